@@ -1,0 +1,183 @@
+"""What tests share: a server process, a client for it, and the one helper that guards every error body."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from contract_tests.tutorial import BASE, SOURCE_CONNECTION, Destination
+
+FROZEN_NOW = 1_767_225_600
+"""2026-01-01T00:00:00Z: where the tests' frozen clock starts."""
+ERRORS: dict[str, dict[str, Any]] = {
+    row["name"]: row for row in json.loads((Path(__file__).parent.parent / "fixtures" / "errors.json").read_text("utf-8"))
+}
+
+
+@dataclass
+class ServerProcess:
+    """A running server."""
+
+    url: str
+    export_dir: Path
+    process: subprocess.Popen[str]
+    log: Path
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 10) -> int:
+        """Ends it with a signal; answers the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout)
+
+
+@contextmanager
+def serving(folder: Path, *flags: str, export_dir: Path | None = None) -> Iterator[ServerProcess]:
+    """A server process on a free port, with its files and log in `folder`. Frozen at FROZEN_NOW unless flags say otherwise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    export_dir = export_dir or folder / "exports"
+    log = folder / "server.log"
+    clock = () if "--clock" in flags else ("--clock", "frozen", "--now", str(FROZEN_NOW))
+    command = [sys.executable, "-m", "emulator", "serve", "--port", "0", "--export-dir", str(export_dir), *clock, *flags]
+    with log.open("a") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        try:
+            assert line.startswith("listening on http://"), log.read_text()
+            yield ServerProcess(line.split()[-1], export_dir, process, log)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+class Api:
+    """A client of the service with good headers, and the few steps that most tests begin with."""
+
+    def __init__(self, url: str, *, org: str = "TEST@AdobeOrg", sandbox: str | None = "prod", token: str = "test-token", api_key: str = "test-key") -> None:
+        self.url = url
+        headers = {"Authorization": f"Bearer {token}", "x-api-key": api_key, "x-gw-ims-org-id": org}
+        if sandbox is not None:
+            headers["x-sandbox-name"] = sandbox
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.http.get(BASE + path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return self.http.post(BASE + path, json=body, **options)
+
+    def patch(self, path: str, etag: str | None, body: Any, **options: Any) -> httpx.Response:
+        headers = {"If-Match": etag} if etag is not None else {}
+        return self.http.patch(BASE + path, json=body, headers={**headers, **options.pop("headers", {})}, **options)
+
+    def delete(self, path: str, **options: Any) -> httpx.Response:
+        return self.http.delete(BASE + path, **options)
+
+    def control(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """A control call's answer; fails when it is no success."""
+        response = self.http.request(method, f"/__emulator{path}", json=body, **options)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def advance(self, seconds: float) -> list[dict[str, Any]]:
+        """Moves the clock on; answers the runs on the way."""
+        runs: list[dict[str, Any]] = self.control("POST", "/clock/advance", {"seconds": seconds})["runs"]
+        return runs
+
+    def item(self, path: str) -> dict[str, Any]:
+        """The one entity that a look-up answers."""
+        response = self.get(path)
+        assert response.status_code == 200, response.text
+        (item,) = response.json()["items"]
+        assert isinstance(item, dict)
+        return item
+
+    def items(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """All entities of one page."""
+        response = self.get(path, params=params)
+        assert response.status_code == 200, response.text
+        items: list[dict[str, Any]] = response.json()["items"]
+        return items
+
+    def created(self, collection: str, body: Any) -> str:
+        """Creates an entity and answers its id."""
+        response = self.post(f"/{collection}", body)
+        assert response.status_code == 201, response.text
+        entity_id: str = response.json()["id"]
+        return entity_id
+
+    def target(self, destination: Destination, **params: Any) -> str:
+        """A base and a target connection; answers the target's id."""
+        base = self.created("connections", destination.base_connection())
+        return self.created("targetConnections", destination.target_connection(base, **params))
+
+    def flow(self, destination: Destination, schedule: dict[str, Any] | None = None, *, datasets: list[str] | None = None, **params: Any) -> str:
+        """Everything up to a flow; answers its id. `schedule` and `params` replace the tutorial's."""
+        body = SOURCE_CONNECTION if datasets is None else {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": name} for name in datasets]}}
+        source = self.created("sourceConnections", body)
+        return self.created("flows", destination.flow(source, self.target(destination, **params), **(schedule or {})))
+
+    def close(self) -> None:
+        self.http.close()
+
+
+def assert_error(response: httpx.Response, name: str, **fields: object) -> dict[str, Any]:
+    """Guards an error's status, headers and whole body, and answers its `report` (or the body where it has none).
+
+    `name` is the error's name in `fixtures/errors.json`. `fields` fill its message; a field left out may be anything.
+    """
+    row = ERRORS[name]
+    assert response.status_code == row["status"], response.text
+    assert response.headers["content-type"] == "application/json"
+    request_id = response.headers["x-request-id"]
+    body: dict[str, Any] = response.json()
+    pattern = "".join(
+        re.escape(str(fields[part[1:-1]])) if part[1:-1] in fields else ".*" if part.startswith("{") else re.escape(part)
+        for part in re.split(r"(\{\w+\})", row["message"])
+    )
+    if row["family"] == "flow":
+        message = body["errorMessage"]
+        assert body == {
+            "type": f"https://ns.adobe.com/aep/errors/FLOW-{row['code']}",
+            "title": row["title"],
+            "status": row["status"],
+            "report": body["report"],
+            "errorMessage": message,
+            "errorDetails": message,
+        }
+        assert body["report"]["detailed-message"] == message
+        assert body["report"]["request-id"] == request_id
+    elif row["family"] == "gateway":
+        message = body["message"]
+        assert body == {"error_code": row["code"], "message": message}
+    elif row["family"] == "problem":
+        message = body["detail"]
+        expected = {"type": "/placeholder/type/uri", "status": row["status"], "title": row["title"], "detail": message}
+        assert {key: body[key] for key in expected} == expected
+    elif row["family"] == "message":
+        message = body["message"]
+        assert set(body) == {"message"}
+    else:
+        message = body["error_description"]
+        assert body == {"error": row["code"], "error_description": message}
+    assert re.fullmatch(pattern, message, re.DOTALL), f"{message!r} is not {row['message']!r} with {fields}"
+    report: dict[str, Any] = body.get("report", body)
+    return report
+
+
+def violations(response: httpx.Response) -> dict[str, dict[str, Any]]:
+    """The violations of a refused body, by place."""
+    report = assert_error(response, "provider-rejected")
+    return {violation["path"]: violation for violation in report["violations"]}

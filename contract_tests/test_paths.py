@@ -1,0 +1,196 @@
+"""Folders under the export folder: always inside, always valid on Linux, macOS and Windows."""
+
+from __future__ import annotations
+
+import ntpath
+import os
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PureWindowsPath
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from emulator.paths import (
+    MAX_FOLDER_BYTES,
+    MAX_PART_BYTES,
+    MAX_PARTS,
+    UnsafePath,
+    export_folder,
+    make_folder,
+    safe_parts,
+)
+
+HOSTILE = st.text(
+    st.one_of(st.sampled_from(list("/.\\ :*?\"<>|\0\n\x7f%=()!'~$CONULPRTAXcom19¹é")), st.characters()),
+    max_size=60,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("folder/subfolder", ("folder", "subfolder")),
+        ("/leading//doubled/trailing/", ("leading", "doubled", "trailing")),
+        ("./a/./b/.", ("a", "b")),
+        ("", ()),
+        ("/", ()),
+        ("../../etc/passwd", ("__", "__", "etc", "passwd")),
+        ("a/.../b.", ("a", "___", "b_")),
+        ("name. . ", ("name____",)),
+        ("..\\..\\windows", (".._.._windows",)),
+        ("C:/temp", ("C_", "temp")),
+        ('<>:"|?*', ("_______",)),
+        ("a\0b\nc\x85d\u2028e", ("a_b_c_d_e",)),
+        (
+            "con/NUL.txt/Com1.a.b/lpt9/COM¹/CONIN$",
+            ("_con", "_NUL.txt", "_Com1.a.b", "_lpt9", "_COM¹", "_CONIN$"),
+        ),
+        ("CON .txt", ("_CON .txt",)),
+        ("console/com10/nullable", ("console", "com10", "nullable")),
+        ("exportTime=202401010300", ("exportTime=202401010300",)),
+        ("a!b'c(d)-e_f%g~h#i", ("a!b'c(d)-e_f%g~h#i",)),
+        ("Größe/日本 語/.hidden", ("Größe", "日本 語", ".hidden")),
+        ("e\u0301", ("é",)),
+        ("\ud800x", ("_x",)),
+        ("\ufffe\U0010ffff", ("__",)),
+    ],
+)
+def test_what_becomes_of_a_text(text: str, parts: tuple[str, ...]) -> None:
+    assert safe_parts(text) == parts
+
+
+def test_several_texts_follow_each_other() -> None:
+    assert safe_parts("amazon-s3", "bucket", "a/b", "") == ("amazon-s3", "bucket", "a", "b")
+    assert export_folder(Path("exports"), "sftp", "../x") == Path("exports/sftp/__/x")
+
+
+def test_a_long_name_is_cut_and_keeps_its_difference() -> None:
+    one, other = "é" * 150 + "1", "é" * 150 + "2"
+    (cut,) = safe_parts(one)
+    assert len(cut.encode()) <= MAX_PART_BYTES
+    assert cut.startswith("é" * 80)
+    assert safe_parts(other) != (cut,)
+    assert safe_parts(one) == (cut,)
+
+
+def test_many_folders_are_folded_into_the_last_and_keep_their_difference() -> None:
+    deep = "/".join("abcdefgh" for _ in range(200))
+    parts = safe_parts(deep)
+    assert len(parts) == MAX_PARTS
+    assert parts[:-1] == ("abcdefgh",) * (MAX_PARTS - 1)
+    assert safe_parts(deep + "/i") != parts
+
+
+def test_the_longest_names_are_cut_first_when_all_together_are_too_long() -> None:
+    parts = safe_parts("/".join(letter * 190 for letter in "abcde"), "exportTime=202401010300")
+    assert len("/".join(parts).encode()) <= MAX_FOLDER_BYTES
+    assert parts[-1] == "exportTime=202401010300"
+    assert [part[0] for part in parts[:-1]] == list("abcde")
+
+
+@given(texts=st.lists(HOSTILE, max_size=5))
+@example(texts=["/".join(["é" * 300] * 40)])
+@example(texts=["CON." + "x" * 300])
+def test_every_name_is_valid_on_every_system(texts: list[str]) -> None:
+    parts = safe_parts(*texts)
+    assert parts == safe_parts(*texts)
+    assert len(parts) <= MAX_PARTS
+    assert len("/".join(parts).encode()) <= MAX_FOLDER_BYTES
+    for part in parts:
+        assert part not in ("", ".", "..")
+        assert len(part.encode()) <= MAX_PART_BYTES
+        assert not set(part) & set('/\\<>:"|?*')
+        assert not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in part)
+        assert not part.endswith((".", " "))
+        assert not reserved_on_windows(part)
+
+
+@given(text=HOSTILE)
+def test_safe_names_stay_as_they_are(text: str) -> None:
+    parts = safe_parts(text)
+    assert safe_parts("/".join(parts)) == parts
+
+
+@given(texts=st.lists(HOSTILE, max_size=3))
+def test_the_folder_lies_below_the_root(texts: list[str]) -> None:
+    root = Path("/srv/exports")
+    folder = os.path.normpath(export_folder(root, *texts))
+    assert folder == str(root) or folder.startswith(f"{root}{os.sep}")
+
+
+def reserved_on_windows(part: str) -> bool:
+    if hasattr(ntpath, "isreserved"):
+        return bool(ntpath.isreserved(part))
+    return PureWindowsPath(part).is_reserved()
+
+
+@pytest.fixture(params=["by descriptor", "by name"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes folders as on systems with `dir_fd`, and as on those without."""
+    if request.param == "by name":
+        monkeypatch.setattr(os, "supports_dir_fd", set())
+    elif os.mkdir not in os.supports_dir_fd:
+        pytest.skip("this system has no dir_fd")
+
+
+@pytest.mark.usefixtures("either_way")
+class TestMakeFolder:
+    def test_it_is_made_with_all_above_it_and_may_exist(self, tmp_path: Path) -> None:
+        root = tmp_path / "deep" / "exports"
+        assert make_folder(root, ("a", "b", "c")) == root / "a" / "b" / "c"
+        assert make_folder(root, ("a", "b", "c")).is_dir()
+        assert make_folder(root, ()) == root
+
+    @pytest.mark.parametrize("place", ["", "a", "a/b"])
+    @pytest.mark.parametrize("target", ["outside", "nowhere", "exports/inside"])
+    def test_a_link_on_the_way_is_refused(self, tmp_path: Path, place: str, target: str) -> None:
+        root = tmp_path / "exports"
+        (tmp_path / "outside").mkdir()
+        (root / "inside").mkdir(parents=True)
+        above = root / place
+        above.mkdir(parents=True, exist_ok=True)
+        (above / "link").symlink_to(tmp_path / target, target_is_directory=True)
+        with pytest.raises(UnsafePath, match="symbolic link") as caught:
+            make_folder(root, (*Path(place).parts, "link", "below"))
+        assert caught.value.filename == str(above / "link")
+        assert list((tmp_path / "outside").iterdir()) == []
+        assert not (tmp_path / "nowhere").exists()
+
+    def test_the_root_itself_may_be_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "volume").mkdir()
+        (tmp_path / "exports").symlink_to(tmp_path / "volume", target_is_directory=True)
+        make_folder(tmp_path / "exports", ("a",))
+        assert (tmp_path / "volume" / "a").is_dir()
+
+    def test_a_file_in_the_way_is_an_error_of_the_system(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("a file")
+        with pytest.raises(NotADirectoryError):
+            make_folder(tmp_path, ("a", "b"))
+        assert (tmp_path / "a").read_text() == "a file"
+
+    @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\0b"])
+    def test_a_name_that_is_no_name_is_refused(self, tmp_path: Path, name: str) -> None:
+        root = tmp_path / "exports"
+        with pytest.raises(UnsafePath):
+            make_folder(root, ("a", name))
+        assert not root.exists()
+
+    def test_many_at_once_make_the_same_folder(self, tmp_path: Path) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda _: make_folder(tmp_path, ("a", "b", "c")), range(64)))
+        assert set(made) == {tmp_path / "a" / "b" / "c"}
+
+    def test_what_safe_parts_gives_can_be_made(self, tmp_path: Path) -> None:
+        for text in (
+            "../con/nul.txt",
+            "a" * 300,
+            "日" * 200,
+            '<>:"|?*',
+            "\ud800",
+            "/".join(["é" * 300] * 40),
+        ):
+            parts = safe_parts(text)
+            assert make_folder(tmp_path, parts).is_dir()
+            assert (tmp_path / parts[0]).is_dir()

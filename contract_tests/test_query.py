@@ -1,0 +1,782 @@
+"""The query language against a naive reading of it, page by page, and every error by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cmp_to_key
+from operator import attrgetter, ge, gt, le, lt
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulator.errors import ErrorTable, ServiceError
+from emulator.query import DEFAULT_LIMIT, Page, PageWindow, Record, parse, parse_page_window, run
+from emulator.query_token import decode_token, encode_token
+
+ERRORS = ErrorTable.from_rows(
+    json.loads((Path(__file__).parents[1] / "fixtures" / "errors.json").read_text(encoding="utf-8"))
+)
+FIELDS = frozenset(
+    {
+        "id",
+        "name",
+        "state",
+        "createdAt",
+        "updatedAt",
+        "description",
+        "params",
+        "metrics",
+        "flowId",
+        "scheduleParams",
+        "inheritedAttributes",
+        "targetConnectionIds",
+        "connectionSpec",
+        "lastRunDetails",
+        "transformations",
+        "x",
+        "tags",
+        "nested",
+    }
+)
+"""Documented fields, and three (`x`, `tags`, `nested`) whose type is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    seq: int
+    created_at: int
+    raw: bytes
+    state: str | None = None
+
+
+class Shelf:
+    """Records as the store gives them."""
+
+    def __init__(self, *entities: dict[str, Any]) -> None:
+        self.records: list[Stored] = []
+        for entity in entities:
+            self.add(entity)
+
+    def add(self, entity: dict[str, Any]) -> None:
+        seq = self.records[-1].seq + 1 if self.records else 0
+        created_at = entity.setdefault("createdAt", 1_675_807_718_296 + seq)
+        self.records.append(Stored(seq, created_at, orjson.dumps(entity), entity.get("state")))
+
+    def __iter__(self) -> Iterator[Record]:
+        return reversed(self.records)
+
+    def __reversed__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+def ask(shelf: Shelf, *params: str, collection: str = "flows") -> Page:
+    pairs = [(name, value) for name, _, value in (param.partition("=") for param in params)]
+    return run(parse(pairs, collection=collection, fields=FIELDS), shelf)
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def names(page: Page) -> list[Any]:
+    return [orjson.loads(item).get("name") for item in page.items]
+
+
+def refused(*params: str, collection: str = "flows") -> ServiceError:
+    with pytest.raises(ServiceError) as raised:
+        ask(Shelf(), *params, collection=collection)
+    return raised.value
+
+
+# What the documentation shows
+
+
+FLOW = {
+    "id": "f-1",
+    "name": "maria-db",
+    "description": "Test description",
+    "state": "enabled",
+    "createdAt": 1_675_807_718_297,
+    "targetConnectionIds": ["t-1", "t-2"],
+    "scheduleParams": {"interval": 3, "timeUnit": "hour"},
+    "inheritedAttributes": {
+        "properties": {"isDestinationFlow": True},
+        "targetConnections": [{"id": "t-1", "connectionSpec": {"id": "4fce964d", "version": "1.0"}}],
+    },
+    "transformations": [{"params": {"segmentSelectors": {"selectors": [{"value": {"id": "5722a16f"}}]}}}],
+    "lastRunDetails": {"id": "r-1", "state": "success"},
+}
+RUN = {
+    "id": "r-1",
+    "flowId": "f-1",
+    "metrics": {
+        "durationSummary": {"startedAtUTC": 1_600_000_000_000},
+        "statusSummary": {"status": "success"},
+        "recordSummary": {"targetSummaries": [{"entitySummaries": [{"id": "dataset:068d"}]}]},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("name==maria-db", True),
+        ('name=="maria-db"', True),
+        ("name==Maria-db", False),
+        ("name!=maria-db", False),
+        ("name!=a,b", True),
+        ("name!=a,maria-db", False),
+        ("description==Test description", True),
+        ("id==f-0,f-1", True),
+        ("id==f-0,f-2", False),
+        ("createdAt>1675807718296", True),
+        ("createdAt>1675807718297", False),
+        ("createdAt>=1675807718297", True),
+        ("createdAt<1675807718297", False),
+        ("createdAt<=1675807718297", True),
+        ("createdAt==1675807718297", True),
+        ("createdAt!=1675807718297", False),
+        ("createdAt>1e12", True),
+        ("scheduleParams.interval<=3", True),
+        ("scheduleParams.interval==3.0", True),
+        ("scheduleParams.timeUnit==hour", True),
+        ("targetConnectionIds[]==t-2,t-3", True),
+        ("targetConnectionIds[]==t-3", False),
+        ("targetConnectionIds[]!=t-3", True),
+        ("targetConnectionIds[]!=t-3,t-2", False),
+        ("inheritedAttributes.properties.isDestinationFlow==true", True),
+        ("inheritedAttributes.properties.isDestinationFlow==True", True),
+        ("inheritedAttributes.properties.isDestinationFlow!=true", False),
+        ("inheritedAttributes.targetConnections[].connectionSpec.id==4fce964d", True),
+        ("inheritedAttributes.targetConnections[].connectionSpec.id==4fce964e", False),
+        ("transformations[].params.segmentSelectors.selectors[].value.id==5722a16f", True),
+        ("lastRunDetails.state==SUCCESS", True),
+        ("lastRunDetails.state!=Success", False),
+        ("x==1", False),
+        ("x!=1", True),
+        ("x<1", False),
+        (" name == maria-db ", True),
+    ],
+)
+def test_conditions_on_flows(condition: str, holds: bool) -> None:
+    shelf = Shelf(FLOW)
+    assert len(ask(shelf, f"property={condition}").items) == holds
+    assert ask(shelf, f"property={condition}", "count=true").count == holds
+
+
+@pytest.mark.parametrize("word", ["success", "SUCCESS", "Success", "failed,SUCCESS"])
+def test_status_words_of_runs_ignore_letter_case(word: str) -> None:
+    runs = Shelf(RUN)
+    assert len(ask(runs, f"property=metrics.statusSummary.status=={word}", collection="runs").items) == 1
+    assert not ask(runs, f"property=metrics.statusSummary.status!={word}", collection="runs").items
+    assert not ask(runs, f"property=flowId=={word}", collection="runs").items
+
+
+def test_runs_of_a_flow_in_a_time_range() -> None:
+    started = "property=metrics.durationSummary.startedAtUTC"
+    flow = "property=flowId==f-1"
+    assert ask(
+        Shelf(RUN), flow, f"{started}>1593134665781", f"{started}<1653134665781", collection="runs"
+    ).items
+    assert not ask(Shelf(RUN), flow, f"{started}>1653134665781", collection="runs").items
+    entity = "property=metrics.recordSummary.targetSummaries[].entitySummaries[].id==dataset:068d"
+    assert ask(Shelf(RUN), entity, collection="runs").items
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a,b", "=b", "<>", 'say "hi"', "back\\slash", "", " edge ", "ünï☃", "line\nend\n", "null", "\0", ","],
+)
+def test_quoted_values_can_say_any_text(name: str) -> None:
+    shelf = Shelf({"name": name}, {"name": "other"})
+    assert names(ask(shelf, f"property=name=={quoted(name)}")) == [name]
+    assert names(ask(shelf, f"property=name=={quoted(name)}, other")) == ["other", name]
+    assert names(ask(shelf, f"property=name!={quoted(name)}")) == ["other"]
+
+
+def test_a_value_is_compared_by_the_stored_type() -> None:
+    stored = [5, 5.0, "5", "5.0", True, "true", None, "null", ["5"], {"5": 5}]
+    shelf = Shelf(*({"name": place, "x": value} for place, value in enumerate(stored)))
+
+    assert names(ask(shelf, "property=x==5")) == [2, 1, 0]
+    assert names(ask(shelf, 'property=x=="5"')) == [2, 1, 0]
+    assert names(ask(shelf, "property=x==5.0")) == [3, 1, 0]
+    assert names(ask(shelf, "property=x==true")) == [5, 4]
+    assert names(ask(shelf, "property=x==null")) == [7, 6]
+    assert names(ask(shelf, 'property=x=="null"')) == [7]
+    assert names(ask(shelf, "property=x[]==5")) == [8]
+    assert names(ask(shelf, "property=x.5==5")) == [9]
+
+
+def test_projection_keeps_the_fields_named_by_any_property() -> None:
+    shelf = Shelf(FLOW)
+    assert orjson.loads(ask(shelf, "property=name,id").items[0]) == {"id": "f-1", "name": "maria-db"}
+    both = ask(shelf, "property=name", "property=state==enabled", "property= x , id")
+    assert orjson.loads(both.items[0]) == {"id": "f-1", "name": "maria-db"}
+    assert not ask(shelf, "property=name", "property=state==disabled").items
+
+
+def test_whole_items_are_passed_through_undecoded() -> None:
+    shelf = Shelf()
+    shelf.records = [Stored(seq, 5, b"not JSON at all") for seq in range(3)]
+    for order in ((), ("orderby=createdAt",), ("orderby=-createdAt",), ("property=createdAt>1",)):
+        assert [item is shelf.records[0].raw for item in ask(shelf, *order).items] == [True] * 3
+
+
+def test_a_column_answers_for_a_field_without_decoding() -> None:
+    shelf = Shelf()
+    shelf.records = [Stored(seq, 5, b"%d" % seq, ("on", "off", None)[seq % 3]) for seq in range(9)]
+    columns = {"state": attrgetter("state")}
+
+    def found(condition: str) -> list[int]:
+        query = parse([("property", condition)], collection="flows", fields=FIELDS)
+        return sorted(int(item) for item in run(query, shelf, columns=columns).items)
+
+    assert found("state==on") == [0, 3, 6]
+    assert found("state==on,off") == [0, 1, 3, 4, 6, 7]
+    assert found("state!=on") == [1, 2, 4, 5, 7, 8]
+    assert found("state>off") == [0, 3, 6]
+    assert found("state==null") == []
+
+
+# Filters and orders against a naive reading
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([0.5, -1.0, 2.0]),
+    st.sampled_from(["", "a", "b", "A", "true", "2", "null", 'q"', "c,d", "ü"]),
+)
+ENTITIES = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "name": st.sampled_from(["a", "b", "ab", ""]),
+            "x": st.one_of(SCALARS, st.lists(SCALARS, max_size=2)),
+            "tags": st.one_of(st.lists(SCALARS, max_size=3), SCALARS),
+            "nested": st.one_of(
+                SCALARS,
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "x": SCALARS,
+                        "list": st.lists(st.fixed_dictionaries({}, optional={"x": SCALARS})),
+                    },
+                ),
+            ),
+            "createdAt": st.integers(1, 4),
+        },
+    ),
+    max_size=12,
+)
+CONDITIONS = st.tuples(
+    st.sampled_from(["name", "x", "tags[]", "nested.x", "nested.list[].x", "createdAt"]),
+    st.sampled_from(["==", "!=", "<", ">", "<=", ">="]),
+    st.lists(
+        st.sampled_from(["a", "b", "A", "1", "2.0", "-1", "0.5", "null", "c,d", 'q"', ""]),
+        min_size=1,
+        max_size=3,
+    ),
+)
+
+
+def naive_values(value: Any, path: str) -> list[Any]:
+    head, _, rest = path.partition(".")
+    name = head.removesuffix("[]")
+    if not isinstance(value, dict) or name not in value:
+        return []
+    inner = [value[name]]
+    if head.endswith("[]"):
+        inner = value[name] if isinstance(value[name], list) else []
+    return [found for item in inner for found in (naive_values(item, rest) if rest else [item])]
+
+
+def naive_number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
+
+
+def naive_match(entity: Any, path: str, symbol: str, texts: Sequence[str]) -> bool:
+    def equal(stored: Any) -> bool:
+        if isinstance(stored, str):
+            return stored in texts
+        if isinstance(stored, bool):
+            return str(stored).lower() in texts
+        return isinstance(stored, int | float) and stored in [naive_number(text) for text in texts]
+
+    def ordered(stored: Any) -> bool:
+        compare = {"<": lt, ">": gt, "<=": le, ">=": ge}[symbol]
+        if isinstance(stored, str):
+            return bool(compare(stored, texts[0]))
+        number = naive_number(texts[0])
+        if isinstance(stored, bool) or not isinstance(stored, int | float) or number is None:
+            return False
+        return bool(compare(stored, number))
+
+    values = naive_values(entity, path)
+    if symbol == "==":
+        return any(map(equal, values))
+    if symbol == "!=":
+        return not any(map(equal, values))
+    return any(map(ordered, values))
+
+
+@given(ENTITIES, st.lists(CONDITIONS, min_size=1, max_size=2))
+@settings(max_examples=250, deadline=None)
+def test_filters_find_what_a_naive_reading_finds(entities: list[Any], conditions: list[Any]) -> None:
+    shelf = Shelf(*entities)
+    params, expected = [], [orjson.loads(record.raw) for record in shelf]
+    for path, symbol, texts in conditions:
+        wanted = texts if symbol in ("==", "!=") else texts[:1]
+        if path == "createdAt":
+            wanted = [text for text in wanted if naive_number(text) is not None] or ["2"]
+        params.append(f"property={path}{symbol}{','.join(map(quoted, wanted))}")
+        expected = [entity for entity in expected if naive_match(entity, path, symbol, wanted)]
+    assert [orjson.loads(item) for item in ask(shelf, *params).items] == expected
+    assert ask(shelf, *params, "count=true").count == len(expected)
+
+
+def naive_compare(one: Any, other: Any) -> int:
+    """Missing, null, booleans, numbers, texts, arrays, objects; values of one type by their own order."""
+    kinds = ["missing", "NoneType", "bool", "number", "str", "list", "dict"]
+
+    def kind(values: list[Any]) -> int:
+        word = type(values[0]).__name__ if values else "missing"
+        return kinds.index("number" if word in ("int", "float") else word)
+
+    if kind(one) != kind(other):
+        return kind(one) - kind(other)
+    if kinds[kind(one)] in ("bool", "number", "str"):
+        return bool(one[0] > other[0]) - bool(one[0] < other[0])
+    return 0
+
+
+def naive_order(records: list[Record], fields: list[tuple[str, bool]]) -> list[int]:
+    oldest_first = next((not falling for path, falling in fields if path == "createdAt"), False)
+
+    def compare(one: Record, other: Record) -> int:
+        for path, falling in fields:
+            verdict = naive_compare(
+                naive_values(orjson.loads(one.raw), path), naive_values(orjson.loads(other.raw), path)
+            )
+            if verdict:
+                return -verdict if falling else verdict
+        return one.seq - other.seq if oldest_first else other.seq - one.seq
+
+    return [record.seq for record in sorted(records, key=cmp_to_key(compare))]
+
+
+ORDERS = st.lists(
+    st.tuples(st.sampled_from(["name", "x", "nested.x", "createdAt"]), st.booleans()),
+    max_size=3,
+    unique_by=lambda field: field[0],
+)
+
+
+def orderby(fields: list[tuple[str, bool]], plus: str = "") -> list[str]:
+    return (
+        ["orderby=" + ",".join(("-" if falling else plus) + path for path, falling in fields)]
+        if fields
+        else []
+    )
+
+
+def all_pages(shelf: Shelf, *params: str) -> Iterator[Page]:
+    for _ in range(200):
+        page = ask(shelf, *params)
+        yield page
+        if page.next_token is None:
+            return
+        params = (f"continuationToken={page.next_token}",)
+    raise AssertionError("the pages do not end")
+
+
+@given(ENTITIES, ORDERS, st.sampled_from(["", "+", " "]), st.integers(1, 5))
+@settings(max_examples=250, deadline=None)
+def test_orders_and_pages_agree_with_a_naive_sort(
+    entities: list[Any], fields: list[tuple[str, bool]], plus: str, limit: int
+) -> None:
+    shelf = Shelf(*({**entity, "id": str(place)} for place, entity in enumerate(entities)))
+    pages = list(all_pages(shelf, f"limit={limit}", *orderby(fields, plus)))
+    seen = [int(orjson.loads(item)["id"]) for page in pages for item in page.items]
+    assert seen == naive_order(list(shelf), fields)
+    assert [len(page.items) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+    assert pages[-1].items or not entities
+
+
+CHANGES = st.lists(
+    st.one_of(st.tuples(st.just("+"), st.sampled_from("abc")), st.tuples(st.just("-"), st.integers(0, 99)))
+)
+
+
+@given(
+    st.lists(st.sampled_from("abc"), min_size=1, max_size=10),
+    ORDERS,
+    st.integers(1, 3),
+    st.lists(CHANGES, max_size=12),
+    st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
+def test_what_exists_throughout_is_seen_exactly_once(
+    letters: list[str], fields: list[tuple[str, bool]], limit: int, changes: list[Any], stopped_clock: bool
+) -> None:
+    shelf, number = Shelf(), 0
+
+    def create(letter: str) -> None:
+        nonlocal number
+        created_at = 7 if stopped_clock else number
+        shelf.add({"id": str(number), "name": letter, "x": letter * 2, "createdAt": created_at})
+        number += 1
+
+    for letter in letters:
+        create(letter)
+    before = {orjson.loads(record.raw)["id"] for record in shelf}
+    seen: list[str] = []
+    for page in all_pages(shelf, f"limit={limit}", "property=name!=c", *orderby(fields)):
+        seen += [orjson.loads(item)["id"] for item in page.items]
+        for sign, what in changes.pop() if changes else ():
+            if sign == "+" and number < 100:
+                create(what)
+            elif sign == "-" and shelf.records:
+                del shelf.records[what % len(shelf.records)]
+    entities = [orjson.loads(record.raw) for record in shelf]
+    throughout = {entity["id"] for entity in entities if entity["name"] != "c"} & before
+    assert len(seen) == len(set(seen))
+    assert throughout <= set(seen)
+
+
+def test_the_clock_put_back_does_not_break_the_order_of_creation_times() -> None:
+    shelf = Shelf(
+        *({"name": name, "createdAt": time} for name, time in (("a", 5), ("b", 9), ("c", 3), ("d", 9)))
+    )
+    assert names(ask(shelf)) == ["d", "c", "b", "a"]
+    assert names(ask(shelf, "orderby=createdAt")) == ["c", "a", "b", "d"]
+    assert names(ask(shelf, "orderby=-createdAt")) == ["d", "b", "a", "c"]
+    assert [names(page) for page in all_pages(shelf, "orderby=-createdAt", "limit=1")] == [
+        ["d"],
+        ["b"],
+        ["a"],
+        ["c"],
+    ]
+
+
+def test_long_texts_are_ordered_by_their_beginning_and_tokens_stay_small() -> None:
+    shelf = Shelf(*({"name": letter * 300 + tail} for letter in "ba" for tail in ("y" * 9000, "x" * 9000)))
+    pages = list(all_pages(shelf, "orderby=name,description", "limit=1"))
+    assert [orjson.loads(page.items[0])["name"][:301] for page in pages] == [
+        "a" * 300 + "x",
+        "a" * 300 + "y",
+        "b" * 300 + "x",
+        "b" * 300 + "y",
+    ]
+    assert all(len(page.next_token or "") < 500 for page in pages)
+
+
+# Limit, count and tokens
+
+
+def test_limit_and_count() -> None:
+    shelf = Shelf(*({"name": str(place), "state": "enabled"} for place in range(DEFAULT_LIMIT + 5)))
+    assert len(ask(shelf).items) == DEFAULT_LIMIT == 100
+    assert ask(shelf, "limit=100").next_token
+    assert names(ask(shelf, "limit=2", "count=False")) == ["104", "103"]
+    assert ask(shelf, "count=true") == Page([], None, 105)
+    assert ask(shelf, "count=TRUE", "property=name==7").count == 1
+    assert ask(Shelf()) == Page([])
+
+
+def test_no_token_on_the_last_page() -> None:
+    shelf = Shelf({"name": "a"}, {"name": "b"})
+    assert ask(shelf, "limit=2").next_token is None
+    for order in ((), ("orderby=name",), ("orderby=-createdAt",)):
+        first = ask(shelf, "limit=1", *order)
+        assert ask(shelf, f"continuationToken={first.next_token}").next_token is None
+
+
+def test_a_token_carries_its_query_and_wins_over_parameters_repeated_beside_it() -> None:
+    shelf = Shelf(
+        *({"name": str(place), "state": "enabled" if place % 2 else "disabled"} for place in range(9))
+    )
+    given_params = ("property=name", "property=state==enabled", "orderby=-name", "limit=2")
+    first = ask(shelf, *given_params)
+    token = f"continuationToken={first.next_token}"
+    expected = [{"name": "3"}, {"name": "1"}]
+    for others in ((), given_params, ("limit=7", "count=False"), ("property=state==disabled",)):
+        assert [orjson.loads(item) for item in ask(shelf, token, *others).items] == expected
+    assert ask(shelf, token, "count=true").count == 4
+
+
+LONG_FILTER = "property=id==" + ",".join(f"{place:032x}" for place in range(300))
+
+
+@pytest.mark.parametrize(
+    "params", [("orderby=name",), (), ("property=name!=☃",), (LONG_FILTER.replace("==", "!="),)]
+)
+def test_tokens_are_opaque_and_url_safe(params: tuple[str, ...]) -> None:
+    token = ask(Shelf({"name": "a"}, {"name": "b"}), "limit=1", *params).next_token
+    assert token is not None
+    assert re.fullmatch(r"[A-Za-z0-9_-]{20,16000}", token)
+
+
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from("AaZz09_-="),
+    st.sampled_from(["replace", "insert", "delete", "cut"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_changed_token_is_refused(place: int, letter: str, change: str) -> None:
+    shelf = Shelf({"name": "a"}, {"name": "b"})
+    token = ask(shelf, "limit=1", "orderby=name").next_token or ""
+    place %= len(token)
+    changed = {
+        "replace": token[:place] + letter + token[place + 1 :],
+        "insert": token[:place] + letter + token[place:],
+        "delete": token[:place] + token[place + 1 :],
+        "cut": token[:place],
+    }[change]
+    if changed != token:
+        error = refused(f"continuationToken={changed}")
+        assert (error.name, error.fields["field"]) == ("value-invalid", "continuationToken")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        7,
+        [],
+        ["runs", [], None, 20, [[], 5]],
+        ["flows", [], None, 0, [[], 5]],
+        ["flows", [], None, 101, [[], 5]],
+        ["flows", [7], None, 20, [[], 5]],
+        ["flows", [], 7, 20, [[], 5]],
+        ["flows", [], None, "20", [[], 5]],
+        ["flows", [], None, 20, [[], "5"]],
+        ["flows", [], None, 20, [[[3, 1]], 5]],
+        ["flows", [], "name", 20, [[], 5]],
+        ["flows", [], "name", 20, [[[4, 5]], 5]],
+        ["flows", [], "name", 20, [[[9, "a"]], 5]],
+        ["flows", [], "name", 20, [[[4, "a" * 300]], 5]],
+        ["flows", [], "createdAt", 20, [[[4, "a"]], 5]],
+        ["flows", [], "createdAt", 20, [[[2, True]], 5]],
+        ["flows", [], None, 20, 5],
+        ["flows", ["name==a"] * 2, None, 20, [[], 5], 1],
+    ],
+)
+def test_a_token_built_by_hand_is_refused(payload: Any) -> None:
+    assert refused(f"continuationToken={encode_token(payload)}").name == "value-invalid"
+
+
+def test_a_token_that_unpacks_to_too_much_is_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        decode_token(encode_token("a" * 10_000_000))
+
+
+# Errors
+
+
+CASES: list[tuple[str, str, dict[str, str]]] = [
+    ("limit=20&count=true", "limit-with-count", {}),
+    ("count=True&limit=1", "limit-with-count", {}),
+    ("orderby=", "sort-order-invalid", {}),
+    ("orderby=-", "sort-order-invalid", {}),
+    ("orderby=*name", "sort-order-invalid", {}),
+    ("orderby=++name", "sort-order-invalid", {}),
+    ("orderby=-+name", "sort-order-invalid", {}),
+    ("orderby=name,", "sort-order-invalid", {}),
+    ("orderby=name desc", "sort-order-invalid", {}),
+    ("orderby=name:asc", "sort-order-invalid", {}),
+    ("orderby=nosuch", "orderby-field-invalid", {"field": "nosuch"}),
+    ("orderby=name,-nosuch", "orderby-field-invalid", {"field": "nosuch"}),
+    ("orderby=name.first", "orderby-field-invalid", {"field": "name.first"}),
+    ("orderby=params", "orderby-field-invalid", {"field": "params"}),
+    ("orderby=targetConnectionIds[]", "orderby-field-invalid", {"field": "targetConnectionIds[]"}),
+    ("property=name~=a", "filter-operator-not-implemented", {"operator": "~="}),
+    ("property=name=~a", "filter-operator-not-implemented", {"operator": "=~"}),
+    ("property=name~a", "filter-operator-not-implemented", {"operator": "~"}),
+    ("property=name!~a", "filter-operator-not-implemented", {"operator": "!~"}),
+    ("property=name=a", "filter-operator-invalid", {"operator": "="}),
+    ("property=name===a", "filter-operator-invalid", {"operator": "==="}),
+    ("property=name=>a", "filter-operator-invalid", {"operator": "=>"}),
+    ("property=name=<a", "filter-operator-invalid", {"operator": "=<"}),
+    ("property=name<>a", "filter-operator-invalid", {"operator": "<>"}),
+    ("property=!name", "filter-operator-invalid", {"operator": "!"}),
+    ("property=name" + "=" * 9000, "filter-operator-invalid", {"operator": "=" * 97 + "..."}),
+    ("property=createdAt<1,2", "filter-operator-single-value", {"operator": "<"}),
+    ('property=name>="a","b"', "filter-operator-single-value", {"operator": ">="}),
+    ("property=params<1", "filter-operator-unsupported-for-field", {"operator": "<", "field": "params"}),
+    ("property=params==1", "filter-operator-unsupported-for-field", {"operator": "==", "field": "params"}),
+    (
+        "property=targetConnectionIds==a",
+        "filter-operator-unsupported-for-field",
+        {"operator": "==", "field": "targetConnectionIds"},
+    ),
+    (
+        "property=inheritedAttributes.properties.isDestinationFlow>=1",
+        "filter-operator-unsupported-for-field",
+        {"operator": ">=", "field": "inheritedAttributes.properties.isDestinationFlow"},
+    ),
+    ("property=x<true", "filter-operator-unsupported-for-field", {"operator": "<", "field": "x"}),
+    ("property=nosuch==a", "filter-field-invalid", {"field": "nosuch"}),
+    ("property=Name==a", "filter-field-invalid", {"field": "Name"}),
+    ("property=name[]==a", "filter-field-invalid", {"field": "name[]"}),
+    ("property=params[]==a", "filter-field-invalid", {"field": "params[]"}),
+    ("property=x[0]==a", "filter-field-invalid", {"field": "x[0]"}),
+    ("property=x..y==a", "filter-field-invalid", {"field": "x..y"}),
+    (
+        "property=inheritedAttributes.targetConnections.id==a",
+        "filter-field-invalid",
+        {"field": "inheritedAttributes.targetConnections.id"},
+    ),
+    ("property=" + "x." * 16 + "x==a", "filter-field-invalid", {"field": "x." * 16 + "x"}),
+    ("property=" + "x" * 5000 + "==a", "filter-field-invalid", {"field": "x" * 97 + "..."}),
+    ("property=name,nosuch", "filter-field-invalid", {"field": "nosuch"}),
+    ("property=connectionSpec.id", "filter-field-invalid", {"field": "connectionSpec.id"}),
+    ("Limit=5", "query-param-unknown", {"param": "Limit"}),
+    ("orderBy=name", "query-param-unknown", {"param": "orderBy"}),
+    ("=", "query-param-unknown", {"param": ""}),
+    ("limit=0", "value-invalid", {"value": "0", "field": "limit"}),
+    ("limit=-1", "value-invalid", {"value": "-1", "field": "limit"}),
+    ("limit=x", "value-invalid", {"value": "x", "field": "limit"}),
+    ("limit=101", "value-invalid", {"value": "101", "field": "limit"}),
+    ("limit=", "value-invalid", {"value": "", "field": "limit"}),
+    ("limit=1.0", "value-invalid", {"value": "1.0", "field": "limit"}),
+    ("limit=٣", "value-invalid", {"value": "٣", "field": "limit"}),
+    ("limit=1&limit=2", "value-invalid", {"value": "1, 2", "field": "limit"}),
+    ("orderby=name&orderby=id", "value-invalid", {"value": "name, id", "field": "orderby"}),
+    ("count=true&count=false", "value-invalid", {"value": "true, false", "field": "count"}),
+    ("count=1", "value-invalid", {"value": "1", "field": "count"}),
+    ("count=", "value-invalid", {"value": "", "field": "count"}),
+    ("continuationToken=", "value-invalid", {"value": "", "field": "continuationToken"}),
+    ("continuationToken=made-up", "value-invalid", {"value": "made-up", "field": "continuationToken"}),
+    ("property=createdAt>yesterday", "value-invalid", {"value": "yesterday", "field": "createdAt"}),
+    ("property=createdAt==1,b", "value-invalid", {"value": "b", "field": "createdAt"}),
+    (
+        "property=inheritedAttributes.properties.isDestinationFlow==maybe",
+        "value-invalid",
+        {"value": "maybe", "field": "inheritedAttributes.properties.isDestinationFlow"},
+    ),
+    ("property=", "query-value-invalid", {"value": ""}),
+    ("property=name,,id", "query-value-invalid", {"value": "name,,id"}),
+    ("property===a", "query-value-invalid", {"value": "==a"}),
+    ("property=name==", "query-value-invalid", {"value": ""}),
+    ("property=name==a,", "query-value-invalid", {"value": "a,"}),
+    ('property=name=="a', "query-value-invalid", {"value": '"a'}),
+    ('property=name=="a"b', "query-value-invalid", {"value": '"a"b'}),
+    ('property=name=="a\\"', "query-value-invalid", {"value": '"a\\"'}),
+    ("property=name==" + "a," * 2000 + "a", "query-value-invalid", {"value": "of more than 1000 values"}),
+    (
+        "property=name==a&" * 21 + "limit=1",
+        "query-value-invalid",
+        {"value": "of more than 20 property parameters"},
+    ),
+    ("property=name==" + "a" * 20_000, "query-value-invalid", {"value": "of more than 16000 characters"}),
+    ("orderby=" + "name," * 2000, "query-value-invalid", {"value": "of more than 8 orderby fields"}),
+    ("property=name==\ud800", "query-value-invalid", {"value": "name==?"}),
+]
+
+
+@pytest.mark.parametrize(("query", "name", "fields"), CASES, ids=[query[:50] for query, _, _ in CASES])
+def test_errors_by_name(query: str, name: str, fields: dict[str, str]) -> None:
+    error = refused(*query.split("&"))
+    assert (error.name, error.fields) == (name, fields)
+    status, body = ERRORS.answer(error, "request-1")
+    assert status == 400
+    orjson.dumps(body)
+
+
+def test_every_error_of_the_query_language_is_shown() -> None:
+    documented = {
+        kind.name
+        for kind in ERRORS.kinds.values()
+        if re.search(r"list endpoint|property filter|orderby|query param", kind.applies_to)
+    }
+    assert {name for _, name, _ in CASES} == documented
+
+
+TEXTS = st.one_of(
+    st.text(),
+    st.text(alphabet='nameidx.[]=!<>~,"\\ +-01', max_size=40),
+    st.sampled_from(
+        ["a" * 10_240, "," * 10_240, '"' * 10_240, "x." * 5_120, "[]" * 5_120, "\\" * 10_240, '"\\' * 5_120]
+    ),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["property", "orderby", "limit", "count", "continuationToken", "properties"]),
+            st.one_of(
+                TEXTS, TEXTS.map("name==".__add__), TEXTS.map('name=="'.__add__), TEXTS.map("x.".__add__)
+            ),
+        ),
+        max_size=3,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_sent_is_a_page_or_a_documented_error(params: list[tuple[str, str]]) -> None:
+    try:
+        page = run(parse(params, collection="runs", fields=FIELDS), Shelf(FLOW, RUN))
+    except ServiceError as error:
+        status, body = ERRORS.answer(error, "request-1")
+        assert status == 400
+        assert len(orjson.dumps(body)) < 3000
+    else:
+        assert len(page.items) <= 2
+
+
+# The window of /connectionSpecs/{id}/configs
+
+
+def window(query: str) -> PageWindow:
+    return parse_page_window(
+        [(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))]
+    )
+
+
+REQUIRED = "outputType=activationDatasets&outputField=datasets"
+
+
+def test_page_window() -> None:
+    assert window(REQUIRED) == PageWindow(0, 20, None)
+    assert window(f"{REQUIRED}&start=0&limit=20&properties=name,state") == PageWindow(
+        0, 20, ("name", "state")
+    )
+    assert window(f"{REQUIRED}&limit=100&start=200") == PageWindow(200, 100, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "fields"),
+    [
+        ("outputType=activationDatasets", "value-invalid", {"value": "(missing)", "field": "outputField"}),
+        ("outputField=datasets", "value-invalid", {"value": "(missing)", "field": "outputType"}),
+        ("outputType=other&outputField=datasets", "value-invalid", {"value": "other", "field": "outputType"}),
+        (f"{REQUIRED}&start=-1", "value-invalid", {"value": "-1", "field": "start"}),
+        (f"{REQUIRED}&start=x", "value-invalid", {"value": "x", "field": "start"}),
+        (f"{REQUIRED}&limit=0", "value-invalid", {"value": "0", "field": "limit"}),
+        (f"{REQUIRED}&limit=101", "value-invalid", {"value": "101", "field": "limit"}),
+        (
+            f"{REQUIRED}&properties=name,,state",
+            "value-invalid",
+            {"value": "name,,state", "field": "properties"},
+        ),
+        (f"{REQUIRED}&limit=1&limit=1", "value-invalid", {"value": "1, 1", "field": "limit"}),
+        (f"{REQUIRED}&property=name", "query-param-unknown", {"param": "property"}),
+    ],
+)
+def test_page_window_errors(query: str, name: str, fields: dict[str, str]) -> None:
+    with pytest.raises(ServiceError) as raised:
+        window(query)
+    assert (raised.value.name, raised.value.fields) == (name, fields)

@@ -1,0 +1,86 @@
+"""The commands: `serve`, `demo`, `check-fixtures`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from emulator import __version__
+from emulator.settings import Settings, flag_name, read_settings, variable_name
+
+PROGRAM = "flow-service-emulator"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; answers the process's exit status: 0 for success, 1 for a failure, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except KeyboardInterrupt:
+        status = 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="A local emulator of Adobe Experience Platform's Flow Service (dataset export)."
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="start the server", description="Starts the server; every flag has its variable.")
+    for declared in fields(Settings):
+        described = declared.metadata["help"].replace("`", "")
+        default = "" if declared.default in (None, (), False) else f"; default {declared.default}"
+        text = f"{described}{default} [{variable_name(declared.name)}]"
+        if declared.metadata["placeholder"]:
+            serve.add_argument(flag_name(declared.name), metavar=declared.metadata["placeholder"], help=text)
+        else:
+            serve.add_argument(flag_name(declared.name), action="store_true", default=None, help=text)
+    serve.set_defaults(run=_serve)
+    demo = commands.add_parser("demo", help="walk the six steps on every destination and show what is exported")
+    demo.add_argument("--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports")
+    demo.set_defaults(run=_demo)
+    check = commands.add_parser("check-fixtures", help="check specs and datasets, the built-in ones and those in DIR")
+    check.add_argument("dir", metavar="DIR", nargs="?", type=Path, help="folder as given to --fixtures")
+    check.set_defaults(run=_check_fixtures)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Serves until it is told to end."""
+    try:
+        settings = read_settings({declared.name: getattr(options, declared.name) for declared in fields(Settings)})
+    except ValueError as reason:
+        return _fail(str(reason), status=2)
+    from emulator.server import serve
+
+    return serve(settings, _fail)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from emulator.demo import run_demo
+
+    return run_demo(options.export_dir)
+
+
+def _check_fixtures(options: argparse.Namespace) -> int:
+    from emulator.catalog import FixtureError, load_catalog
+
+    try:
+        catalog = load_catalog(options.dir)
+    except FixtureError as fault:
+        return _fail(str(fault))
+    destinations = sum(1 for spec in catalog.connection_specs.values() if spec.destination)
+    print(
+        f"{len(catalog.connection_specs)} connection specs ({destinations} destinations), {len(catalog.flow_specs)} flow specs, "
+        f"{len(catalog.datasets)} datasets, {len(catalog.errors.kinds)} errors: all in order"
+    )
+    return 0
+
+
+def _fail(reason: str, status: int = 1) -> int:
+    print(f"{PROGRAM}: {reason}", file=sys.stderr)
+    return status

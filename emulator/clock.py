@@ -1,0 +1,114 @@
+"""Real, frozen and accelerated time, and the one source of randomness.
+
+The only room that reads the machine's clock or its random source; everybody else is handed a `Clock` or a generator.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from emulator.settings import LATEST_TIME
+
+Mode = Literal["real", "frozen", "accelerated"]
+MODES: tuple[Mode, ...] = ("real", "frozen", "accelerated")
+
+
+class Clock:
+    """Time as the emulator sees it, in epoch seconds. It never goes backwards, except by `reset` and `restore`.
+
+    `real` passes as the machine's time does, `accelerated` passes `speed` times as fast, `frozen` stands still until it is
+    moved. `wall` is the machine's clock and can be replaced in tests.
+    """
+
+    def __init__(
+        self,
+        mode: Mode = "real",
+        *,
+        now: float | None = None,
+        speed: float = 1.0,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._wall = wall
+        self._start = (mode, now, speed)
+        self._mode: Mode = mode
+        self._speed = speed
+        self._at = 0.0
+        self._wall_at = 0.0
+        self.reset()
+
+    @classmethod
+    def from_setting(cls, text: str, now: float | None) -> Clock:
+        """A clock from the `--clock` setting: `real`, `frozen` or a speed."""
+        if text == "real":
+            return cls("real", now=now)
+        if text == "frozen":
+            return cls("frozen", now=now)
+        return cls("accelerated", now=now, speed=float(text))
+
+    def reset(self) -> None:
+        """Puts mode, speed and time back to how the clock started; without a start time, that is the present."""
+        mode, now, speed = self._start
+        self._mode, self._speed = mode, speed
+        self._wall_at = self._wall()
+        self._at = self._wall_at if now is None else now
+
+    @property
+    def mode(self) -> Mode:
+        return self._mode
+
+    @property
+    def speed(self) -> float:
+        """How many seconds pass here in one of the machine's: 1 for `real`, 0 for `frozen`."""
+        return {"real": 1.0, "frozen": 0.0, "accelerated": self._speed}[self._mode]
+
+    def now(self) -> float:
+        """The present, in epoch seconds."""
+        passed = max(0.0, self._wall() - self._wall_at)
+        return min(self._at + passed * self.speed, LATEST_TIME)
+
+    def now_ms(self) -> int:
+        """The present, in epoch milliseconds."""
+        return int(self.now() * 1000)
+
+    def set(self, mode: Mode, *, now: float | None = None, speed: float | None = None) -> None:
+        """Changes the mode, and moves on to `now` when given; raises ValueError when `now` lies in the past."""
+        present = self.now()
+        if now is not None and now < present:
+            raise ValueError(f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts anew")
+        self._at = present if now is None else now
+        self._wall_at = self._wall()
+        self._mode = mode
+        if mode == "accelerated":
+            self._speed = self._speed if speed is None else speed
+
+    def move_to(self, at: float) -> None:
+        """Jumps to `at` (epoch seconds) if that lies ahead; otherwise nothing happens."""
+        present = self.now()
+        self._at, self._wall_at = max(present, at), self._wall()
+
+    def wait_for(self, at: float) -> float | None:
+        """How many of the machine's seconds pass until `at` is reached; None when it never comes by itself."""
+        ahead = at - self.now()
+        if ahead <= 0:
+            return 0.0
+        return ahead / self.speed if self.speed else None
+
+    def snapshot(self) -> dict[str, Any]:
+        """The clock as JSON, for `restore`."""
+        return {"mode": self._mode, "now": self.now(), "speed": self.speed}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Puts back what `snapshot` gave, whatever the time is now."""
+        self._mode = snapshot["mode"]
+        self._speed = snapshot["speed"] or self._speed
+        self._at, self._wall_at = float(snapshot["now"]), self._wall()
+
+
+def random_source(seed: int | None, salt: str = "") -> random.Random:
+    """A generator for ids and names: the same for the same seed and salt, different every time without a seed."""
+    if seed is None:
+        return random.Random(random.SystemRandom().getrandbits(128))
+    return random.Random(f"{seed}/{salt}")

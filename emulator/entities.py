@@ -1,0 +1,117 @@
+"""Records of the service: ids, etags and the fields that the server fills. Pure functions of their arguments.
+
+Source of the fields: reference, section "Entities". Times are epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping
+from typing import Any, Final
+
+Entity = dict[str, Any]
+Scope = tuple[str, str]
+"""(imsOrgId, sandboxName): entities of one are invisible to every other."""
+
+COLLECTIONS: Final = ("connections", "sourceConnections", "targetConnections", "flows", "runs")
+SERVER_FIELDS: Final = frozenset(
+    {
+        "id",
+        "createdAt",
+        "updatedAt",
+        "createdBy",
+        "updatedBy",
+        "createdClient",
+        "updatedClient",
+        "sandboxId",
+        "sandboxName",
+        "imsOrgId",
+        "version",
+        "etag",
+    }
+)
+"""What the server fills on every entity; a client's own values for them are ignored at creation and refused in a patch."""
+
+ENABLED, DISABLED = "enabled", "disabled"
+STATES: Final = (ENABLED, DISABLED, "initializing")
+CLIENT = "flow-service-emulator"
+USER = "flow-service-emulator@AdobeID"
+"""Stand for the caller in createdBy and the like: an API key is not repeated in answers."""
+
+
+def uuid_text(rng: random.Random) -> str:
+    """A version 4 UUID from the generator."""
+    return _uuid_of(rng.getrandbits(128), version=4)
+
+
+def hex_text(rng: random.Random) -> str:
+    """32 hex digits, the form of a run's providerRefId."""
+    return f"{rng.getrandbits(128):032x}"
+
+
+def etag_text(rng: random.Random, now_ms: int, previous: str | None = None) -> str:
+    """A new etag with its own double quotes, such as `"0000d781-0000-0200-0000-63e29f420000"`, never the previous one."""
+    while True:
+        etag = f'"{rng.getrandbits(32):08x}-0000-0200-0000-{now_ms // 1000 & 0xFFFFFFFF:08x}0000"'
+        if etag != previous:
+            return etag
+
+
+def sandbox_id(scope: Scope) -> str:
+    """The id of a sandbox, always the same for the same organization and sandbox name."""
+    digest = hashlib.sha256("\0".join(scope).encode("utf-8", "surrogatepass")).digest()
+    return _uuid_of(int.from_bytes(digest[:16], "big"), version=5)
+
+
+def new_entity(body: Mapping[str, Any], *, scope: Scope, rng: random.Random, now_ms: int) -> Entity:
+    """A new entity of what a client sent (without the server's fields) and what the server fills."""
+    etag = etag_text(rng, now_ms)
+    org, sandbox = scope
+    return {
+        "id": uuid_text(rng),
+        "createdAt": now_ms,
+        "updatedAt": now_ms,
+        "createdBy": USER,
+        "updatedBy": USER,
+        "createdClient": CLIENT,
+        "updatedClient": CLIENT,
+        "sandboxId": sandbox_id(scope),
+        "sandboxName": sandbox,
+        "imsOrgId": org,
+        **{name: value for name, value in body.items() if name not in SERVER_FIELDS},
+        "version": etag,
+        "etag": etag,
+    }
+
+
+def changed_entity(entity: Mapping[str, Any], changes: Mapping[str, Any], *, rng: random.Random, now_ms: int) -> Entity:
+    """The entity with changes, a new etag and version, and the time of the change."""
+    etag = etag_text(rng, now_ms, entity["etag"])
+    return {
+        **entity,
+        **changes,
+        "updatedAt": now_ms,
+        "updatedBy": USER,
+        "updatedClient": CLIENT,
+        "version": etag,
+        "etag": etag,
+    }
+
+
+def operation_record(operation: str, started_ms: int) -> dict[str, Any]:
+    """A flow's `lastOperation`: what was last done to it."""
+    return {
+        "started": started_ms,
+        "updated": started_ms,
+        "percentCompleted": 100,
+        "status": {"value": "completed", "errors": []},
+        "operation": operation,
+    }
+
+
+def _uuid_of(bits: int, *, version: int) -> str:
+    bits = bits & ~(0xF << 76) | version << 76
+    bits = bits & ~(0x3 << 62) | 0x2 << 62
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

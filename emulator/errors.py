@@ -1,0 +1,128 @@
+"""The named table of errors and their bodies; knows no web framework.
+
+Whoever finds something wrong raises `ServiceError` by the error's name in `fixtures/errors.json`; the one JSON adapter asks
+the `ErrorTable` for the status and the body. These families of bodies exist (reference: Address and headers):
+
+- `flow`: the Flow Service's own shape, with `type`, `title`, `status`, `report`, `errorMessage` and `errorDetails`;
+- `gateway`: the API gateway's `{"error_code", "message"}`;
+- `problem`: what the service's web framework answers: `{"type": "/placeholder/type/uri", "status", "title", "detail"}`;
+- `message`: the ad hoc run's `{"message"}`;
+- `ims`: the token endpoint's `{"error", "error_description"}` (RFC 6749).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+FAMILIES = ("flow", "gateway", "problem", "message", "ims")
+_TEXT_KEYS = ("name", "family", "code", "title", "message", "appliesTo", "source")
+
+
+class ServiceError(Exception):
+    """One of the documented errors, to be answered to the client.
+
+    `name` is a row's name in `fixtures/errors.json`; `fields` fill the row's message template. `report` adds keys to the
+    body's `report` (such as `violations`); `headers` go out with the answer (such as `Retry-After`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        /,
+        *,
+        report: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **fields: object,
+    ) -> None:
+        super().__init__(name, fields)
+        self.name = name
+        self.fields = fields
+        self.report = report or {}
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the error table. `message` is a template with `{field}` places."""
+
+    name: str
+    family: str
+    code: str
+    status: int
+    title: str
+    message: str
+    applies_to: str
+    source: str
+
+    @property
+    def message_fields(self) -> frozenset[str]:
+        """The names that the message template wants filled."""
+        return frozenset(field for _, field, _, _ in Formatter().parse(self.message) if field)
+
+
+class ErrorTable:
+    """All errors by name, and the one place where an error becomes a body."""
+
+    def __init__(self, kinds: Iterable[ErrorKind]) -> None:
+        self.kinds: dict[str, ErrorKind] = {kind.name: kind for kind in kinds}
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> ErrorTable:
+        """Builds the table from `fixtures/errors.json`'s rows; raises ValueError that names the row and the fault."""
+        kinds: dict[str, ErrorKind] = {}
+        for index, row in enumerate(rows):
+            for key in _TEXT_KEYS:
+                if not isinstance(row.get(key), str):
+                    raise ValueError(f"/{index}/{key}: a text is needed")
+            if row["family"] not in FAMILIES:
+                raise ValueError(f"/{index}/family: {row['family']!r} is none of {', '.join(FAMILIES)}")
+            status = row.get("status")
+            if not isinstance(status, int) or not 400 <= status <= 599:
+                raise ValueError(f"/{index}/status: a status from 400 to 599 is needed, got {status!r}")
+            if row["name"] in kinds:
+                raise ValueError(f"/{index}/name: {row['name']!r} is there twice")
+            kinds[row["name"]] = ErrorKind(
+                name=row["name"],
+                family=row["family"],
+                code=row["code"],
+                status=status,
+                title=row["title"],
+                message=row["message"],
+                applies_to=row["appliesTo"],
+                source=row["source"],
+            )
+        return cls(kinds.values())
+
+    def answer(self, error: ServiceError, request_id: str) -> tuple[int, dict[str, Any]]:
+        """The status and the JSON body for an error. Raises KeyError when the table has no such name."""
+        kind = self.kinds[error.name]
+        message = kind.message.format_map(error.fields)
+        if kind.family == "gateway":
+            return kind.status, {"error_code": kind.code, "message": message}
+        if kind.family == "message":
+            return kind.status, {"message": message}
+        if kind.family == "ims":
+            return kind.status, {"error": kind.code, "error_description": message}
+        if kind.family == "problem":
+            return kind.status, {
+                "type": "/placeholder/type/uri",
+                "status": kind.status,
+                "title": kind.title,
+                "detail": message,
+                **error.report,
+            }
+        report: dict[str, Any] = {"detailed-message": message}
+        if error.name == "resource-not-found":
+            report |= {"id": error.fields["id"], "type": error.fields["collection"]}
+        report |= {"request-id": request_id, **error.report}
+        return kind.status, {
+            "type": f"https://ns.adobe.com/aep/errors/FLOW-{kind.code}",
+            "title": kind.title,
+            "status": kind.status,
+            "report": report,
+            "errorMessage": message,
+            "errorDetails": message,
+        }

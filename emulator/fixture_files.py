@@ -1,0 +1,206 @@
+"""Fixture files read and held against the shape that each kind of them has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from jsonschema_rs import Draft7Validator, ReferencingError, ValidationError, meta
+
+DRAFT_7: Final = "http://json-schema.org/draft-07/schema#"
+_REASON_LENGTH: Final = 300
+
+_TEXT: Final = {"type": "string", "minLength": 1}
+_IDENTIFIER: Final = {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"}  # goes into URLs and folder names
+_OBJECT: Final = {"type": "object"}
+_PART: Final = {  # an item of authSpec or encryptionSpecs, a targetSpec, a sourceSpec, a scheduleSpec
+    "type": "object",
+    "required": ["name", "type", "spec"],
+    "properties": {"name": _TEXT, "type": _TEXT, "spec": _OBJECT},
+}
+_SPEC_HEAD: Final = {"id": _IDENTIFIER, "name": _TEXT, "providerId": _TEXT, "version": _TEXT}
+_SPEC_IDS: Final = {"type": "array", "minItems": 1, "items": _IDENTIFIER}
+_DATASET_BODY: Final = {
+    "id": _IDENTIFIER,
+    "name": _TEXT,
+    "description": {"type": "string"},
+    "fileDescription": _OBJECT,
+    "aspect": _TEXT,
+    "state": _TEXT,
+}
+DATASET_BODY_KEYS: Final = tuple(_DATASET_BODY)
+
+CONNECTION_SPEC_SHAPE: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["examples", "spec"],
+    "dependencies": {
+        "destination": ["path"],
+        "path": ["destination"],
+        "container": ["destination"],
+        "assumedWhenUnnamed": ["destination"],
+    },
+    "properties": {
+        "destination": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"},
+        "container": _TEXT,
+        "path": _TEXT,
+        "assumedWhenUnnamed": {"const": True},
+        "examples": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "auth": {"type": "object", "additionalProperties": _OBJECT},
+                "target": _OBJECT,
+                "source": _OBJECT,
+            },
+        },
+        "spec": {
+            "type": "object",
+            "required": [*_SPEC_HEAD, "authSpec"],
+            "properties": {
+                **_SPEC_HEAD,
+                "authSpec": {"type": "array", "items": _PART},
+                "encryptionSpecs": {"type": "array", "items": _PART},
+                "targetSpec": _PART,
+                "sourceSpec": _PART,
+            },
+        },
+    },
+}
+FLOW_SPEC_SHAPE: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "required": [*_SPEC_HEAD, "sourceConnectionSpecIds", "targetConnectionSpecIds", "attributes"],
+    "properties": {
+        **_SPEC_HEAD,
+        "sourceConnectionSpecIds": _SPEC_IDS,
+        "targetConnectionSpecIds": _SPEC_IDS,
+        "attributes": {
+            "type": "object",
+            "required": ["_workflow"],
+            "properties": {"_workflow": {"type": ["string", "array"], "items": {"type": "string"}}},
+        },
+        "scheduleSpec": _PART,
+    },
+}
+DATASETS_SHAPE: Final[Mapping[str, Any]] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [*_DATASET_BODY, "schema", "rows", "rowsPerHour"],
+        "properties": {
+            **_DATASET_BODY,
+            "schema": _TEXT,
+            "rows": {"type": "integer", "minimum": 0},
+            "rowsPerHour": {"type": "number", "minimum": 0},
+        },
+    },
+}
+ERRORS_SHAPE: Final[Mapping[str, Any]] = {"type": "array", "items": _OBJECT}
+
+
+class FixtureError(Exception):
+    """A fixture that cannot be used.
+
+    `file` is the file or folder, `place` a JSON pointer (RFC 6901) into it, empty for the whole of it, and
+    `reason` says what is wrong; for broken JSON the reason names line and column.
+    """
+
+    def __init__(self, file: Path, place: str, reason: str) -> None:
+        super().__init__(f"{file}: {place}: {reason}" if place else f"{file}: {reason}")
+        self.file = file
+        self.place = place
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A JSON value and where it was read (file and JSON pointer), so that a fault can be placed."""
+
+    file: Path
+    place: str
+    value: Any
+
+    def fault(self, place: str, reason: str) -> FixtureError:
+        """The error to raise for what stands at `place`, a JSON pointer from this value on."""
+        return FixtureError(self.file, self.place + place, shorten(reason))
+
+    def check_shape(self, validator: Draft7Validator) -> None:
+        """Raises FixtureError for the first thing that is not of the validator's shape."""
+        for fault in validator.iter_errors(self.value):
+            raise self.fault(pointer(*fault.instance_path), fault.message)
+
+    def check_draft(self, place: str, schema: Mapping[str, Any]) -> None:
+        """Raises FixtureError where the schema at `place` declares another draft of JSON Schema than 7."""
+        if str(schema.get("$schema", DRAFT_7)).rstrip("#") != DRAFT_7.rstrip("#"):
+            raise self.fault(f"{place}/$schema", f"only draft 7 is supported: {DRAFT_7}")
+
+    def check_schema(self, place: str, schema: Mapping[str, Any]) -> None:
+        """Raises FixtureError where the schema at `place` is no JSON Schema of draft 7."""
+        # The draft is looked at first: the library would look for one that it does not know on the network.
+        self.check_draft(place, schema)
+        try:
+            meta.validate({**schema, "$schema": DRAFT_7})
+        except ValidationError as fault:
+            raise self.fault(place + pointer(*fault.instance_path), fault.message) from fault
+        except ReferencingError as fault:
+            raise self.fault(place, str(fault)) from fault
+
+
+def read_entry(file: Path) -> Entry:
+    """The whole of a JSON file. Raises FixtureError where it cannot be read or is not JSON."""
+    try:
+        return Entry(file, "", orjson.loads(file.read_bytes()))
+    except orjson.JSONDecodeError as error:
+        reason = f"this is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise FixtureError(file, "", reason) from error
+    except OSError as error:
+        raise FixtureError(file, "", f"the file cannot be read: {error.strerror}") from error
+
+
+def json_files(layer: Path, folder: str) -> list[Path]:
+    """The `.json` files of one sub-folder in the order of their names; none where there is no such folder."""
+    path = layer / folder
+    if path.exists() and not path.is_dir():
+        raise FixtureError(path, "", "this has to be a folder")
+    return sorted(path.glob("*.json"))
+
+
+def add_entry(entries: dict[str, Entry], key: str, entry: Entry, place: str) -> None:
+    """Files an entry under its id, which stands at `place`; raises FixtureError where the id is taken."""
+    if key in entries:
+        raise entry.fault(place, f"the id {key!r} is already that of {entries[key].file.name}")
+    entries[key] = entry
+
+
+def read_by_id(
+    layers: Sequence[Path], folder: str, shape: Mapping[str, Any], *id_path: str
+) -> dict[str, Entry]:
+    """One value per file, by the id at `id_path`; a later layer's takes the place of an earlier one's."""
+    validator = Draft7Validator(dict(shape))
+    found: dict[str, Entry] = {}
+    for layer in layers:
+        in_layer: dict[str, Entry] = {}
+        for file in json_files(layer, folder):
+            entry = read_entry(file)
+            entry.check_shape(validator)
+            key: Any = entry.value
+            for step in id_path:
+                key = key[step]
+            add_entry(in_layer, key, entry, pointer(*id_path))
+        found |= in_layer
+    return found
+
+
+def pointer(*steps: str | int) -> str:
+    """A JSON pointer (RFC 6901) from its steps; no steps give the empty one, which means the whole."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def shorten(text: str) -> str:
+    """The text with its middle left out where it is too long for a message."""
+    half = _REASON_LENGTH // 2
+    return text if len(text) <= _REASON_LENGTH else f"{text[:half]} … {text[-half:]}"

@@ -1,0 +1,120 @@
+"""uvicorn as the emulator runs it: a socket that is open before it says so, logs on standard error, a quick end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import orjson
+import uvicorn
+
+from emulator.app import Emulator, create_app
+from emulator.catalog import FixtureError
+from emulator.clock import Clock
+from emulator.settings import Settings
+from emulator.store import StoreError
+
+BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """Prints where it listens once it accepts requests, and ends exports when it is told to end."""
+
+    def __init__(self, app: Emulator, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            lifespan="on",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            backlog=BACKLOG,
+        )
+        super().__init__(config)
+        self._emulator = app
+        self._listener = listener
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        super().run([self._listener] if sockets is None else sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.should_exit:
+            return
+        gc.collect()
+        gc.freeze()  # what is there now stays; collections need not look at it again
+        print(f"listening on {url_of(self._listener)}", flush=True)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends in good order on a signal; the process then exits with status 0, unlike uvicorn's own."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self._end)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._end))
+        yield
+
+    def _end(self) -> None:
+        self._emulator.stop()
+        self.should_exit = True
+
+
+def serve(settings: Settings, fail: Callable[[str], int]) -> int:
+    """Opens the data and export folders, listens and serves; answers the exit status. `fail` reports what stops it."""
+    set_up_logging(settings.log_format)
+    clock = Clock.from_setting(settings.clock, settings.now)
+    try:
+        listener = open_socket(settings.host, settings.port)
+    except OSError as reason:
+        return fail(f"cannot listen on {settings.host}:{settings.port}: {reason.strerror or reason}")
+    with listener:
+        try:
+            app = create_app(settings, clock)
+        except (FixtureError, StoreError, OSError) as reason:
+            return fail(str(reason))
+        Server(app, listener).run()
+    return 0
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def url_of(listener: socket.socket) -> str:
+    """`http://HOST:PORT` of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def set_up_logging(form: str) -> None:
+    """Logs go to standard error, as text or as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry).decode()
