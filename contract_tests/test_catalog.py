@@ -248,9 +248,7 @@ def test_access_key_patterns_are_the_published_ones(catalog: Catalog) -> None:
         (SFTP, {"remotePath": "folder/subfolder"}),
     ],
 )
-def test_the_tutorials_target_params_are_valid(
-    catalog: Catalog, spec_id: str, location: dict[str, str]
-) -> None:
+def test_the_tutorials_target_params_are_valid(catalog: Catalog, spec_id: str, location: dict[str, str]) -> None:
     # Tutorial, step 4, the requests: "mode": "Server-to-server", "compression": "NONE", "datasetFileType": "JSON"
     target = catalog.connection_specs[spec_id].target
     assert target is not None
@@ -315,6 +313,24 @@ def test_schedule_specs_describe_the_schedule(catalog: Catalog, schedule: dict[s
     for flow_spec in catalog.flow_specs.values():
         schema = flow_spec.body["scheduleSpec"]["spec"]
         assert jsonschema_rs.is_valid(schema, schedule) is is_valid
+
+
+def test_the_tutorials_datasets_come_first(catalog: Catalog) -> None:
+    # Tutorial, step 1, the response: these five, each with "description": "Activation profile export dataset",
+    # "aspect": "production", "state": "DRAFT" and a fileDescription of persisted parquet.
+    assert len(catalog.datasets) >= 30
+    bodies = [dataset.body for dataset in catalog.datasets.values()][:5]
+    assert [(body["id"], body["name"]) for body in bodies] == [
+        ("5ef3e324052581191aa6a466", "AAM Authenticated Profiles Meta Data"),
+        ("5ef3e3259ad2a1191ab7dd7d", "AAM Devices Data"),
+        ("5ef3e325582424191b1beb42", "AAM Devices Profile Meta Data"),
+        ("5ef3e328582424191b1beb44", "AAM Realtime"),
+        ("5ef3e328fe742a191b2b3ea5", "AAM Realtime Profile Updates"),
+    ]
+    for body in bodies:
+        assert body["description"] == "Activation profile export dataset"
+        assert body["fileDescription"] == {"persisted": True, "containerFormat": "parquet", "format": "parquet"}
+        assert (body["aspect"], body["state"]) == ("production", "DRAFT")
 
 
 def test_bodies_are_what_the_files_hold(catalog: Catalog) -> None:
@@ -556,9 +572,7 @@ def test_a_broken_spec_is_refused_with_its_place(
         ("schemas/x.json", "[" * 5000, "this is not JSON"),
     ],
 )
-def test_broken_json_is_refused_with_line_and_column(
-    tmp_path: Path, file: str, text: str | bytes, reason: str
-) -> None:
+def test_broken_json_is_refused_with_line_and_column(tmp_path: Path, file: str, text: str | bytes, reason: str) -> None:
     write(tmp_path, {file: text})
     with pytest.raises(FixtureError) as caught:
         load_catalog(tmp_path)
@@ -580,9 +594,7 @@ def test_broken_json_is_refused_with_line_and_column(
         ([DATASET, 5], "/1", "5"),
     ],
 )
-def test_a_broken_dataset_is_refused_with_its_place(
-    tmp_path: Path, datasets: Any, place: str, reason: str
-) -> None:
+def test_a_broken_dataset_is_refused_with_its_place(tmp_path: Path, datasets: Any, place: str, reason: str) -> None:
     write(tmp_path, {"datasets/ours.json": datasets, "schemas/visit.json": VISIT})
     with pytest.raises(FixtureError) as caught:
         load_catalog(tmp_path)

@@ -115,9 +115,7 @@ MACROS = ["%DESTINATION%", "%DATASET_ID%", "%DATASET_NAME%", "%EXPORT_TIME%", "%
 
 
 @given(
-    pieces=st.lists(
-        st.sampled_from([*MACROS, "/", "a", "_", "..", ".", " ", "%DATETIME(MM/dd)%"]), max_size=16
-    ),
+    pieces=st.lists(st.sampled_from([*MACROS, "/", "a", "_", "..", ".", " ", "%DATETIME(MM/dd)%"]), max_size=16),
     value=st.text(max_size=20),
 )
 def test_a_sound_template_keeps_its_number_of_folders(pieces: list[str], value: str) -> None:

@@ -72,9 +72,7 @@ def rows(start: int, count: int) -> list[dict[str, Any]]:
             "_id": f"id-{number}",
             "timestamp": 1_700_000_000_000 + number,
             "amount": number / 4 if number % 3 else None,
-            "person": {"name": f"Ana {number}", "age": None if number % 5 else number}
-            if number % 7
-            else None,
+            "person": {"name": f"Ana {number}", "age": None if number % 5 else number} if number % 7 else None,
             "tags": [f"t{number % 10}", "ü"][: number % 3],
         }
         for number in range(start, start + count)
@@ -167,9 +165,7 @@ class TestForms:
         ]
 
     @pytest.mark.parametrize(("form", "codec"), [(FORMS[2], "UNCOMPRESSED"), (FORMS[3], "GZIP")])
-    def test_parquet_has_the_rows_and_the_codec_within(
-        self, tmp_path: Path, form: FileForm, codec: str
-    ) -> None:
+    def test_parquet_has_the_rows_and_the_codec_within(self, tmp_path: Path, form: FileForm, codec: str) -> None:
         (file,) = write(tmp_path, batches(1_000, 1), form)
         read = pq.ParquetFile(tmp_path / file.name)
         assert read.read().equals(pa.Table.from_pylist(rows(0, 1_001), schema=SOURCE))
@@ -282,9 +278,7 @@ class Interrupted(Exception):
 class TestWholeOrNotAtAll:
     @every_form
     @pytest.mark.parametrize("after", [0, 1, 3])
-    def test_an_error_of_the_rows_comes_out_as_it_is(
-        self, tmp_path: Path, form: FileForm, after: int
-    ) -> None:
+    def test_an_error_of_the_rows_comes_out_as_it_is(self, tmp_path: Path, form: FileForm, after: int) -> None:
         def source() -> Iterator[RecordBatch]:
             yield from batches(*[500] * after)
             raise Interrupted("no more")
@@ -417,17 +411,13 @@ class TestManifest:
             scheduled_at=1_692_320_400.25,
             files=[("/destination/output001", file) for file in files],
         )
-        path = (
-            tmp_path
-            / "manifest-d0420d72-756c-4159-9e7f-7d3e2f8b501e-0ac8f3c0-29bd-40aa-82c1-f1b7e0657b19.json"
-        )
+        path = tmp_path / "manifest-d0420d72-756c-4159-9e7f-7d3e2f8b501e-0ac8f3c0-29bd-40aa-82c1-f1b7e0657b19.json"
         assert manifest == WrittenFile(path.name, path.stat().st_size, 0)
         assert json.loads(path.read_bytes()) == {
             "flowRunId": "0ac8f3c0-29bd-40aa-82c1-f1b7e0657b19",
             "scheduledTime": "2023-08-18T01:00:00Z",
             "exportResults": [
-                {"sinkPath": "/destination/output001", "name": file.name, "size": file.bytes}
-                for file in files
+                {"sinkPath": "/destination/output001", "name": file.name, "size": file.bytes} for file in files
             ],
         }
         assert names_in(tmp_path) == {manifest.name, *(file.name for file in files)}

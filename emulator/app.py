@@ -22,18 +22,12 @@ from emulator.library import Library
 from emulator.middleware import Middleware
 from emulator.routes import Routes, no_route, starlette_routes
 from emulator.scheduler import Scheduler
-from emulator.service import FlowService
+from emulator.service import INDEXES, FlowService
 from emulator.settings import Settings
 from emulator.state import ClockState, LibraryState, StoreState
 from emulator.store import Store
 from emulator.writers import remove_leftovers
 
-INDEXES = {
-    "runs": "flowId",
-    "flows": ("sourceConnectionIds", "targetConnectionIds"),
-    "targetConnections": "baseConnectionId",
-}
-"""Which entities the store finds by which of their fields."""
 log = logging.getLogger("emulator.app")
 
 

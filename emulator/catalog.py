@@ -203,9 +203,7 @@ def _connection_spec(entry: Entry) -> ConnectionSpec:
     )
 
 
-def _validator(
-    entry: Entry, place: str, schema: dict[str, Any], example: Mapping[str, Any] | None
-) -> SchemaValidator:
+def _validator(entry: Entry, place: str, schema: dict[str, Any], example: Mapping[str, Any] | None) -> SchemaValidator:
     entry.check_draft(place, schema)
     try:
         return SchemaValidator(schema, example or {})

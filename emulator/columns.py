@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SMALL_POOL: Final = 256
 """Pools of this size are the fastest: a random byte is an index as it is."""
+MAX_POSITIONS: Final = 2**38
+"""How many ids are different for certain: prefixed_code has the fewest, 1,024 for each of 16**7 blocks."""
 _MARKS: Final = b"!#$%&*+;"
 """Where the part for the block goes. Each mark stands for another number, so that rows close by look less alike."""
 
@@ -187,16 +189,18 @@ class Joined:
 
 @dataclass(frozen=True)
 class Position:
-    """The row's position plus `base`, as a number or as text."""
+    """The row's position times `step` plus `base`, as a number or as text."""
 
     base: int
     type: DataType
+    step: int = 1
 
     def make(self, window: Window) -> Array:
-        from arro3.compute import add, cast
+        from arro3.compute import add, cast, mul
         from arro3.core import DataType, Scalar
 
-        return cast(add(window.ramp, Scalar(self.base + window.first, type=DataType.int64())), self.type)
+        steps = mul(window.ramp, Scalar(self.step, type=DataType.int64())) if self.step > 1 else window.ramp
+        return cast(add(steps, Scalar(self.base + window.first * self.step, type=DataType.int64())), self.type)
 
 
 @dataclass(frozen=True)

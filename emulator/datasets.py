@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from emulator.column_builder import ColumnBuilder, arrow_field
-from emulator.columns import Window
+from emulator.column_builder import ColumnBuilder
+from emulator.columns import MAX_POSITIONS, Window
 from emulator.draws import Stream
 from emulator.row_schema import SchemaError, parse_row_schema
+from emulator.sources import Sources, arrow_field
 
 if TYPE_CHECKING:
     from arro3.core import Array, RecordBatch, Schema
@@ -30,14 +31,12 @@ MAX_ROWS_PER_HOUR: Final = 10**9
 
 _HOUR: Final = 3_600_000
 _FIRST_SPAN: Final = 31_527_360_000
-"""Milliseconds before the anchor over which the initial rows arrive: 364.9 days, so that at the anchor none is too old."""
+"""Milliseconds over which the initial rows arrive: the 364.9 days up to the anchor, at which none is too old."""
 _DELAY_STEP: Final = 9
 _MAX_DELAY: Final = 65_535 * _DELAY_STEP
 """The most milliseconds (just under ten minutes) by which a row's own time lies before its arrival."""
 _LAST_INSTANT: Final = 253_370_764_799_999
 """The end of the year 9998 (epoch milliseconds): a date up to a year later still has a year of four digits."""
-_MAX_POSITIONS: Final = 2**38
-"""How many ids are different for certain: columns.prefixed_code has the fewest, 1,024 for each of 16**7 blocks."""
 _MAX_OWNERS: Final = 4_096
 
 
@@ -169,7 +168,7 @@ class GeneratedRows:
         self._arrivals = Arrivals(rows, rows_per_hour, anchor)
         self._delays = Stream(seed, "dataset", dataset_id, "delay")
         self.arrow_schema = Schema([arrow_field(name, node) for name, node in root.fields])
-        builder = ColumnBuilder(
+        sources = Sources(
             seed=seed,
             dataset_id=dataset_id,
             kind=kind,
@@ -177,6 +176,7 @@ class GeneratedRows:
             anchor=self._arrivals.anchor_millis,
             millis=self._times,
         )
+        builder = ColumnBuilder(sources)
         self._columns = [builder.column(node) for _, node in root.fields]
 
     def count_at(self, at: float) -> int:
@@ -191,8 +191,8 @@ class GeneratedRows:
         """See RowSource. A batch has at most BATCH_ROWS rows; the content of a row does not depend on the range."""
         if not 0 <= first <= end:
             raise ValueError(f"there is no range of positions from {first} to {end}")
-        if end > first and (end > _MAX_POSITIONS or self._arrivals.millis(end - 1) > _LAST_INSTANT):
-            raise ValueError(f"position {end - 1} is too far: there are {_MAX_POSITIONS} up to the year 9998")
+        if end > first and (end > MAX_POSITIONS or self._arrivals.millis(end - 1) > _LAST_INSTANT):
+            raise ValueError(f"position {end - 1} is beyond what there is: {MAX_POSITIONS} rows, up to the year 9998")
         return self._batches(first, end)
 
     def _batches(self, first: int, end: int) -> Iterator[RecordBatch]:

@@ -66,7 +66,7 @@ def preload() -> None:
 
 @cache
 def _full_engine() -> Any:
-    """The class of validators; made on first use, because the import takes a third of the server's start."""
+    """The class of validators, made on first use."""
     from jsonschema.exceptions import ValidationError
     from jsonschema.validators import Draft7Validator, extend
 
@@ -108,6 +108,10 @@ def identity(value: Any) -> Any:
     return (type(value) is bool, value)
 
 
+def _all_differ(items: list[Any]) -> bool:
+    return len({identity(item) for item in items}) == len(items)
+
+
 _BY_VALUE: Final[Mapping[str, Holds]] = {
     "enum": lambda options, value: any(identity(option) == identity(value) for option in options),
     "const": lambda expected, value: identity(expected) == identity(value),
@@ -121,8 +125,7 @@ _BY_VALUE: Final[Mapping[str, Holds]] = {
     "multipleOf": lambda divisor, value: not _is_number(value) or _is_multiple(divisor, value),
     "minItems": lambda limit, value: not isinstance(value, list) or len(value) >= limit,
     "maxItems": lambda limit, value: not isinstance(value, list) or len(value) <= limit,
-    "uniqueItems": lambda wanted, value: not (wanted and isinstance(value, list))
-    or len({identity(item) for item in value}) == len(value),
+    "uniqueItems": lambda wanted, value: not (wanted and isinstance(value, list)) or _all_differ(value),
     "minProperties": lambda limit, value: not isinstance(value, dict) or len(value) >= limit,
     "maxProperties": lambda limit, value: not isinstance(value, dict) or len(value) <= limit,
 }

@@ -72,7 +72,7 @@ class Dice:
 
 
 def spread(items: Sequence[T], size: int) -> list[T]:
-    """`size` places for the items, each at least once where they fit, the earlier ones more often (about 1, 1/2, 1/3 …)."""
+    """`size` places for the items: each at least once where they fit, the earlier ones more often, as 1, 1/2, 1/3 …"""
     if len(items) >= size:
         return list(items[:size])
     free = size - len(items)

@@ -176,9 +176,7 @@ def add_entry(entries: dict[str, Entry], key: str, entry: Entry, place: str) -> 
     entries[key] = entry
 
 
-def read_by_id(
-    layers: Sequence[Path], folder: str, shape: Mapping[str, Any], *id_path: str
-) -> dict[str, Entry]:
+def read_by_id(layers: Sequence[Path], folder: str, shape: Mapping[str, Any], *id_path: str) -> dict[str, Entry]:
     """One value per file, by the id at `id_path`; a later layer's takes the place of an earlier one's."""
     validator = Draft7Validator(dict(shape))
     found: dict[str, Entry] = {}

@@ -25,9 +25,9 @@ _HEAD_BYTES: Final = 150
 class LogStorage(EntityStorage):
     """The same with every change in a log under a data folder, from which it comes back.
 
-    The log grows by every change. When it is mostly dead weight, the records alive are copied into a new log,
-    which then takes its place: a few with every change, so that no change waits for all of them. What is
-    changed meanwhile goes to both. Killed in between, the old log is still whole.
+    The log grows by every change. When it is mostly dead weight, the records alive are copied into a new log, which
+    then takes its place: a few with every change, so that no change waits for all of them. What is changed meanwhile
+    goes to both. Killed in between, the old log is still whole.
     """
 
     least_bytes = 4 << 20
@@ -48,7 +48,6 @@ class LogStorage(EntityStorage):
                 complete = self._load()
             if not complete:
                 self.replace_all(self.shelves, self.next_seq)
-            self._tidy()
         except BaseException:
             self._log.close()
             raise
@@ -221,9 +220,7 @@ def _collector_at_rest() -> Iterator[None]:
 
 
 def _encode(edits: Iterable[Edit]) -> bytes:
-    """A line of the log: [table, id, seq, createdAt, …keys] and a body for a record put, [table, id] for one
-    removed.
-    """
+    """A line of the log: [table, id, seq, createdAt, …keys] and a body for a record put, [table, id] for one removed."""
     heads: list[Any] = []
     bodies: list[bytes] = []
     for table, id, seq, created_at, keys, raw in edits:

@@ -4,12 +4,12 @@ The first line says what the file is. Every other line is one atomic change of t
 
     <CRC-32 of what follows, 8 hex digits> TAB <JSON: what changes> TAB <JSON of an entity> TAB … NEWLINE
 
-JSON as orjson writes it has neither tabs nor newlines, so that a line is cut at its tabs, and no entity is
-decoded when a folder is opened.
+JSON as orjson writes it has neither tabs nor newlines, so that a line is cut at its tabs, and no entity is decoded
+when a folder is opened.
 
-What is promised: a line is handed to the operating system by write(2) before the call returns, so that it
-outlives this process, however that ends (kill -9 included). There is no fsync for every line: when the
-machine itself dies, the last seconds may be lost. The folder is on a local disk; the lock is flock(2)'s.
+What is promised: a line is handed to the operating system by write(2) before the call returns, so that it outlives
+this process, however that ends (kill -9 included). There is no fsync for every line: when the machine itself dies,
+the last seconds may be lost. The folder is on a local disk; the lock is flock(2)'s.
 """
 
 from __future__ import annotations
@@ -46,11 +46,10 @@ def encode_line(head: Any, bodies: Sequence[bytes]) -> bytes:
 
 
 class LogFile:
-    """The log of a data folder that this process alone has open. The folder is made, the log only by
-    `install`.
+    """The log of a data folder that this process alone has open. The folder is made, the log only by `install`.
 
-    `size` is the log's length in bytes, 0 while there is none. Raises StoreError when the folder cannot be
-    used, is in use by another process, or holds something else under the log's name.
+    `size` is the log's length in bytes, 0 while there is none. Raises StoreError when the folder cannot be used, is
+    in use by another process, or holds something else under the log's name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,16 +73,15 @@ class LogFile:
             raise
 
     def lines(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        """The head (JSON) and bodies of every line after the first; to be walked to its end before anything
-        is appended.
+        """The head (JSON) and bodies of every line after the first; to be walked to its end before any `append`.
 
-        An interrupted last line, which nobody was told had been written, is cut off. Raises StoreError, with
-        the place, for a damaged line. While a line is looked at, `size` is where it begins.
+        An interrupted last line, which nobody was told had been written, is cut off. Raises StoreError, with the
+        place, for a damaged line. While a line is looked at, `size` is where it begins.
         """
         if self.size == 0:
             return
         try:
-            with open(self.path, "rb", buffering=_READ_BYTES) as file:
+            with self.path.open("rb", buffering=_READ_BYTES) as file:
                 file.seek(self.size)
                 for line in file:
                     if not line.endswith(b"\n"):
@@ -105,14 +103,12 @@ class LogFile:
     def damage(self, reason: object) -> StoreError:
         """The error for the line that is being looked at."""
         return StoreError(
-            f"{self.path} is damaged: the line at byte {self.size} cannot be read ({reason}). Put a copy of the file in its "
-            f"place, or cut it off at that byte to keep what was written before"
+            f"{self.path} is damaged: the line at byte {self.size} cannot be read ({reason}). Put a copy of the "
+            f"file in its place, or cut it off at that byte to keep what was written before"
         )
 
     def append(self, line: bytes) -> None:
-        """Hands a line to the operating system. Raises StoreError (a full disk), with the log as it was
-        before.
-        """
+        """Hands a line to the operating system. Raises StoreError (a full disk), with the log as it was before."""
         self.check_open()
         try:
             if self._ragged:
@@ -137,7 +133,7 @@ class LogFile:
         old = self._fd
         if sys.platform == "win32":
             self._release()  # There an open file cannot be replaced.
-        os.replace(new.path, self.path)
+        new.path.replace(self.path)
         self._fd = None
         self.size = new.size
         self._ragged = False
@@ -152,11 +148,9 @@ class LogFile:
             self._lock = None
 
     def _read_first_line(self) -> int:
-        """How long it is, or 0 when there is no log yet: none at all, or one cut off within its first
-        line.
-        """
+        """How long it is, or 0 when there is no log yet: none at all, or one cut off within its first line."""
         try:
-            with open(self.path, "rb") as file:
+            with self.path.open("rb") as file:
                 first = file.readline(len(_FIRST_LINE))
         except FileNotFoundError:
             return 0
@@ -191,9 +185,7 @@ class LogFile:
 
 
 class NewLog:
-    """A log that is written under another name, to take the old one's place whole. Its methods raise
-    OSError.
-    """
+    """A log that is written under another name, to take the old one's place whole. Its methods raise OSError."""
 
     def __init__(self, log: LogFile) -> None:
         self.path = log.path.with_name(_NEW_NAME)
@@ -213,9 +205,7 @@ class NewLog:
         self.size += len(lines)
 
     def settled(self) -> bool:
-        """Whether the disk has what was written before the first asking; a thread sees to it, and the asker
-        does not wait.
-        """
+        """Whether the disk has what was written before the first asking, from which on a thread sees to that."""
         if self._flush is None and self._fd is not None:
             pool = ThreadPoolExecutor(1)
             self._flush = pool.submit(os.fsync, self._fd)
@@ -260,8 +250,7 @@ def _close_aside(fd: int) -> None:
 
 
 def _lock(path: Path) -> int:
-    """Locks a file until it is closed, or its process ends in whatever way. The file stays: removing it would
-    be a race.
+    """Locks a file until it is closed or its process ends, in whatever way. It stays: removing it would be a race.
 
     Raises StoreError when another process has it, naming that process.
     """
@@ -280,9 +269,7 @@ def _lock(path: Path) -> int:
     except (BlockingIOError, PermissionError) as error:
         holder = os.pread(fd, 20, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
         os.close(fd)
-        raise StoreError(
-            f"the data folder {path.parent} is in use by process {holder or '(unknown)'}"
-        ) from error
+        raise StoreError(f"the data folder {path.parent} is in use by process {holder or '(unknown)'}") from error
     except BaseException:
         os.close(fd)
         raise

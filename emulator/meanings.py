@@ -15,37 +15,17 @@ from emulator.draws import Dice, spread
 from emulator.row_schema import ITEMS, Path
 
 ROW_TIME: Final = frozenset(
-    [
-        "timestamp",
-        "modifydate",
-        "lastmodified",
-        "lastmodifieddate",
-        "modificationdate",
-        "modifiedat",
-        "updatedat",
-        "lastupdated",
-        "lastupdatedate",
-    ]
-)
+    ("timestamp", "modifydate", "lastmodified", "lastmodifieddate", "modificationdate", "modifiedat", "updatedat",
+     "lastupdated", "lastupdatedate")
+)  # fmt: skip
 """Names (in lower case, without separators) of the property that holds a row's own time."""
-_LONG_AGO: Final = frozenset("join joined start started since first registered registration enrolled member".split())
-_LATER: Final = frozenset(
-    [
-        "end",
-        "ends",
-        "expiry",
-        "expires",
-        "expiration",
-        "expire",
-        "renewal",
-        "renew",
-        "next",
-        "until",
-        "due",
-        "valid",
-        "scheduled",
-    ]
+_LONG_AGO: Final = frozenset(
+    ("join", "joined", "start", "started", "since", "first", "registered", "registration", "enrolled", "member")
 )
+_LATER: Final = frozenset(
+    ("end", "ends", "expiry", "expires", "expiration", "expire", "renewal", "renew", "next", "until", "due", "valid",
+     "scheduled")
+)  # fmt: skip
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 
 _TEXT_BY_NAME: Final[dict[str, str]] = {
@@ -55,7 +35,6 @@ _TEXT_BY_NAME: Final[dict[str, str]] = {
     **dict.fromkeys(("gender", "sex"), "person.gender"),
     **dict.fromkeys(("email", "emailaddress", "mail"), "person.email"),
     **dict.fromkeys(("phone", "phonenumber", "mobile", "mobilephone", "telephone"), "person.phone"),
-    **dict.fromkeys(("birthdate", "dateofbirth", "birthday"), "person.birth"),
     **dict.fromkeys(("city", "town"), "place.city"),
     **dict.fromkeys(("country", "countryname"), "place.country"),
     **dict.fromkeys(("countrycode", "countryiso"), "place.countryCode"),
@@ -98,27 +77,27 @@ _TEXT_BY_NAME: Final[dict[str, str]] = {
 _TEXT_BY_PARENT: Final = (  # the property's name, a part of what it is in, what it means
     ("name", "product", "product.name"), ("name", "campaign", "campaign.name"), ("name", "segment", "segment.name"),
     ("name", "audience", "segment.name"), ("name", "page", "page.name"), ("name", "browser", "device.browser"),
-    ("name", "person", "person.full"), ("name", "customer", "person.full"), ("address", "email", "person.email"),
-    ("number", "phone", "person.phone"), ("type", "device", "device.deviceType"), ("version", "operating", "device.osVersion"),
-    ("version", "os", "device.osVersion"), ("name", "operating", "device.operatingSystem"),
-    ("id", "email", "person.email"), ("id", "ecid", "id.ecid"), ("id", "crmid", "id.person"), ("id", "campaign", "campaign.id"),
-    ("id", "segment", "segment.id"), ("id", "audience", "segment.id"), ("id", "device", "id.device"), ("id", "person", "id.person"),
-    ("id", "product", "product.sku"), ("title", "page", "page.name"), ("name", "list", "product.name"),
+    ("name", "person", "person.full"), ("name", "customer", "person.full"), ("name", "list", "product.name"),
+    ("name", "operating", "device.operatingSystem"), ("version", "operating", "device.osVersion"),
+    ("version", "os", "device.osVersion"), ("type", "device", "device.deviceType"), ("title", "page", "page.name"),
+    ("address", "email", "person.email"), ("number", "phone", "person.phone"), ("id", "email", "person.email"),
+    ("id", "ecid", "id.ecid"), ("id", "crmid", "id.person"), ("id", "person", "id.person"),
+    ("id", "campaign", "campaign.id"), ("id", "segment", "segment.id"), ("id", "audience", "segment.id"),
+    ("id", "device", "id.device"), ("id", "product", "product.sku"),
 )  # fmt: skip
-_PERSON_IDS: Final = frozenset(["person", "crm", "customer", "user", "profile", "member", "loyalty", "account"])
-_DEVICE_IDS: Final = frozenset(["device", "cookie", "visitor", "aam", "dmp", "advertising", "hardware"])
+_PERSON_IDS: Final = frozenset(("person", "crm", "customer", "user", "profile", "member", "loyalty", "account"))
+_DEVICE_IDS: Final = frozenset(("device", "cookie", "visitor", "aam", "dmp", "advertising", "hardware"))
+_PICTURES: Final = frozenset(("image", "picture", "photo", "thumbnail"))
 _TEXT_BY_FORMAT: Final = {
-    "email": "person.email", "idn-email": "person.email", "uri": "page.url", "uri-reference": "page.url", "iri": "page.url",
-    "ipv4": "own.ipv4", "ipv6": "own.ipv6", "hostname": "own.hostname", "time": "own.time", "duration": "own.duration",
-}  # fmt: skip
-
-
-_PICTURES: Final = frozenset("image picture photo thumbnail".split())
+    **dict.fromkeys(("email", "idn-email"), "person.email"),
+    **dict.fromkeys(("uri", "uri-reference", "iri"), "page.url"),
+    **{form: "own." + form for form in ("ipv4", "ipv6", "hostname", "time", "duration")},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The numbers of a meaning: from `low` to `high` on a grid of `step`, more small ones than large ones if `skewed`."""
+    """The numbers of a meaning: multiples of `step` from `low` to `high`, mostly small ones if `skewed`."""
 
     low: Fraction
     high: Fraction
@@ -182,7 +161,7 @@ def text_meaning(path: Path, form: str) -> str:
 
 
 def time_meaning(path: Path) -> str:
-    """What an instant or a day means: `row`'s own time, a `birth`, `later`, `earlier` or `long ago` seen from the row."""
+    """What an instant or a day means: the `row`'s own, a `birth`, or `later`, `earlier`, `long ago` seen from it."""
     last = words_of(path[-1])
     if "".join(last) in ROW_TIME:
         return "row"
@@ -219,7 +198,7 @@ def number_entity(path: Path) -> str | None:
 
 @cache
 def entity_rows(entity: str) -> tuple[dict[str, Any], ...]:
-    """What there is of an entity (`place`, `product`, `device`, `page`, `campaign`, `segment`): its fields by name."""
+    """All there are of an entity (`place`, `product`, `device`, `page`, `campaign`, `segment`), by the field's name."""
     if entity == "place":
         return tuple(dict(zip(words.PLACE_FIELDS, place, strict=True)) for place in words.PLACES)
     if entity == "device":
@@ -240,8 +219,9 @@ def entity_rows(entity: str) -> tuple[dict[str, Any], ...]:
 def own_values(meaning: str, dice: Dice, size: int) -> list[str]:
     """`size` values of a meaning that begins with `own.`"""
     plain = {
-        "own.color": words.COLORS, "own.size": words.SIZES, "own.channel": words.CHANNELS, "own.company": words.COMPANIES,
-        "own.job": words.JOB_TITLES, "own.interest": words.INTERESTS, "own.sentence": words.SENTENCES,
+        "own.color": words.COLORS, "own.size": words.SIZES, "own.channel": words.CHANNELS,
+        "own.company": words.COMPANIES, "own.job": words.JOB_TITLES, "own.interest": words.INTERESTS,
+        "own.sentence": words.SENTENCES,
     }  # fmt: skip
     if meaning in plain:
         return spread(plain[meaning], size)

@@ -2,8 +2,8 @@
 
 Python's `re` is not that: its `$` matches before a trailing newline, its `\\d` takes any Unicode digit, and it
 backtracks without end on the published Google bucket pattern. The engine here is Rust's, through
-jsonschema_rs, which refuses what ECMA-262 does not know and translates the rest. Two points are ours: `.` (which
-leaves out four line ends in ECMA-262, one in Rust) and the bounds below.
+jsonschema_rs, which refuses what ECMA-262 does not know and translates most of the rest. Ours are `.` (which leaves
+out four line ends in ECMA-262, one in Rust), `\\b` (whose words are of ASCII letters in ECMA-262) and the bounds below.
 
 Characters are code points, as in ECMA-262's Unicode mode and as in JSON Schema's own `maxLength`.
 """
@@ -32,8 +32,12 @@ LONG_VALUE = 262_144
 SHORT_VALUE = 1_024
 """Characters of the longest value that is matched against any other pattern; no storage takes a longer name."""
 
-_DOT = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
-_ANY_BUT_LINE_ENDS = r"[^\n\r\u2028\u2029]"
+_TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
+_IN_RUST = {
+    ".": r"[^\n\r\u2028\u2029]",
+    r"\b": "(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))",
+    r"\B": "(?:(?<=[0-9A-Za-z_])(?=[0-9A-Za-z_])|(?<![0-9A-Za-z_])(?![0-9A-Za-z_]))",
+}
 
 
 class PatternError(ValueError):
@@ -115,7 +119,7 @@ def ecma_pattern(source: str) -> EcmaPattern:
 def _compiled(
     source: str, options: jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions
 ) -> jsonschema_rs.Draft7Validator | None:
-    rust = _DOT.sub(lambda token: _ANY_BUT_LINE_ENDS if token[0] == "." else token[0], source)
+    rust = _TOKEN.sub(lambda token: _IN_RUST.get(token[0], token[0]), source)
     try:
         return jsonschema_rs.Draft7Validator({"pattern": rust}, pattern_options=options)
     except (jsonschema_rs.ValidationError, UnicodeEncodeError):

@@ -20,7 +20,7 @@ import orjson
 
 from emulator.errors import ServiceError
 from emulator.query_fields import BOOLEANS, echo
-from emulator.query_filters import Filter, parse_filter, split_filter
+from emulator.query_filters import EQUALS, Filter, parse_filter, split_filter
 from emulator.query_order import CREATED_AT, Order, Position, parse_order
 from emulator.query_token import decode_token, encode_token
 
@@ -85,6 +85,17 @@ class ListQuery:
     limit: int = DEFAULT_LIMIT
     count: bool = False
     after: Position | None = None
+
+    def exact(self, field: str) -> str | None:
+        """The one text that `field` must equal (`flowId==…`, or `targetConnectionIds[]==…`), if a filter says so.
+
+        Whoever has an index of the field can give `run` the records of that text alone.
+        """
+        for condition in self.filters:
+            if condition.path.text.removesuffix("[]") == field and condition.operator is EQUALS and not condition.ignore_case:
+                values = condition.wanted.values
+                return values[0].text if len(values) == 1 and not values[0].null else None
+        return None
 
 
 @dataclass(frozen=True, slots=True)

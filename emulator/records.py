@@ -1,7 +1,7 @@
 """Entities in memory: encoded records in order of creation, found by id and by index key.
 
-Records hold JSON bytes, not dicts: 100,000 dicts of dicts would take four times the memory, and the garbage
-collector would visit every one of them again and again.
+Records hold JSON bytes, not dicts: 100,000 dicts of dicts would take four times the memory, and the garbage collector
+would visit every one of them again and again.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ _live: Final = attrgetter("live")
 
 _DEAD_SHARE: Final = 4
 _DEAD_SLACK: Final = 16
-"""Deleted records leave a list when they are more than 1 in 4 of it (and 4 more, so that short lists are left
-in peace)."""
+"""Deleted records leave a list when they are more than a quarter of the others, and 4; short lists are left in peace."""
 
 
 class Record:
     """A stored entity.
 
     `seq` is its number in creation order: unique in the store, growing, and kept when the entity is replaced.
-    `created_at` is the entity's `createdAt` in epoch milliseconds (0 when it has none). `raw` is its JSON as
-    orjson writes it, without spaces. `keys` are what its collection's index finds it by. `live` turns False
-    when it is deleted. A record follows its entity: a replacement shows in `raw` at once. Whoever is given a
-    record only reads it.
+    `created_at` is the entity's `createdAt` in epoch milliseconds (0 when it has none). `raw` is its JSON as orjson
+    writes it, without spaces. `keys` are what its collection's index finds it by. `live` turns False when it is
+    deleted. A record follows its entity: a replacement shows in `raw` at once. Whoever is given a record only reads
+    it.
     """
 
     __slots__ = ("created_at", "id", "keys", "live", "raw", "seq")
@@ -49,11 +48,10 @@ class Record:
 
 
 class RecordList:
-    """Records by growing `seq`. Adding and removing cost the same in a long list as in a short one (on
-    average).
+    """Records by growing `seq`. Adding and removing cost the same in a long list as in a short one (on average).
 
-    A list handed out by `ordered` only ever grows at its end, so that whoever walks through it is not
-    disturbed: removed records stay in it, no longer live, until a new list without them takes its place.
+    A list handed out by `ordered` only ever grows at its end, so that whoever walks through it is not disturbed:
+    removed records stay in it, no longer live, until a new list without them takes its place.
     """
 
     __slots__ = ("_items", "_sorted", "live")
@@ -72,8 +70,8 @@ class RecordList:
 
     def add(self, record: Record) -> None:
         if self._sorted and self._items and self._items[-1].seq > record.seq:
-            # Rare: a log that was rewritten while changes went on, or a number chosen through TinyDB. Somebody may be
-            # walking through the list: the one that is put in order is another.
+            # Rare: a log that was rewritten while changes went on, or a number chosen through TinyDB. Somebody
+            # may be walking through this list, so that another one is put in order.
             self._items = list(self._items)
             self._sorted = False
         self._items.append(record)
@@ -105,9 +103,8 @@ class RecordList:
 class Records:
     """A view of records, newest first, that copies nothing; `reversed` gives the oldest first.
 
-    It shows the store as it is at the moment of looking. A walk begun is not upset by changes meanwhile: it
-    leaves out what was deleted before it came by; whether it comes by what was created after it began is not
-    promised.
+    It shows the store as it is at the moment of looking. A walk begun is not upset by changes meanwhile: it leaves
+    out what was deleted before it came by; whether it comes by what was created after it began is not promised.
     """
 
     __slots__ = ("_list",)

@@ -28,6 +28,7 @@ MAX_NUMBER: Final = 10**15
 _UNSUPPORTED: Final = (
     "$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependencies", "patternProperties", "propertyNames", "contains"
 )  # fmt: skip
+_LENGTHS: Final = {"date": (10, 10), "date-time": (20, 24)}  # with and without milliseconds
 _USUAL_MAX_ITEMS: Final = 4
 _INT64: Final = 2**63
 _MISSING: Final = object()
@@ -112,8 +113,7 @@ def _node(path: Path, schema: Any, *, optional: bool) -> Node:
     for keyword in _UNSUPPORTED:
         if keyword in schema:
             raise SchemaError(path, f"{keyword!r} is not supported here: write its properties out")
-    type_, nullable = _type(path, schema)
-    optional = optional or nullable
+    type_ = _type(path, schema)
     if type_ == "object":
         return _object(path, schema, optional)
     if type_ == "array":
@@ -121,8 +121,8 @@ def _node(path: Path, schema: Any, *, optional: bool) -> Node:
     return _scalar(path, schema, type_, optional)
 
 
-def _type(path: Path, schema: Mapping[str, Any]) -> tuple[Any, bool]:
-    """The one type of a property, and whether it may be null as well."""
+def _type(path: Path, schema: Mapping[str, Any]) -> Any:
+    """The one type of a property. `null` beside it says nothing: rows have no nulls but leave optional ones out."""
     given = schema.get("type", _MISSING)
     if given is _MISSING:
         given = _implied_type(path, schema)
@@ -134,7 +134,7 @@ def _type(path: Path, schema: Mapping[str, Any]) -> tuple[Any, bool]:
         raise SchemaError(path, f"a column has one type (and possibly 'null'), not {_shown(given)}")
     if names[0] not in ("object", "array", "string", "integer", "number", "boolean"):
         raise SchemaError(path, f"type {_shown(names[0])} is not supported")
-    return names[0], "null" in types
+    return names[0]
 
 
 def _implied_type(path: Path, schema: Mapping[str, Any]) -> str:
@@ -177,10 +177,6 @@ def _list(path: Path, schema: Mapping[str, Any], optional: bool) -> List:
     if least > most:
         raise SchemaError(path, f"minItems {least} is greater than maxItems {most}")
     item = _node((*path, ITEMS), schema["items"], optional=False)
-    if isinstance(item, Scalar | Object) and item.optional:
-        item = replace(item, optional=False)  # a list of values and gaps is of no use to anyone
-    elif isinstance(item, List):
-        item = replace(item, optional=False)
     unique = schema.get("uniqueItems", False) is True
     node = List(path, optional, item, least, min(most, usual), unique)
     if values_in(node) > MAX_ITEMS:
@@ -199,7 +195,12 @@ def _scalar(path: Path, schema: Mapping[str, Any], type_: ScalarType, optional: 
         node = _with_lengths(node, schema)
     elif type_ in ("integer", "number"):
         node = _with_limits(node, schema)
-    return _with_choices(node, schema)
+    node = _with_choices(node, schema)
+    shortest, longest = _LENGTHS.get(node.format, (node.min_length, node.max_length))
+    if not node.choices and (node.min_length > shortest or node.max_length < longest):
+        reason = f"a {node.format} of {node.min_length} to {node.max_length} characters cannot be made"
+        raise SchemaError(path, reason)
+    return node
 
 
 def _with_lengths(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
@@ -261,8 +262,6 @@ def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
             raise SchemaError(node.path, "a property with a pattern needs examples (or enum) to take values from")
     if choices is None:
         return node
-    if None in choices:
-        node = replace(node, optional=True)
     kept = [choice for choice in choices if choice is not None]
     for choice in kept:
         _check_choice(node, choice, wanted)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from emulator.patterns import ecma_pattern
-from emulator.schemas import Schema, copied, part_at
+from emulator.schemas import Schema, copied, parts_on_same_value
 from emulator.violation_text import path_text
 
 MAX_DEPTH: Final = 100
@@ -71,7 +71,7 @@ class Places:
         return copies if isinstance(value, dict) else list(copies.values())
 
     def _flat(self, schemas: Sequence[Any]) -> Parts:
-        """The schemas and those that they apply to the same value, by `$ref`, `allOf`, `if` and the like."""
+        """The schemas and all those that they apply to the same value."""
         flat: dict[int, Schema] = {}
         waiting = list(reversed(schemas))
         while waiting:
@@ -79,11 +79,7 @@ class Places:
             if not isinstance(part, dict) or id(part) in flat:
                 continue
             flat[id(part)] = part
-            waiting += part.get("dependencies", {}).values()
-            for keyword in ("oneOf", "anyOf", "allOf"):
-                waiting += reversed(part.get(keyword, []))
-            waiting += [part[keyword] for keyword in ("else", "then", "if") if keyword in part]
-            waiting += [part_at(self._schema, part["$ref"])] if "$ref" in part else []
+            waiting += reversed(parts_on_same_value(self._schema, part))
         return tuple(flat.values())
 
     def _below(self, parts: Parts, key: str | int) -> Parts:

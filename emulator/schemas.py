@@ -21,6 +21,9 @@ from emulator.patterns import PatternError, ecma_pattern
 
 Schema = dict[str, Any]
 
+NOTHING: Final[Schema] = {"not": {}}
+"""The schema that no value fits."""
+
 MAX_COPY_DEPTH: Final = 200
 """Levels down to which `copied` makes copies; deeper parts are shared with the original."""
 
@@ -96,6 +99,9 @@ class PreparedSchema:
             for keyword in _IGNORED:
                 part.pop(keyword, None)
             self._check(place, part)
+        for place, part in every_part(self.schema):
+            if "$ref" in part and _applies_itself(self.schema, part):
+                raise SchemaError(_pointer(*place, "$ref"), "this schema applies itself to one value without end")
 
     def outcomes(self, context: Mapping[str, Any]) -> tuple[bool | None, ...]:
         """What the schema's distinct conditions come to in `context`, in a fixed order. See Condition.holds."""
@@ -106,6 +112,7 @@ class PreparedSchema:
         decided = dict(zip(self._conditions, outcomes, strict=True))
         root: Schema = copied(self.schema)
         for _, part in every_part(root):
+            _spell_out_false(part)
             for name, schema in list(_conditional_properties(part)):
                 key = _key(schema["conditional"])
                 if decided[key] is not True:
@@ -151,6 +158,16 @@ def every_part(root: Schema) -> Iterator[tuple[tuple[str, ...], Schema]]:
             waiting.append(((*place, "$ref"), part_at(root, part["$ref"])))
 
 
+def parts_on_same_value(root: Schema, part: Schema) -> list[Any]:
+    """The schemas that `part` itself applies to the very value that it applies to, in its order; `not` left out."""
+    if "$ref" in part:
+        return [part_at(root, part["$ref"])]  # in draft 7, what stands beside it is ignored
+    parts = [part[keyword] for keyword in ("if", "then", "else") if keyword in part]
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        parts += part.get(keyword, [])
+    return [*parts, *part.get("dependencies", {}).values()]
+
+
 def part_at(root: Schema, reference: str) -> Any:
     """The part of `root` that a `$ref` means. Raises LookupError."""
     if reference == "#":
@@ -171,11 +188,24 @@ def copied(value: Any, depth: int = 0) -> Any:
     if depth >= MAX_COPY_DEPTH or isinstance(value, str):
         return value
     # Most values in a large body are plain ones; not calling oneself for those makes this four times as fast.
-    if isinstance(value, Mapping):
-        return {key: item if type(item) in _PLAIN else copied(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [item if type(item) in _PLAIN else copied(item, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        return {key: item if type(item) in _PLAIN else copied(item, depth + 1) for key, item in value.items()}
     return value
+
+
+def _applies_itself(root: Schema, part: Schema) -> bool:
+    seen: set[int] = set()
+    waiting = parts_on_same_value(root, part)
+    while waiting:
+        reached = waiting.pop()
+        if reached is part:
+            return True
+        if isinstance(reached, dict) and id(reached) not in seen:
+            seen.add(id(reached))
+            waiting += [*parts_on_same_value(root, reached), reached.get("not")]
+    return False
 
 
 def _member(part: Any, name: str) -> Any:
@@ -236,6 +266,19 @@ def _take_out(part: Schema, name: str, test: Schema | None) -> None:
         then["required"] = [name]
     if test is not None:
         part["allOf"] = [*part.get("allOf", ()), {"if": test, "then": then}]
+
+
+def _spell_out_false(part: Schema) -> None:
+    """Writes NOTHING for `false`: at that one jsonschema loses the place of the value."""
+    for keyword in _ONE:
+        if part.get(keyword) is False and not keyword.startswith("additional"):
+            part[keyword] = NOTHING
+    for keyword in _SEVERAL:
+        if isinstance(part.get(keyword), list):
+            part[keyword] = [NOTHING if schema is False else schema for schema in part[keyword]]
+    for keyword in _NAMED:
+        if keyword in part:
+            part[keyword] = {name: NOTHING if schema is False else schema for name, schema in part[keyword].items()}
 
 
 def _key(conditional: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ One set of operations over the table of kinds. Every method raises ServiceError 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,12 @@ from emulator.scheduler import Scheduler
 from emulator.store import Delete, EtagMismatch, Store
 from emulator.validation import Remark, SchemaValidator
 
+INDEXES: Mapping[str, tuple[str, ...]] = {
+    "runs": ("flowId",),
+    "flows": ("state", "sourceConnectionIds", "targetConnectionIds"),
+    "targetConnections": ("baseConnectionId",),
+}
+"""By which fields the store finds entities: those that references go by, and those that clients filter by."""
 ACTIONS = {"enable": ENABLED, "disable": DISABLED}
 ACTION_PARAMETERS = ("op", "subOp")
 
@@ -90,6 +96,10 @@ class FlowService:
     def page(self, caller: Caller, collection: str, params: Sequence[tuple[str, str]]) -> Page:
         """A page of a collection, or its count, as the query asks."""
         query = parse(params, collection=collection, fields=FIELDS[collection] | SERVER_FIELDS)
+        for field in INDEXES.get(collection, ()):
+            key = query.exact(field)
+            if key is not None:
+                return run(query, self._store.by_index(caller.scope, collection, key))
         return run(query, self._store.records(caller.scope, collection))
 
     def patch(self, caller: Caller, collection: str, entity_id: str, if_match: str | None, read_body: Callable[[], Any]) -> Entity:

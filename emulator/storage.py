@@ -1,9 +1,7 @@
-"""The TinyDB storage for entities, in memory. (`log_storage` has the one that keeps them in a data folder as
-well.)
+"""The TinyDB storage for entities, in memory. (`log_storage` has the one that keeps them in a data folder as well.)
 
-TinyDB's own way is to read and write the whole database for every change. This storage can do that too
-(`read`, `write`), but what changes something hands over `Edit`s, and these cost the same in a full store as
-in an empty one.
+TinyDB's own way is to read and write the whole database for every change. This storage can do that too (`read`,
+`write`), but what changes something hands over `Edit`s, and these cost the same in a full store as in an empty one.
 """
 
 from __future__ import annotations
@@ -32,15 +30,11 @@ class DuplicateId(StoreError):
 
 
 class Unstorable(StoreError):
-    """The entity is no JSON: a value of another type, a number beyond 64 bits, broken text, or more than 250
-    levels deep.
-    """
+    """The entity is no JSON: another type of value, a number beyond 64 bits, broken text, or 254 levels and more."""
 
 
 class Edit(NamedTuple):
-    """One record put or, without `raw`, removed. A record that is there keeps its number, whatever `seq`
-    says.
-    """
+    """One record put or, without `raw`, removed. A record that is there keeps its number, whatever `seq` says."""
 
     table: str
     id: str
@@ -51,9 +45,7 @@ class Edit(NamedTuple):
 
 
 class Documents(Mapping[str, dict[str, Any]]):
-    """A shelf as TinyDB reads a table: document id (a record's number, as text) -> document, decoded when
-    looked at.
-    """
+    """A shelf as TinyDB reads a table: document id (a record's number, as text) -> document, decoded when looked at."""
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
@@ -86,9 +78,7 @@ class EntityStorage(Storage):
         return seq
 
     def edit(self, table: str, document: Mapping[str, Any], seq: int) -> Edit:
-        """What puts a document into a table. Without an `id` of its own it goes by its number. Raises
-        Unstorable.
-        """
+        """What puts a document into a table. Without an `id` of its own it goes by its number. Raises Unstorable."""
         try:
             encoded = orjson.dumps(document if isinstance(document, dict) else dict(document))
         except TypeError as error:
@@ -100,29 +90,23 @@ class EntityStorage(Storage):
             seq,
             created_at if isinstance(created_at, int) else 0,
             self.keys_of(table, document),
-            # A copy: orjson encodes into a buffer of up to 8 KB, and what it cuts off at the end the allocator cannot use.
+            # A copy: orjson encodes into a buffer of up to 8 KB, whose unused end would be lost to the allocator.
             bytes(memoryview(encoded)),
         )
 
     def commit(self, edits: Sequence[Edit]) -> None:
-        """Makes changes, all or none. Raises StoreError when they cannot be kept; then nothing has
-        changed.
-        """
+        """Makes changes, all or none. Raises StoreError when they cannot be kept; nothing has changed then."""
         if not edits:
             return
         self._keep(edits)
         self._apply(edits)
 
     def replace_all(self, shelves: Shelves, next_seq: int) -> None:
-        """Puts other contents in the place of all there is, at once. Raises StoreError; then nothing has
-        changed.
-        """
+        """Puts other contents in the place of all there is, at once. Raises StoreError; then nothing has changed."""
         self.shelves, self.next_seq = shelves, next_seq
 
     def shelve(self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Shelves:
-        """Tables as TinyDB writes them (name -> document id -> document), encoded. Raises StoreError for any
-        other shape.
-        """
+        """Tables as TinyDB writes them (name -> document id -> document), encoded. Raises StoreError."""
         shelves: Shelves = {}
         for name, documents in tables.items():
             if isinstance(documents, Documents):

@@ -1,9 +1,8 @@
 """The store: every entity of every organisation and sandbox, by id, in creation order and by index key.
 
-Entities live in TinyDB, one table for each collection of a scope, in memory or, with a data folder, in its
-log as well (see `emulator.logfile` for what that promises). One thread may use a store; every call is done
-when it returns. Credentials must be masked by the caller: whatever comes in here is written and shown as it
-is.
+Entities live in TinyDB, one table for each collection of a scope, in memory or, with a data folder, in its log as
+well (see `emulator.logfile` for what that promises). One thread may use a store; every call is done when it returns.
+Credentials must be masked by the caller: whatever comes in here is written and shown as it is.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ Scope = tuple[str, str]
 
 SNAPSHOT_VERSION: Final = 1
 _META: Final = "meta"
-"""The table of the emulator's own values, `{"id": key, "value": value}` each; entities' tables have slashes
-in their names."""
+"""The table of the emulator's own values, `{"id": key, "value": value}` each; entities' tables have slashes in their
+names."""
 
 
 class NotFound(StoreError):
@@ -94,13 +93,12 @@ Change = Put | Delete | SetMeta
 class Store:
     """All entities, and small values of the emulator's own ("meta").
 
-    `indexes` says by which top-level fields `by_index` finds a collection's entities: `{"runs": "flowId"}`,
-    or several: `{"flows": ("sourceConnectionIds", "targetConnectionIds")}`; a field may hold a text or a list
-    of texts.
+    `indexes` says by which top-level fields `by_index` finds a collection's entities: `{"runs": "flowId"}`, or
+    several: `{"flows": ("sourceConnectionIds", "targetConnectionIds")}`; a field may hold a text or a list of texts.
 
-    Every method that changes something raises StoreError when a data folder cannot take it (a full disk), and
-    has then changed nothing; Unstorable when an entity is no JSON. Opening raises StoreError when the folder
-    cannot be used, is in use by another process, or its log is damaged.
+    Every method that changes something raises StoreError when a data folder cannot take it (a full disk), and has
+    then changed nothing; Unstorable when an entity is no JSON. Opening raises StoreError when the folder cannot be
+    used, is in use by another process, or its log is damaged.
     """
 
     def __init__(
@@ -133,9 +131,7 @@ class Store:
         record = self._record(scope, collection, id)
         return None if record is None else record.raw
 
-    def replace(
-        self, scope: Scope, collection: str, entity: Mapping[str, Any], *, if_match: str | None = None
-    ) -> None:
+    def replace(self, scope: Scope, collection: str, entity: Mapping[str, Any], *, if_match: str | None = None) -> None:
         """Puts an entity in the place of the one of its id, whose number it keeps.
 
         `if_match` is the etag, with its double quotes, that the stored one must have. Raises NotFound or
@@ -164,9 +160,7 @@ class Store:
         self.write([Delete(scope, collection, id) for id in ids])
 
     def write(self, changes: Iterable[Change]) -> None:
-        """Makes several changes, one after the other and all or none; a process killed meanwhile leaves all
-        or none, too.
-        """
+        """Makes several changes, in order, all or none, even if the process is killed meanwhile."""
         edits: list[Edit] = []
         upcoming: dict[tuple[str, str], int | None] = {}
         for change in changes:
@@ -187,11 +181,10 @@ class Store:
         return Records(RecordList()) if table is None else table.records()
 
     def by_index(self, scope: Scope, collection: str, key: str) -> Records:
-        """The entities that have `key` in one of the collection's indexed fields, newest first. Raises
-        KeyError without index.
+        """The entities that have `key` in one of the collection's indexed fields, newest first.
 
-        `[record.id for record in reversed(store.by_index(scope, "runs", flow_id))]`: a flow's runs, oldest
-        first.
+        `[record.id for record in reversed(store.by_index(scope, "runs", flow_id))]` are a flow's runs, oldest first.
+        Raises KeyError for a collection without index.
         """
         if collection not in self._storage.indexes:
             raise KeyError(f"the collection {collection} has no index")
@@ -226,15 +219,11 @@ class Store:
         return [record.id for record in reversed(self._meta.records()) if record.id.startswith(prefix)]
 
     def table(self, scope: Scope, collection: str) -> EntityTable:
-        """A collection as a TinyDB table, for `search(Query()…)` and the like. What is written through it is
-        stored as well.
-        """
+        """A collection as a TinyDB table, for `search(Query()…)` and the like. What it writes is stored, too."""
         return self._db.table(_table_name(scope, collection))
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything, as JSON: `{"version": 1, "nextSeq": n, "tables": {table: {seq: entity}}}`, tables as
-        TinyDB has them.
-        """
+        """Everything: `{"version": 1, "nextSeq": n, "tables": {name: {seq: entity}}}`, tables as TinyDB has them."""
         tables = {
             name: {str(record.seq): record.entity() for record in reversed(Records(shelf.order))}
             for name, shelf in sorted(self._storage.shelves.items())
@@ -247,18 +236,13 @@ class Store:
         self._read_snapshot(snapshot)
 
     def restore(self, snapshot: Any) -> None:
-        """Replaces everything by a snapshot, all or nothing. Numbers go on above those of both. Raises
-        SnapshotError.
-        """
+        """Replaces everything by a snapshot, all or nothing. Numbers never fall. Raises SnapshotError."""
         shelves, next_seq = self._read_snapshot(snapshot)
         self._replace_all(shelves, max(next_seq, self._storage.next_seq))
 
     def clear(self) -> None:
         """Forgets everything but which number comes next."""
         self._replace_all({}, self._storage.next_seq)
-
-    reset = clear
-    """The name by which the control calls know it."""
 
     def close(self) -> None:
         """Lets another process open the data folder. Afterwards a store with one takes no more changes."""
@@ -294,9 +278,7 @@ class Store:
             case {"version": int(), "nextSeq": int() as next_seq, "tables": dict() as tables}:
                 pass
             case _:
-                raise SnapshotError(
-                    'an object is needed, with the numbers "version" and "nextSeq", and with "tables", an object'
-                )
+                raise SnapshotError('"version" (a number), "nextSeq" (a number) and "tables" (an object) are needed')
         try:
             shelves = self._storage.shelve(tables)
         except StoreError as error:
@@ -338,9 +320,7 @@ def _scoped(scope: Scope, records: Records) -> Iterator[tuple[Scope, Record]]:
 
 
 def _table_name(scope: Scope, collection: str) -> str:
-    """`runs/<org>/<sandbox>`; a slash or percent sign within a name is escaped, so that no two names fall
-    together.
-    """
+    """`runs/<org>/<sandbox>`; a slash or percent sign within a name is escaped, so that no two names fall together."""
     org, sandbox = scope
     return f"{collection}/{_escaped(org)}/{_escaped(sandbox)}"
 

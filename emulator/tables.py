@@ -15,13 +15,11 @@ from emulator.storage import Documents, DuplicateId, Edit, EntityStorage
 class EntityTable(Table):
     """One table of the store. Documents go by their `id`, and by `doc_id`, which is the record's number.
 
-    Beside TinyDB's calls it has those that decode nothing. A table comes into being with its first document:
-    asking one that has none leaves no trace in the storage.
+    Beside TinyDB's calls it has those that decode nothing. A table comes into being with its first document: asking
+    one that has none leaves no trace in the storage.
     """
 
-    def __init__(
-        self, storage: EntityStorage, name: str, cache_size: int = 0, persist_empty: bool = False
-    ) -> None:
+    def __init__(self, storage: EntityStorage, name: str, cache_size: int = 0, persist_empty: bool = False) -> None:
         # No query cache: every change would have to empty it, and it hands out the very dicts that it keeps.
         self._entities = storage
         super().__init__(storage, name, cache_size=0, persist_empty=persist_empty)
@@ -40,6 +38,10 @@ class EntityTable(Table):
         """The records that the collection's index finds by this key, newest first."""
         shelf = self._entities.shelves.get(self._name)
         return Records((None if shelf is None else shelf.by_key.get(key)) or RecordList())
+
+    @property
+    def storage(self) -> EntityStorage:
+        return self._entities
 
     def _read_table(self) -> dict[str, Any]:
         shelf = self._entities.shelves.get(self._name)

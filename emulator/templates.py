@@ -63,9 +63,7 @@ _DATETIME_LETTERS: dict[str, Callable[[datetime], str]] = {
     "mm": lambda at: f"{at.minute:02d}",
     "ss": lambda at: f"{at.second:02d}",
 }
-_DATETIME_TOKEN = re.compile(
-    rf"(?P<letters>{'|'.join(_DATETIME_LETTERS)})|'(?P<quoted>[^']*)'|(?P<literal>[^A-Za-z'])"
-)
+_DATETIME_TOKEN = re.compile(rf"(?P<letters>{'|'.join(_DATETIME_LETTERS)})|'(?P<quoted>[^']*)'|(?P<literal>[^A-Za-z'])")
 _SHOWN_LENGTH = 40
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from emulator.draft7 import Kept, QuickCheck, full_check, preload
 from emulator.schema_places import MAX_DEPTH, Keys, Parts, Places, is_password
-from emulator.schemas import PreparedSchema, SchemaError, copied
+from emulator.schemas import NOTHING, PreparedSchema, SchemaError, copied
 from emulator.violation_text import literal, path_text, violation_text
 
 MASK: Final = "****"
@@ -144,7 +144,7 @@ class SchemaValidator:
     def _violation(self, error: Any, path: str) -> Violation:
         keys: Keys = tuple(error.absolute_path)
         place = path_text(path, keys)
-        rule = error.validator or "false"
+        rule = "false" if error.validator is None or error.schema == NOTHING else error.validator
         message = violation_text(
             place,
             rule,

@@ -152,9 +152,7 @@ def write_manifest(
     manifest = {
         "flowRunId": flow_run_id,
         "scheduledTime": f"{datetime.fromtimestamp(int(scheduled_at), UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "exportResults": [
-            {"sinkPath": sink_path, "name": file.name, "size": file.bytes} for sink_path, file in files
-        ],
+        "exportResults": [{"sinkPath": sink_path, "name": file.name, "size": file.bytes} for sink_path, file in files],
     }
     content = json.dumps(manifest, separators=(",", ":")).encode()
     unfinished = _unfinished(folder, name)

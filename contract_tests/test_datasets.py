@@ -1,0 +1,568 @@
+"""Seeded rows: the same whatever the range they are asked for in, dated right, and true to their schema.
+
+The facts are the reference's "Exported files" (no row is older than 365 days) and "Schedule" (a first export of every
+row, later ones of the rows added since). Rows are read by pyarrow and by the JSON writer, schemas are held against
+them by jsonschema-rs: neither made them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import arro3.io
+import orjson
+import pyarrow as pa
+import pytest
+from arro3.core import RecordBatch
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from jsonschema_rs import Draft7Validator
+
+from emulator.catalog import load_catalog
+from emulator.datasets import BATCH_ROWS, MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
+
+ANCHOR = 1_700_000_000.0
+ROWS = 3_000
+SCHEMAS = {dataset.body["id"]: dataset.schema for dataset in load_catalog().datasets.values()}
+BY_TITLE = {schema["title"]: schema for schema in SCHEMAS.values()}
+ORDERS, PROFILES, LOYALTY = "XDM ExperienceEvent: orders", "XDM Individual Profile", "Loyalty membership"
+
+
+def make(schema: Mapping[str, Any], **changes: Any) -> GeneratedRows:
+    arguments: dict[str, Any] = {
+        "dataset_id": "5ef3e324052581191aa6a466",
+        "seed": 1,
+        "rows": ROWS,
+        "rows_per_hour": 40,
+        "anchor": ANCHOR,
+    }
+    return GeneratedRows(schema=schema, **(arguments | changes))
+
+
+@cache
+def rows_of(title: str) -> GeneratedRows:
+    return make(BY_TITLE[title])
+
+
+def read(batches: Iterator[RecordBatch]) -> list[dict[str, Any]]:
+    """The rows, by another library than made them."""
+    return [row for batch in batches for row in pa.record_batch(batch).to_pylist()]
+
+
+def as_json(batches: Iterator[RecordBatch]) -> list[dict[str, Any]]:
+    """The rows as an export in JSON has them."""
+    found = []
+    for batch in batches:
+        text = io.BytesIO()
+        arro3.io.write_ndjson(batch, text)
+        found += [orjson.loads(line) for line in text.getvalue().splitlines()]
+    return found
+
+
+def of_one_property(schema: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "required": ["value"], "properties": {"value": schema}, **more}
+
+
+# --- when rows arrive
+
+
+@given(
+    rows=st.integers(0, 5_000_000) | st.integers(0, 20),
+    rows_per_hour=st.one_of(st.just(0), st.integers(0, 100_000), st.floats(0, 1_000, allow_nan=False)),
+    anchor=st.integers(0, 4_000_000_000) | st.floats(0, 4e9, allow_nan=False),
+    hours=st.floats(-24 * 800, 24 * 800, allow_nan=False),
+    more=st.floats(0, 24 * 400, allow_nan=False),
+)
+@example(rows=3, rows_per_hour=7, anchor=ANCHOR, hours=1, more=0)
+def test_counts_agree_with_arrivals(rows: int, rows_per_hour: float, anchor: float, hours: float, more: float) -> None:
+    arrivals = Arrivals(rows, rows_per_hour, anchor)
+    at = anchor + hours * 3600
+    count, first = arrivals.count_at(at), arrivals.first_at(at)
+    assert 0 <= first <= count
+    assert arrivals.count_at(at + more * 3600) >= count
+    assert arrivals.first_at(at + more * 3600) >= first
+    at_millis = round(at * 1_000_000) // 1000
+    if count:
+        assert arrivals.millis(count - 1) <= at_millis
+    if count < rows or rows_per_hour > 1e-5:
+        assert arrivals.millis(count) > at_millis
+    if first < count:  # the row's own time is up to ten minutes before its arrival, and still not too old
+        assert arrivals.millis(first) - 600_000 >= at_millis - MAX_AGE_SECONDS * 1000 - 11_000
+    if first:
+        assert arrivals.millis(first - 1) - 600_000 < at_millis - MAX_AGE_SECONDS * 1000
+
+
+@given(rows=st.integers(0, 10**9), rows_per_hour=st.integers(0, 10**6), anchor=st.integers(0, 4 * 10**9))
+def test_a_dataset_has_its_rows_at_the_anchor_and_grows_by_the_hour(rows: int, rows_per_hour: int, anchor: int) -> None:
+    arrivals = Arrivals(rows, rows_per_hour, anchor)
+    assert (arrivals.first_at(anchor), arrivals.count_at(anchor)) == (0, rows)
+    for hours in (1, 3, 24, 24 * 30):
+        assert arrivals.count_at(anchor + hours * 3600) == rows + hours * rows_per_hour
+
+
+def test_rows_grow_too_old_a_year_later() -> None:
+    arrivals = Arrivals(1_000, 0, ANCHOR)
+    assert arrivals.first_at(ANCHOR + 3600) == 0
+    assert 480 <= arrivals.first_at(ANCHOR + MAX_AGE_SECONDS / 2) <= 520
+    assert arrivals.first_at(ANCHOR + MAX_AGE_SECONDS) == arrivals.count_at(ANCHOR + MAX_AGE_SECONDS) == 1_000
+
+
+@pytest.mark.parametrize("rows_per_hour", [1 / 3, 0.7, 13, 1_000_003])
+def test_a_column_of_arrivals_is_exact(rows_per_hour: float) -> None:
+    from arro3.core import Array, DataType
+
+    arrivals = Arrivals(10**10, rows_per_hour, ANCHOR)
+    ramp = Array(list(range(100)), type=DataType.int64())
+    for first in (0, 9_999_999_900, 10**10, 10**10 + 123_456_789):
+        column = arrivals.column(first, 100, ramp).to_pylist()
+        assert list(column) == [arrivals.millis(position) for position in range(first, first + 100)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "rows_per_hour", "anchor", "reason"),
+    [
+        (-1, 1, ANCHOR, "rows is -1"),
+        (2.5, 1, ANCHOR, "rows is 2.5"),
+        (True, 1, ANCHOR, "rows is True"),
+        (10**12, 1, ANCHOR, "rows is 1000000000000"),
+        (1, -1, ANCHOR, "rowsPerHour is -1"),
+        (1, float("nan"), ANCHOR, "rowsPerHour is nan"),
+        (1, float("inf"), ANCHOR, "rowsPerHour is inf"),
+        (1, "5", ANCHOR, "rowsPerHour is '5'"),
+        (1, 1, float("nan"), "anchor is nan"),
+        (1, 1, 10**30, "anchor is 10"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(rows: Any, rows_per_hour: Any, anchor: float, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        Arrivals(rows, rows_per_hour, anchor)
+
+
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_instant_is_refused(at: float) -> None:
+    rows = rows_of(LOYALTY)
+    with pytest.raises(ValueError, match="is no instant"):
+        rows.count_at(at)
+    with pytest.raises(ValueError, match="is no instant"):
+        rows.first_at(at)
+
+
+# --- the same rows whatever the range
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    title=st.sampled_from(sorted(BY_TITLE)),
+    cuts=st.lists(st.integers(0, 2_400), min_size=2, max_size=6).map(sorted),
+    offset=st.sampled_from([0, ROWS - 1_100, 500_000_000]),
+)
+def test_any_split_of_a_range_gives_the_same_rows(title: str, cuts: list[int], offset: int) -> None:
+    rows = rows_of(title)
+    cuts = [offset + cut for cut in cuts]
+    whole = read(rows.batches(cuts[0], cuts[-1]))
+    parts = [row for first, end in zip(cuts, cuts[1:], strict=False) for row in read(rows.batches(first, end))]
+    assert parts == whole
+    assert len(whole) == cuts[-1] - cuts[0]
+
+
+@pytest.mark.parametrize("title", sorted(BY_TITLE))
+def test_a_row_alone_is_the_row_in_the_batch(title: str) -> None:
+    rows = rows_of(title)
+    many = read(rows.batches(0, ROWS + 50))
+    for position in (0, 1, 1_023, 1_024, 2_047, ROWS - 1, ROWS, ROWS + 49):
+        assert read(rows.batches(position, position + 1)) == [many[position]]
+
+
+def test_batches_are_bounded_and_have_the_schema() -> None:
+    rows = rows_of(ORDERS)
+    sizes = []
+    for batch in rows.batches(ROWS - 10, ROWS + 2 * BATCH_ROWS):
+        assert batch.schema == rows.arrow_schema
+        sizes.append(batch.num_rows)
+    assert sum(sizes) == 2 * BATCH_ROWS + 10
+    assert max(sizes) <= BATCH_ROWS
+    assert list(rows.batches(7, 7)) == []
+
+
+@pytest.mark.parametrize(("first", "end"), [(-1, 5), (5, 4), (0, 2**38 + 1)])
+def test_positions_that_there_are_not_are_refused(first: int, end: int) -> None:
+    with pytest.raises(ValueError, match="position"):
+        rows_of(LOYALTY).batches(first, end)
+
+
+def test_a_dataset_that_does_not_grow_has_no_further_rows() -> None:
+    rows = make(BY_TITLE[LOYALTY], rows=10, rows_per_hour=0)
+    assert len(read(rows.batches(0, 10))) == 10
+    with pytest.raises(ValueError, match="there are 10 rows and no more"):
+        rows.batches(0, 11)
+
+
+def digest(rows: GeneratedRows) -> str:
+    text = io.BytesIO()
+    for batch in rows.batches(ROWS - 600, ROWS + 600):
+        arro3.io.write_ndjson(batch, text)
+    return hashlib.sha256(text.getvalue()).hexdigest()
+
+
+@pytest.mark.parametrize("title", [ORDERS, PROFILES])
+def test_the_seed_decides_every_byte(title: str) -> None:
+    schema = BY_TITLE[title]
+    assert digest(make(schema)) == digest(make(schema))
+    assert len({digest(make(schema, seed=seed)) for seed in (1, 2, 3)}) == 3
+    assert digest(make(schema)) != digest(make(schema, dataset_id="5ef3e3259ad2a1191ab7dd7d"))
+
+
+def test_bytes_stay_the_same_over_versions_and_machines() -> None:
+    # A seed is a promise to its users: change this only together with a line in the changelog.
+    schema = of_one_property({"type": "string", "format": "uuid"}, **{"x-kind": "profile"})
+    assert [row["value"] for row in read(make(schema).batches(5, 7))] == GOLDEN_UUIDS
+    assert {title: digest(rows_of(title))[:12] for title in (ORDERS, PROFILES)} == GOLDEN_DIGESTS
+
+
+# --- rows that look like the real thing
+
+
+@pytest.mark.parametrize("title", sorted(BY_TITLE))
+def test_rows_keep_to_their_schema(title: str) -> None:
+    validator = Draft7Validator(BY_TITLE[title], validate_formats=True)
+    for row in as_json(rows_of(title).batches(ROWS - 300, ROWS + 300)):
+        faults = [f"{fault.instance_path}: {fault.message}" for fault in validator.iter_errors(row)]
+        assert not faults, row
+
+
+@pytest.mark.parametrize("title", sorted(BY_TITLE))
+def test_ids_are_unique(title: str) -> None:
+    ids = [row["_id"] for row in read(rows_of(title).batches(0, 2 * ROWS))]
+    assert len(set(ids)) == 2 * ROWS
+
+
+def test_ids_are_unique_in_large_datasets() -> None:
+    rows = make({"type": "object", "required": ["_id"], "properties": {"_id": {"type": "string"}}}, rows=10**9)
+    seen: set[str] = set()
+    for first in (0, 200_000, 999_000_000):
+        for batch in rows.batches(first, first + 50_000):
+            seen.update(pa.record_batch(batch).column(0).to_pylist())
+    assert len(seen) == 150_000
+
+
+@pytest.mark.parametrize("title", sorted(BY_TITLE))
+def test_a_row_is_dated_just_before_it_arrives(title: str) -> None:
+    rows, arrivals = rows_of(title), Arrivals(ROWS, 40, ANCHOR)
+    for position, row in enumerate(read(rows.batches(0, ROWS + 500))):
+        own: datetime = row["timestamp"] if BY_TITLE[title]["x-kind"] == "event" else row["_repo"]["modifyDate"]
+        assert own.tzinfo is not None
+        late = arrivals.millis(position) - round(own.timestamp() * 1000)
+        assert 0 <= late < 600_000
+
+
+def test_a_full_export_carries_nothing_older_than_a_year() -> None:
+    rows = rows_of(ORDERS)
+    for days in (0, 1, 30, 400):
+        at = ANCHOR + days * 86_400
+        first, end = rows.first_at(at), rows.count_at(at)
+        oldest = min(row["timestamp"] for row in read(rows.batches(first, min(first + 2_000, end))))
+        newest = read(rows.batches(end - 1, end))[0]["timestamp"]
+        assert at - MAX_AGE_SECONDS <= oldest.timestamp()
+        assert newest.timestamp() <= at
+
+
+def test_profiles_are_a_row_each() -> None:
+    rows = read(rows_of(PROFILES).batches(0, ROWS))
+    for values in (
+        [row["personID"] for row in rows],
+        [row["personalEmail"]["address"] for row in rows],
+        [row["identityMap"]["ECID"][0]["id"] for row in rows],
+    ):
+        assert len(set(values)) == ROWS
+
+
+def test_events_refer_to_some_people_again_and_again() -> None:
+    rows = read(rows_of(ORDERS).batches(0, ROWS))
+    people = Counter(row["personID"] for row in rows)
+    assert len(people) <= ROWS // 8
+    assert max(people.values()) > 4 * ROWS / len(people)
+    types = Counter(row["eventType"] for row in rows)
+    assert max(types.values()) > 3 * min(types.values())
+    assert len({row["commerce"]["order"]["purchaseID"] for row in rows}) == ROWS
+
+
+def test_people_are_the_same_in_every_dataset_of_a_seed() -> None:
+    profiles = {row["personID"]: row["personalEmail"]["address"] for row in read(rows_of(PROFILES).batches(0, ROWS))}
+    members = make(BY_TITLE[LOYALTY], dataset_id="5ef3e3259ad2a1191ab7dd7d")
+    for row in read(members.batches(0, 300)):
+        assert profiles[row["personID"]] == row["email"]
+    for row in read(rows_of(ORDERS).batches(0, 300)):
+        assert profiles[row["personID"]] == row["email"]
+
+
+def test_names_addresses_and_places_agree() -> None:
+    countries: dict[str, set[str]] = {}
+    for row in read(rows_of(PROFILES).batches(0, ROWS)):
+        name, email = row["person"]["name"], row["personalEmail"]["address"]
+        first = re.match(r"[a-z]+", email)
+        assert first is not None
+        assert first[0][0] == name["firstName"].lower().translate(str.maketrans("áéí", "aei"))[0]
+        assert re.fullmatch(r"[a-z]+\.[a-z]+[0-9]+@example\.(com|org|net)", email)
+        address = row["homeAddress"]
+        if address is not None:
+            countries.setdefault(address["city"], set()).add(address["countryCode"])
+        if row["mobilePhone"] is not None:
+            assert re.fullmatch(r"\+1-[2-9][0-9]{2}-555-01[0-9]{2}", row["mobilePhone"]["number"])
+    assert len(countries) > 20
+    assert all(len(codes) == 1 for codes in countries.values())
+
+
+def test_addresses_of_machines_are_reserved_ones() -> None:
+    rows = read(rows_of("XDM ExperienceEvent: web").batches(0, 500))
+    documentation = [ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")]
+    seen = {row["environment"]["ipV4"] for row in rows if row["environment"] is not None} - {None}
+    assert seen
+    assert all(any(ipaddress.ip_address(address) in net for net in documentation) for address in seen)
+    assert all(row["web"]["webPageDetails"]["URL"].startswith("https://www.example.com/") for row in rows)
+
+
+@pytest.mark.parametrize("title", sorted(BY_TITLE))
+def test_optional_properties_are_sometimes_missing(title: str) -> None:
+    schema = BY_TITLE[title]
+    rows = as_json(rows_of(title).batches(0, ROWS))
+    for name in schema["properties"]:
+        present = sum(name in row for row in rows)
+        assert present == ROWS if name in schema["required"] else 0.5 * ROWS < present < ROWS
+
+
+def test_events_without_a_kind_are_known_by_their_timestamp() -> None:
+    properties = {"timestamp": {"type": "string", "format": "date-time"}, "personID": {"type": "string"}}
+    event = {"type": "object", "required": ["personID"], "properties": properties}
+    profile = {**event, "properties": {"personID": {"type": "string"}}}
+    assert len({row["personID"] for row in read(make(event).batches(0, ROWS))}) < ROWS / 4
+    assert len({row["personID"] for row in read(make(profile).batches(0, ROWS))}) == ROWS
+
+
+# --- any schema
+
+NAMES = st.sampled_from(
+    ["price", "email", "firstName", "city", "orderID", "x", "näme", "points", "tags", "birthDate", "_id"]
+)
+
+
+def bounded(least: str, most: str, numbers: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    pair = st.tuples(numbers, numbers).map(sorted)
+    both = pair.map(lambda found: {least: found[0], most: found[1]})
+    return st.one_of(st.just({}), both, numbers.map(lambda low: {least: low}), numbers.map(lambda high: {most: high}))
+
+
+WHOLE = st.integers(-(10**6), 10**6)
+DECIMAL = st.decimals(-1000, 1000, places=2, allow_nan=False).map(float)
+TEXTS = st.builds(
+    lambda lengths, form: {"type": "string", **lengths, **({"format": form} if form else {})},
+    bounded("minLength", "maxLength", st.integers(0, 60)),
+    st.sampled_from(["", "", "", "email", "uuid", "uri", "ipv4", "ipv6", "hostname", "date", "date-time", "time"]),
+)
+SCALARS = st.one_of(
+    TEXTS,
+    st.builds(lambda limits: {"type": "integer", **limits}, bounded("minimum", "maximum", WHOLE)),
+    st.builds(lambda limits: {"type": "integer", **limits}, bounded("exclusiveMinimum", "exclusiveMaximum", WHOLE)),
+    st.builds(
+        lambda limits, step: {"type": "integer", "multipleOf": step, **limits},
+        bounded("minimum", "maximum", WHOLE),
+        st.integers(1, 50),
+    ),
+    st.builds(lambda limits: {"type": "number", **limits}, bounded("minimum", "maximum", DECIMAL)),
+    st.builds(lambda limits: {"type": "number", **limits}, bounded("exclusiveMinimum", "exclusiveMaximum", DECIMAL)),
+    st.just({"type": ["boolean", "null"]}),
+    st.lists(st.text(max_size=8), min_size=1, max_size=4).map(lambda values: {"enum": values}),
+    st.integers().map(lambda value: {"const": value}),
+)
+
+
+def objects(parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    def build(properties: dict[str, Any], wanted: list[bool]) -> dict[str, Any]:
+        required = [name for name, needed in zip(properties, wanted, strict=False) if needed]
+        return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+
+    return st.builds(
+        build, st.dictionaries(NAMES, parts, min_size=1, max_size=4), st.lists(st.booleans(), min_size=4, max_size=4)
+    )
+
+
+def lists(items: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(
+        lambda item, sizes, unique: {"type": "array", "items": item, "uniqueItems": unique, **sizes},
+        items,
+        bounded("minItems", "maxItems", st.integers(0, 6)),
+        st.booleans(),
+    )
+
+
+PARTS = st.recursive(SCALARS, lambda parts: objects(parts) | lists(parts), max_leaves=6)
+
+
+@settings(max_examples=120, deadline=None)
+@given(schema=objects(PARTS), kind=st.sampled_from(["profile", "event"]))
+def test_rows_of_any_schema_keep_to_it(schema: dict[str, Any], kind: str) -> None:
+    try:
+        rows = make(schema | {"x-kind": kind}, rows=40)
+    except SchemaError as refused:
+        assume(False)  # what is refused is the other tests' business
+        raise AssertionError from refused
+    validator = Draft7Validator(schema, validate_formats=True)
+    found = as_json(rows.batches(0, 60))
+    assert len(found) == 60
+    for row in found:
+        faults = [f"{fault.instance_path}: {fault.message}" for fault in validator.iter_errors(row)]
+        assert not faults, (schema, row)
+    assert read(rows.batches(17, 30)) == read(rows.batches(0, 60))[17:30]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    schema=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda values: (
+            st.lists(values, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    "type properties required items enum const minimum maximum exclusiveMinimum multipleOf minItems maxItems"
+                    " uniqueItems minLength maxLength format pattern examples x-kind a b".split()
+                ),
+                values | st.sampled_from(["object", "array", "string", "integer", "number", "boolean"]),
+                max_size=6,
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_no_json_at_all_breaks_the_maker_of_rows(schema: Any) -> None:
+    try:
+        rows = make(schema, rows=5)
+    except SchemaError as refused:
+        assert refused.reason
+    else:
+        assert len(read(rows.batches(0, 5))) == 5
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "string", "enum": []}, "enum is empty"),
+        ({"enum": [None]}, "no type is given"),
+        ({"type": "string", "enum": [None]}, "nothing but null"),
+        ({"type": "string", "enum": ["a", 5]}, "enum or const holds 5, which is no string"),
+        ({"type": "integer", "enum": [1, 9], "maximum": 5}, "holds 9, which the other limits rule out"),
+        ({"type": "string", "const": "a", "enum": ["b"]}, "const 'a' is not in enum"),
+        ({"type": "integer", "minimum": 5, "maximum": 4}, "minimum 5 is greater than maximum 4"),
+        ({"type": "integer", "exclusiveMinimum": 4, "maximum": 4}, "no number is left between the limits"),
+        ({"type": "integer", "minimum": 11, "maximum": 19, "multipleOf": 10}, "no multiple of 10 lies between 11 and 19"),
+        ({"type": "integer", "exclusiveMinimum": 4, "exclusiveMaximum": 5}, "no multiple of 1 lies between 4 and 5"),
+        ({"type": "number", "multipleOf": 0}, "multipleOf is 0"),
+        ({"type": "number", "minimum": "5"}, "minimum is '5'; expected a number"),
+        ({"type": "number", "minimum": float("nan")}, "minimum nan is out of range"),
+        ({"type": "integer", "maximum": 10**400}, "out of range"),
+        ({"type": "string", "minLength": 5, "maxLength": 4}, "minLength 5 is greater than maxLength 4"),
+        ({"type": "string", "minLength": -1}, "minLength is -1"),
+        ({"type": "string", "minLength": 10**9}, "is more than 4096 characters"),
+        ({"type": "string", "format": "uuid", "maxLength": 20}, "an id does not fit into 0 to 20 characters"),
+        ({"type": "string", "format": "email", "maxLength": 8}, "no e-mail address of this length"),
+        ({"type": "string", "format": "ipv4", "maxLength": 5}, "no ipv4 of 0 to 5 characters"),
+        ({"type": "string", "pattern": "^a+$"}, "a property with a pattern needs examples"),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 2}, "minItems 3 is greater than maxItems 2"),
+        ({"type": "array", "items": {"type": "boolean"}, "minItems": 3, "uniqueItems": True}, "only 2 different items"),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 10**9}, "more than 5000 values"),
+        ({"type": "array"}, "an array needs items"),
+        ({"type": "array", "items": [{"type": "string"}]}, "an array needs items"),
+        ({"type": "object"}, "an object needs properties"),
+        ({"type": "object", "properties": {}}, "an object needs properties"),
+        ({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["b"], "additionalProperties": False}, "required names 'b'"),
+        ({"type": "object", "properties": {"": {"type": "string"}}}, "'' cannot be a column's name"),
+        ({"type": "object", "properties": {"a\0b": {"type": "string"}}}, "cannot be a column's name"),
+        ({"type": "object", "properties": {"\ud800": {"type": "string"}}}, "cannot be a column's name"),
+        ({"enum": ["\ud800"]}, "not valid Unicode"),
+        ({"type": "file"}, "type 'file' is not supported"),
+        ({"type": ["string", "integer"]}, "a column has one type"),
+        ({"type": "null"}, "a column has one type"),
+        ({"type": 5}, "type is 5"),
+        ({}, "no type is given"),
+        (True, "has to be an object, not True"),
+        ({"$ref": "#/definitions/a"}, "'$ref' is not supported here"),
+        ({"anyOf": [{"type": "string"}]}, "'anyOf' is not supported here"),
+    ],
+)  # fmt: skip
+def test_schemas_that_rows_cannot_be_made_from_are_refused(schema: Any, reason: str) -> None:
+    with pytest.raises(SchemaError) as refused:
+        make(of_one_property(schema))
+    assert reason in refused.value.reason
+    assert refused.value.path.split(".")[0] == "value"
+    assert str(refused.value) == f"{refused.value.path}: {refused.value.reason}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "array", "items": {"type": "string"}}, "rows are objects"),
+        ([], "a schema has to be a JSON object, not []"),
+        (of_one_property({"type": "string"}, **{"x-kind": "people"}), "x-kind is 'people'"),
+        (of_one_property({"type": "string"}, required=["value", "other"]), "required names 'other'"),
+        ({"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(600)}}, "more than 500 properties"),
+    ],
+)  # fmt: skip
+def test_schemas_that_are_no_rows_are_refused(schema: Any, reason: str) -> None:
+    with pytest.raises(SchemaError) as refused:
+        make(schema)
+    assert reason in refused.value.reason
+    assert refused.value.path == ""
+
+
+def test_a_schema_that_nests_without_end_is_refused() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(100):
+        schema = of_one_property(schema)
+    with pytest.raises(SchemaError, match="nested deeper than"):
+        make(schema)
+
+
+# --- the datasets that come with the emulator
+
+
+def test_the_tutorials_datasets_come_first() -> None:
+    # Tutorial, "Recuperar uma lista de conjuntos de dados": the five items of its response.
+    tutorial = [
+        ("5ef3e324052581191aa6a466", "AAM Authenticated Profiles Meta Data"),
+        ("5ef3e3259ad2a1191ab7dd7d", "AAM Devices Data"),
+        ("5ef3e325582424191b1beb42", "AAM Devices Profile Meta Data"),
+        ("5ef3e328582424191b1beb44", "AAM Realtime"),
+        ("5ef3e328fe742a191b2b3ea5", "AAM Realtime Profile Updates"),
+    ]
+    bodies = [dataset.body for dataset in load_catalog().datasets.values()]
+    assert [(body["id"], body["name"]) for body in bodies[:5]] == tutorial
+    assert {body["description"] for body in bodies[:5]} == {"Activation profile export dataset"}
+
+
+def test_there_is_something_to_choose_from() -> None:
+    datasets = load_catalog().datasets.values()
+    assert len(datasets) >= 30
+    assert len(BY_TITLE) >= 8
+    assert {schema["x-kind"] for schema in BY_TITLE.values()} == {"profile", "event"}
+    assert len({dataset.name for dataset in datasets}) == len(datasets)
+    for dataset in datasets:
+        assert re.fullmatch("[0-9a-f]{24}", dataset.body["id"])
+        assert 500 <= dataset.rows <= 5_000
+        assert 5 <= dataset.rows_per_hour <= 60
+
+
+def test_json_shows_instants_as_the_service_does() -> None:
+    row = as_json(rows_of(ORDERS).batches(0, 1))[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", row["timestamp"])
+    assert datetime.fromisoformat(row["timestamp"]).tzinfo == UTC
+    assert None not in row.values()
+
+
+GOLDEN_UUIDS: list[str] = []
+GOLDEN_DIGESTS: dict[str, str] = {}

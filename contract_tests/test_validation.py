@@ -1,0 +1,947 @@
+"""Schemas, patterns, conditions, passwords and sentences of `emulator.validation`."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulator.draft7 import QuickCheck, full_check
+from emulator.patterns import LONG_VALUE, SHORT_VALUE, EcmaPattern, PatternError, Verdict, ecma_pattern
+from emulator.validation import (
+    MASK,
+    MAX_VIOLATIONS,
+    Remark,
+    SchemaError,
+    SchemaValidator,
+    Violation,
+    preload,
+)
+
+untimed = settings(max_examples=80, deadline=None)
+
+# As the connection specs publish them.
+S3_BUCKET = (
+    r"(?=^.{3,63}$)(?!^(\d+\.)+\d+$)"
+    r"(^(([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])\.)*([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])$)"
+)
+GOOGLE_BUCKET = (
+    r"(?!^goog.*$)(?!^.*g(o|0)(o|0)gle.*$)(((?=^.{3,63}$)(^([a-z0-9]|[a-z0-9][a-z0-9\-_]*)[a-z0-9]$))|"
+    r"((?=^.{3,222}$)(?!^(\d+\.)+\d+$)(^(([a-z0-9]{1,63}|[a-z0-9][a-z0-9\-_]{1,61}[a-z0-9])\.)*"
+    r"([a-z0-9]{1,63}|[a-z0-9][a-z0-9\-_]{1,61}[a-z0-9])$)))"
+)
+AZURE_CONTAINER = r"^[a-z0-9](?!.*--)[a-z0-9-]{1,61}[a-z0-9]$"
+PATH = r"^[0-9a-zA-Z/\!\-_\.\*\''\(\)]*((\%SEGMENT_(NAME|ID)\%)?/?)+$"
+AZURE_PATH = r"^[0-9a-zA-Z/\!\-_\.\*\'\(\)]+$"
+ACCESS_KEY = r"^[A-Z2-7]{20}$"
+SECRET_KEY = r"^[A-Za-z0-9/\+]{40}$"
+PUBLISHED = [S3_BUCKET, GOOGLE_BUCKET, AZURE_CONTAINER, PATH, AZURE_PATH, ACCESS_KEY, SECRET_KEY]
+
+LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+DATASETS = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
+SEGMENTS = {"flowSpec": {"attributes": {"_workflow": "SEGMENTS"}}}
+
+
+# --- What the published patterns say, written again without regular expressions: linear, and independent of any engine.
+
+
+def is_s3_bucket(name: str) -> bool:
+    labels = name.split(".")
+    if not 3 <= len(name) <= 63 or is_address(labels):
+        return False
+    return all(is_label(label, "-") for label in labels)
+
+
+def is_google_bucket(name: str) -> bool:
+    if name.startswith("goog") or any(name[i : i + 6] in GOOGLES for i in range(len(name))):
+        return False
+    if 3 <= len(name) <= 63 and is_label(name, "-_"):
+        return True
+    labels = name.split(".")
+    if not 3 <= len(name) <= 222 or is_address(labels):
+        return False
+    return all(is_label(label, "-_") and len(label) <= 63 for label in labels)
+
+
+def is_azure_container(name: str) -> bool:
+    return 3 <= len(name) <= 63 and is_label(name, "-") and "--" not in name[1:]
+
+
+def is_path(path: str) -> bool:
+    rest = path.lstrip("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/!-_.*'()")
+    while rest:
+        token = next((each for each in ("%SEGMENT_NAME%", "%SEGMENT_ID%", "/") if rest.startswith(each)), None)
+        if token is None:
+            return False
+        rest = rest.removeprefix(token)
+    return True
+
+
+def is_azure_path(path: str) -> bool:
+    return bool(path) and "%" not in path and is_path(path)
+
+
+def is_label(label: str, inner: str) -> bool:
+    return bool(label) and {label[0], label[-1]} <= LOWER and set(label) <= LOWER | set(inner)
+
+
+def is_address(labels: list[str]) -> bool:
+    return len(labels) > 1 and all(label and set(label) <= set("0123456789") for label in labels)
+
+
+GOOGLES = ("google", "g0ogle", "go0gle", "g00gle")
+ORACLES = {
+    S3_BUCKET: is_s3_bucket,
+    GOOGLE_BUCKET: is_google_bucket,
+    AZURE_CONTAINER: is_azure_container,
+    PATH: is_path,
+    AZURE_PATH: is_azure_path,
+}
+PIECES = [
+    *("a", "z0", "0", "1.", "12.3", ".", "-", "--", "_", "a-b", "a.b", "goog", "gle", "g0ogle", "x" * 30, "y" * 62),
+    *("9" * 63, "a/b", "/", "!", "*", "'", "(", ")", "%", "%SEGMENT_NAME%", "%SEGMENT_ID%", "%SEGMENT_", " ", "A"),
+    *("\n", "\r", "\u2028", "\x00", "é", "\u0661", "\U0001f600", "\ufeff", "+", "=", "\\"),
+]
+near_texts = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+long_names = st.lists(
+    st.sampled_from(
+        ["a", "0", "0b", "a-b", "a_0", "-", "x" * 60, "1" * 63, "z" * 62 + "-9", "a-" * 30 + "a", "b--" * 19 + "b"]
+    ),
+    max_size=110,
+).map(lambda names: ".".join(names)[:222].rstrip("-_."))
+
+
+@pytest.mark.parametrize(("pattern", "oracle"), ORACLES.items(), ids=lambda each: getattr(each, "__name__", ""))
+@untimed
+@given(text=near_texts)
+def test_a_published_pattern_says_what_it_says_in_words(pattern: str, oracle: Any, text: str) -> None:
+    assert ecma_pattern(pattern).matches(text) is oracle(text)
+
+
+@pytest.mark.parametrize("pattern", [S3_BUCKET, GOOGLE_BUCKET])
+@untimed
+@given(name=long_names, cut=st.integers(1, 222))
+def test_long_names_of_many_labels_get_the_right_verdict(pattern: str, name: str, cut: int) -> None:
+    for text in (name, name[:cut]):
+        assert ecma_pattern(pattern).matches(text) is ORACLES[pattern](text)
+
+
+HARD_NAMES = [
+    *("a." * 110 + "a", "aa." * 73 + "a", "aaa." * 55 + "aa", "1." * 110 + "a", "goo." * 55 + "a", "g." * 110 + "0"),
+    *(("a" * 63 + ".") * 3 + "a" * 30, ("a-" * 31 + "a.") * 3 + "a-a", ("0" * 63 + ".") * 3 + "0" * 29 + "a"),
+    *("a-" * 31 + "a", "a--_" * 15 + "a", "ab", "a" * 222, "a" * 63, "a" * 64),
+]
+
+
+@pytest.mark.parametrize("name", HARD_NAMES)
+def test_the_limit_of_steps_back_is_ten_times_what_a_matching_name_needs(name: str) -> None:
+    tight = EcmaPattern(GOOGLE_BUCKET, backtrack_limit=1_000)
+    assert tight.matches(name) is is_google_bucket(name)
+
+
+def test_a_name_that_takes_too_many_steps_is_given_up_and_does_not_match() -> None:
+    name = "aaa." * 24 + "!"
+    assert not is_google_bucket(name)
+    assert ecma_pattern(GOOGLE_BUCKET).verdict(name) is Verdict.GAVE_UP
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "verdict"),
+    [
+        (GOOGLE_BUCKET, "aaa." * 55 + "!", Verdict.GAVE_UP),
+        (GOOGLE_BUCKET, "a" * 222 + ".", Verdict.MISMATCH),
+        (GOOGLE_BUCKET, "a." * 100_000, Verdict.TOO_LONG),
+        (GOOGLE_BUCKET, "a" * SHORT_VALUE, Verdict.MISMATCH),
+        (S3_BUCKET, "a." * 100_000 + "!", Verdict.TOO_LONG),
+        (S3_BUCKET, "1." * 500, Verdict.MISMATCH),
+        (AZURE_CONTAINER, "a-" * 100_000, Verdict.TOO_LONG),
+        (PATH, "a/" * 100_000, Verdict.MATCH),
+        (PATH, "a/" * 100_000 + "?", Verdict.MISMATCH),
+        (PATH, "%SEGMENT_ID%/" * 15_000, Verdict.MATCH),
+        (PATH, "%SEGMENT_ID%/" * 15_000 + "!", Verdict.MISMATCH),
+        (PATH, "/" * LONG_VALUE, Verdict.MATCH),
+        (PATH, "/" * (LONG_VALUE + 1), Verdict.TOO_LONG),
+        (ACCESS_KEY, "A" * 200_000, Verdict.MISMATCH),
+        (SECRET_KEY, "A" * 200_000, Verdict.TOO_LONG),
+    ],
+)
+def test_long_values_get_a_verdict(pattern: str, text: str, verdict: Verdict) -> None:
+    assert ecma_pattern(pattern).verdict(text) is verdict
+
+
+SEMANTICS = [
+    *(
+        r"^a$",
+        r"^\d$",
+        r"^\D$",
+        r"^.$",
+        r"^\.$",
+        r"^[.]$",
+        r"^[^.]$",
+        r"^\w$",
+        r"^\W$",
+        r"^\s$",
+        r"^\S$",
+        r"\bb",
+        r"b\B",
+        r"^\B",
+        r"\b\w\b",
+        r"a|bc",
+    ),
+    *(
+        r"^\u0041$",
+        r"^\x41$",
+        r"^[\w-]$",
+        r"^[\s\S]$",
+        r"^\/$",
+        r"(?=a)a(?!b)",
+        r"(?<=a)b",
+        r"(?<!a)b",
+        r"^(a)\1$",
+        r"a{2}",
+    ),
+    *(
+        r"^[^\\.]$",
+        r"^\\.$",
+        r"^[a\].]$",
+        r"^a.c$",
+        r"",
+        r"^(?:a.|b)+$",
+        r"^$",
+        r"^\cJ$",
+        r"^[&&a]$",
+        r"^[[]$",
+        r"^#.x$",
+    ),
+]
+SEMANTIC_TEXTS = [
+    *(
+        "",
+        "a",
+        "A",
+        "b",
+        "ab",
+        "aa",
+        "ba",
+        "bc",
+        "ac",
+        "a\n",
+        "\n",
+        "\r",
+        "\u2028",
+        "\u2029",
+        "\x85",
+        "\x0b",
+        ".",
+        "\\",
+        "]",
+    ),
+    *(
+        "é",
+        "\u0661",
+        "9",
+        "\ufeff",
+        "\xa0",
+        "\u3000",
+        "_",
+        "-",
+        " ",
+        "a b",
+        "éb",
+        "a.c",
+        "a\rc",
+        "abc",
+        "a\u2028c",
+        "/",
+    ),
+    *("\\x", "\\\n", "&", "[", "#", "#ax", "\x00", "aab", "xa", "\u212a", "\u017f"),
+]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no other engine for ECMA-262 patterns is installed")
+def test_verdicts_are_those_of_another_ecma_262_engine() -> None:
+    # Only short texts: that engine takes exponential time on the published Google pattern.
+    short = [left + right for left in PIECES if len(left) < 30 for right in ("", "a", "a.b", "\n", "0")]
+    cases = [(pattern, text) for pattern in SEMANTICS for text in SEMANTIC_TEXTS]
+    cases += [(pattern, text) for pattern in PUBLISHED for text in [*short, "A" * 20, "b/+9" * 10, "a.b.c"]]
+    # One astral character is one character here and in the engine's Unicode mode, and two units in its other mode.
+    cases = [(pattern, text) for pattern, text in cases if "\U0001f600" not in text]
+    program = (
+        "const cases = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        "console.log(JSON.stringify(cases.map(([p, t]) => new RegExp(p).test(t))))"
+    )
+    answer = subprocess.run(
+        ["node", "-e", program], input=json.dumps(cases), capture_output=True, text=True, check=True
+    )
+    expected = json.loads(answer.stdout)
+    differing = [
+        case for case, match in zip(cases, expected, strict=True) if ecma_pattern(case[0]).matches(case[1]) != match
+    ]
+    assert differing == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        (r"^a$", "a\n", False),
+        (r"^\d$", "\u0661", False),
+        (r"^.$", "\r", False),
+        (r"^.$", "\u2028", False),
+        (r"^.$", "\u2029", False),
+        (r"^.$", "\x85", True),
+        (r"^[.]$", "x", False),
+        (r"^\.$", "x", False),
+        (r"^[\].]$", ".", True),
+        (r"^a$", "A", False),
+        (r"^.$", "\U0001f600", True),
+        (r"a", "\ud800a", True),
+        (r"^a$", "\ud800a", False),
+        (r"^\w+$", "\udfff", False),
+    ],
+)
+def test_patterns_follow_ecma_262(pattern: str, text: str, matches: bool) -> None:
+    assert ecma_pattern(pattern).matches(text) is matches
+
+
+@pytest.mark.parametrize("pattern", ["[", "(", "a++", "(?i)a", r"\A", "*", "(?>a)", "a{900}" * 200, "^(a{900}){900}$"])
+def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(PatternError, match="not an ECMA-262 pattern"):
+        EcmaPattern(pattern)
+
+
+# --- Conditions
+
+
+def conditional(field: str, operator: Any, value: Any) -> dict[str, Any]:
+    return {"conditional": {"field": field, "operator": operator, "value": value}}
+
+
+WORKFLOW = "flowSpec.attributes._workflow"
+TARGET = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "properties": {
+        "bucketName": {"type": "string", "pattern": S3_BUCKET},
+        "fileType": {"type": "string", "enum": ["CSV", "JSON"], **conditional(WORKFLOW, "NOT_CONTAINS", "DATASETS")},
+        "datasetFileType": {
+            "type": "string",
+            "enum": ["JSON", "PARQUET"],
+            **conditional(WORKFLOW, "CONTAINS", "DATASETS"),
+        },
+        "csvOptions": {
+            "type": "object",
+            "properties": {"quote": {"type": "string", "oneOf": [{"const": '"'}, {"const": ""}]}},
+            **conditional("fileType", "EQUALS", "CSV"),
+        },
+        "compression": {"type": "string", "enum": ["NONE", "GZIP"]},
+    },
+    "required": ["bucketName", "datasetFileType", "compression", "fileType"],
+}
+TARGET_EXAMPLE = {"bucketName": "example-bucket", "datasetFileType": "JSON", "compression": "GZIP"}
+
+
+def places(found: list[Violation]) -> list[tuple[str, str]]:
+    return [(violation.path, violation.rule) for violation in found]
+
+
+@pytest.mark.parametrize(
+    ("value", "context", "expected"),
+    [
+        ({"datasetFileType": "JSON"}, DATASETS, []),
+        ({"datasetFileType": "JSON", "fileType": 5}, DATASETS, []),
+        ({}, DATASETS, [("datasetFileType", "required")]),
+        ({"datasetFileType": "CSV"}, DATASETS, [("datasetFileType", "enum")]),
+        ({"fileType": "CSV"}, SEGMENTS, []),
+        ({"fileType": "CSV", "datasetFileType": []}, SEGMENTS, []),
+        ({"datasetFileType": "JSON"}, SEGMENTS, [("fileType", "required")]),
+        ({}, {"flowSpec": {}}, [("fileType", "required")]),
+        ({}, {}, [("fileType", "required")]),
+        ({}, None, [("fileType", "required")]),
+        ({"datasetFileType": "JSON"}, {"flowSpec": {"attributes": {"_workflow": ["DATASETS", "X"]}}}, []),
+        ({"fileType": "CSV"}, {"flowSpec": {"attributes": {"_workflow": ["MY_DATASETS"]}}}, []),
+        ({"datasetFileType": "JSON"}, {"flowSpec": {"attributes": {"_workflow": "MY_DATASETS"}}}, []),
+        ({"fileType": "CSV"}, {"flowSpec": {"attributes": {"_workflow": None}}}, []),
+        ({"fileType": "CSV", "csvOptions": {"quote": "x"}}, SEGMENTS, [("csvOptions.quote", "oneOf")]),
+        ({"fileType": "CSV", "csvOptions": 1}, SEGMENTS, [("csvOptions", "type")]),
+        ({"fileType": "JSON", "csvOptions": {"quote": "x"}}, SEGMENTS, []),
+        ({"fileType": "JSON", "csvOptions": 1}, SEGMENTS, []),
+        ({"datasetFileType": "JSON", "csvOptions": 1}, DATASETS, []),
+    ],
+)
+def test_a_property_whose_condition_is_false_is_neither_required_nor_applicable(
+    value: Any, context: Any, expected: Any
+) -> None:
+    rest = {"bucketName": "example-bucket", "compression": "GZIP"}
+    assert places(SchemaValidator(TARGET).violations({**rest, **value}, context=context)) == expected
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "given_value", "applies"),
+    [
+        ("EQUALS", "a", "a", True),
+        ("EQUALS", "a", "ab", False),
+        ("EQUALS", 1, 1.0, True),
+        ("EQUALS", 1, True, False),
+        ("EQUALS", ["a"], ["a"], True),
+        ("NOT_EQUALS", "a", "b", True),
+        ("NOT_EQUALS", "a", "a", False),
+        ("CONTAINS", "a.b", "xa.by", True),
+        ("CONTAINS", "a.b", "xaxby", False),
+        ("CONTAINS", "(+", "1(+2", True),
+        ("CONTAINS", "a", ["b", "a"], True),
+        ("CONTAINS", "a", ["ba"], False),
+        ("CONTAINS", "a", {"a": 1}, False),
+        ("CONTAINS", 3, [1, 3], True),
+        ("CONTAINS", 3, "3", False),
+        ("NOT_CONTAINS", "a", "b", True),
+        ("NOT_CONTAINS", "a", ["a"], False),
+        ("NOT_CONTAINS", "a", 7, True),
+    ],
+)
+@pytest.mark.parametrize("from_context", [True, False])
+def test_the_operators_of_a_condition(
+    operator: str, value: Any, given_value: Any, applies: bool, from_context: bool
+) -> None:
+    schema = {"properties": {"b": {"type": "null", **conditional("a.x", operator, value)}}, "required": ["b"]}
+    validator = SchemaValidator(schema)
+    body, context = ({}, {"a": {"x": given_value}}) if from_context else ({"a": {"x": given_value}}, None)
+    assert places(validator.violations(body, context=context)) == ([("b", "required")] if applies else [])
+    assert places(validator.violations({**body, "b": 1}, context=context)) == ([("b", "type")] if applies else [])
+
+
+def test_conditions_work_at_any_nesting_each_by_its_own_object() -> None:
+    column = {
+        "type": "object",
+        "properties": {"kind": {"type": "string"}, "size": {"minimum": 1, **conditional("kind", "EQUALS", "text")}},
+        "required": ["kind", "size"],
+        "additionalProperties": False,
+    }
+    inner = {"type": "object", "properties": {"deep": {**column, **conditional("on", "EQUALS", True)}}}
+    schema = {
+        "definitions": {"column": column},
+        "properties": {"columns": {"items": {"$ref": "#/definitions/column"}}, "inner": inner},
+        "allOf": [{"properties": {"more": column}}],
+    }
+    value: dict[str, Any] = {
+        "columns": [{"kind": "text"}, {"kind": "number"}, {"kind": "text", "size": 0}, {"kind": "number", "size": 0}],
+        "inner": {"on": True, "deep": {"kind": "text", "size": 0, "other": 1}},
+        "more": {"kind": "text"},
+    }
+    assert sorted(places(SchemaValidator(schema).violations(value))) == [
+        ("columns[0].size", "required"),
+        ("columns[2].size", "minimum"),
+        ("inner.deep.other", "additionalProperties"),
+        ("inner.deep.size", "minimum"),
+        ("more.size", "required"),
+    ]
+    value["inner"]["on"] = False
+    assert not [place for place, _ in places(SchemaValidator(schema).violations(value)) if place.startswith("inner")]
+
+
+def test_the_context_is_looked_at_before_the_object() -> None:
+    schema = {"properties": {"a": {}, "b": {"type": "null", **conditional("a", "EQUALS", 1)}}}
+    validator = SchemaValidator(schema)
+    assert places(validator.violations({"a": 1, "b": 1}, context={"a": 2})) == []
+    assert places(validator.violations({"a": 2, "b": 1}, context={"a": 1})) == [("b", "type")]
+    assert places(validator.violations({"a": 1, "b": 1}, context={"c": 1})) == [("b", "type")]
+
+
+# --- Schemas with errors
+
+
+@pytest.mark.parametrize(
+    ("schema", "place", "reason"),
+    [
+        ({"type": "strin"}, "/type", "strin"),
+        ({"properties": {"a/b": {"minLength": -1}}}, "/properties/a~1b/minLength", "minimum"),
+        ({"required": "a"}, "/required", "array"),
+        ({"properties": {"a": {"pattern": "("}}}, "/properties/a/pattern", "regex"),
+        ({"items": [{}, {"pattern": "^[^]$"}]}, "/items/1/pattern", "not an ECMA-262 pattern"),
+        ({"patternProperties": {"^[]$": {}}}, "/patternProperties/^[]$", "not an ECMA-262 pattern"),
+        ({"properties": {"a": conditional("x", "IS", 1)}}, "/properties/a/conditional", 'unknown operator "IS"'),
+        ({"properties": {"a": conditional("x", ["EQUALS"], 1)}}, "/properties/a/conditional", "unknown operator"),
+        ({"properties": {"a": {"conditional": True}}}, "/properties/a/conditional", "has a field"),
+        (
+            {"allOf": [{"properties": {"a": {"conditional": {"field": "x", "operator": "EQUALS"}}}}]},
+            "/allOf/0/properties/a/conditional",
+            "and a value",
+        ),
+        ({"properties": {"a": {"$ref": "#/definitions/b"}}}, "/properties/a/$ref", "no such part"),
+        ({"properties": {"a": {"$ref": "http://example.com/x.json"}}}, "/properties/a/$ref", "no such part"),
+        ({"$ref": "#/x-parts/a", "x-parts": {"a": {"pattern": "[]"}}}, "/$ref/pattern", "not an ECMA-262 pattern"),
+        ({"allOf": [{"$ref": "#"}]}, "/allOf/0/$ref", "without end"),
+        (
+            {"definitions": {"a": {"not": {"anyOf": [{"$ref": "#/definitions/a"}]}}}},
+            "/definitions/a/not/anyOf/0/$ref",
+            "without end",
+        ),
+    ],
+)
+def test_a_bad_schema_is_refused_with_the_place_and_the_reason(schema: Any, place: str, reason: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        SchemaValidator(schema)
+    assert caught.value.place == place
+    assert reason in caught.value.reason
+    assert str(caught.value) == f"{place}: {caught.value.reason}"
+
+
+def test_the_names_of_properties_are_no_keywords() -> None:
+    schema = {"properties": {"$ref": {"type": "string"}, "$schema": {"type": "null"}, "pattern": {"type": "null"}}}
+    found = SchemaValidator(schema).violations({"$ref": 1, "$schema": 1, "pattern": 1})
+    assert [violation.path for violation in found] == ["$ref", "$schema", "pattern"]
+
+
+def test_a_schema_stays_as_it_was_given() -> None:
+    schema = copy.deepcopy(TARGET)
+    validator = SchemaValidator(schema)
+    validator.violations({}, context=DATASETS)
+    assert schema == TARGET
+    assert validator.schema is schema
+
+
+def test_a_schema_may_contain_itself_and_declare_its_draft_and_id() -> None:
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": "http://example.com/tree.json",
+        "type": "object",
+        "properties": {"next": {"$ref": "#"}, "key": {"type": "string", "format": "password"}},
+    }
+    validator = SchemaValidator(schema)
+    assert places(validator.violations({"next": {"next": {"key": 1, "next": []}}})) == [
+        ("next.next.next", "type"),
+        ("next.next.key", "type"),
+    ]
+    assert validator.mask({"next": {"next": {"key": 1}}}) == {"next": {"next": {"key": MASK}}}
+    assert validator.password_paths == ("next.key", "key")
+
+
+def test_formats_and_content_encodings_are_annotations() -> None:
+    schema = {"properties": {"a": {"format": "date"}, "b": {"contentEncoding": "base64"}, "c": {"format": "colour"}}}
+    assert SchemaValidator(schema).violations({"a": "x", "b": "%", "c": "x"}) == []
+
+
+# --- Sentences
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "sentence"),
+    [
+        ({"type": "string"}, 5, "p.a must be a string, got the number 5"),
+        ({"type": "integer"}, "5", 'p.a must be a whole number, got the string "5"'),
+        ({"type": "number"}, True, "p.a must be a number, got true"),
+        ({"type": "array"}, {}, "p.a must be an array, got an empty object"),
+        ({"type": "object"}, [1, 2], "p.a must be an object, got an array of 2 items"),
+        ({"type": ["boolean", "null"]}, {"x": 1}, "p.a must be true or false or null, got an object of 1 property"),
+        ({"enum": ["NONE", "GZIP"]}, "zip", 'p.a must be "NONE" or "GZIP", got "zip"'),
+        ({"enum": ["A", 1, None]}, [], 'p.a must be "A", 1 or null, got an empty array'),
+        ({"enum": ["A"]}, False, 'p.a must be "A", got false'),
+        ({"const": {"x": 1}}, 1.5, "p.a must be an object of 1 property, got 1.5"),
+        ({"pattern": "^b+$"}, "c", 'p.a must match the pattern ^b+$, got "c"'),
+        (
+            {"pattern": "^b+$"},
+            "c" * 300_000,
+            f'p.a must match the pattern ^b+$, got "{"c" * 60}…" (300,000 characters), '
+            "of which no more than 262,144 characters are matched",
+        ),
+        ({"minLength": 3}, "ab", 'p.a must have at least 3 characters, got "ab" (2 characters)'),
+        ({"maxLength": 1}, "ab", 'p.a must have at most 1 character, got "ab" (2 characters)'),
+        ({"maxLength": 1}, "x" * 61, f'p.a must have at most 1 character, got "{"x" * 60}…" (61 characters)'),
+        ({"minimum": 3}, 2.5, "p.a must be at least 3, got 2.5"),
+        ({"maximum": 3}, 4, "p.a must be at most 3, got 4"),
+        ({"exclusiveMinimum": 3}, 3, "p.a must be greater than 3, got 3"),
+        ({"exclusiveMaximum": 3}, 10**400, "p.a must be less than 3, got a number of more than 60 digits"),
+        ({"multipleOf": 0.1}, 0.25, "p.a must be a multiple of 0.1, got 0.25"),
+        ({"minItems": 2}, [1], "p.a must have at least 2 items, got an array of 1 item"),
+        ({"maxItems": 0}, [1], "p.a must have at most 0 items, got an array of 1 item"),
+        ({"uniqueItems": True}, [1, {"x": 1}, 1.0], "p.a must not have the same item twice"),
+        ({"minProperties": 1}, {}, "p.a must have at least 1 property, got an empty object"),
+        ({"maxProperties": 1}, {"x": 1, "y": 2}, "p.a must have at most 1 property, got an object of 2 properties"),
+        ({"required": ["x"]}, {}, "p.a.x is required but missing"),
+        ({"additionalProperties": False}, {"x": 1}, "p.a.x is not a known property here"),
+        ({"propertyNames": {"maxLength": 2}}, {"xyz": 1}, "p.a.xyz has a name that is not allowed here"),
+        ({"oneOf": [{"const": '"'}, {"const": ""}]}, "x", 'p.a must be "\\"" or "", got "x"'),
+        ({"anyOf": [{"type": "null"}, {"minimum": 9}]}, 1, "p.a must have one of the 2 allowed forms, got 1"),
+        (
+            {"oneOf": [{"type": "number"}, {"minimum": 1}]},
+            1,
+            "p.a must have exactly one of the 2 allowed forms, but fits more than one of them",
+        ),
+        ({"not": {"type": "null"}}, None, 'p.a must fit the schema\'s "not", got null'),
+        ({"contains": {"type": "null"}}, [1], 'p.a must fit the schema\'s "contains", got an array of 1 item'),
+        (
+            {"dependencies": {"x": ["y"]}},
+            {"x": 1},
+            'p.a must fit the schema\'s "dependencies", got an object of 1 property',
+        ),
+        (False, 1, "p.a is not allowed here"),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_every_kind_of_violation_has_its_sentence(schema: Any, value: Any, sentence: str) -> None:
+    found = SchemaValidator({"properties": {"a": schema}}).violations({"a": value}, path="p")
+    assert [violation.message for violation in found] == [sentence]
+
+
+def test_a_violation_tells_place_rule_pattern_and_a_valid_example() -> None:
+    found = SchemaValidator(TARGET, TARGET_EXAMPLE).violations(
+        {"bucketName": "My_Bucket", "compression": "zip"}, path="params", context=DATASETS
+    )
+    assert [violation.as_json() for violation in found] == [
+        {
+            "path": "params.bucketName",
+            "message": f'params.bucketName must match the pattern {S3_BUCKET}, got "My_Bucket"; '
+            'a valid example is "example-bucket"',
+            "rule": "pattern",
+            "pattern": S3_BUCKET,
+            "example": "example-bucket",
+        },
+        {
+            "path": "params.compression",
+            "message": 'params.compression must be "NONE" or "GZIP", got "zip"',
+            "rule": "enum",
+        },
+        {
+            "path": "params.datasetFileType",
+            "message": 'params.datasetFileType is required but missing; a valid example is "JSON"',
+            "rule": "required",
+            "example": "JSON",
+        },
+    ]
+
+
+def test_a_pattern_that_was_given_up_says_so() -> None:
+    [violation] = SchemaValidator({"pattern": GOOGLE_BUCKET}).violations("aaa." * 24 + "!")
+    assert violation.message.endswith("(97 characters) (matching was given up after 10,000 steps)")
+
+
+def test_examples_come_from_the_example_object_and_else_from_the_schema() -> None:
+    keys = {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "string", "examples": ["s"]}}}}
+    schema = {"properties": {"keys": keys, "n": {"type": "integer", "examples": [0, 1]}}, "required": ["n", "keys"]}
+    value = {"keys": [{"id": "a"}, {"id": 2}]}
+
+    found = SchemaValidator(schema).violations(value)
+    assert [(each.path, each.example) for each in found] == [("keys[1].id", "s"), ("n", 0)]
+    found = SchemaValidator(schema, {"keys": [{"id": "e"}]}).violations(value)
+    assert [(each.path, each.example) for each in found] == [("keys[1].id", "e"), ("n", 0)]
+    assert "example" in found[1].as_json()
+    found = SchemaValidator(schema, {"keys": [{"id": "e"}]}).violations({"n": 1})
+    assert [(each.path, each.example) for each in found] == [("keys", [{"id": "e"}])]
+
+
+def test_a_value_of_the_wrong_type_gets_one_violation() -> None:
+    found = SchemaValidator(TARGET).violations({"bucketName": 1, "compression": []}, context=DATASETS)
+    assert places(found) == [("bucketName", "type"), ("compression", "type"), ("datasetFileType", "required")]
+
+
+def test_the_order_is_that_of_the_schema_whatever_the_order_of_the_value() -> None:
+    value = {"compression": 1, "fileType": 1, "bucketName": "X", "csvOptions": 1}
+    validator = SchemaValidator(TARGET)
+    found = validator.violations(value, context=SEGMENTS)
+    assert [violation.path for violation in found] == ["bucketName", "fileType", "compression"]
+    assert validator.violations(dict(reversed(value.items())), context=SEGMENTS) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("plain-name_1", "plain-name_1"),
+        ("a.b", '["a.b"]'),
+        ("", '[""]'),
+        ("[0]", '["[0]"]'),
+        ('"\n\u2028\ud800\x1b', '["\\"\\n\\u2028\\ud800\\u001b"]'),
+        ("x" * 100_000, f'["{"x" * 60}…" (100,000 characters)]'),
+    ],
+)
+def test_unusual_names_make_no_unusual_paths(name: str, path: str) -> None:
+    [violation] = SchemaValidator({"additionalProperties": False}).violations({name: 1})
+    assert violation.path == path
+    assert violation.message == f"{path} is not a known property here"
+    json.dumps(violation.as_json()).encode()
+
+
+def test_what_is_shown_of_a_value_is_short_and_printable() -> None:
+    schema = {"properties": {"a": {"enum": [f"option-{n}" for n in range(1_000)]}}}
+    [violation] = SchemaValidator(schema).violations({"a": "\x1b[2J\ud800\\" + "y" * 200_000})
+    assert len(violation.message) < 600
+    assert '"\\u001b[2J\\ud800\\\\yyy' in violation.message
+    assert "980 more" in violation.message
+    violation.message.encode()
+
+
+# --- Bounds
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([{"id": "x"}] * 30_000, []),
+        ([{"id": "x"}] * 1_000 + [{"id": 1}], [("items[1000].id", "type")]),
+        ([{}] * 2_000, [(f"items[{n}].id", "required") for n in range(MAX_VIOLATIONS)]),
+        ([{}] * 300_000, [("", "size")]),
+        ([{"id": "x"}] * 30_000 + [{}], [("", "size")]),
+    ],
+    ids=["many valid", "one wrong", "many wrong", "vast", "vast with one wrong"],
+)
+def test_large_values_get_a_bounded_answer(items: Any, expected: Any) -> None:
+    item = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+    validator = SchemaValidator({"properties": {"items": {"type": "array", "items": item}}})
+    assert places(validator.violations({"items": items})) == expected
+
+
+def nested(levels: int, innermost: Any) -> Any:
+    value = innermost
+    for _ in range(levels):
+        value = {"next": value}
+    return value
+
+
+def test_deep_values_get_an_answer_and_are_masked() -> None:
+    schema = {"type": "object", "properties": {"next": {"$ref": "#"}, "key": {"type": "string", "format": "password"}}}
+    validator = SchemaValidator(schema)
+    assert validator.violations(nested(900, {})) == []
+    assert places(validator.violations(nested(900, 1))) == [("", "size")]
+    assert places(validator.violations(nested(90, 1))) == [(".".join(["next"] * 90), "type")]
+    assert "secret" not in json.dumps(validator.mask(nested(90, {"key": "secret"})))
+    assert "secret" not in json.dumps(validator.mask(nested(150, {"key": "secret"})))
+    assert validator.canonical(nested(150, {"key": "x"}))[0] == nested(150, {"key": "x"})
+    assert SchemaValidator({"properties": {"a": {}}}).mask({"b": nested(900, 1)}) == {"b": nested(900, 1)}
+
+
+def test_values_that_no_json_text_has_get_an_answer() -> None:
+    validator = SchemaValidator({"properties": {"a": {"type": "integer", "multipleOf": 2}, "b": {"maxLength": 3}}})
+    assert validator.violations({"a": 2 * 10**5_000, "b": "\ud800"}) == []
+    assert places(validator.violations({"a": float("nan")})) == [("a", "type")]
+    assert places(validator.violations({"a": float("inf")})) == [("a", "type")]
+    assert places(validator.violations({"a": 3})) == [("a", "multipleOf")]
+
+
+# --- The two engines
+
+
+def test_a_valid_value_never_needs_the_slow_import() -> None:
+    program = (
+        "import sys\n"
+        "from emulator.validation import SchemaValidator\n"
+        "validator = SchemaValidator({'properties': {'a': {'pattern': '^a$', 'format': 'password'}}})\n"
+        "assert validator.violations({'a': 'a'}) == []\n"
+        "assert 'jsonschema' not in sys.modules\n"
+        "assert len(validator.violations({'a': 'b'})) == 1\n"
+        "assert 'jsonschema' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_preload_makes_the_slow_import() -> None:
+    preload()
+    assert "jsonschema" in sys.modules
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "ab", "b.c", 0.5, 1.0, -0.0]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
+    max_leaves=6,
+)
+leaf_schemas = st.one_of(
+    st.booleans(),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["null", "boolean", "integer", "number", "string", "array", "object"])}
+    ),
+    st.fixed_dictionaries({"enum": st.lists(json_values, max_size=3)}),
+    st.fixed_dictionaries({"const": json_values}),
+    st.fixed_dictionaries({"minimum": st.integers(-2, 2), "exclusiveMaximum": st.integers(-2, 3)}),
+    st.fixed_dictionaries({"maximum": st.integers(-2, 2), "exclusiveMinimum": st.integers(-3, 2)}),
+    st.fixed_dictionaries({"multipleOf": st.sampled_from([1, 2, 0.5])}),
+    st.fixed_dictionaries({"minLength": st.integers(0, 2), "maxLength": st.integers(0, 2)}),
+    st.fixed_dictionaries({"minItems": st.integers(0, 2), "uniqueItems": st.booleans()}),
+    st.fixed_dictionaries({"maxItems": st.integers(0, 2), "minProperties": st.integers(0, 1)}),
+    st.fixed_dictionaries({"required": st.sampled_from([["a"], ["a", "b"], []]), "maxProperties": st.integers(0, 2)}),
+    st.fixed_dictionaries({"pattern": st.sampled_from(["^a", "b$", "^[ab]+$"])}),
+)
+schemas = st.recursive(
+    leaf_schemas,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"properties": st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2)}),
+        st.fixed_dictionaries({"additionalProperties": inner, "properties": st.just({"a": True})}),
+        st.fixed_dictionaries({"patternProperties": st.dictionaries(st.sampled_from(["^a", "b"]), inner, max_size=2)}),
+        st.fixed_dictionaries({"additionalProperties": inner, "patternProperties": st.just({"[ab]": True})}),
+        st.fixed_dictionaries({"propertyNames": inner, "items": inner}),
+        st.fixed_dictionaries(
+            {"items": st.lists(inner, min_size=1, max_size=2), "additionalItems": inner, "contains": inner}
+        ),
+        st.fixed_dictionaries({"allOf": st.lists(inner, min_size=1, max_size=2), "not": inner}),
+        st.fixed_dictionaries({"anyOf": st.lists(inner, min_size=1, max_size=2)}),
+        st.fixed_dictionaries({"oneOf": st.lists(inner, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"if": inner, "then": inner, "else": inner}),
+        st.fixed_dictionaries({"dependencies": st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2)}),
+    ),
+    max_leaves=5,
+).filter(lambda schema: isinstance(schema, dict))
+
+
+@untimed
+@given(schema=schemas, value=json_values)
+def test_both_engines_and_jsonschema_itself_agree(schema: Any, value: Any) -> None:
+    from jsonschema import Draft7Validator
+
+    expected = Draft7Validator(schema).is_valid(value)
+    assert full_check(schema).is_valid(value) is expected
+    assert QuickCheck(schema).accepts(value) is expected
+    found = SchemaValidator(schema).violations(value)
+    assert (found == []) is expected
+    assert all(re.search(r"^(the body|[abc\[])", violation.message) for violation in found)
+
+
+# --- Letter case
+
+
+def test_enum_strings_in_any_letter_case_become_the_documented_ones() -> None:
+    given_value = {"compression": "gzip", "datasetFileType": "Parquet", "bucketName": "GZIP", "other": ["gzip"]}
+    before = copy.deepcopy(given_value)
+    value, remarks = SchemaValidator(TARGET).canonical(given_value, path="params")
+    assert value == {"compression": "GZIP", "datasetFileType": "PARQUET", "bucketName": "GZIP", "other": ["gzip"]}
+    assert remarks == [
+        Remark(
+            "enum-letter-case",
+            "params.compression",
+            'params.compression: "gzip" is taken as "GZIP", which is how the value is documented',
+        ),
+        Remark(
+            "enum-letter-case",
+            "params.datasetFileType",
+            'params.datasetFileType: "Parquet" is taken as "PARQUET", which is how the value is documented',
+        ),
+    ]
+    assert given_value == before
+    assert value["other"] is not given_value["other"]
+
+
+def test_documented_and_unknown_enum_values_stay_and_nested_ones_are_found() -> None:
+    options = {"enum": ["on", "ON", "Off", 1]}
+    schema = {
+        "items": {"anyOf": [{"properties": {"a": options}}, {"$ref": "#/definitions/o"}]},
+        "definitions": {"o": options},
+    }
+    value, remarks = SchemaValidator(schema).canonical([{"a": "ON"}, {"a": "oN"}, {"a": "of"}, "OFF", 1, None])
+    assert value == [{"a": "ON"}, {"a": "on"}, {"a": "of"}, "Off", 1, None]
+    assert [remark.path for remark in remarks] == ["[1].a", "[3]"]
+
+
+def test_remarks_are_bounded() -> None:
+    value, remarks = SchemaValidator({"items": {"enum": ["A"]}}).canonical(["a"] * 200)
+    assert value == ["A"] * 200
+    assert len(remarks) == MAX_VIOLATIONS
+
+
+# --- Passwords
+
+SECRET = "hunter2-is-the-secret"
+PASSWORD = {"type": "string", "format": "password", "minLength": 30, "pattern": SECRET_KEY}
+ACCOUNT = {
+    "type": "object",
+    "properties": {
+        "user": {"type": "string"},
+        "password": PASSWORD,
+        "keys": {"items": {"properties": {"key": {"$ref": "#/definitions/key"}}}},
+        "either": {"oneOf": [{"type": "object", "properties": {"token": PASSWORD}}, {"type": "null"}]},
+    },
+    "patternProperties": {"^secret-": PASSWORD},
+    "required": ["password"],
+    "definitions": {"key": PASSWORD},
+}
+
+
+def test_passwords_are_masked_wherever_they_stand_and_whatever_they_are() -> None:
+    value = {
+        "user": "u",
+        "password": {"deep": [SECRET]},
+        "keys": [{"key": SECRET, "id": 1}, {"key": None}, {"id": 2}],
+        "either": {"token": 5},
+        "secret-x": SECRET,
+        "other": [1],
+    }
+    before = copy.deepcopy(value)
+    validator = SchemaValidator(ACCOUNT)
+    masked = validator.mask(value)
+    assert masked == {
+        "user": "u",
+        "password": MASK,
+        "keys": [{"key": MASK, "id": 1}, {"key": MASK}, {"id": 2}],
+        "either": {"token": MASK},
+        "secret-x": MASK,
+        "other": [1],
+    }
+    assert value == before
+    assert masked["other"] is not value["other"]
+    assert validator.mask(masked) == masked
+    assert validator.password_paths == ("password", "keys[].key", "either.token", "*")
+    assert SchemaValidator(TARGET).password_paths == ()
+
+
+around_secrets = st.recursive(
+    st.just(SECRET) | st.integers() | st.none(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.just("x") | st.just("key"), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@untimed
+@given(password=around_secrets, keys=st.lists(around_secrets, max_size=2), token=around_secrets)
+def test_no_password_is_ever_shown(password: Any, keys: Any, token: Any) -> None:
+    value = {
+        "user": 1,
+        "password": password,
+        "keys": [{"key": key} for key in keys],
+        "either": {"token": token},
+        "secret-1": password,
+    }
+    validator = SchemaValidator(ACCOUNT)
+    found = validator.violations(value, path="auth.params")
+    assert ("auth.params.user", "type") in places(found)
+    assert len(found) > 1
+    assert SECRET not in json.dumps([violation.as_json() for violation in found])
+    assert SECRET not in json.dumps(validator.mask(value))
+
+
+def test_a_refused_password_is_told_by_its_pattern_alone() -> None:
+    schema = {"properties": {"key": {"format": "password", "pattern": "^b$"}}}
+    [violation] = SchemaValidator(schema, {"key": "b"}).violations({"key": SECRET})
+    assert violation.message == (
+        'key must match the pattern ^b$, got another value (a password, so it is not shown); a valid example is "b"'
+    )
+
+
+def test_a_password_that_is_masked_in_both_is_as_valid_as_it_was() -> None:
+    validator = SchemaValidator(ACCOUNT)
+    stored = {"password": MASK, "keys": [{"key": MASK}], "either": {"token": MASK}}
+    assert validator.violations(stored, kept=stored) == []
+    assert {path for path, _ in places(validator.violations(stored))} == {"password", "keys[0].key", "either"}
+    assert validator.violations(stored, kept={}) == validator.violations(stored)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "expected"),
+    [
+        ({"password": MASK, "user": 1}, {"password": MASK}, {("user", "type")}),
+        ({"password": SECRET}, {"password": MASK}, {("password", "minLength"), ("password", "pattern")}),
+        ({"password": MASK}, {"password": SECRET}, {("password", "minLength"), ("password", "pattern")}),
+        ({"password": MASK}, [MASK], {("password", "minLength"), ("password", "pattern")}),
+        ({"password": "A" * 40, "keys": [{}, {"key": MASK}]}, {"keys": [{"key": MASK}]}, {("keys[1].key", "pattern")}),
+        ({"user": MASK}, {"user": MASK, "password": MASK}, {("password", "required")}),
+    ],
+)
+def test_other_masks_are_looked_at_like_any_value(value: Any, kept: Any, expected: set[tuple[str, str]]) -> None:
+    assert expected <= set(places(SchemaValidator(ACCOUNT).violations(value, kept=kept)))
+
+
+def test_only_passwords_are_kept() -> None:
+    schema = {"properties": {"a": {"maxLength": 1}, "key": {"format": "password", "maxLength": 1}}}
+    both = {"a": MASK, "key": MASK}
+    assert places(SchemaValidator(schema).violations(both, kept=both)) == [("a", "maxLength")]
