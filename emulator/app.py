@@ -20,6 +20,7 @@ from emulator.gateway import Gateway, Tokens
 from emulator.landing_zone import LandingZone
 from emulator.library import Library
 from emulator.middleware import Middleware
+from emulator.openapi import OpenApi
 from emulator.routes import Routes, no_route, starlette_routes
 from emulator.scheduler import Scheduler
 from emulator.service import INDEXES, FlowService
@@ -101,5 +102,6 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
             log.warning("%d runs were under way when the server last ended; they are marked as failed", recovered)
     scheduler.load()
     table = [*routes.operations(), *control.operations()]
+    table.append(OpenApi(catalog, table).operation())
     router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=lifespan)
     return Emulator(Middleware(router, errors=catalog.errors, gateway=gateway, rng=random_source(None)), scheduler)

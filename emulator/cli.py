@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="start the server", description="Starts the server; every flag has its variable.")
+    serve = commands.add_parser(
+        "serve", help="start the server", description="Starts the server; every flag has its variable."
+    )
     for declared in fields(Settings):
         described = declared.metadata["help"].replace("`", "")
         default = "" if declared.default in (None, (), False) else f"; default {declared.default}"
@@ -41,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
             serve.add_argument(flag_name(declared.name), action="store_true", default=None, help=text)
     serve.set_defaults(run=_serve)
     demo = commands.add_parser("demo", help="walk the six steps on every destination and show what is exported")
-    demo.add_argument("--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports")
+    demo.add_argument(
+        "--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports"
+    )
     demo.set_defaults(run=_demo)
     check = commands.add_parser("check-fixtures", help="check specs and datasets, the built-in ones and those in DIR")
     check.add_argument("dir", metavar="DIR", nargs="?", type=Path, help="folder as given to --fixtures")

@@ -108,7 +108,18 @@ def run_demo(export_dir: Path) -> int:
 @contextmanager
 def _server(export_dir: Path) -> Iterator[tuple[str, int]]:
     """A server process on a free port; yields where it listens."""
-    command = [sys.executable, "-m", "emulator", "serve", "--port", "0", "--clock", "frozen", "--export-dir", str(export_dir)]
+    command = [
+        sys.executable,
+        "-m",
+        "emulator",
+        "serve",
+        "--port",
+        "0",
+        "--clock",
+        "frozen",
+        "--export-dir",
+        str(export_dir),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
@@ -133,16 +144,31 @@ def _drain(stream: IO[str]) -> None:
 def _six_steps(client: Client, catalog: Catalog, screen: Screen) -> list[tuple[str, str]]:
     """The tutorial's steps for each destination; answers (destination, flow id) pairs."""
     flows = []
-    configs = f"{BASE}/connectionSpecs/{catalog.data_lake_spec_id}/configs?outputType=activationDatasets&outputField=datasets"
+    configs = (
+        f"{BASE}/connectionSpecs/{catalog.data_lake_spec_id}/configs?outputType=activationDatasets&outputField=datasets"
+    )
     for index, flow_spec in enumerate(catalog.flow_specs.values()):
         spec = catalog.connection_specs[flow_spec.target_spec_ids[0]]
         screen.title(spec.name)
-        flows.append((spec.name, _one_destination(client, spec, flow_spec, configs, catalog.data_lake_spec_id, FORMS[index % len(FORMS)], screen)))
+        flows.append(
+            (
+                spec.name,
+                _one_destination(
+                    client, spec, flow_spec, configs, catalog.data_lake_spec_id, FORMS[index % len(FORMS)], screen
+                ),
+            )
+        )
     return flows
 
 
 def _one_destination(
-    client: Client, spec: ConnectionSpec, flow_spec: FlowSpec, configs: str, data_lake: str, form: tuple[str, str], screen: Screen
+    client: Client,
+    spec: ConnectionSpec,
+    flow_spec: FlowSpec,
+    configs: str,
+    data_lake: str,
+    form: tuple[str, str],
+    screen: Screen,
 ) -> str:
     """Steps 0 to 5 for one destination; answers the flow's id."""
 
@@ -186,7 +212,9 @@ def _one_destination(
 def _show_runs(client: Client, flows: list[tuple[str, str]], screen: Screen) -> None:
     """Step 6: the runs of every flow, as a table."""
     screen.title("6  Runs (GET /runs?property=flowId==…)")
-    screen.line(f"  {'destination':24} {'runs':>5} {'first: rows':>12} {'bytes':>10} {'later: rows':>12} {'bytes':>10}  status")
+    screen.line(
+        f"  {'destination':24} {'runs':>5} {'first: rows':>12} {'bytes':>10} {'later: rows':>12} {'bytes':>10}  status"
+    )
     for name, flow_id in flows:
         _, answer = client.call("GET", f"{BASE}/runs?property=flowId=={flow_id}&orderby=createdAt&limit=100")
         metrics = [run["metrics"] for run in answer["items"]]
@@ -204,7 +232,9 @@ def _show_files(client: Client, export_dir: Path, screen: Screen) -> None:
     """The tree of files, with the first few of each destination."""
     _, answer = client.call("GET", "/__emulator/exports")
     total = sum(item["size"] for item in answer["items"])
-    screen.title(f"Files: {len(answer['items'])} part files, {total / 1e6:.1f} MB, in {export_dir}{'' if str(export_dir).endswith('/') else '/'}")
+    screen.title(
+        f"Files: {len(answer['items'])} part files, {total / 1e6:.1f} MB, in {export_dir}{'' if str(export_dir).endswith('/') else '/'}"
+    )
     by_destination: dict[str, list[dict[str, Any]]] = {}
     for item in answer["items"]:
         by_destination.setdefault(item["path"].split("/")[0], []).append(item)
@@ -220,6 +250,8 @@ def _show_files(client: Client, export_dir: Path, screen: Screen) -> None:
 
 def _show_next(export_dir: Path, screen: Screen) -> None:
     screen.title("How to go on")
-    screen.line("  flow-service-emulator serve                       a server for your own client, on http://127.0.0.1:8080")
+    screen.line(
+        "  flow-service-emulator serve                       a server for your own client, on http://127.0.0.1:8080"
+    )
     screen.line("  curl http://127.0.0.1:8080/__emulator/clock       what time it is there; PUT changes it")
     screen.line(f"  ls -R {export_dir!s:44} the files of this demo")

@@ -17,11 +17,10 @@ from starlette.types import Scope as AsgiScope
 
 from emulator.entities import Scope
 from emulator.errors import ServiceError
+from emulator.nesting import MAX_DEPTH, is_shallow
 from emulator.service import Caller
 from emulator.validation import Remark
 
-MAX_DEPTH = 64
-"""How deep a JSON body may be nested; deeper is refused."""
 MAX_QUERY_FIELDS = 100
 JSON_TYPE = "application/json"
 
@@ -91,23 +90,9 @@ def decode_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as fault:
         raise ServiceError("body-malformed", reason=f"{fault.msg} (line {fault.lineno}, column {fault.colno})") from None
-    if not _shallow(value):
+    if not is_shallow(value):
         raise ServiceError("body-malformed", reason=f"it is nested deeper than {MAX_DEPTH} levels")
     return value
-
-
-def _shallow(value: Any) -> bool:
-    """Whether a value is nested at most `MAX_DEPTH` deep; a loop, so that no depth can exhaust the stack."""
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return True
-        below = []
-        for container in level:
-            members = container.values() if isinstance(container, dict) else container
-            below += [member for member in members if isinstance(member, (dict, list))]
-        level = below
-    return not level
 
 
 class Endpoint:

@@ -7,8 +7,6 @@ event loop again; so the store is only ever touched by one thread. Source of the
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -20,69 +18,29 @@ from emulator.entities import Entity, Scope, hex_text, new_entity, uuid_text
 from emulator.exports import files_record, forget_files
 from emulator.library import Library
 from emulator.paths import make_folder, safe_parts
+from emulator.runs import FAILED, IN_PROGRESS, SUCCESS, WAITING, Job, Piece, Run, run_record
 from emulator.schedule import FULL
 from emulator.store import Delete, Put, SetMeta, Store
 from emulator.templates import DEFAULT_TEMPLATE, TemplateValues, expand_template
-from emulator.writers import FileForm, WrittenFile, discard, part_names, write_manifest, write_parts
+from emulator.writers import FileForm, discard, part_names, write_manifest, write_parts
 
-WAITING, IN_PROGRESS, SUCCESS, FAILED = "waiting", "inProgress", "success", "failed"
-FAILED_CODE: Final = "ACTIVATION_BATCH-0000-FAILED"
-"""The code of a failed run (reference: Entities, Run)."""
 _RUNNING: Final = "running/"
-ACTIVITY: Final = "Dataset export activity"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A run that is asked for: of which flow, for which instant of the schedule, and of which of its datasets."""
-
-    scope: Scope
-    flow_id: str
-    run_id: str
-    scheduled_at: int
-    dataset_ids: frozenset[str] | None = None
-    """Only these datasets of the flow (an ad hoc run); None means all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One dataset's share of a run: which rows go into which folder."""
-
-    dataset_id: str
-    source_id: str
-    target_id: str
-    parts: tuple[str, ...]
-    form: FileForm
-    rows: RowSource
-    first: int
-    end: int
-
-
-@dataclass(slots=True)
-class Run:
-    """A run under way. `rows` and `bytes` move while the worker thread writes; reading them needs no lock."""
-
-    job: Job
-    flow: Entity
-    entity: Entity
-    pieces: list[Piece]
-    started_ms: int
-    problem: str | None = None
-    rows: int = 0
-    bytes: int = 0
-    cancelled: bool = False
-    files: dict[int, list[WrittenFile]] = field(default_factory=dict)
-    """Index of a piece -> its part files on disk."""
-    manifests: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
-    """(folder, name) of the manifests on disk."""
 
 
 class Exporter:
     """Plans, writes and records runs."""
 
     def __init__(
-        self, *, store: Store, catalog: Catalog, library: Library, clock: Clock, rng: random.Random, export_dir: Path,
-        rows_per_file: int, keep_runs: int,
+        self,
+        *,
+        store: Store,
+        catalog: Catalog,
+        library: Library,
+        clock: Clock,
+        rng: random.Random,
+        export_dir: Path,
+        rows_per_file: int,
+        keep_runs: int,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -93,7 +51,9 @@ class Exporter:
         self._rows_per_file = rows_per_file
         self._keep_runs = keep_runs
 
-    def request(self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None) -> tuple[Job, Entity]:
+    def request(
+        self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None
+    ) -> tuple[Job, Entity]:
         """Records a run that waits for its turn, and answers the job that will carry it out and the run's entity."""
         entity = self._new_record(scope, flow)
         job = Job(scope, flow["id"], entity["id"], scheduled_at, dataset_ids)
@@ -114,7 +74,7 @@ class Exporter:
             run.pieces = self._pieces(job, flow)
         except LookupError as reason:
             run.problem = str(reason.args[0])
-        record = self._record(run, IN_PROGRESS)
+        record = run_record(run, IN_PROGRESS, now_ms=self._clock.now_ms(), rng=self._rng)
         folders = [list(piece.parts) for piece in run.pieces]
         self._store.write([Put(job.scope, "runs", record), SetMeta(_marker(job.run_id), _marker_value(job, folders))])
         run.entity = record
@@ -135,19 +95,21 @@ class Exporter:
     def progress(self, run: Run) -> None:
         """Brings the record of a long run up to date."""
         if self._store.raw(run.job.scope, "runs", run.job.run_id) is not None:
-            run.entity = self._record(run, IN_PROGRESS)
+            run.entity = run_record(run, IN_PROGRESS, now_ms=self._clock.now_ms(), rng=self._rng)
             self._store.write([Put(run.job.scope, "runs", run.entity)])
 
     def finish(self, run: Run) -> Entity:
         """Records how a run ended, where the next one starts, and the flow's `lastRunDetails`; answers the run's entity."""
         status = FAILED if run.problem is not None else SUCCESS
-        record = self._record(run, status)
+        record = run_record(run, status, now_ms=self._clock.now_ms(), rng=self._rng)
         scope, flow_id = run.job.scope, run.job.flow_id
         changes: list[Put | Delete | SetMeta] = [Put(scope, "runs", record), SetMeta(_marker(run.job.run_id), None)]
         flow = self._store.get(scope, "flows", flow_id)
         if flow is not None:
             duration = record["metrics"]["durationSummary"]
-            changes.append(Put(scope, "flows", {**flow, "lastRunDetails": {"id": record["id"], "state": status, **duration}}))
+            changes.append(
+                Put(scope, "flows", {**flow, "lastRunDetails": {"id": record["id"], "state": status, **duration}})
+            )
             if status == SUCCESS:
                 ends = self.bookmarks(flow_id) | {piece.dataset_id: piece.end for piece in run.pieces}
                 changes.append(SetMeta(bookmark_key(flow_id), ends))
@@ -180,9 +142,20 @@ class Exporter:
                 folder = self._root.joinpath(*parts)
                 marks = (_part_mark(run_id, index), f"-{run_id}.json")
                 if folder.is_dir():
-                    discard(folder, [path.name for path in folder.iterdir() if any(mark in path.name for mark in marks)])
+                    discard(
+                        folder, [path.name for path in folder.iterdir() if any(mark in path.name for mark in marks)]
+                    )
             job = Job(scope, value["flowId"], run_id, value["scheduledAt"])
-            self.finish(Run(job, flow, entity, [], entity["createdAt"], problem="Job aborted. The server ended while the run was in progress"))
+            self.finish(
+                Run(
+                    job,
+                    flow,
+                    entity,
+                    [],
+                    entity["createdAt"],
+                    problem="Job aborted. The server ended while the run was in progress",
+                )
+            )
         return len(unfinished)
 
     def bookmarks(self, flow_id: str) -> dict[str, int]:
@@ -227,7 +200,9 @@ class Exporter:
                     rows = self._library.rows(dataset_id)
                     first, end = self._range(rows, ends.get(dataset_id), self._clock.now())
                     tail = self._folder(job, target, destination.folder, dataset_id, template)
-                    pieces.append(Piece(dataset_id, source_id, target_id, safe_parts(*head, tail), form, rows, first, end))
+                    pieces.append(
+                        Piece(dataset_id, source_id, target_id, safe_parts(*head, tail), form, rows, first, end)
+                    )
         return pieces
 
     def _existing(self, scope: Scope, collection: str, entity_id: str) -> Entity:
@@ -302,71 +277,6 @@ class Exporter:
         run.files.clear()
         run.manifests.clear()
 
-    def _record(self, run: Run, status: str) -> Entity:
-        """The run's entity as it stands."""
-        now_ms = self._clock.now_ms()
-        done = status in (SUCCESS, FAILED)
-        duration = {"startedAtUTC": run.started_ms, **({"completedAtUTC": max(now_ms, run.started_ms)} if done else {})}
-        errors = [{"code": FAILED_CODE, "message": run.problem}] if run.problem is not None else []
-        activity_id = run.entity["activities"][0]["id"] if run.entity.get("activities") else uuid_text(self._rng)
-        records = self._record_summary(run, status, errors)
-        rows, size, count = self._totals(run, status)
-        sizes = {"inputBytes": size, "outputBytes": size}
-        files = {"inputFileCount": count, "outputFileCount": count}
-        state = {"status": status, **({"errors": errors} if errors else {})}
-        plain = {name: value for name, value in records.items() if not name.endswith("Summaries")}
-        return {
-            **run.entity,
-            "updatedAt": now_ms,
-            "metrics": {
-                "durationSummary": duration,
-                "sizeSummary": sizes,
-                "recordSummary": records,
-                "fileSummary": files,
-                "statusSummary": {**state, "activityRefs": [activity_id]},
-            },
-            "activities": [
-                {
-                    "id": activity_id,
-                    "name": ACTIVITY,
-                    "updatedAtUTC": now_ms,
-                    "durationSummary": duration,
-                    "latencySummary": {},
-                    "sizeSummary": sizes,
-                    "recordSummary": plain,
-                    "fileSummary": files,
-                    "statusSummary": {**state, "extensions": {}},
-                }
-            ],
-        }
-
-    @staticmethod
-    def _totals(run: Run, status: str) -> tuple[int, int, int]:
-        """Rows, bytes and part files: of the files on disk when the run is over, what has been written so far before."""
-        if status == IN_PROGRESS:
-            return run.rows, run.bytes, 0
-        parts = [file for files in run.files.values() for file in files]
-        return sum(file.rows for file in parts), sum(file.bytes for file in parts), len(parts)
-
-    def _record_summary(self, run: Run, status: str, errors: list[dict[str, Any]]) -> dict[str, Any]:
-        total = self._totals(run, status)[0]
-        by_source: dict[str, dict[str, int]] = {}
-        by_target: dict[str, dict[str, int]] = {}
-        for index, piece in enumerate(run.pieces):
-            written = sum(file.rows for file in run.files.get(index, []))
-            for summary, connection_id in ((by_source, piece.source_id), (by_target, piece.target_id)):
-                counts = summary.setdefault(connection_id, {})
-                counts[piece.dataset_id] = counts.get(piece.dataset_id, 0) + written
-        return {
-            "inputRecordCount": total,
-            "outputRecordCount": total,
-            "createdRecordCount": total,
-            "skippedRecordCount": 0,
-            "sourceSummaries": _summaries(by_source, ("inputRecordCount",)),
-            "targetSummaries": _summaries(by_target, ("createdRecordCount", "outputRecordCount")),
-            **({"failedInfo": errors} if errors else {}),
-        }
-
     def _outdated(self, scope: Scope, flow_id: str) -> list[str]:
         """Ids of the run records beyond the bound, oldest first."""
         runs = self._store.by_index(scope, "runs", flow_id)
@@ -399,21 +309,6 @@ def _part_mark(run_id: str, index: int) -> str:
     """What the names of a piece's part files have in common: transaction and job."""
     name = next(part_names(_piece_names(run_id, index), FileForm("JSON", False)))
     return name.partition("-tid-")[2].rsplit("-", 3)[0]
-
-
-def _summaries(counts: Mapping[str, Mapping[str, int]], names: tuple[str, ...]) -> list[dict[str, Any]]:
-    skipped = {"skippedRecordCount": 0} if "inputRecordCount" in names else {}
-    return [
-        {
-            "id": connection_id,
-            **dict.fromkeys(names, sum(datasets.values())),
-            **skipped,
-            "entitySummaries": [
-                {"id": f"dataset:{dataset_id}", **dict.fromkeys(names, count), **skipped} for dataset_id, count in datasets.items()
-            ],
-        }
-        for connection_id, datasets in counts.items()
-    ]
 
 
 def _explain(fault: BaseException) -> str:

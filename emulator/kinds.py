@@ -90,7 +90,9 @@ def allow_patch(kind: Kind, entity: Entity) -> Callable[[str, str], None]:
             if path == fixed or path.startswith(fixed + "/") or fixed.startswith(path + "/"):
                 raise ServiceError("patch-invalid", detail=f"{_short(path)} cannot be updated: {reason}")
         if top in SERVER_FIELDS or top in kind.derived:
-            raise ServiceError("patch-invalid", detail=f"{_short(path)} cannot be updated: {_short(top)} is filled by the server")
+            raise ServiceError(
+                "patch-invalid", detail=f"{_short(path)} cannot be updated: {_short(top)} is filled by the server"
+            )
         if not top:
             raise ServiceError("patch-invalid", detail="the path must name a field, such as /name")
 
@@ -112,7 +114,11 @@ def _check_names(kind: Kind, draft: Draft) -> None:
     """Remarks on fields that the service does not document or fills itself."""
     known = FIELDS[kind.collection] | SERVER_FIELDS
     for name in sorted(set(draft.body) - known)[:MAX_NAMED]:
-        draft.remark("unknown-field", name[:60], f"{name[:60]} is not documented for {kind.collection}; it is stored and has no effect")
+        draft.remark(
+            "unknown-field",
+            name[:60],
+            f"{name[:60]} is not documented for {kind.collection}; it is stored and has no effect",
+        )
     if draft.kept is None:
         for name in sorted(set(draft.body) & (SERVER_FIELDS | kind.derived)):
             draft.remark("server-field-sent", name, f"{name} is filled by the server; the value sent is not used")
@@ -140,7 +146,9 @@ def _check_spec_versions(draft: Draft) -> None:
 
 
 def _unknown_spec(catalog: Catalog, name: str, spec_id: Any) -> ServiceError:
-    known: Mapping[str, ConnectionSpec | FlowSpec] = catalog.connection_specs if name == "connectionSpec" else catalog.flow_specs
+    known: Mapping[str, ConnectionSpec | FlowSpec] = (
+        catalog.connection_specs if name == "connectionSpec" else catalog.flow_specs
+    )
     allowed = {spec.name: spec.id for spec in known.values()}
     return ServiceError("spec-id-invalid", report={"field": f"{name}.id", "value": _short(spec_id), "allowed": allowed})
 
@@ -159,14 +167,20 @@ def _complete_connection(draft: Draft) -> None:
     if body.get("connectionSpec") is None:
         assumed = draft.catalog.assumed_connection_spec
         body["connectionSpec"] = {"id": assumed.id, "version": assumed.version}
-        draft.remark("connection-spec-missing", "connectionSpec", f"no connectionSpec was sent; {assumed.name} is assumed, as the tutorial's request has it")
+        draft.remark(
+            "connection-spec-missing",
+            "connectionSpec",
+            f"no connectionSpec was sent; {assumed.name} is assumed, as the tutorial's request has it",
+        )
     spec = _connection_spec(draft, source=False)
     auth = body.get("auth")
     if auth is None:
         body.pop("auth", None)
         if spec.auth:
             names = ", ".join(f'"{name}"' for name in spec.auth)
-            draft.refuse("auth", f"auth is required for {spec.name}; specName is one of {names}", "required", _auth_example(spec))
+            draft.refuse(
+                "auth", f"auth is required for {spec.name}; specName is one of {names}", "required", _auth_example(spec)
+            )
     elif isinstance(auth, dict) and isinstance(auth.get("specName"), str):
         body["auth"] = _checked_auth(draft, spec, auth)
 
@@ -247,7 +261,11 @@ def _complete_target(draft: Draft) -> None:
     if params.get("mode", MODE) != MODE:
         draft.refuse("params.mode", f'params.mode must be "{MODE}", got "{_short(params["mode"])}"', "enum", MODE)
     if params.get("datasetFileType") == "JSON" and params.get("compression") == "NONE":
-        draft.remark("json-uncompressed", "params.compression", "later editions of the documentation allow JSON only compressed; GZIP is safe")
+        draft.remark(
+            "json-uncompressed",
+            "params.compression",
+            "later editions of the documentation allow JSON only compressed; GZIP is safe",
+        )
     body["params"] = spec.target.mask(params)
 
 
@@ -271,13 +289,19 @@ def _complete_flow(draft: Draft) -> None:
     for index, target in targets:
         if _workflow(target["params"]) is OTHER_WORKFLOW:
             place = f"targetConnectionIds[{index}]"
-            draft.refuse(place, f"{place}: the target connection has fileType, but a dataset flow needs one with datasetFileType", "required")
+            draft.refuse(
+                place,
+                f"{place}: the target connection has fileType, but a dataset flow needs one with datasetFileType",
+                "required",
+            )
     if "scheduleParams" in body:
         kept = (draft.kept or {}).get("scheduleParams")
         body["scheduleParams"] = _checked_schedule(draft, body["scheduleParams"], kept)
     body["inheritedAttributes"] = {
         "properties": {"isDestinationFlow": True},
-        "sourceConnections": [{"id": source["id"], "connectionSpec": source["connectionSpec"]} for _, source in sources],
+        "sourceConnections": [
+            {"id": source["id"], "connectionSpec": source["connectionSpec"]} for _, source in sources
+        ],
         "targetConnections": [
             {"id": target["id"], "connectionSpec": target["connectionSpec"], **target.get("inheritedAttributes", {})}
             for _, target in targets
@@ -290,7 +314,11 @@ def _checked_schedule(draft: Draft, params: Any, kept: Mapping[str, Any] | None)
     if kept is not None and isinstance(params, dict) and params != kept:
         missing = [name for name in ("interval", "timeUnit", "startTime") if name not in params and name in kept]
         if missing:
-            draft.remark("schedule-partial", "scheduleParams", f"the new schedule has no {', '.join(missing)}; the earlier values are kept")
+            draft.remark(
+                "schedule-partial",
+                "scheduleParams",
+                f"the new schedule has no {', '.join(missing)}; the earlier values are kept",
+            )
             params = {**kept, **params}
     stored, violations, remarks = read_schedule(params)
     draft.violations += violations
@@ -314,7 +342,11 @@ def _fitting(
         if entity["connectionSpec"]["id"] not in allowed:
             used = draft.catalog.connection_specs[entity["connectionSpec"]["id"]].name
             wanted = ", ".join(draft.catalog.connection_specs[spec_id].name for spec_id in allowed)
-            draft.refuse(place, f'{place}: flow spec "{spec.name}" needs a connection to {wanted}; {entity["id"]} is one to {used}', "const")
+            draft.refuse(
+                place,
+                f'{place}: flow spec "{spec.name}" needs a connection to {wanted}; {entity["id"]} is one to {used}',
+                "const",
+            )
             continue
         fitting.append((index, entity))
     return fitting
@@ -340,16 +372,33 @@ def entity_kinds() -> dict[str, Kind]:
     inherited = frozenset({"inheritedAttributes"})
     no_spec_change = {"/connectionSpec": "create a new one with the other spec"}
     kinds = (
-        Kind("connections", SchemaValidator(BODIES["connections"]), _complete_connection, frozenset(), {}, ("any", "base-connection-in-use")),
+        Kind(
+            "connections",
+            SchemaValidator(BODIES["connections"]),
+            _complete_connection,
+            frozenset(),
+            {},
+            ("any", "base-connection-in-use"),
+        ),
         Kind(
             "sourceConnections",
             SchemaValidator(BODIES["sourceConnections"]),
             _complete_source,
             inherited,
-            {**no_spec_change, "/params/datasets": "create a new source connection with the other datasets and put it into the flow"},
+            {
+                **no_spec_change,
+                "/params/datasets": "create a new source connection with the other datasets and put it into the flow",
+            },
             ("enabled", "in-active-flow"),
         ),
-        Kind("targetConnections", SchemaValidator(BODIES["targetConnections"]), _complete_target, inherited, no_spec_change, ("enabled", "in-active-flow")),
+        Kind(
+            "targetConnections",
+            SchemaValidator(BODIES["targetConnections"]),
+            _complete_target,
+            inherited,
+            no_spec_change,
+            ("enabled", "in-active-flow"),
+        ),
         Kind(
             "flows",
             SchemaValidator(BODIES["flows"]),

@@ -6,9 +6,14 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from emulator.entities import Entity
 from emulator.errors import ServiceError
+from emulator.nesting import MAX_DEPTH, is_shallow
+from emulator.settings import MAX_BODY_BYTES
 from emulator.validation import Remark
+from emulator.violation_text import literal
 
 OPERATIONS = ("add", "replace", "remove")
 MAX_OPERATIONS = 1_000
@@ -37,9 +42,19 @@ def apply_patch(
         allow(_top(checked["path"]), checked["path"])
         try:
             patched = jsonpatch.JsonPatch([checked]).apply(patched, in_place=True)
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as reason:
-            raise ServiceError("patch-invalid", detail=f"operation {index} ({checked['op']} {_short(checked['path'])}): {_short(str(reason), 120)}") from None
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
+            # the library's own words would show Python's values, and the entity with them
+            raise ServiceError("patch-invalid", detail=f"operation {index} ({checked['op']} {_short(checked['path'])}): the path leads to nothing that is there") from None
+    _check_size(patched)
     return patched, remarks
+
+
+def _check_size(patched: Entity) -> None:
+    """An entity may be as deep and as large as one that is created; else one patch after another could pile it up."""
+    if not is_shallow(patched):
+        raise ServiceError("patch-invalid", detail=f"the result would be nested deeper than {MAX_DEPTH} levels")
+    if len(orjson.dumps(patched)) > MAX_BODY_BYTES:
+        raise ServiceError("patch-invalid", detail=f"the result would be larger than {MAX_BODY_BYTES} bytes")
 
 
 def _checked(index: int, operation: Any, remarks: list[Remark]) -> dict[str, Any]:
@@ -48,11 +63,11 @@ def _checked(index: int, operation: Any, remarks: list[Remark]) -> dict[str, Any
         raise ServiceError("patch-invalid", detail=f"operation {index} must be an object with op, path and value")
     op, path = operation.get("op"), operation.get("path")
     if not isinstance(op, str) or op.lower() not in OPERATIONS:
-        raise ServiceError("operation-unsupported", op=_short(str(op)))
+        raise ServiceError("operation-unsupported", op=_short(op if isinstance(op, str) else literal(op)))
     if op not in OPERATIONS:
         remarks.append(Remark("patch-op-letter-case", f"[{index}].op", f'"{op}" was sent for "{op.lower()}"; RFC 6902 has lower case only'))
     if not isinstance(path, str) or not path.startswith("/"):
-        raise ServiceError("patch-invalid", detail=f"operation {index} needs a path that starts with \"/\", got {_short(repr(path))}")
+        raise ServiceError("patch-invalid", detail=f"operation {index} needs a path that starts with \"/\", got {_short(literal(path))}")
     if op.lower() != "remove" and "value" not in operation:
         raise ServiceError("patch-invalid", detail=f"operation {index} ({op} {_short(path)}) needs a value")
     checked = {"op": op.lower(), "path": path}

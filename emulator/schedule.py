@@ -58,7 +58,9 @@ class Schedule:
         return 1 if not self.step else (last - first) // self.step + 1
 
 
-def read_schedule(params: Any, *, place: str = "scheduleParams") -> tuple[dict[str, Any], list[Violation], list[Remark]]:
+def read_schedule(
+    params: Any, *, place: str = "scheduleParams"
+) -> tuple[dict[str, Any], list[Violation], list[Remark]]:
     """Checks `scheduleParams` as a client sent them.
 
     Answers the parameters as they are stored (numeric strings made numbers), every violation and every remark.
@@ -66,7 +68,17 @@ def read_schedule(params: Any, *, place: str = "scheduleParams") -> tuple[dict[s
     violations: list[Violation] = []
     remarks: list[Remark] = []
     if not isinstance(params, Mapping):
-        return {}, [_violation(place, f"{place} must be an object such as {{\"interval\": 3, \"timeUnit\": \"hour\", \"startTime\": 1675901210}}, got {_shown(params)}", "type")], []
+        return (
+            {},
+            [
+                _violation(
+                    place,
+                    f'{place} must be an object such as {{"interval": 3, "timeUnit": "hour", "startTime": 1675901210}}, got {_shown(params)}',
+                    "type",
+                )
+            ],
+            [],
+        )
     stored = dict(params)
     for name in _NUMBERS:
         _read_number(stored, name, place, violations, remarks)
@@ -76,12 +88,26 @@ def read_schedule(params: Any, *, place: str = "scheduleParams") -> tuple[dict[s
     _check_repetition(stored, place, violations)
     start, end = stored.get("startTime"), stored.get("endTime")
     if isinstance(start, int) and isinstance(end, int) and end <= start:
-        violations.append(_violation(f"{place}.endTime", f"{place}.endTime must come after startTime {start}, got {end}", "minimum"))
+        violations.append(
+            _violation(f"{place}.endTime", f"{place}.endTime must come after startTime {start}, got {end}", "minimum")
+        )
     _check_templates(stored, place, violations)
     for name in sorted(set(stored) - _KNOWN):
-        remarks.append(Remark("unknown-field", f"{place}.{name}", f"{place}.{name[:60]} is not documented; it is stored and has no effect"))
+        remarks.append(
+            Remark(
+                "unknown-field",
+                f"{place}.{name}",
+                f"{place}.{name[:60]} is not documented; it is stored and has no effect",
+            )
+        )
     if "frequency" in stored:
-        remarks.append(Remark("frequency-sent", f"{place}.frequency", f"{place}.frequency is not documented for dataset exports; timeUnit and interval decide"))
+        remarks.append(
+            Remark(
+                "frequency-sent",
+                f"{place}.frequency",
+                f"{place}.frequency is not documented for dataset exports; timeUnit and interval decide",
+            )
+        )
     return stored, violations, remarks
 
 
@@ -100,7 +126,9 @@ def schedule_of(flow: Mapping[str, Any]) -> Schedule:
 _EXAMPLES: dict[str, Any] = {"interval": 3, "timeUnit": "hour", "startTime": 1675901210, "endTime": 1691625600}
 
 
-def _read_number(stored: dict[str, Any], name: str, place: str, violations: list[Violation], remarks: list[Remark]) -> None:
+def _read_number(
+    stored: dict[str, Any], name: str, place: str, violations: list[Violation], remarks: list[Remark]
+) -> None:
     """Makes a numeric string a number (a real client sends them) and refuses what is no whole number in range."""
     value = stored.get(name)
     if value is None:
@@ -108,14 +136,31 @@ def _read_number(stored: dict[str, Any], name: str, place: str, violations: list
             stored.pop(name, None)
         return
     if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit():
-        remarks.append(Remark("numeric-string", f"{place}.{name}", f"{place}.{name} was sent as the string \"{value}\"; the API documents a number"))
+        remarks.append(
+            Remark(
+                "numeric-string",
+                f"{place}.{name}",
+                f'{place}.{name} was sent as the string "{value}"; the API documents a number',
+            )
+        )
         value = int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) <= LATEST_TIME:
         value = int(value)
     limit = 24 if name == "interval" else int(LATEST_TIME)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
-        wanted = "3, 6, 8, 9, 12 or 24 with timeUnit hour; 1 or 0 (once) with timeUnit day" if name == "interval" else "epoch seconds, a whole number"
-        violations.append(_violation(f"{place}.{name}", f"{place}.{name} must be {wanted}; got {_shown(stored[name])}", "type", _EXAMPLES[name]))
+        wanted = (
+            "3, 6, 8, 9, 12 or 24 with timeUnit hour; 1 or 0 (once) with timeUnit day"
+            if name == "interval"
+            else "epoch seconds, a whole number"
+        )
+        violations.append(
+            _violation(
+                f"{place}.{name}",
+                f"{place}.{name} must be {wanted}; got {_shown(stored[name])}",
+                "type",
+                _EXAMPLES[name],
+            )
+        )
         stored[name] = _BAD
         return
     stored[name] = value
@@ -125,19 +170,58 @@ def _check_repetition(stored: dict[str, Any], place: str, violations: list[Viola
     """Interval, unit and export mode: which go together (reference: Schedule)."""
     unit, interval, mode = stored.get("timeUnit"), stored.get("interval"), stored.get("exportMode")
     if unit is not None and unit not in UNITS:
-        violations.append(_violation(f"{place}.timeUnit", f"{place}.timeUnit must be \"hour\" or \"day\", got {_shown(unit)}", "enum", "hour"))
+        violations.append(
+            _violation(
+                f"{place}.timeUnit", f'{place}.timeUnit must be "hour" or "day", got {_shown(unit)}', "enum", "hour"
+            )
+        )
     if mode is not None and mode not in (FULL, INCREMENTAL):
-        violations.append(_violation(f"{place}.exportMode", f"{place}.exportMode must be \"{INCREMENTAL}\" or \"{FULL}\", got {_shown(mode)}", "enum", INCREMENTAL))
+        violations.append(
+            _violation(
+                f"{place}.exportMode",
+                f'{place}.exportMode must be "{INCREMENTAL}" or "{FULL}", got {_shown(mode)}',
+                "enum",
+                INCREMENTAL,
+            )
+        )
     if not isinstance(interval, int):
         return
     if unit == "hour" and interval not in HOURLY_INTERVALS:
-        violations.append(_violation(f"{place}.interval", f"{place}.interval must be 3, 6, 8, 9, 12 or 24 with timeUnit \"hour\", got {interval}", "enum", 3))
+        violations.append(
+            _violation(
+                f"{place}.interval",
+                f'{place}.interval must be 3, 6, 8, 9, 12 or 24 with timeUnit "hour", got {interval}',
+                "enum",
+                3,
+            )
+        )
     if unit == "day" and interval not in (0, 1):
-        violations.append(_violation(f"{place}.interval", f"{place}.interval must be 1 (daily) or 0 (once) with timeUnit \"day\", got {interval}", "enum", 1))
+        violations.append(
+            _violation(
+                f"{place}.interval",
+                f'{place}.interval must be 1 (daily) or 0 (once) with timeUnit "day", got {interval}',
+                "enum",
+                1,
+            )
+        )
     if unit == "day" and interval == 0 and mode != FULL:
-        violations.append(_violation(f"{place}.exportMode", f"{place}.exportMode must be \"{FULL}\" with interval 0 (once), got {_shown(mode)}", "const", FULL))
+        violations.append(
+            _violation(
+                f"{place}.exportMode",
+                f'{place}.exportMode must be "{FULL}" with interval 0 (once), got {_shown(mode)}',
+                "const",
+                FULL,
+            )
+        )
     if mode == FULL and interval != 0:
-        violations.append(_violation(f"{place}.exportMode", f"{place}.exportMode \"{FULL}\" goes only with timeUnit \"day\" and interval 0 (once), got interval {interval}", "const", INCREMENTAL))
+        violations.append(
+            _violation(
+                f"{place}.exportMode",
+                f'{place}.exportMode "{FULL}" goes only with timeUnit "day" and interval 0 (once), got interval {interval}',
+                "const",
+                INCREMENTAL,
+            )
+        )
 
 
 def _check_templates(stored: dict[str, Any], place: str, violations: list[Violation]) -> None:
@@ -148,7 +232,9 @@ def _check_templates(stored: dict[str, Any], place: str, violations: list[Violat
         template = stored[name]
         reason = check_template(template) if isinstance(template, str) else f"a text is needed, got {_shown(template)}"
         if reason:
-            violations.append(_violation(f"{place}.{name}", f"{place}.{name}: {reason}", "pattern", "%DATASET_ID%/%EXPORT_TIME%"))
+            violations.append(
+                _violation(f"{place}.{name}", f"{place}.{name}: {reason}", "pattern", "%DATASET_ID%/%EXPORT_TIME%")
+            )
 
 
 class _Bad:

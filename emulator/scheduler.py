@@ -17,7 +17,8 @@ from typing import Any
 from emulator.clock import Clock
 from emulator.entities import ENABLED, Entity, Scope
 from emulator.errors import ServiceError
-from emulator.exporter import Exporter, Job, Run, bookmark_key
+from emulator.exporter import Exporter, bookmark_key
+from emulator.runs import Job, Run
 from emulator.schedule import Schedule, schedule_of
 from emulator.store import SetMeta, Store
 
@@ -266,7 +267,14 @@ class Scheduler:
             self._current = None
         entity = self._exporter.finish(run)
         status = entity["metrics"]["statusSummary"]["status"]
-        log.info("run %s of flow %s for %d: %s%s", job.run_id, job.flow_id, job.scheduled_at, status, f" ({run.problem})" if run.problem else "")
+        log.info(
+            "run %s of flow %s for %d: %s%s",
+            job.run_id,
+            job.flow_id,
+            job.scheduled_at,
+            status,
+            f" ({run.problem})" if run.problem else "",
+        )
         return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
 
     def _check_count(self, to: float) -> None:

@@ -95,18 +95,30 @@ class Settings:
     host: str = setting("127.0.0.1", _text, "HOST", "address to listen on; 0.0.0.0 is every network of this machine")
     port: int = setting(8080, _port, "PORT", "port to listen on; 0 takes a free one")
     export_dir: Path = setting(Path("exports"), Path, "DIR", "folder that exported files are written to")
-    data_dir: Path | None = setting(None, Path, "DIR", "folder that keeps entities over restarts; without it they live in memory")
+    data_dir: Path | None = setting(
+        None, Path, "DIR", "folder that keeps entities over restarts; without it they live in memory"
+    )
     clock: str = setting("real", _clock, "MODE", "`real`, `frozen`, or a speed: 3600 makes an hour pass in a second")
-    now: float | None = setting(None, _time, "SECONDS", "time that the clock starts at, in epoch seconds; without it, the present")
-    seed: int | None = setting(None, _whole, "N", "makes data, ids and file names the same in every run that is asked the same")
-    fixtures: Path | None = setting(None, Path, "DIR", "folder with specs and datasets of your own, on top of the built-in ones")
+    now: float | None = setting(
+        None, _time, "SECONDS", "time that the clock starts at, in epoch seconds; without it, the present"
+    )
+    seed: int | None = setting(
+        None, _whole, "N", "makes data, ids and file names the same in every run that is asked the same"
+    )
+    fixtures: Path | None = setting(
+        None, Path, "DIR", "folder with specs and datasets of your own, on top of the built-in ones"
+    )
     check_auth: bool = setting(False, _switch, "", "accept only tokens from the token endpoint, while they are valid")
     orgs: tuple[str, ...] = setting((), _names, "A,B", "organizations that exist; without it, any")
     sandboxes: tuple[str, ...] = setting((), _names, "A,B", "sandboxes that exist; without it, any")
     log_format: str = setting("text", _log_format, "FORMAT", "`text` or `json` lines on standard error")
     rows_per_file: int = setting(500_000, _positive, "N", "rows in one part file at most")
-    keep_runs: int = setting(1_000, _positive, "N", "run records kept for each flow; older ones are forgotten, their files stay")
-    max_exports: int = setting(100_000, _positive, "N", "exports that one advance of the clock may cause; more is refused")
+    keep_runs: int = setting(
+        1_000, _positive, "N", "run records kept for each flow; older ones are forgotten, their files stay"
+    )
+    max_exports: int = setting(
+        100_000, _positive, "N", "exports that one advance of the clock may cause; more is refused"
+    )
 
 
 def flag_name(name: str) -> str:
