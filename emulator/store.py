@@ -270,6 +270,7 @@ class Store:
     def _replace_all(self, shelves: Shelves, next_seq: int) -> None:
         self._storage.replace_all(shelves, next_seq)
         self._known.clear()
+        self._db.forget_tables()
 
     def _read_snapshot(self, snapshot: Any) -> tuple[Shelves, int]:
         match snapshot:

@@ -69,6 +69,10 @@ class EntityDatabase(TinyDB):
     def storage(self) -> EntityStorage:
         return cast("EntityStorage", self._storage)
 
+    def forget_tables(self) -> None:
+        """Lets go of the table objects, as TinyDB does when it drops tables. Those that others hold stay good."""
+        self._tables.clear()
+
 
 class _Drafts(MutableMapping[int, dict[str, Any]]):
     """A table for TinyDB to change: it decodes what is touched, and tells afterwards what has changed."""

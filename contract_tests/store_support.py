@@ -1,0 +1,21 @@
+"""What the tests of the store share."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from emulator.store import Records, Scope
+
+PROD: Final[Scope] = ("ORG@AdobeOrg", "prod")
+DEV: Final[Scope] = ("ORG@AdobeOrg", "dev")
+INDEXES: Final = {"runs": "flowId", "flows": ("sourceConnectionIds", "targetConnectionIds")}
+
+
+def entity(id: str, **fields: Any) -> dict[str, Any]:
+    """An entity with what every one has, and more."""
+    return {"id": id, "createdAt": 1_700_000_000_000, "etag": f'"{id}-1"', **fields}
+
+
+def ids(records: Records) -> list[str]:
+    """The ids of records, newest first."""
+    return [record.id for record in records]
