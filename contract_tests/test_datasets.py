@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import arro3.io
@@ -30,7 +31,7 @@ from emulator.catalog import load_catalog
 from emulator.datasets import BATCH_ROWS, MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
 
 ANCHOR = 1_700_000_000.0
-ROWS = 3_000
+ROWS = 1_500
 SCHEMAS = {dataset.body["id"]: dataset.schema for dataset in load_catalog().datasets.values()}
 BY_TITLE = {schema["title"]: schema for schema in SCHEMAS.values()}
 ORDERS, PROFILES, LOYALTY = "XDM ExperienceEvent: orders", "XDM Individual Profile", "Loyalty membership"
@@ -55,6 +56,12 @@ def rows_of(title: str) -> GeneratedRows:
 def read(batches: Iterator[RecordBatch]) -> list[dict[str, Any]]:
     """The rows, by another library than made them."""
     return [row for batch in batches for row in pa.record_batch(batch).to_pylist()]
+
+
+def table(rows: GeneratedRows, *cuts: int) -> pa.Table:
+    """The rows from the first to the last cut, made in the ranges in between."""
+    batches = [pa.record_batch(batch) for first, end in pairwise(cuts) for batch in rows.batches(first, end)]
+    return pa.Table.from_batches(batches, pa.schema(rows.arrow_schema))
 
 
 def as_json(batches: Iterator[RecordBatch]) -> list[dict[str, Any]]:
@@ -158,27 +165,26 @@ def test_what_is_no_instant_is_refused(at: float) -> None:
 # --- the same rows whatever the range
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     title=st.sampled_from(sorted(BY_TITLE)),
-    cuts=st.lists(st.integers(0, 2_400), min_size=2, max_size=6).map(sorted),
-    offset=st.sampled_from([0, ROWS - 1_100, 500_000_000]),
+    cuts=st.lists(st.integers(0, 1_300), min_size=2, max_size=6).map(sorted),
+    offset=st.sampled_from([0, ROWS - 700, 500_000_000]),
 )
 def test_any_split_of_a_range_gives_the_same_rows(title: str, cuts: list[int], offset: int) -> None:
     rows = rows_of(title)
     cuts = [offset + cut for cut in cuts]
-    whole = read(rows.batches(cuts[0], cuts[-1]))
-    parts = [row for first, end in zip(cuts, cuts[1:], strict=False) for row in read(rows.batches(first, end))]
-    assert parts == whole
-    assert len(whole) == cuts[-1] - cuts[0]
+    whole = table(rows, cuts[0], cuts[-1])
+    assert whole.num_rows == cuts[-1] - cuts[0]
+    assert table(rows, *cuts).equals(whole)
 
 
 @pytest.mark.parametrize("title", sorted(BY_TITLE))
 def test_a_row_alone_is_the_row_in_the_batch(title: str) -> None:
     rows = rows_of(title)
-    many = read(rows.batches(0, ROWS + 50))
-    for position in (0, 1, 1_023, 1_024, 2_047, ROWS - 1, ROWS, ROWS + 49):
-        assert read(rows.batches(position, position + 1)) == [many[position]]
+    many = table(rows, 0, ROWS + 50)
+    for position in (0, 1_023, 1_024, ROWS - 1, ROWS, ROWS + 49):
+        assert table(rows, position, position + 1).equals(many.slice(position, 1))
 
 
 def test_batches_are_bounded_and_have_the_schema() -> None:
@@ -206,25 +212,41 @@ def test_a_dataset_that_does_not_grow_has_no_further_rows() -> None:
 
 
 def digest(rows: GeneratedRows) -> str:
-    text = io.BytesIO()
-    for batch in rows.batches(ROWS - 600, ROWS + 600):
-        arro3.io.write_ndjson(batch, text)
-    return hashlib.sha256(text.getvalue()).hexdigest()
+    return hashlib.sha256(orjson.dumps(read(rows.batches(ROWS - 500, ROWS + 50)))).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("title", [ORDERS, PROFILES])
 def test_the_seed_decides_every_byte(title: str) -> None:
     schema = BY_TITLE[title]
     assert digest(make(schema)) == digest(make(schema))
-    assert len({digest(make(schema, seed=seed)) for seed in (1, 2, 3)}) == 3
+    assert len({digest(make(schema, seed=seed)) for seed in (1, 2)}) == 2
     assert digest(make(schema)) != digest(make(schema, dataset_id="5ef3e3259ad2a1191ab7dd7d"))
 
 
-def test_bytes_stay_the_same_over_versions_and_machines() -> None:
-    # A seed is a promise to its users: change this only together with a line in the changelog.
-    schema = of_one_property({"type": "string", "format": "uuid"}, **{"x-kind": "profile"})
-    assert [row["value"] for row in read(make(schema).batches(5, 7))] == GOLDEN_UUIDS
-    assert {title: digest(rows_of(title))[:12] for title in (ORDERS, PROFILES)} == GOLDEN_DIGESTS
+def test_rows_stay_the_same_over_versions_and_machines() -> None:
+    # A seed is a promise to those who use it: this only changes together with a line in the changelog.
+    text, item = {"type": "string"}, {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}
+    properties = {
+        "_id": text,
+        "timestamp": {"type": "string", "format": "date-time"},
+        "personID": text,
+        "email": {"type": "string", "format": "email"},
+        "order": of_one_property({"type": "number", "minimum": 0, "maximum": 100}),
+        "items": {"type": "array", "items": item},
+        "color": {"enum": ["red", "green", "blue"]},
+    }
+    schema = {"type": "object", "required": list(properties)[:-1], "properties": properties}
+    event, profile = make(schema), make(schema | {"x-kind": "profile"})
+    assert orjson.dumps(read(event.batches(1_022, 1_023))[0]).decode() == (
+        '{"_id":"2B24BD6F070FDC0A","timestamp":"2023-07-21T21:15:39.284000+00:00","personID":"PER-3389EB451B","ema'
+        'il":"hugo.khan7@example.com","order":{"value":59.79},"items":[{"sku":"AU407-355"},{"sku":"VE712-573"},{"s'
+        'ku":"NO813-621"},{"sku":"KE420-836"}],"color":null}'
+    )
+    assert orjson.dumps(read(profile.batches(1_700, 1_701))[0]).decode() == (
+        '{"_id":"4A3BE829E17ED79B","timestamp":"2023-11-15T03:07:14.312000+00:00","personID":"PER-0CB0C3B997","ema'
+        'il":"chidi.santos1701@example.com","order":{"value":8.32},"items":[],"color":"green"}'
+    )
+    assert (digest(event), digest(profile)) == ("ac56327534c3ca5e", "cfcaf714d52d90fc")
 
 
 # --- rows that look like the real thing
@@ -233,14 +255,16 @@ def test_bytes_stay_the_same_over_versions_and_machines() -> None:
 @pytest.mark.parametrize("title", sorted(BY_TITLE))
 def test_rows_keep_to_their_schema(title: str) -> None:
     validator = Draft7Validator(BY_TITLE[title], validate_formats=True)
-    for row in as_json(rows_of(title).batches(ROWS - 300, ROWS + 300)):
+    for row in as_json(rows_of(title).batches(ROWS - 150, ROWS + 150)):
         faults = [f"{fault.instance_path}: {fault.message}" for fault in validator.iter_errors(row)]
         assert not faults, row
 
 
 @pytest.mark.parametrize("title", sorted(BY_TITLE))
 def test_ids_are_unique(title: str) -> None:
-    ids = [row["_id"] for row in read(rows_of(title).batches(0, 2 * ROWS))]
+    ids = [
+        value for batch in rows_of(title).batches(0, 2 * ROWS) for value in pa.record_batch(batch)["_id"].to_pylist()
+    ]
     assert len(set(ids)) == 2 * ROWS
 
 
@@ -256,7 +280,7 @@ def test_ids_are_unique_in_large_datasets() -> None:
 @pytest.mark.parametrize("title", sorted(BY_TITLE))
 def test_a_row_is_dated_just_before_it_arrives(title: str) -> None:
     rows, arrivals = rows_of(title), Arrivals(ROWS, 40, ANCHOR)
-    for position, row in enumerate(read(rows.batches(0, ROWS + 500))):
+    for position, row in enumerate(read(rows.batches(ROWS - 300, ROWS + 300)), ROWS - 300):
         own: datetime = row["timestamp"] if BY_TITLE[title]["x-kind"] == "event" else row["_repo"]["modifyDate"]
         assert own.tzinfo is not None
         late = arrivals.millis(position) - round(own.timestamp() * 1000)
@@ -348,6 +372,10 @@ def test_events_without_a_kind_are_known_by_their_timestamp() -> None:
 
 # --- any schema
 
+KEYWORDS = (
+    "type", "properties", "required", "items", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "multipleOf",
+    "minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "format", "pattern", "examples", "x-kind", "a", "b",
+)  # fmt: skip
 NAMES = st.sampled_from(
     ["price", "email", "firstName", "city", "orderID", "x", "näme", "points", "tags", "birthDate", "_id"]
 )
@@ -405,7 +433,7 @@ def lists(items: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[st
 PARTS = st.recursive(SCALARS, lambda parts: objects(parts) | lists(parts), max_leaves=6)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(schema=objects(PARTS), kind=st.sampled_from(["profile", "event"]))
 def test_rows_of_any_schema_keep_to_it(schema: dict[str, Any], kind: str) -> None:
     try:
@@ -422,17 +450,14 @@ def test_rows_of_any_schema_keep_to_it(schema: dict[str, Any], kind: str) -> Non
     assert read(rows.batches(17, 30)) == read(rows.batches(0, 60))[17:30]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     schema=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
         lambda values: (
             st.lists(values, max_size=3)
             | st.dictionaries(
-                st.sampled_from(
-                    "type properties required items enum const minimum maximum exclusiveMinimum multipleOf minItems maxItems"
-                    " uniqueItems minLength maxLength format pattern examples x-kind a b".split()
-                ),
+                st.sampled_from(KEYWORDS),
                 values | st.sampled_from(["object", "array", "string", "integer", "number", "boolean"]),
                 max_size=6,
             )
@@ -562,7 +587,3 @@ def test_json_shows_instants_as_the_service_does() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", row["timestamp"])
     assert datetime.fromisoformat(row["timestamp"]).tzinfo == UTC
     assert None not in row.values()
-
-
-GOLDEN_UUIDS: list[str] = []
-GOLDEN_DIGESTS: dict[str, str] = {}

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from emulator.column_builder import ColumnBuilder
-from emulator.columns import MAX_POSITIONS, Window
 from emulator.draws import Stream
 from emulator.row_schema import SchemaError, parse_row_schema
-from emulator.sources import Sources, arrow_field
 
 if TYPE_CHECKING:
     from arro3.core import Array, RecordBatch, Schema
+
+    from emulator.columns import Window
 
 __all__ = ["BATCH_ROWS", "MAX_AGE_SECONDS", "Arrivals", "GeneratedRows", "RowSource", "SchemaError"]
 
@@ -164,6 +163,10 @@ class GeneratedRows:
     ) -> None:
         from arro3.core import Schema
 
+        # Only an export needs these; the start of the server would be 10 ms longer.
+        from emulator.column_builder import ColumnBuilder
+        from emulator.sources import Sources, arrow_field
+
         root, kind = parse_row_schema(schema)
         self._arrivals = Arrivals(rows, rows_per_hour, anchor)
         self._delays = Stream(seed, "dataset", dataset_id, "delay")
@@ -189,6 +192,8 @@ class GeneratedRows:
 
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         """See RowSource. A batch has at most BATCH_ROWS rows; the content of a row does not depend on the range."""
+        from emulator.columns import MAX_POSITIONS
+
         if not 0 <= first <= end:
             raise ValueError(f"there is no range of positions from {first} to {end}")
         if end > first and (end > MAX_POSITIONS or self._arrivals.millis(end - 1) > _LAST_INSTANT):
@@ -197,6 +202,8 @@ class GeneratedRows:
 
     def _batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         from arro3.core import RecordBatch
+
+        from emulator.columns import Window
 
         while first < end:
             bound = self._arrivals.rows if first < self._arrivals.rows else end
