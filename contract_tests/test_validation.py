@@ -512,9 +512,10 @@ def test_a_schema_may_contain_itself_and_declare_its_draft_and_id() -> None:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": "http://example.com/tree.json",
         "type": "object",
-        "properties": {"next": {"$ref": "#"}, "key": {"type": "string", "format": "password"}},
+        "properties": {"next": {"$ref": "#"}, "key": {"type": "string", "format": "password", "pattern": "^a$"}},
     }
     validator = SchemaValidator(schema)
+    assert places(validator.violations({"key": "a", "next": {"key": "a\n"}})) == [("next.key", "pattern")]
     assert places(validator.violations({"next": {"next": {"key": 1, "next": []}}})) == [
         ("next.next.next", "type"),
         ("next.next.key", "type"),
@@ -526,6 +527,7 @@ def test_a_schema_may_contain_itself_and_declare_its_draft_and_id() -> None:
 def test_formats_and_content_encodings_are_annotations() -> None:
     schema = {"properties": {"a": {"format": "date"}, "b": {"contentEncoding": "base64"}, "c": {"format": "colour"}}}
     assert SchemaValidator(schema).violations({"a": "x", "b": "%", "c": "x"}) == []
+    assert QuickCheck(schema["properties"]["a"]).accepts("x")
 
 
 # --- Sentences
@@ -543,6 +545,8 @@ def test_formats_and_content_encodings_are_annotations() -> None:
         ({"enum": ["NONE", "GZIP"]}, "zip", 'p.a must be "NONE" or "GZIP", got "zip"'),
         ({"enum": ["A", 1, None]}, [], 'p.a must be "A", 1 or null, got an empty array'),
         ({"enum": ["A"]}, False, 'p.a must be "A", got false'),
+        ({"enum": [1, 0.0]}, True, "p.a must be 1 or 0.0, got true"),
+        ({"const": False}, 0, "p.a must be false, got 0"),
         ({"const": {"x": 1}}, 1.5, "p.a must be an object of 1 property, got 1.5"),
         ({"pattern": "^b+$"}, "c", 'p.a must match the pattern ^b+$, got "c"'),
         (
@@ -908,6 +912,15 @@ def test_no_password_is_ever_shown(password: Any, keys: Any, token: Any) -> None
     assert len(found) > 1
     assert SECRET not in json.dumps([violation.as_json() for violation in found])
     assert SECRET not in json.dumps(validator.mask(value))
+
+
+def test_passwords_under_any_name_are_hidden_too() -> None:
+    schema = {"properties": {"a": {}}, "additionalProperties": {"items": [{"format": "password", "maxLength": 1}, {}]}}
+    validator = SchemaValidator(schema)
+    value = {"a": [SECRET], "b": [SECRET, "shown"]}
+    assert validator.mask(value) == {"a": [SECRET], "b": [MASK, "shown"]}
+    assert [SECRET in violation.message for violation in validator.violations(value)] == [False]
+    assert validator.password_paths == ("*[]",)
 
 
 def test_a_refused_password_is_told_by_its_pattern_alone() -> None:

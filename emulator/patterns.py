@@ -5,6 +5,9 @@ backtracks without end on the published Google bucket pattern. The engine here i
 jsonschema_rs, which refuses what ECMA-262 does not know and translates most of the rest. Ours are `.` (which leaves
 out four line ends in ECMA-262, one in Rust), `\\b` (whose words are of ASCII letters in ECMA-262) and the bounds below.
 
+The bounds are for any value under the patterns that fixtures bring. They are no shelter from a pattern made to be slow:
+lookaround around large repetitions can cost a long search at each of a value's (at most 1,024) characters.
+
 Characters are code points, as in ECMA-262's Unicode mode and as in JSON Schema's own `maxLength`.
 """
 
