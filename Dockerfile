@@ -22,7 +22,7 @@ RUN mkdir -m 1777 /exports
 USER 10001:10001
 VOLUME /exports
 EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --start-interval=200ms --retries=3 \
+HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:%s/__emulator/health' % os.environ.get('FLOW_EMULATOR_PORT', '8080'), timeout=2)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["flow-service-emulator"]

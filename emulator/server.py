@@ -18,10 +18,13 @@ import uvicorn
 from emulator.app import Emulator, create_app
 from emulator.catalog import FixtureError
 from emulator.clock import Clock
+from emulator.connections import LendingProtocol
 from emulator.settings import Settings
 from emulator.store import StoreError
+from emulator.validation import preload
 
 BACKLOG = 2048
+PRELOAD_AFTER_SECONDS = 0.3
 
 
 class Server(uvicorn.Server):
@@ -30,6 +33,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: Emulator, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app,
+            http=LendingProtocol,
             log_config=None,
             access_log=False,
             ws="none",
@@ -53,6 +57,8 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()  # what is there now stays; collections need not look at it again
         print(f"listening on {url_of(self._listener)}", flush=True)
+        # what only a refused request needs is fetched a little later, so that neither the start nor a refusal waits for it
+        asyncio.get_running_loop().call_later(PRELOAD_AFTER_SECONDS, self._preload)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,6 +70,9 @@ class Server(uvicorn.Server):
             except NotImplementedError:  # Windows
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._end))
         yield
+
+    def _preload(self) -> None:
+        asyncio.get_running_loop().run_in_executor(None, preload)
 
     def _end(self) -> None:
         self._emulator.stop()

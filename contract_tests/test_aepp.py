@@ -1,0 +1,504 @@
+"""A real client, unmodified: `aepp` 0.6.0, the Python client that people use, does through the emulator what it does for exports.
+
+Nothing of the client is replaced; only its settings point at the emulator. What it sends that a strict reading would refuse
+gets the outcome of the reference's last table, and what is stored is looked at, not only the status.
+"""
+
+from __future__ import annotations
+
+import gzip
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aepp
+import pytest
+from aepp import deletion, destinationinstanceservice, flowservice
+
+from contract_tests.aepp_client import DATASET, DAY, OTHER_DATASET, Client, configure, own_settings, point_at
+from contract_tests.support import FROZEN_NOW, Api
+from contract_tests.tutorial import AZURE_BLOB, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SOURCE_CONNECTION
+
+MISSING = "00000000-0000-4000-8000-000000000000"
+MANY = 103
+"""More than the largest page, 100, holds."""
+KINDS = pytest.mark.parametrize("kind", ["dlz_destination", "user_drop_zone"])
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    with own_settings(monkeypatch, tmp_path):
+        yield
+
+
+@pytest.fixture
+def client(api: Api) -> Iterator[Client]:
+    """The client with the session's server, whose clock stands still."""
+    configure()
+    point_at(api.url)
+    client = Client()
+    yield client
+    assert not [answer.url for answer in client.answers if answer.status_code >= 500 and answer.status_code != 501]
+
+
+# --- settings ----------------------------------------------------------------------------------------------
+
+
+def test_endpoint_as_an_argument(client: Client) -> None:
+    """The client's own way: `environment="support"` with `endpoint`; only the token endpoint is left to set."""
+    url = aepp.config.endpoints["global"]
+    configure(environment="support", endpoint=url)
+    aepp.config.config_object["oauthTokenEndpointV2"] = f"{url}/ims/token/v3"
+    assert flowservice.FlowService().getFlows() == []
+
+
+def test_configuration_file(client: Client, tmp_path: Path) -> None:
+    """A configuration file stays as it is, and its sandbox is one of its own."""
+    url = aepp.config.endpoints["global"]
+    settings = {"org_id": "TEST@AdobeOrg", "client_id": "key", "secret": "s", "scopes": "openid", "sandbox-name": "dev"}
+    (tmp_path / "aepp.json").write_text(json.dumps(settings))
+    aepp.importConfigFile(str(tmp_path / "aepp.json"))
+    point_at(url)
+    elsewhere = flowservice.FlowService()
+    made = elsewhere.createBaseConnectionDLZTarget("in another sandbox")
+    assert elsewhere.getConnection(made["id"])["sandboxName"] == "dev"
+    assert client.flows.getConnection(made["id"]) == {}
+    assert client.status == 404
+
+
+def test_connect_object(client: Client) -> None:
+    """A configuration of its own, as for several sandboxes at once; its `connect` sends `bearer` in lower case afterwards."""
+    url = aepp.config.endpoints["global"]
+    instance = configure(connectInstance=True)
+    point_at(url)
+    instance.getConfigObject()["oauthTokenEndpointV2"] = f"{url}/ims/token/v3"
+    instance.connect()
+    assert instance.getConfigHeader()["Authorization"] == f"bearer {instance.token}"
+    assert instance.getData(f"{url}/data/foundation/flowservice/flows") == {"items": [], "_links": {}}
+    assert flowservice.FlowService(config=instance).getFlows() == []
+
+
+# --- specs and datasets -----------------------------------------------------------------------------------------------
+
+
+def test_connection_specs(client: Client) -> None:
+    flows = client.flows
+    ids = {destination.spec for destination in DESTINATIONS} | {DATA_LAKE}
+    assert {spec["id"] for spec in flows.getConnectionSpecs()} == ids
+    by_name = flows.getConnectionSpecsMap()
+    assert by_name["activation-datalake"] == DATA_LAKE
+    assert set(by_name.values()) == ids
+    assert flows.getConnectionSpecIdFromName("Data Landing Zone") == LANDING_ZONE.spec
+    assert [spec["id"] for spec in flows.getConnectionSpec(S3.spec)["items"]] == [S3.spec]
+
+
+def test_flow_specs(client: Client) -> None:
+    flows = client.flows
+    assert {spec["id"] for spec in flows.getFlowSpecs()} == {destination.flow_spec for destination in DESTINATIONS}
+    two = flows.getFlowSpecs(prop=f"id=={S3.flow_spec},{LANDING_ZONE.flow_spec}")
+    assert {spec["id"] for spec in two} == {S3.flow_spec, LANDING_ZONE.flow_spec}
+    for destination in DESTINATIONS:
+        spec = flows.getFlowSpec(destination.flow_spec)
+        target = next(name for name, spec_id in flows.getConnectionSpecsMap().items() if spec_id == destination.spec)
+        assert flows.getFlowSpecIdFromNames(spec["name"], "activation-datalake", target) == destination.flow_spec
+
+
+def test_exportable_datasets(client: Client) -> None:
+    """`/configs` by the data lake's spec, and by the Data Landing Zone's as this client asks."""
+    found = client.flows.getExportableDatasets(DATA_LAKE)
+    assert DATASET in {dataset["id"] for dataset in found}
+    assert client.flows.getExportableDatasetsDLZ() == found
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+def test_base_connections(client: Client) -> None:
+    """The three that it knows, with passwords masked; the landing zone's may say `"auth": null`."""
+    flows, (s3_auth,), (blob_auth,) = client.flows, S3.auths, AZURE_BLOB.auths
+    s3 = flows.createBaseConnectionS3Target("s3", s3_auth["params"]["s3AccessKey"], s3_auth["params"]["s3SecretKey"])
+    blob = flows.createBaseConnectionBlobTarget("blob", blob_auth["params"]["connectionString"])
+    zone = flows.createBaseConnectionDLZTarget("zone")
+    zone_spec = {"id": LANDING_ZONE.spec, "version": "1.0"}
+    null_auth = flows.createConnection(data={"name": "null", "auth": None, "connectionSpec": zone_spec})
+    by_parts = flows.createConnection(name="parts", connectionSpec={"id": S3.spec, "version": "1.0"}, auth=s3_auth)
+    raw = flows.createConnection(data={"name": "raw", "connectionSpec": zone_spec}, responseType="raw")
+    assert raw.status_code == 201
+    assert [answer.status_code for answer in client.answers] == [201] * 6
+    stored = {made["id"]: flows.getConnection(made["id"]) for made in (s3, blob, zone, null_auth, by_parts)}
+    assert stored[s3["id"]]["auth"] == {
+        "specName": "Access Key",
+        "params": {**s3_auth["params"], "s3SecretKey": "****"},
+    }
+    assert stored[by_parts["id"]]["auth"] == stored[s3["id"]]["auth"]
+    assert stored[blob["id"]]["auth"] == {"specName": "ConnectionString", "params": {"connectionString": "****"}}
+    for made in (zone, null_auth):
+        assert "auth" not in stored[made["id"]]
+        assert stored[made["id"]]["connectionSpec"] == zone_spec
+    for made in (s3, blob, zone, null_auth):
+        assert stored[made["id"]]["etag"] == made["etag"]
+        assert flows.connectionTest(made["id"])["id"] == made["id"]
+        assert client.status == 200
+
+
+def test_refused_credentials(client: Client) -> None:
+    """What the service refuses reaches the client's caller with its reasons."""
+    refused = client.flows.createBaseConnectionS3Target("s3", "", "")
+    assert refused["type"].endswith("FLOW-1100-400")
+    assert {place["path"] for place in refused["report"]["violations"]} == {
+        "auth.params.s3AccessKey",
+        "auth.params.s3SecretKey",
+    }
+
+
+def test_changes_to_connections(client: Client) -> None:
+    """Patches with its `"op": "Replace"`, each kind by the client's own call for it, and a stale etag."""
+    flows = client.flows
+    connection_id, target_id = flows.createBaseConnectionDLZTarget("zone")["id"], client.target()
+    source_id = flows.createSourceConnection(SOURCE_CONNECTION)["id"]
+    rename = [
+        {"op": "Replace", "path": "/name", "value": "renamed"},
+        {"op": "Add", "path": "/description", "value": "new"},
+    ]
+    flows.patchConnection(connection_id, rename)
+    source, target = flows.getSourceConnection(source_id), flows.getTargetConnection(target_id)
+    flows.updateSourceConnection(source_id, source["etag"], rename)
+    flows.updateTargetConnection(target_id, target["etag"], rename)
+    renamed = flows.getTargetConnection(target_id)
+    flows.updateTargetConnection(target_id, renamed["etag"], [{"op": "Remove", "path": "/description"}])
+    connection, source = flows.getConnection(connection_id), flows.getSourceConnection(source_id)
+    for stored in (connection, source, flows.getTargetConnection(target_id)):
+        assert stored["name"] == "renamed"
+        assert stored.get("description") == (None if stored["id"] == target_id else "new")
+    assert flows.updateTargetConnection(target_id, target["etag"], rename)["status"] == 412
+
+
+def test_deletions(client: Client) -> None:
+    """In use they stay, with the documented errors; then each goes, once."""
+    flows, flow = client.flows, client.flow()
+    (source_id,), (target_id,) = flow["sourceConnectionIds"], flow["targetConnectionIds"]
+    base_id = flows.getTargetConnection(target_id)["baseConnectionId"]
+    assert flows.deleteSourceConnection(source_id)["type"].endswith("FLOW-1447-400")
+    assert flows.deleteTargetConnection(target_id)["type"].endswith("FLOW-1447-400")
+    assert flows.deleteConnection(base_id)["type"].endswith("FLOW-1418-400")
+    assert flows.deleteFlow(flow["id"]) == 202
+    assert flows.deleteSourceConnection(source_id) == 202
+    assert flows.deleteTargetConnection(target_id) == 202
+    assert flows.deleteConnection(base_id) == 202
+    assert flows.deleteConnection(base_id)["type"].endswith("FLOW-1439-404")
+    assert flows.getFlow(flow["id"]) == {}
+
+
+def test_deletion_of_a_dataflow(client: Client) -> None:
+    """`aepp.deletion`, which wants a configuration object; it leaves connections behind."""
+    flow, url = client.flow(), aepp.config.endpoints["global"]
+    instance = configure(connectInstance=True)
+    point_at(url)
+    instance.getConfigObject()["oauthTokenEndpointV2"] = f"{url}/ims/token/v3"
+    deletion_api = deletion.Deletion(config=instance)
+    assert deletion_api.deleteDataFlow(flow["id"])["response_flow"] == 202
+    assert client.flows.getFlows() == []
+    assert len(client.flows.getSourceConnections()) == 1
+
+
+# --- flows and runs ---------------------------------------------------------------------------------------------------
+
+
+def test_export_to_the_landing_zone(client: Client, api: Api, export_dir: Path) -> None:
+    """`exportDatasetToDLZ`, the client's one call for everything; `interval` goes out as `"1"`, with `frequency`."""
+    made = client.flows.exportDatasetToDLZ(f"{DATASET},{OTHER_DATASET}", scheduleStart=str(FROZEN_NOW - DAY))
+    assert set(made) == {"id", "etag"}
+    body: Any = client.answers[-1].request.body
+    sent = json.loads(body)["scheduleParams"]
+    assert (sent["interval"], sent["startTime"], sent["frequency"]) == ("1", str(FROZEN_NOW - DAY), "hour")
+    flow = client.flows.getFlow(made["id"])
+    template = "%DESTINATION%_%DATASET_ID%_%DATETIME(YYYYMMdd_HHmmss)%"
+    schedule = {
+        "interval": 1,
+        "timeUnit": "day",
+        "startTime": FROZEN_NOW - DAY,
+        "exportMode": "FIRST_FULL_THEN_INCREMENTAL",
+    }
+    assert flow["scheduleParams"] == {**schedule, "frequency": "hour", "foldernameTemplate": template}
+    (source_id,), (target_id,) = flow["sourceConnectionIds"], flow["targetConnectionIds"]
+    datasets = client.flows.getSourceConnection(source_id)["params"]["datasets"]
+    assert datasets == [{"dataSetId": DATASET}, {"dataSetId": OTHER_DATASET}]
+    params = {"mode": "Server-to-server", "path": "/aepp", "compression": "GZIP", "datasetFileType": "JSON"}
+    assert client.flows.getTargetConnection(target_id)["params"] == params
+
+    assert [run["flowId"] for run in api.advance(DAY)] == [made["id"], made["id"]]
+    runs = client.flows.getRuns(prop=[f"flowId=={made['id']}", "metrics.statusSummary.status==success"])
+    assert len(runs) == 2
+    first = runs[-1]
+    assert client.flows.getRun(first["id"]) == [first]
+    exported = api.control("GET", "/exports", params={"run": first["id"]})["items"]
+    files = [file for file in exported if file["path"].endswith(".json.gz")]
+    assert all(
+        re.match(r"data-landing-zone/[^/]*/?aepp/[^/%]*_20260101_000000/part-", file["path"]) for file in files
+    ), files
+    rows = sum(gzip.decompress((export_dir / file["path"]).read_bytes()).count(b"\n") for file in files)
+    assert rows == first["metrics"]["recordSummary"]["outputRecordCount"] > 0
+    assert sum(file["size"] for file in files) == first["metrics"]["sizeSummary"]["outputBytes"]
+
+
+def test_lower_case_enums(client: Client) -> None:
+    """The exporter class documents `gzip` and `parquet`; the documented spelling is stored."""
+    target = client.flows.getTargetConnection(client.target(compression="gzip", datasetFileType="parquet"))
+    assert (target["params"]["compression"], target["params"]["datasetFileType"]) == ("GZIP", "PARQUET")
+
+
+def test_schedules(client: Client) -> None:
+    """`createFlow` for once and for hours, and the Data Landing Zone's with what the API requires left out."""
+    source_id, target_id = client.source(), client.target()
+    parts = {"source_connection_id": source_id, "target_connection_id": target_id, "schedule_start_time": FROZEN_NOW}
+    spec = {"flow_spec_id": LANDING_ZONE.flow_spec, "name": "flow"}
+    once = client.flows.createFlow(**spec, **parts, schedule_frequency="once", output_folder_name=None)
+    full = {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT", "startTime": FROZEN_NOW}
+    assert client.flows.getFlow(once["id"])["scheduleParams"] == full
+    hourly = {
+        "schedule_frequency": "hour",
+        "schedule_timeUnit": "hour",
+        "schedule_interval": 3,
+        "output_folder_name": None,
+    }
+    made = client.flows.createFlow(**spec, **parts, **hourly, schedule_end_time=FROZEN_NOW + DAY)
+    schedule = {
+        "interval": 3,
+        "timeUnit": "hour",
+        "frequency": "hour",
+        "startTime": FROZEN_NOW,
+        "endTime": FROZEN_NOW + DAY,
+    }
+    assert client.flows.getFlow(made["id"])["scheduleParams"] == schedule
+    refused = client.flows.createFlowDataLakeToDataLandingZone("flow", source_id, target_id, FROZEN_NOW)
+    assert [place["path"] for place in refused["report"]["violations"]] == ["scheduleParams.timeUnit"]
+    refused = client.flows.exportDatasetToDLZ([DATASET])
+    assert [place["path"] for place in refused["report"]["violations"]] == ["scheduleParams.startTime"]
+
+
+def test_start_time_alone(client: Client, api: Api) -> None:
+    """The schedule patched to `{"startTime": ...}` alone, by `"op": "Replace"`: the rest is kept and the new start counts."""
+    flow = client.flow()
+    api.advance(0)
+    patch = [{"op": "Replace", "path": "/scheduleParams", "value": {"startTime": FROZEN_NOW + 10 * DAY}}]
+    changed = client.flows.updateFlow(flow["id"], flow["etag"], patch)
+    stored = client.flows.getFlow(flow["id"])
+    assert stored["scheduleParams"] == {**flow["scheduleParams"], "startTime": FROZEN_NOW + 10 * DAY}
+    assert stored["etag"] == changed["etag"] != flow["etag"]
+    assert api.advance(10 * DAY - 1) == []
+    assert [run["scheduledAt"] for run in api.advance(1)] == [FROZEN_NOW + 10 * DAY]
+    assert client.flows.updateFlow(flow["id"], flow["etag"], patch)["type"].endswith("FLOW-1404-412")
+
+
+def test_actions(client: Client, api: Api) -> None:
+    """Enable and disable go out without body and Content-Type, in any letter case."""
+    flow = client.flow(scheduleStart=FROZEN_NOW + DAY)
+    for action, state in (("disable", "disabled"), ("enable", "enabled"), ("Disable", "disabled")):
+        client.flows.postFlowAction(flow["id"], action)
+        assert client.status == 200
+        assert "Content-Type" not in client.answers[-1].request.headers
+        assert client.flows.getFlow(flow["id"])["state"] == state
+    assert client.flows.postFlowAction(flow["id"], "disable")["type"].endswith("FLOW-1422-400")
+    assert api.advance(2 * DAY) == []
+
+
+def test_run_now(client: Client, api: Api) -> None:
+    """`createRun` sends `status` and `params` beside the flow's id."""
+    flow = client.flow(scheduleStart=FROZEN_NOW + 100 * DAY)
+    made = client.flows.createRun(flow["id"], params={"startTime": FROZEN_NOW})
+    assert [run["id"] for run in api.advance(0)] == [made["id"]]
+    (run,) = client.flows.getRun(made["id"])
+    assert run["metrics"]["statusSummary"]["status"] == "success"
+    assert client.flows.getRun(MISSING)["type"].endswith("FLOW-1439-404")
+    assert client.flows.createRun(MISSING)["type"].endswith("FLOW-1430-400")
+
+
+def test_filters(client: Client, api: Api) -> None:
+    """The filters that this client and its command line send."""
+    flow = client.flow()
+    flows, (source_id,), (target_id,) = client.flows, flow["sourceConnectionIds"], flow["targetConnectionIds"]
+    (run,) = api.advance(0)
+    assert flows.getFlows(prop=f"id=={MISSING},{flow['id']}") == flows.getFlows(onlyDestinations=True)
+    assert [found["id"] for found in flows.getFlows(filterSourceIds=[source_id], filterTargetIds=[target_id])] == [
+        flow["id"]
+    ]
+    assert flows.data.flowId == {flow["name"]: flow["id"]}
+    assert flows.getFlows(onlySources=True) == flows.getFlows(filterMappingSetIds=["none"]) == []
+    started = [f"flowId=={flow['id']}", f"metrics.durationSummary.startedAtUTC>{FROZEN_NOW * 1000 - 1}"]
+    assert [found["id"] for found in flows.getRuns(prop=started)] == [run["id"]]
+    for status in ("failed", "partialSuccess"):
+        assert flows.getRuns(prop=[f"metrics.statusSummary.status=={status}", *started], n_results="inf") == []
+    assert flows.getConnections(count=True)["type"].endswith("FLOW-1401-400")
+    assert flows.getResource(f"{flows.endpoint}/flows", params={"count": "true"}) == {"count": 1}
+    assert flows.getResource(f"{flows.endpoint}/flows", format="raw").status_code == 200
+
+
+def test_paging(client: Client, api: Api) -> None:
+    """Each list in the client's own way of following `_links.next`, with more entities than a page may hold."""
+    made: dict[str, list[str]] = {"connections": [], "sourceConnections": [], "targetConnections": [], "flows": []}
+    for _ in range(MANY):
+        base = api.created("connections", LANDING_ZONE.base_connection())
+        source = api.created("sourceConnections", SOURCE_CONNECTION)
+        target = api.created("targetConnections", LANDING_ZONE.target_connection(base))
+        flow = api.created(
+            "flows", LANDING_ZONE.flow(source, target, interval=1, timeUnit="day", startTime=FROZEN_NOW + DAY)
+        )
+        for ids, entity_id in zip(made.values(), (base, source, target, flow), strict=True):
+            ids.insert(0, entity_id)
+    runs = [api.created("runs", {"flowId": flow}) for flow in made["flows"][:23]][::-1]
+    flows, everything = client.flows, {"n_results": "inf"}
+    lists: list[tuple[Callable[[], list[dict[str, Any]]], list[str], int]] = [
+        (lambda: flows.getConnections(limit=20, **everything), made["connections"], 6),
+        (lambda: flows.getConnections(limit=20), made["connections"][:100], 5),
+        (lambda: flows.getSourceConnections(**everything), made["sourceConnections"], 2),
+        (lambda: flows.getSourceConnections(limit=50, orderby="-createdAt"), made["sourceConnections"][:100], 2),
+        (lambda: flows.getTargetConnections(limit=35, **everything), made["targetConnections"], 3),
+        (lambda: flows.getFlows(**everything), made["flows"], 2),
+        (lambda: flows.getFlows(limit=40, onlyDestinations=True, **everything), made["flows"], 3),
+        (lambda: flows.getRuns(), runs, 3),
+        (lambda: flows.getRuns(limit=5, n_results=10), runs[:10], 2),
+    ]
+    for get, expected, pages in lists:
+        client.answers.clear()
+        assert [item["id"] for item in get()] == expected
+        assert len(client.answers) == pages
+
+
+# --- landing zone, ad hoc runs, the classes around --------------------------------------------------------------------
+
+
+@KINDS
+def test_landing_zone(client: Client, kind: str) -> None:
+    flows = client.flows
+    container, credential = flows.getLandingZoneContainer(kind), flows.getLandingZoneCredential(kind)
+    assert flows.getLandingZoneStorageName(kind) == container["containerName"] == credential["containerName"]
+    assert flows.getLandingZoneStorageTTL(kind) == 7
+    assert flows.getLandingZoneSASUri(kind) == credential["SASUri"]
+    assert flows.getLandingZoneSASUri(kind).endswith("?" + flows.getLandingZoneSASToken(kind))
+    assert flows.getLandingZoneNamespace(kind) == credential["storageAccountName"]
+    with pytest.warns(DeprecationWarning, match="deprecated as of 0.3.4"):
+        assert flows.getLandingZoneContainerName(kind) == container["containerName"]
+    with pytest.warns(DeprecationWarning, match="deprecated as of 0.3.4"):
+        assert flows.getLandingZoneContainerTTL(kind) == 7
+    with pytest.warns(DeprecationWarning, match="deprecated as of 0.3.4"):
+        assert flows.getLandingZoneStorageAccountName(kind) == credential["storageAccountName"]
+
+
+def test_ad_hoc_export(client: Client, api: Api) -> None:
+    """One dataset of a flow, now; the status URL leads to the run."""
+    flow = client.flow(scheduleStart=FROZEN_NOW + 100 * DAY)
+    exports = client.watch(destinationinstanceservice.DestinationInstanceService())
+    answer = exports.createAdHocDatasetExport({flow["id"]: [DATASET]})
+    ((destination,),) = answer.values()
+    (dataset,) = destination["datasets"]
+    assert (destination["flowId"], dataset["id"]) == (flow["id"], DATASET)
+    (run,) = api.advance(0)
+    assert dataset["statusURL"] == f"{client.flows.endpoint}/runs/{run['id']}"
+    assert client.flows.getResource(dataset["statusURL"])["items"] == client.flows.getRun(run["id"])
+    assert OTHER_DATASET in exports.createAdHocDatasetExport({flow["id"]: [OTHER_DATASET]})["message"]
+    assert client.status == 400
+    client.flows.postFlowAction(flow["id"], "disable")
+    assert "disabled" in exports.createAdHocDatasetExport({flow["id"]: [DATASET]})["message"]
+    assert client.status == 400
+
+
+def test_flow_manager(client: Client, api: Api) -> None:
+    """`FlowManager` follows a flow to its specs and connections."""
+    flow = client.flow()
+    (run,) = api.advance(0)
+    manager = flowservice.FlowManager(flow["id"])
+    assert (manager.flowType, manager.id, manager.state) == ("destination", flow["id"], "enabled")
+    summary = manager.summary()
+    assert summary["flowSpecs"]["id"] == manager.getFlowSpec()["id"] == LANDING_ZONE.flow_spec
+    assert summary["sourceConnection"]["params"] == {"datasets": [{"dataSetId": DATASET}]}
+    assert summary["sourceConnection"]["params"] == manager.getSourceConnection()["params"]
+    assert summary["targetConnection"]["params"] == manager.getTargetConnection()["params"]
+    assert manager.getConnectionSpec() == manager.getTargetConnectionSpec() == client.flows.getConnectionSpec(DATA_LAKE)
+    assert [found["id"] for found in manager.getRuns()] == [run["id"]]
+    assert manager.lastRunStartedUTC == FROZEN_NOW * 1000
+    changed = manager.updateFlow([{"op": "Add", "path": "/description", "value": "by the manager"}])
+    assert client.flows.getFlow(flow["id"])["description"] == "by the manager"
+    assert manager.etag == changed["etag"]
+    with pytest.raises(Exception, match="mapping transformation"):
+        manager.updateFlowMapping("no such mapping")
+
+
+# --- what lies outside dataset export ---------------------------------------------------------------------------------
+
+BEYOND: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "streaming connection": (
+        lambda flows: flows.createConnectionStreaming("name", "source", paramName="name"),
+        "FLOW-1413-400",
+    ),
+    "profile store": (lambda flows: flows.createConnectionToUPS("name"), "FLOW-1413-400"),
+    "streaming source": (lambda flows: flows.createSourceConnectionStreaming(MISSING, "name"), "FLOW-1413-400"),
+    "target dataset": (lambda flows: flows.createTargetConnection("name", LANDING_ZONE.spec, DATASET), "FLOW-1100-400"),
+    "files to a landing zone": (
+        lambda flows: flows.createTargetConnectionDataLandingZone("name", "json", "path"),
+        "FLOW-1100-400",
+    ),
+    "explore a landing zone": (lambda flows: flows.exploreLandingZone(), "501 exploring"),
+    "preview a file": (lambda flows: flows.getLandingZoneContent(file="file"), "501 exploring"),
+}
+"""Calls that the emulator answers -> the error's code, or its status and what it names."""
+
+BY_ITSELF: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "source files": (
+        lambda flows: flows.createSourceConnectionDataLandingZone("name", path="path"),
+        "'landing-zone' not found",
+    ),
+    "target data lake": (
+        lambda flows: flows.createTargetConnectionDataLake("name", DATASET, "schema"),
+        "'datalake' not found",
+    ),
+    "files into the lake": (
+        lambda flows: flows.createFlowDataLandingZoneToDataLake("name", MISSING, MISSING, "0"),
+        "'landing-zone' not found",
+    ),
+    "streaming flow": (lambda flows: flows.createFlowStreaming(datasetId=DATASET), "has no attribute 'get'"),
+    "policy": (lambda flows: flows.updatePolicy(MISSING, "policy"), "Require etag"),
+    "profile flow": (lambda flows: flows.getUPSFlow(DATASET), "does not support item assignment"),
+    "profile runs": (lambda flows: flows.getUPSFlowRuns(DATASET), "does not support item assignment"),
+    "identity flow": (lambda flows: flows.getUISFlow(DATASET), "does not support item assignment"),
+    "identity runs": (lambda flows: flows.getUISFlowRuns(DATASET), "does not support item assignment"),
+}
+"""Calls that the client gives up by itself, when a spec is missing or another service's answer is a 404 -> its words."""
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_beyond_dataset_export(client: Client, name: str) -> None:
+    call, expected = BEYOND[name]
+    answer = call(client.flows)
+    if expected.startswith("501"):
+        assert (client.status, answer["status"]) == (501, 501)
+        assert expected.removeprefix("501 ") in answer["detail"]
+    else:
+        assert answer["type"] == f"https://ns.adobe.com/aep/errors/{expected}"
+
+
+@pytest.mark.parametrize("name", BY_ITSELF)
+def test_beyond_what_the_client_can_do(client: Client, name: str) -> None:
+    call, words = BY_ITSELF[name]
+    with pytest.raises(Exception, match=words):
+        call(client.flows)
+
+
+def test_ingestion_flows_are_none(client: Client) -> None:
+    """A sandbox with exports only has no flows into the profile or identity store, and takes none from a stream."""
+    flow = client.flow()
+    assert client.flows.getUPSFlows() == client.flows.getUISFlows() == []
+    made = client.flows.createFlowStreaming("name", "", flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0])
+    assert made["flow"]["type"].endswith("FLOW-1413-400")
+
+
+def test_every_method_is_called_here() -> None:
+    """Each public method of the client's two classes for flows; a later release's new ones will show up."""
+    source = "\n".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("*aepp*.py"))
+    for name, service in (("flows", flowservice.FlowService), ("manager", flowservice.FlowManager)):
+        methods = {
+            method for method, _ in inspect.getmembers(service, inspect.isfunction) if not method.startswith("_")
+        }
+        assert methods <= set(re.findall(rf"\b{name}\.(\w+)\(", source))
