@@ -11,40 +11,63 @@ from typing import Any
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from emulator.catalog import load_catalog
+from emulator.catalog import Catalog, load_catalog
 from emulator.clock import Clock, random_source
+from emulator.console import Console
+from emulator.contract import Contract
 from emulator.control import Control, Part
+from emulator.dataset_calls import DatasetCalls
 from emulator.exporter import Exporter
 from emulator.exports import Exports, mark_export_dir
+from emulator.fault_calls import FaultCalls
+from emulator.fault_fields import Vocabulary
+from emulator.faults import Faults, FaultsState
 from emulator.gateway import Gateway, Tokens
+from emulator.injection import Injector, service_calls
+from emulator.journal import Journal
 from emulator.landing_zone import LandingZone
 from emulator.library import Library
+from emulator.masking import Masker
 from emulator.middleware import Middleware
 from emulator.openapi import OpenApi
+from emulator.origins import OriginGuard
+from emulator.report_calls import ReportCalls
 from emulator.routes import Routes, no_route, starlette_routes
 from emulator.scheduler import Scheduler
 from emulator.service import INDEXES, FlowService
 from emulator.settings import Settings
 from emulator.state import ClockState, LibraryState, StoreState
 from emulator.store import Store
+from emulator.witness import Witness
 from emulator.writers import remove_leftovers
 
 log = logging.getLogger("emulator.app")
 
 
+def described(routes: Routes, catalog: Catalog) -> dict[str, Any]:
+    """The OpenAPI description of the service's routes, for the contract report."""
+    from emulator.openapi.document import document  # on first use: a server that is never asked does not pay for it
+
+    return document(routes.operations(), catalog)
+
+
 class Emulator:
     """The application, and what a server needs of it to end in good order."""
 
-    def __init__(self, app: ASGIApp, scheduler: Scheduler) -> None:
+    def __init__(self, app: ASGIApp, scheduler: Scheduler, injector: Injector, library: Library) -> None:
         self._app = app
         self._scheduler = scheduler
+        self._injector = injector
+        self._library = library
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     def stop(self) -> None:
-        """Ends the export in progress, so that a server can shut down at once."""
+        """Ends the export in progress, the reading of files and every delay, so that a server can shut down at once."""
         self._scheduler.stop()
+        self._library.stop()
+        self._injector.stop()
 
 
 def create_app(settings: Settings, clock: Clock) -> Emulator:
@@ -55,7 +78,15 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     catalog = load_catalog(settings.fixtures)
     store = Store(settings.data_dir, indexes=INDEXES)
     rng = random_source(settings.seed, salt=str(store.next_seq))
-    library = Library(catalog, seed=settings.seed or 0, anchor=clock.now())
+    library = Library(
+        catalog,
+        store=store,
+        clock=clock,
+        seed=settings.seed or 0,
+        anchor=clock.now(),
+        folder=settings.fixtures and settings.fixtures / "datasets",
+    )
+    faults = Faults(lambda seed, salt: random_source(seed, salt).random())
     exporter = Exporter(
         store=store,
         catalog=catalog,
@@ -65,6 +96,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         export_dir=settings.export_dir,
         rows_per_file=settings.rows_per_file,
         keep_runs=settings.keep_runs,
+        faults=faults,
     )
     scheduler = Scheduler(store=store, exporter=exporter, clock=clock, max_exports=settings.max_exports)
     tokens = Tokens(clock, random_source(None))
@@ -72,12 +104,34 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     service = FlowService(store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=scheduler)
     routes = Routes(service=service, catalog=catalog, library=library, gateway=gateway, landing_zone=LandingZone(clock))
     exports = Exports(settings.export_dir, store, catalog)
+    calls = service_calls(routes.operations())
+    destinations = [spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination]
+    words = Vocabulary(calls, catalog.errors, destinations, seed=settings.seed or 0)
+    injector = Injector(faults=faults, calls=calls, gateway=gateway, service=service, errors=catalog.errors)
+    fault_calls = FaultCalls(faults=faults, words=words, store=store, library=library)
+    contract = Contract(catalog, now=clock.now, document=lambda: described(routes, catalog), expiry=tokens.expiry)
+    journal = Journal(settings.journal_entries, contract.rules)
+    witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),
         "store": StoreState(store),
         "datasets": LibraryState(library, store, clock),
+        "faults": FaultsState(faults, words),
+        "requests": journal,
+        "contract": contract,
     }
+    reports = ReportCalls(journal=journal, contract=contract)
     control = Control(clock=clock, scheduler=scheduler, parts=parts, exports=exports)
+    console = Console(
+        clock=clock,
+        scheduler=scheduler,
+        store=store,
+        catalog=catalog,
+        library=library,
+        exports=exports,
+        faults=faults,
+        newest_request=lambda: journal.number,
+    )
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -97,11 +151,17 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     parts["datasets"].restore(store.get_meta("anchor"))
     if settings.data_dir is not None:
         remove_leftovers(settings.export_dir)
-        recovered = exporter.recover()
-        if recovered:
-            log.warning("%d runs were under way when the server last ended; they are marked as failed", recovered)
     scheduler.load()
-    table = [*routes.operations(), *control.operations()]
+    table = [*routes.operations(), *control.operations(), *fault_calls.operations(), *DatasetCalls(library).operations(), *reports.operations(), *console.operations()]
     table.append(OpenApi(catalog, table).operation())
     router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=lifespan)
-    return Emulator(Middleware(router, errors=catalog.errors, gateway=gateway, rng=random_source(None)), scheduler)
+    middleware = Middleware(
+        router,
+        errors=catalog.errors,
+        gateway=gateway,
+        rng=random_source(None),
+        injector=injector,
+        witness=witness,
+        guard=OriginGuard((settings.host, *settings.allowed_hosts)),
+    )
+    return Emulator(middleware, scheduler, injector, library)

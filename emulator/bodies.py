@@ -92,6 +92,7 @@ ADHOC_BODY: Final[dict[str, Any]] = {
                     "type": "array",
                     "minItems": 1,
                     "maxItems": 100,
+                    "uniqueItems": True,
                     "items": {
                         "type": "object",
                         "required": ["flowId", "datasets"],
@@ -101,6 +102,7 @@ ADHOC_BODY: Final[dict[str, Any]] = {
                                 "type": "array",
                                 "minItems": 1,
                                 "maxItems": 100,
+                                "uniqueItems": True,
                                 "items": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
                             },
                         },

@@ -42,6 +42,7 @@ __all__ = [
     "Destination",
     "FixtureError",
     "FlowSpec",
+    "describes_datasets",
     "fixtures_dir",
     "load_catalog",
 ]
@@ -351,14 +352,15 @@ def _dataset_entries(layer: Path, *, may_hold_records: bool) -> Iterator[Entry]:
     validator = Draft7Validator(dict(DATASETS_SHAPE))
     for file in json_files(layer, "datasets"):
         whole = read_entry(file)
-        if may_hold_records and not _describes_datasets(whole.value):
+        if may_hold_records and not describes_datasets(whole.value):
             continue
         whole.check_shape(validator)
         for index, value in enumerate(whole.value):
             yield Entry(file, pointer(index), value)
 
 
-def _describes_datasets(value: Any) -> bool:
+def describes_datasets(value: Any) -> bool:
+    """Whether a JSON document describes made-up datasets; else it has a user's own records in it."""
     return isinstance(value, list) and any(isinstance(item, dict) and "schema" in item for item in value)
 
 

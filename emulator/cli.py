@@ -1,4 +1,4 @@
-"""The commands: `serve`, `demo`, `check-fixtures`."""
+"""The commands: `serve`, `demo`, `report`, `check-fixtures`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from emulator import __version__
-from emulator.settings import Settings, flag_name, read_settings, variable_name
+from emulator.report_formats import FORMATS, SEVERITIES
+from emulator.settings import DEFAULT_URL, Settings, flag_name, read_settings, variable_name
 
 PROGRAM = "flow-service-emulator"
 
@@ -47,10 +48,25 @@ def _parser() -> argparse.ArgumentParser:
         "--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports"
     )
     demo.set_defaults(run=_demo)
+    _add_report(commands)
     check = commands.add_parser("check-fixtures", help="check specs and datasets, the built-in ones and those in DIR")
     check.add_argument("dir", metavar="DIR", nargs="?", type=Path, help="folder as given to --fixtures")
     check.set_defaults(run=_check_fixtures)
     return parser
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = commands.add_parser(
+        "report",
+        help="show what a server has seen of its client: violations, remarks, coverage",
+        description="Shows the contract report of a running server. "
+        "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
+    )
+    report.add_argument("--url", metavar="URL", default=DEFAULT_URL, help=f"address of the server; default {DEFAULT_URL}")
+    report.add_argument("--format", choices=list(FORMATS), default="text", help="form of the report; default text")
+    report.add_argument("--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation")
+    report.add_argument("--output", metavar="FILE", type=Path, help="write the report there instead of to standard output")
+    report.set_defaults(run=_report)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -68,6 +84,12 @@ def _demo(options: argparse.Namespace) -> int:
     from emulator.demo import run_demo
 
     return run_demo(options.export_dir)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from emulator.report_command import run_report
+
+    return run_report(options.url, options.format, options.fail_on, options.output, _fail)
 
 
 def _check_fixtures(options: argparse.Namespace) -> int:

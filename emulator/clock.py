@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from emulator.settings import LATEST_TIME
@@ -55,6 +55,10 @@ class Clock:
         self._wall_at = self._wall()
         self._at = self._wall_at if now is None else now
 
+    def set_off(self, start: Mapping[str, Any]) -> None:
+        """Goes on from `start`, whose `mode`, `now` (epoch seconds, also in the past) and `speed` may each be left out."""
+        self.restore({**self.snapshot(), **start})
+
     @property
     def mode(self) -> Mode:
         return self._mode
@@ -88,6 +92,10 @@ class Clock:
         """Jumps to `at` (epoch seconds) if that lies ahead; otherwise nothing happens."""
         present = self.now()
         self._at, self._wall_at = max(present, at), self._wall()
+
+    def steady(self) -> float:
+        """A counter of the machine's seconds that no change of the clock moves; its differences are durations."""
+        return time.perf_counter()
 
     def wait_for(self, at: float) -> float | None:
         """How many of the machine's seconds pass until `at` is reached; None when it never comes by itself."""

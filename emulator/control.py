@@ -15,6 +15,7 @@ from emulator.clock import MODES, Clock
 from emulator.errors import ServiceError
 from emulator.exchange import Exchange, Handler, Reply, decode_json
 from emulator.exports import Exports
+from emulator.nesting import MAX_DEPTH
 from emulator.routes import Operation
 from emulator.scheduler import Scheduler
 from emulator.settings import LATEST_TIME
@@ -22,6 +23,8 @@ from emulator.settings import LATEST_TIME
 CONTROL: Final = "/__emulator"
 STATE_FORMAT: Final = 1
 """Version of the snapshot's shape."""
+STATE_DEPTH: Final = 16
+"""How much deeper than a body a snapshot of it may be nested."""
 MAX_SPEED: Final = 1e9
 
 
@@ -71,26 +74,55 @@ class Control:
         return Reply({"status": "ok", "version": __version__})
 
     async def reset(self, exchange: Exchange) -> Reply:
-        """Forgets everything; `?exports=true` also empties the export folder."""
+        """Forgets everything; `?exports=true` also empties the export folder, `?keep=contract` keeps that part as it is.
+
+        The clock starts as the server's did, or as the body's `clock` says, in the past too.
+        """
         wanted = dict(exchange.query).get("exports", "false").lower()
         if wanted not in ("true", "false"):
             raise ServiceError("control-invalid", reason=f"exports must be true or false, got {wanted[:60]!r}")
+        kept = [name for name in dict(exchange.query).get("keep", "").split(",") if name]
+        for name in kept:
+            if name not in self._parts or name == "clock":
+                allowed = ", ".join(part for part in self._parts if part != "clock")
+                raise _invalid(f"keep must name parts out of {allowed}, separated by commas; got {_shown(name)}")
+        start = self._start(exchange)
 
         async def forget() -> None:
-            for part in self._parts.values():
-                part.reset()
+            for name, part in self._parts.items():
+                if name not in kept:
+                    part.reset()
+                if name == "clock":  # the first part: others start at its time
+                    self._clock.set_off(start)
             if wanted == "true":
                 await asyncio.to_thread(self._exports.empty)
 
         await self._scheduler.undisturbed(forget)
         return Reply({"status": "ok", "now": self._clock.now()})
 
+    def _start(self, exchange: Exchange) -> dict[str, Any]:
+        """What the body of a reset says of the clock's `mode`, `now` and `speed`; empty without a body."""
+        if not exchange.body.strip():
+            return {}
+        body = _body(exchange)
+        _known(body, ("clock",))
+        start = body.get("clock", {})
+        if not isinstance(start, dict):
+            raise _invalid(f'"clock" must be an object, such as {{"mode": "frozen", "now": 1767225600}}; got {_shown(start)}')
+        _known(start, ("mode", "now", "speed"))
+        if start.get("mode", MODES[0]) not in MODES:
+            raise _invalid(f'"mode" must be one of {", ".join(MODES)}; got {_shown(start["mode"])}')
+        read = {name: _number(start, name, 0, most) for name, most in (("now", LATEST_TIME), ("speed", MAX_SPEED)) if name in start}
+        if read.get("speed") == 0:
+            raise _invalid('"speed" must be above 0; "mode": "frozen" stops time')
+        return {**start, **read}
+
     async def get_state(self, exchange: Exchange) -> Reply:
         return Reply({"format": STATE_FORMAT, "version": __version__, **{name: part.snapshot() for name, part in self._parts.items()}})
 
     async def put_state(self, exchange: Exchange) -> Reply:
         """Puts a snapshot back, all or nothing."""
-        state = _body(exchange)
+        state = _body(exchange, MAX_DEPTH + STATE_DEPTH)
         if state.get("format") != STATE_FORMAT:
             raise _invalid(f'"format" must be {STATE_FORMAT}, as in the answer of GET {CONTROL}/state; got {_shown(state.get("format"))}')
         for name, part in self._parts.items():
@@ -151,10 +183,15 @@ class Control:
         return Reply({"now": self._clock.now(), "runs": runs})
 
     async def list_exports(self, exchange: Exchange) -> Reply:
-        """Every exported file that is still there; `flow`, `run` and `dataset` narrow the list down."""
+        """Every exported file that is still there, and what is being written.
+
+        `flow`, `run`, `dataset`, `org` and `sandbox` narrow both lists down.
+        """
         filters = dict(exchange.query)
-        _known(filters, ("flow", "run", "dataset"))
-        return Reply({"items": self._exports.files(filters)})
+        _known(filters, ("flow", "run", "dataset", "org", "sandbox"))
+        current = self._scheduler.current
+        writing = [] if current is None else self._exports.in_progress(current, filters)
+        return Reply({"items": self._exports.files(filters), "inProgress": writing})
 
     async def get_export(self, exchange: Exchange) -> Reply:
         path = exchange.path_params["path"]
@@ -164,9 +201,9 @@ class Control:
         return Reply(file=file, content_type="application/octet-stream")
 
 
-def _body(exchange: Exchange) -> dict[str, Any]:
+def _body(exchange: Exchange, depth: int = MAX_DEPTH) -> dict[str, Any]:
     """The body of a control call: a JSON object, whatever content type came with it."""
-    body = decode_json(exchange.body) if exchange.body.strip() else None
+    body = decode_json(exchange.body, depth) if exchange.body.strip() else None
     if not isinstance(body, dict):
         raise _invalid(f"a JSON object is needed, got {_shown(body)}")
     return body

@@ -60,7 +60,12 @@ def etag_text(rng: random.Random, now_ms: int, previous: str | None = None) -> s
 
 def sandbox_id(scope: Scope) -> str:
     """The id of a sandbox, always the same for the same organization and sandbox name."""
-    digest = hashlib.sha256("\0".join(scope).encode("utf-8", "surrogatepass")).digest()
+    return implied_id(scope)
+
+
+def implied_id(scope: Scope, *names: str) -> str:
+    """The id of something that every organization and sandbox has without creating it, always the same."""
+    digest = hashlib.sha256("\0".join((*scope, *names)).encode("utf-8", "surrogatepass")).digest()
     return _uuid_of(int.from_bytes(digest[:16], "big"), version=5)
 
 

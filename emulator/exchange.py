@@ -58,6 +58,10 @@ class Exchange:
     """The name of the error that was answered."""
     answer: Any = None
     """The error's body, as it was answered."""
+    fault: str | None = None
+    """The id of the rule of injected faults that hit the request."""
+    injected: bool = False
+    """Whether the error that was answered is that rule's doing and not the client's."""
 
     @property
     def query(self) -> list[tuple[str, str]]:
@@ -84,14 +88,14 @@ class Exchange:
 Handler = Callable[[Exchange], Awaitable[Reply]]
 
 
-def decode_json(body: bytes) -> Any:
-    """JSON as RFC 8259 has it: UTF-8, no comments, no NaN, not nested without bound. Raises `body-malformed`."""
+def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:
+    """JSON as RFC 8259 has it: UTF-8, no comments, no NaN, nested at most `depth` deep. Raises `body-malformed`."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as fault:
         raise ServiceError("body-malformed", reason=f"{fault.msg} (line {fault.lineno}, column {fault.colno})") from None
-    if not is_shallow(value):
-        raise ServiceError("body-malformed", reason=f"it is nested deeper than {MAX_DEPTH} levels")
+    if not is_shallow(value, depth):
+        raise ServiceError("body-malformed", reason=f"it is nested deeper than {depth} levels")
     return value
 
 

@@ -6,6 +6,8 @@ event loop again; so the store is only ever touched by one thread. Source of the
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import random
 from itertools import islice
 from pathlib import Path
@@ -13,18 +15,34 @@ from typing import Any, Final
 
 from emulator.catalog import Catalog
 from emulator.clock import Clock
-from emulator.datasets import RowSource
 from emulator.entities import Entity, Scope, hex_text, new_entity, uuid_text
+from emulator.export_plan import Aborted, ExportPlan, advanced, dataset_ids
 from emulator.exports import files_record, forget_files
+from emulator.fault_rules import AFTER, BEFORE
+from emulator.faults import Faults, RunFailure
 from emulator.library import Library
-from emulator.paths import make_folder, safe_parts
-from emulator.runs import FAILED, IN_PROGRESS, SUCCESS, WAITING, Job, Piece, Run, run_record
+from emulator.paths import make_folder
+from emulator.runs import (
+    FAILED,
+    FAILED_CODE,
+    FAILED_MESSAGE,
+    IN_PROGRESS,
+    SUCCESS,
+    WAITING,
+    Job,
+    Piece,
+    Run,
+    run_record,
+)
 from emulator.schedule import FULL
 from emulator.store import Delete, Put, SetMeta, Store
-from emulator.templates import DEFAULT_TEMPLATE, TemplateValues, expand_template
 from emulator.writers import FileForm, discard, part_names, write_manifest, write_parts
 
+log = logging.getLogger("emulator.exporter")
+
 _RUNNING: Final = "running/"
+_ENDED: Final = "Job aborted. The server ended while the run was in progress"
+_FLOW_GONE: Final = "Job aborted. The flow was deleted while the run waited"
 
 
 class Exporter:
@@ -41,15 +59,17 @@ class Exporter:
         export_dir: Path,
         rows_per_file: int,
         keep_runs: int,
+        faults: Faults,
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._plan = ExportPlan(store, catalog, library)
         self._library = library
         self._clock = clock
         self._rng = rng
         self._root = export_dir
         self._rows_per_file = rows_per_file
         self._keep_runs = keep_runs
+        self._faults = faults
 
     def request(
         self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None
@@ -60,20 +80,29 @@ class Exporter:
         self._store.write([Put(scope, "runs", entity), SetMeta(_marker(entity["id"]), _marker_value(job, []))])
         return job, entity
 
+    async def prepare(self, job: Job) -> None:
+        """Lets `start` have the rows of the run's datasets at once: files are looked through and records decoded in a thread."""
+        flow = self._store.get(job.scope, "flows", job.flow_id)
+        if flow is not None:
+            with contextlib.suppress(ValueError):  # records that are damaged: `start` meets them again and says so
+                await self._library.prepare(dataset_ids(self._store, job.scope, flow))
+
     def start(self, job: Job) -> Run | None:
         """Plans a run and records that it is in progress. None when its flow is gone."""
         flow = self._store.get(job.scope, "flows", job.flow_id)
         if flow is None:
-            self._store.write([SetMeta(_marker(job.run_id), None)])
+            self._fail(job, _FLOW_GONE)
             return None
         waiting = self._store.get(job.scope, "runs", job.run_id)
         entity = waiting if waiting is not None else self._new_record(job.scope, flow, job.run_id)
-        started_ms = self._clock.now_ms()
-        run = Run(job=job, flow=flow, entity=entity, pieces=[], started_ms=started_ms)
+        run = Run(job=job, flow=flow, entity=entity, pieces=[], started_ms=self._clock.now_ms())
+        ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self.bookmarks(flow["id"])
         try:
-            run.pieces = self._pieces(job, flow)
-        except LookupError as reason:
-            run.problem = str(reason.args[0])
+            run.plan(self._plan.pieces(job, flow, ends, self._clock.now()))
+            exports = [(piece.parts[0], piece.dataset_id) for piece in run.pieces]
+            run.fault = self._faults.plan_run(job.scope, job.flow_id, exports)
+        except Exception as fault:  # whatever is wrong with this flow, the others go on
+            run.problem = _explain(fault)
         record = run_record(run, IN_PROGRESS, now_ms=self._clock.now_ms(), rng=self._rng)
         folders = [list(piece.parts) for piece in run.pieces]
         self._store.write([Put(job.scope, "runs", record), SetMeta(_marker(job.run_id), _marker_value(job, folders))])
@@ -85,12 +114,20 @@ class Exporter:
         if run.problem is not None:
             return
         try:
+            if run.fault is not None:
+                run.fault.strike(BEFORE)
             for index, piece in enumerate(run.pieces):
                 self._write_piece(run, index, piece)
             self._write_manifests(run)
-        except Exception as fault:  # whatever goes wrong here is the run's failure, not the server's
+            if run.fault is not None:
+                run.fault.strike(AFTER)
+        except RunFailure as failure:
+            run.code = failure.fault.code or FAILED_CODE
+            run.problem = failure.fault.message or FAILED_MESSAGE
+            self.take_away(run)
+        except BaseException as fault:  # whatever goes wrong here is the run's failure, not the server's; arro3 can panic
             run.problem = _explain(fault)
-            self._take_away(run)
+            self.take_away(run)
 
     def progress(self, run: Run) -> None:
         """Brings the record of a long run up to date."""
@@ -111,8 +148,7 @@ class Exporter:
                 Put(scope, "flows", {**flow, "lastRunDetails": {"id": record["id"], "state": status, **duration}})
             )
             if status == SUCCESS:
-                ends = self.bookmarks(flow_id) | {piece.dataset_id: piece.end for piece in run.pieces}
-                changes.append(SetMeta(bookmark_key(flow_id), ends))
+                changes.append(SetMeta(bookmark_key(flow_id), advanced(self.bookmarks(flow_id), run.pieces)))
         files = [
             ("/".join((*piece.parts, file.name)), file.bytes, file.rows, piece.dataset_id)
             for index, piece in enumerate(run.pieces)
@@ -127,36 +163,38 @@ class Exporter:
         return record
 
     def recover(self) -> int:
-        """Marks the runs that a killed server left unfinished as failed and takes their files away; answers how many."""
+        """Marks the runs that were never finished as failed and takes their files away; answers how many.
+
+        A killed server leaves such, and a snapshot that was taken during a run has them.
+        """
         unfinished = self._store.meta_keys(_RUNNING)
         for key in unfinished:
             value = self._store.get_meta(key)
             scope: Scope = (value["scope"][0], value["scope"][1])
             run_id = key.removeprefix(_RUNNING)
-            entity = self._store.get(scope, "runs", run_id)
-            flow = self._store.get(scope, "flows", value["flowId"])
-            if entity is None or flow is None:
-                self._store.write([SetMeta(key, None)])
-                continue
             for index, parts in enumerate(value["folders"]):
-                folder = self._root.joinpath(*parts)
-                marks = (_part_mark(run_id, index), f"-{run_id}.json")
-                if folder.is_dir():
-                    discard(
-                        folder, [path.name for path in folder.iterdir() if any(mark in path.name for mark in marks)]
-                    )
-            job = Job(scope, value["flowId"], run_id, value["scheduledAt"])
-            self.finish(
-                Run(
-                    job,
-                    flow,
-                    entity,
-                    [],
-                    entity["createdAt"],
-                    problem="Job aborted. The server ended while the run was in progress",
-                )
-            )
+                self._discard_files(run_id, index, parts)
+            self._fail(Job(scope, value["flowId"], run_id, value["scheduledAt"]), _ENDED)
         return len(unfinished)
+
+    def _fail(self, job: Job, problem: str) -> None:
+        """Records that a run failed of which nothing is left but its record, if that is there."""
+        entity = self._store.get(job.scope, "runs", job.run_id)
+        if entity is None:
+            self._store.write([SetMeta(_marker(job.run_id), None)])
+        else:
+            self.finish(Run(job, {}, entity, [], entity["createdAt"], problem=problem))
+
+    def _discard_files(self, run_id: str, index: int, parts: list[str]) -> None:
+        """Removes what a run has left in the folder of one of its pieces."""
+        folder = self._root.joinpath(*parts)
+        marks = (_part_mark(run_id, index), f"-{run_id}.json")
+        try:
+            discard(folder, [path.name for path in folder.iterdir() if any(mark in path.name for mark in marks)])
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as fault:
+            log.warning("files of the run %s, which never ended, stay in %s: %s", run_id, "/".join(parts), fault.strerror)
 
     def bookmarks(self, flow_id: str) -> dict[str, int]:
         """Dataset id -> the position up to which this flow has exported its rows."""
@@ -175,83 +213,25 @@ class Exporter:
         """An id for a run that the schedule asks for."""
         return uuid_text(self._rng)
 
-    def _pieces(self, job: Job, flow: Entity) -> list[Piece]:
-        """What a run exports, in the order of its targets, sources and datasets. Raises LookupError in plain words."""
-        params = flow["scheduleParams"]
-        template = params.get("foldernameTemplate") or params.get("folderNameTemplate")
-        ends = {} if params.get("exportMode") == FULL else self.bookmarks(flow["id"])
-        pieces = []
-        for target_id in flow["targetConnectionIds"]:
-            target = self._existing(job.scope, "targetConnections", target_id)
-            destination = self._catalog.connection_specs[target["connectionSpec"]["id"]].destination
-            if destination is None:
-                raise LookupError(f"Job aborted. The target connection {target_id} is not one to a destination")
-            container = target["params"].get(destination.container_param, "") if destination.container_param else ""
-            head = (destination.folder, container, str(target["params"][destination.path_param]))
-            form = FileForm(target["params"]["datasetFileType"], target["params"]["compression"] == "GZIP")
-            for source_id in flow["sourceConnectionIds"]:
-                source = self._existing(job.scope, "sourceConnections", source_id)
-                for dataset in source["params"]["datasets"]:
-                    dataset_id = dataset["dataSetId"]
-                    if job.dataset_ids is not None and dataset_id not in job.dataset_ids:
-                        continue
-                    if not self._library.has(dataset_id):
-                        raise LookupError(f"Job aborted. The dataset {dataset_id} is not eligible any more")
-                    rows = self._library.rows(dataset_id)
-                    first, end = self._range(rows, ends.get(dataset_id), self._clock.now())
-                    tail = self._folder(job, target, destination.folder, dataset_id, template)
-                    pieces.append(
-                        Piece(dataset_id, source_id, target_id, safe_parts(*head, tail), form, rows, first, end)
-                    )
-        return pieces
-
-    def _existing(self, scope: Scope, collection: str, entity_id: str) -> Entity:
-        entity = self._store.get(scope, collection, entity_id)
-        if entity is None:
-            raise LookupError(f"Job aborted. The {collection} resource {entity_id} of the flow is not found")
-        return entity
-
-    @staticmethod
-    def _range(rows: RowSource, bookmark: int | None, at: float) -> tuple[int, int]:
-        """The rows of an export at the instant `at`: all that are young enough the first time, then those added since."""
-        first, end = rows.first_at(at), rows.count_at(at)
-        if bookmark is not None:
-            first = max(first, bookmark)
-        return min(first, end), end
-
-    def _folder(self, job: Job, target: Entity, destination: str, dataset_id: str, template: str | None) -> str:
-        """The folders below the target connection's path, as text."""
-        org, sandbox = job.scope
-        values = TemplateValues(
-            destination=destination,
-            destination_instance_id=target["id"],
-            destination_instance_name=str(target["name"]),
-            dataset_id=dataset_id,
-            dataset_name=self._library.name(dataset_id),
-            sandbox_name=sandbox,
-            organization_name=org,
-            scheduled_at=job.scheduled_at,
-        )
-        return expand_template(template or DEFAULT_TEMPLATE, values)
-
     def _write_piece(self, run: Run, index: int, piece: Piece) -> None:
-        rows, size = run.rows, run.bytes
-
-        def moved(piece_rows: int, piece_bytes: int) -> None:
-            run.rows, run.bytes = rows + piece_rows, size + piece_bytes
-
+        batches = piece.rows.batches(piece.first, piece.end)
+        if run.fault is not None:
+            batches = run.fault.break_off(index, batches)
         files = write_parts(
             make_folder(self._root, piece.parts),
-            piece.rows.batches(piece.first, piece.end),
+            batches,
             schema=piece.rows.arrow_schema,
             form=piece.form,
             rows_per_file=self._rows_per_file,
             rng=_piece_names(run.job.run_id, index),
-            progress=moved,
+            progress=lambda rows, size: run.moved(index, rows, size),
             cancelled=lambda: run.cancelled,
         )
         run.files[index] = files
-        moved(sum(file.rows for file in files), sum(file.bytes for file in files))
+        rows = sum(file.rows for file in files)
+        if rows != piece.end - piece.first:
+            raise Aborted(f"Job aborted. The dataset {piece.dataset_id} gave {rows} rows, {piece.end - piece.first} were expected")
+        run.moved(index, rows, sum(file.bytes for file in files))
 
     def _write_manifests(self, run: Run) -> None:
         """One manifest in each folder, beside the part files that it lists."""
@@ -268,14 +248,17 @@ class Exporter:
             )
             run.manifests.append((parts, manifest.name))
 
-    def _take_away(self, run: Run) -> None:
-        """Removes the files of a run that failed."""
-        for index, files in run.files.items():
-            discard(self._root.joinpath(*run.pieces[index].parts), [file.name for file in files])
-        for parts, name in run.manifests:
-            discard(self._root.joinpath(*parts), [name])
+    def take_away(self, run: Run) -> None:
+        """Removes the files of a run that failed, or that could not be recorded. What cannot be removed is logged."""
+        names = [(run.pieces[index].parts, [file.name for file in files]) for index, files in run.files.items()]
+        names += [(parts, [name]) for parts, name in run.manifests]
         run.files.clear()
         run.manifests.clear()
+        for parts, in_folder in names:
+            try:
+                discard(self._root.joinpath(*parts), in_folder)
+            except OSError as fault:
+                log.warning("files of the failed run %s stay in %s: %s", run.job.run_id, "/".join(parts), fault.strerror)
 
     def _outdated(self, scope: Scope, flow_id: str) -> list[str]:
         """Ids of the run records beyond the bound, oldest first."""
@@ -313,6 +296,8 @@ def _part_mark(run_id: str, index: int) -> str:
 
 def _explain(fault: BaseException) -> str:
     """A fault as the run's record tells it, without the paths of this machine."""
+    if isinstance(fault, Aborted):
+        return str(fault)
     if isinstance(fault, OSError):
         return f"Job aborted. Writing the files failed: {fault.strerror or type(fault).__name__}"
     return f"Job aborted. {fault or type(fault).__name__}"

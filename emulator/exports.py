@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emulator.catalog import Catalog
+from emulator.runs import Run
 from emulator.store import SetMeta, Store
 
 _PREFIX: Final = "files/"
@@ -26,20 +27,57 @@ class Exports:
     def files(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """Every file of every run that is on record and still there, oldest run first.
 
-        `filters` may name `flow`, `run` and `dataset`. Sizes are in bytes; `path` is relative to the export folder.
+        `filters` may name `flow`, `run`, `dataset`, `org` and `sandbox`. Sizes are in bytes; `path` is relative to the
+        export folder.
         """
         found = []
+        runs = self._runs_of(filters) if filters.keys() & {"org", "sandbox"} else None
         for key in self._store.meta_keys(_PREFIX):
             run_id = key.removeprefix(_PREFIX)
-            entry = self._store.get_meta(key)
-            if filters.get("run", run_id) != run_id or filters.get("flow", entry["flowId"]) != entry["flowId"]:
+            if filters.get("run", run_id) != run_id or (runs is not None and run_id not in runs):
                 continue
-            for path, size, rows, dataset_id in entry["files"]:
-                if filters.get("dataset", dataset_id) == dataset_id and (self._root / path).is_file():
-                    found.append(
-                        {"path": path, "size": size, "rows": rows, "dataset": dataset_id, "flow": entry["flowId"], "run": run_id}
-                    )
+            files = self.of_run(run_id)
+            found += [file for file in files if all(filters.get(name, file[name]) == file[name] for name in ("flow", "dataset"))]
         return found
+
+    def in_progress(self, run: Run, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What a run under way is writing: a line for each of its datasets and targets, with rows and bytes so far.
+
+        `folder` is where the files will be, relative to the export folder; `filters` are those of `files`.
+        """
+        org, sandbox = run.job.scope
+        if any(filters.get(name, value) != value for name, value in (("org", org), ("sandbox", sandbox))):
+            return []
+        found = [
+            {
+                "folder": "/".join(piece.parts),
+                "size": size,
+                "rows": rows,
+                "expectedRows": piece.end - piece.first,
+                "dataset": piece.dataset_id,
+                "flow": run.job.flow_id,
+                "run": run.job.run_id,
+            }
+            for piece, (rows, size) in zip(run.pieces, run.counts, strict=True)
+        ]
+        return [one for one in found if all(filters.get(name, one[name]) == one[name] for name in ("flow", "run", "dataset"))]
+
+    def of_run(self, run_id: str) -> list[dict[str, Any]]:
+        """The files of one run that are still there, in the order in which they were written; as `files` answers them."""
+        entry = self._store.get_meta(_PREFIX + run_id) or {"flowId": "", "files": []}
+        return [
+            {"path": path, "size": size, "rows": rows, "dataset": dataset_id, "flow": entry["flowId"], "run": run_id}
+            for path, size, rows, dataset_id in entry["files"]
+            if (self._root / path).is_file()
+        ]
+
+    def _runs_of(self, filters: Mapping[str, str]) -> set[str]:
+        """The ids of the runs of an organization, a sandbox, or both."""
+        return {
+            record.id
+            for (org, sandbox), record in self._store.everywhere("runs")
+            if filters.get("org", org) == org and filters.get("sandbox", sandbox) == sandbox
+        }
 
     def find(self, path: str) -> Path | None:
         """The file at a path relative to the export folder; None when there is none, or when the path leads outside."""

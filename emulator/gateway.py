@@ -39,23 +39,35 @@ class Tokens:
     def __init__(self, clock: Clock, rng: random.Random) -> None:
         self._clock = clock
         self._key = rng.randbytes(32)
+        self._rng = rng
 
     def issue(self, client_id: str, org: str | None) -> str:
         """A new token for a client, bound to an organization when one is named."""
         claims = {"client_id": client_id[:MAX_NAME], "org": org, "expires": self._clock.now() + TOKEN_SECONDS}
-        payload = _base64(orjson.dumps(claims))
-        return f"{_HEADER}.{payload}.{self._signature(payload)}"
+        # under a frozen clock, too, each token is another one: a client that fetched a new one is told from one that did not
+        payload = _base64(orjson.dumps({**claims, "id": f"{self._rng.getrandbits(64):016x}"}))
+        signed = f"{_HEADER}.{payload}"
+        return f"{signed}.{self._signature(signed)}"
+
+    def expiry(self, token: str) -> float | None:
+        """When a token of this server's expires or did expire (epoch seconds); None for any other token."""
+        claims = self._claims(token)
+        return None if claims is None else float(claims["expires"])
 
     def read(self, token: str) -> dict[str, Any] | None:
         """The claims of a token that is known and not expired; None otherwise."""
+        claims = self._claims(token)
+        return claims if claims is not None and claims["expires"] > self._clock.now() else None
+
+    def _claims(self, token: str) -> dict[str, Any] | None:
         parts = token.split(".")
-        if len(parts) != 3 or not hmac.compare_digest(parts[2].encode(), self._signature(parts[1]).encode()):
+        if len(parts) != 3 or not hmac.compare_digest(parts[2].encode(), self._signature(f"{parts[0]}.{parts[1]}").encode()):
             return None
         claims: dict[str, Any] = orjson.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return claims if claims["expires"] > self._clock.now() else None
+        return claims
 
-    def _signature(self, payload: str) -> str:
-        return _base64(hmac.digest(self._key, payload.encode("utf-8", "surrogatepass"), hashlib.sha256))
+    def _signature(self, signed: str) -> str:
+        return _base64(hmac.digest(self._key, signed.encode("utf-8", "surrogatepass"), hashlib.sha256))
 
 
 class Gateway:

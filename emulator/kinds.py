@@ -7,44 +7,30 @@ reference, sections "Entities" and "Where the sources disagree", and the error t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from emulator.bodies import BODIES, FIELDS
-from emulator.catalog import Catalog, ConnectionSpec, FlowSpec
-from emulator.entities import ENABLED, SERVER_FIELDS, STATES, Entity
+from emulator.catalog import ConnectionSpec, FlowSpec
+from emulator.drafts import (
+    MAX_NAMED,
+    Draft,
+    check_spec_versions,
+    found,
+    named_connection_spec,
+    refuse_all,
+    short,
+    unknown_spec,
+)
+from emulator.entities import SERVER_FIELDS, STATES, Entity, implied_id
 from emulator.errors import ServiceError
 from emulator.schedule import read_schedule
-from emulator.validation import MASK, Remark, SchemaValidator, Violation
+from emulator.validation import MASK, SchemaValidator
+from emulator.violation_text import literal
 
 DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
 OTHER_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "SEGMENTS"}}}
 MODE: Final = "Server-to-server"
-MAX_NAMED: Final = 5
-
-
-@dataclass(slots=True)
-class Draft:
-    """An entity on its way into the store: the body as sent, and what was found wrong or lenient in it.
-
-    `kept` is the stored entity when an existing one is patched. `find` looks up an entity of the same scope.
-    """
-
-    body: Entity
-    catalog: Catalog
-    find: Callable[[str, str], Entity | None]
-    has_dataset: Callable[[str], bool]
-    kept: Entity | None = None
-    violations: list[Violation] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
-
-    def refuse(self, path: str, message: str, rule: str, example: Any = None) -> None:
-        """Notes a violation."""
-        self.violations.append(Violation(path=path, message=message, rule=rule, pattern=None, example=example))
-
-    def remark(self, rule: str, path: str, message: str) -> None:
-        """Notes something that works here and is undocumented, deprecated or fragile."""
-        self.remarks.append(Remark(rule, path, message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +54,20 @@ def check(kind: Kind, draft: Draft) -> None:
         if draft.body in ({}, None):
             raise ServiceError("body-empty")
         draft.violations += kind.envelope.violations(draft.body)
-        _raise_violations(draft)
-    state = draft.body.get("state")
-    if state is not None and state not in STATES:
-        raise ServiceError("state-invalid", state=_short(state))
+        refuse_all(draft)
+    if "state" in draft.body or draft.kept is not None:
+        state = draft.body.get("state")
+        if state not in STATES:
+            raise ServiceError("state-invalid", state=short(state))
     _check_names(kind, draft)
-    _check_spec_versions(draft)
+    check_spec_versions(draft)
     draft.violations += kind.envelope.violations(draft.body)
     kind.complete(draft)
     if draft.violations:
-        _raise_violations(draft)
+        refuse_all(draft)
 
 
-def allow_patch(kind: Kind, entity: Entity) -> Callable[[str, str], None]:
+def allow_patch(kind: Kind) -> Callable[[str, str], None]:
     """The question that a patch asks of each of its operations: may this path be changed?"""
 
     def allow(top: str, path: str) -> None:
@@ -88,26 +75,15 @@ def allow_patch(kind: Kind, entity: Entity) -> Callable[[str, str], None]:
             raise ServiceError("connection-spec-immutable")
         for fixed, reason in kind.fixed.items():
             if path == fixed or path.startswith(fixed + "/") or fixed.startswith(path + "/"):
-                raise ServiceError("patch-invalid", detail=f"{_short(path)} cannot be updated: {reason}")
+                raise ServiceError("patch-invalid", detail=f"{short(path)} cannot be updated: {reason}")
         if top in SERVER_FIELDS or top in kind.derived:
             raise ServiceError(
-                "patch-invalid", detail=f"{_short(path)} cannot be updated: {_short(top)} is filled by the server"
+                "patch-invalid", detail=f"{short(path)} cannot be updated: {short(top)} is filled by the server"
             )
         if not top:
             raise ServiceError("patch-invalid", detail="the path must name a field, such as /name")
 
     return allow
-
-
-def _raise_violations(draft: Draft) -> None:
-    named = [violation.message for violation in draft.violations[:MAX_NAMED]]
-    more = len(draft.violations) - len(named)
-    detail = "; ".join(named) + (f"; and {more} more" if more else "")
-    raise ServiceError(
-        "provider-rejected",
-        provider_error=detail,
-        report={"violations": [violation.as_json() for violation in draft.violations]},
-    )
 
 
 def _check_names(kind: Kind, draft: Draft) -> None:
@@ -125,43 +101,6 @@ def _check_names(kind: Kind, draft: Draft) -> None:
             del draft.body[name]
 
 
-def _check_spec_versions(draft: Draft) -> None:
-    """The documented errors of a spec reference come before all others: 1413-400 and 1413-422."""
-    for name, known in (("connectionSpec", draft.catalog.connection_specs), ("flowSpec", draft.catalog.flow_specs)):
-        reference = draft.body.get(name)
-        if reference is None:
-            continue
-        spec_id = reference.get("id") if isinstance(reference, dict) else None
-        spec = known.get(spec_id) if isinstance(spec_id, str) else None
-        if spec is None:
-            raise _unknown_spec(draft.catalog, name, spec_id)
-        version = reference.get("version")
-        if version is None or version == "":
-            raise ServiceError("spec-version-missing", field=name)
-        if version != spec.version:
-            raise ServiceError(
-                "spec-id-invalid",
-                report={"field": f"{name}.version", "value": _short(version), "allowed": [spec.version]},
-            )
-
-
-def _unknown_spec(catalog: Catalog, name: str, spec_id: Any) -> ServiceError:
-    known: Mapping[str, ConnectionSpec | FlowSpec] = (
-        catalog.connection_specs if name == "connectionSpec" else catalog.flow_specs
-    )
-    allowed = {spec.name: spec.id for spec in known.values()}
-    return ServiceError("spec-id-invalid", report={"field": f"{name}.id", "value": _short(spec_id), "allowed": allowed})
-
-
-def _connection_spec(draft: Draft, *, source: bool) -> ConnectionSpec:
-    """The connection spec that the body names; it must be a source's or a destination's."""
-    reference = draft.body.get("connectionSpec")
-    spec = draft.catalog.connection_specs.get(reference["id"]) if reference is not None else None
-    if spec is None or (spec.destination is None) != source:
-        raise _unknown_spec(draft.catalog, "connectionSpec", reference["id"] if reference else None)
-    return spec
-
-
 def _complete_connection(draft: Draft) -> None:
     body = draft.body
     if body.get("connectionSpec") is None:
@@ -172,7 +111,7 @@ def _complete_connection(draft: Draft) -> None:
             "connectionSpec",
             f"no connectionSpec was sent; {assumed.name} is assumed, as the tutorial's request has it",
         )
-    spec = _connection_spec(draft, source=False)
+    spec = named_connection_spec(draft, source=False)
     auth = body.get("auth")
     if auth is None:
         body.pop("auth", None)
@@ -198,9 +137,9 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -
     if validator is None:
         raise ServiceError(
             "auth-spec-not-found",
-            specName=_short(name),
+            specName=short(name),
             id=spec.id,
-            report={"field": "auth.specName", "value": _short(name), "allowed": list(spec.auth)},
+            report={"field": "auth.specName", "value": short(name), "allowed": list(spec.auth)},
         )
     if not isinstance(auth.get("params"), dict):
         return dict(auth)
@@ -210,12 +149,14 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -
     draft.remarks += remarks
     draft.violations += validator.violations(params, path="auth.params", kept=kept_params)
     known = validator.schema.get("properties", {})
-    masked = validator.mask(params)
-    return {**auth, "params": {key: value if key in known else MASK for key, value in masked.items()}}
+    masked = {key: value if key in known else MASK for key, value in validator.mask(params).items()}
+    draft.holds_secrets |= masked != params
+    return {**auth, "params": masked}
 
 
 def _complete_source(draft: Draft) -> None:
-    spec = _connection_spec(draft, source=True)
+    spec = named_connection_spec(draft, source=True)
+    draft.body["inheritedAttributes"] = {"baseConnection": _implied_base(draft, spec)}
     params = draft.body.get("params")
     if not isinstance(params, dict) or spec.source is None:
         return
@@ -227,20 +168,28 @@ def _complete_source(draft: Draft) -> None:
     for index, dataset in enumerate(params["datasets"]):
         place, dataset_id = f"params.datasets[{index}].dataSetId", dataset["dataSetId"]
         if dataset_id in seen:
-            draft.refuse(place, f'{place}: "{_short(dataset_id)}" is there twice', "uniqueItems")
+            draft.refuse(place, f'{place}: "{short(dataset_id)}" is there twice', "uniqueItems")
         elif not draft.has_dataset(dataset_id):
             draft.refuse(
                 place,
-                f'{place}: no eligible dataset has the id "{_short(dataset_id)}"; GET /connectionSpecs/{spec.id}/configs lists them',
+                f'{place}: no eligible dataset has the id "{short(dataset_id)}"; GET /connectionSpecs/{spec.id}/configs lists them',
                 "enum",
             )
         seen.add(dataset_id)
 
 
+def _implied_base(draft: Draft, spec: ConnectionSpec) -> dict[str, Any]:
+    """The base connection of the data lake, which nobody creates: each sandbox has one from the beginning."""
+    base_id = draft.body.get("baseConnectionId")
+    if not isinstance(base_id, str):
+        base_id = implied_id(draft.scope, spec.id)
+    return {"id": base_id, "connectionSpec": {"id": spec.id, "version": spec.version}}
+
+
 def _complete_target(draft: Draft) -> None:
     body = draft.body
-    spec = _connection_spec(draft, source=False)
-    base = _found(draft, "connections", "baseConnectionId", body.get("baseConnectionId"))
+    spec = named_connection_spec(draft, source=False)
+    base = found(draft, "connections", "baseConnectionId", body.get("baseConnectionId"))
     if base is not None:
         if base["connectionSpec"]["id"] != spec.id:
             used = draft.catalog.connection_specs[base["connectionSpec"]["id"]].name
@@ -258,8 +207,12 @@ def _complete_target(draft: Draft) -> None:
     draft.remarks += remarks
     kept = (draft.kept or {}).get("params")
     draft.violations += spec.target.violations(params, path="params", context=_workflow(params), kept=kept)
-    if params.get("mode", MODE) != MODE:
-        draft.refuse("params.mode", f'params.mode must be "{MODE}", got "{_short(params["mode"])}"', "enum", MODE)
+    mode = params.get("mode", MODE)
+    if mode != MODE and isinstance(mode, str) and mode.lower() == MODE.lower():
+        params["mode"] = MODE
+        draft.remark("enum-letter-case", "params.mode", f'params.mode: "{mode}" is taken as "{MODE}"')
+    elif mode != MODE:
+        draft.refuse("params.mode", f'params.mode must be "{MODE}", got {literal(mode)}', "enum", MODE)
     if params.get("datasetFileType") == "JSON" and params.get("compression") == "NONE":
         draft.remark(
             "json-uncompressed",
@@ -267,6 +220,7 @@ def _complete_target(draft: Draft) -> None:
             "later editions of the documentation allow JSON only compressed; GZIP is safe",
         )
     body["params"] = spec.target.mask(params)
+    draft.holds_secrets |= body["params"] != params
 
 
 def _workflow(params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -276,25 +230,25 @@ def _workflow(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _complete_flow(draft: Draft) -> None:
     body = draft.body
-    if draft.kept is None and body.get("state") is not None:
+    if draft.kept is None and "state" in body:
         raise ServiceError("state-in-create")
     reference = body.get("flowSpec")
     if reference is None:
-        raise _unknown_spec(draft.catalog, "flowSpec", None)
+        raise unknown_spec(draft.catalog, "flowSpec", None)
     spec = draft.catalog.flow_specs[reference["id"]]
     if body.get("transformations") is None:
         body["transformations"] = []
     sources = _fitting(draft, "sourceConnections", "sourceConnectionIds", spec.source_spec_ids, spec)
     targets = _fitting(draft, "targetConnections", "targetConnectionIds", spec.target_spec_ids, spec)
     for index, target in targets:
+        place = f"targetConnectionIds[{index}]"
         if _workflow(target["params"]) is OTHER_WORKFLOW:
-            place = f"targetConnectionIds[{index}]"
-            draft.refuse(
-                place,
-                f"{place}: the target connection has fileType, but a dataset flow needs one with datasetFileType",
-                "required",
-            )
-    if "scheduleParams" in body:
+            reason = "the target connection has fileType, but a dataset flow needs one with datasetFileType"
+            draft.refuse(place, f"{place}: {reason}", "required")
+        if draft.find("connections", target["baseConnectionId"]) is None:
+            reason = f"the target connection's base connection {target['baseConnectionId']} is not there any more"
+            draft.refuse(place, f"{place}: {reason}", "reference")
+    if isinstance(body.get("scheduleParams"), dict):
         kept = (draft.kept or {}).get("scheduleParams")
         body["scheduleParams"] = _checked_schedule(draft, body["scheduleParams"], kept)
     body["inheritedAttributes"] = {
@@ -311,7 +265,7 @@ def _complete_flow(draft: Draft) -> None:
 
 def _checked_schedule(draft: Draft, params: Any, kept: Mapping[str, Any] | None) -> Any:
     """The schedule as it is stored; a patch that leaves parts out keeps the earlier ones (a real client does that)."""
-    if kept is not None and isinstance(params, dict) and params != kept:
+    if kept is not None and draft.whole_schedule and isinstance(params, dict) and params != kept:
         missing = [name for name in ("interval", "timeUnit", "startTime") if name not in params and name in kept]
         if missing:
             draft.remark(
@@ -336,7 +290,7 @@ def _fitting(
     fitting = []
     for index, entity_id in enumerate(ids[:20]):
         place = f"{name}[{index}]"
-        entity = _found(draft, collection, place, entity_id)
+        entity = found(draft, collection, place, entity_id)
         if entity is None:
             continue
         if entity["connectionSpec"]["id"] not in allowed:
@@ -350,21 +304,6 @@ def _fitting(
             continue
         fitting.append((index, entity))
     return fitting
-
-
-def _found(draft: Draft, collection: str, place: str, entity_id: Any) -> Entity | None:
-    """The entity that a body refers to; a violation when there is none."""
-    if not isinstance(entity_id, str):
-        return None
-    entity = draft.find(collection, entity_id)
-    if entity is None:
-        draft.refuse(place, f'{place}: {collection} has no entity with the id "{_short(entity_id)}"', "reference")
-    return entity
-
-
-def _short(value: Any, limit: int = 80) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def entity_kinds() -> dict[str, Kind]:
@@ -409,6 +348,3 @@ def entity_kinds() -> dict[str, Kind]:
         ),
     )
     return {kind.collection: kind for kind in kinds}
-
-
-__all__ = ["ENABLED", "Draft", "Kind", "allow_patch", "check", "entity_kinds"]

@@ -15,22 +15,35 @@ from starlette.types import Scope as AsgiScope
 from emulator.errors import ErrorTable, ServiceError
 from emulator.exchange import Exchange, Reply, send_reply
 from emulator.gateway import GATEWAY_PREFIX, Gateway
-from emulator.settings import MAX_BODY_BYTES
+from emulator.injection import ConnectionEnded, Injector
+from emulator.origins import CONTROL_PREFIX, OriginGuard
+from emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES
+from emulator.store import StoreError
+from emulator.validation import Remark
+from emulator.witness import Answered, Witness
 
 log = logging.getLogger("emulator.requests")
 MAX_DRAINED_BYTES = 16_000_000
 """How much of an oversized body is read and thrown away, so that the client gets to read the answer."""
 MAX_REQUEST_ID = 128
+POLLED = frozenset({"control:health", "control:overview"})
+"""Operations that health checks and the page ask for every two seconds: the log is not to be full of them."""
 
 
 class Middleware:
     """Wraps the routes."""
 
-    def __init__(self, app: ASGIApp, *, errors: ErrorTable, gateway: Gateway, rng: random.Random) -> None:
+    def __init__(
+        self, app: ASGIApp, *, errors: ErrorTable, gateway: Gateway, rng: random.Random, injector: Injector, witness: Witness, guard: OriginGuard
+    ) -> None:
         self._app = app
+        self._guard = guard
         self._errors = errors
         self._gateway = gateway
         self._rng = rng
+        self._injector = injector
+        self._faults = injector.faults
+        self._witness = witness
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         if asgi["type"] != "http":
@@ -38,39 +51,63 @@ class Middleware:
             return
         exchange = self._exchange(asgi)
         asgi["exchange"] = exchange
-        status = 500
+        began, answered = self._witness.steady(), Answered()
 
         async def noted_send(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            answered.note(message)
             await send(message)
 
         try:
-            exchange.body = await _read_body(receive)
+            await self._answer(exchange, asgi, receive, noted_send)
+        except ConnectionEnded:
+            if exchange.fault is None:
+                return
+        notes = f" {exchange.error}" if exchange.error else ""
+        if exchange.fault is not None:
+            notes += f" (fault {exchange.fault})"
+        level = logging.DEBUG if exchange.operation in POLLED else logging.INFO
+        log.log(level, "%s %s %d%s", exchange.method, exchange.path[:200], answered.status, notes)
+        if self._witness.sees(exchange.path):
+            self._witness.note(exchange, answered, began)
+
+    async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
+        """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""
+        try:
+            limit = MAX_BODY_BYTES
+            if exchange.path.startswith(CONTROL_PREFIX):
+                self._guard.check(exchange.headers)  # before a stranger's body is read
+                limit = MAX_CONTROL_BYTES
+            exchange.body = await _read_body(receive, limit)
+            if self._faults.active:
+                send = await self._injector.meet(exchange, asgi, receive, send)
             if exchange.path.startswith(GATEWAY_PREFIX):
                 exchange.scope = self._gateway.check(exchange)
-            await self._app(asgi, receive, noted_send)
-        except ClientGone:
-            return
+            await self._app(asgi, receive, send)
+        except ConnectionEnded:
+            raise
         except ServiceError as error:
-            await self._send_error(noted_send, exchange, error)
+            await self._send_error(send, exchange, error)
+        except StoreError as reason:
+            log.error("%s %s: %s", exchange.method, exchange.path[:200], reason)
+            await self._send_error(send, exchange, ServiceError("store-unavailable", reason=reason))
         except Exception:
             log.exception("%s %s failed", exchange.method, exchange.path[:200])
-            await self._send_error(noted_send, exchange, ServiceError("internal-error"))
-        log.info("%s %s %d%s", exchange.method, exchange.path[:200], status, f" {exchange.error}" if exchange.error else "")
+            await self._send_error(send, exchange, ServiceError("internal-error"))
 
     def _exchange(self, asgi: AsgiScope) -> Exchange:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
         path: str = asgi["path"]
+        remarks: list[Remark] = []
         if len(path) > 1 and path.endswith("/") and path.startswith(GATEWAY_PREFIX):
             path = asgi["path"] = path.rstrip("/")  # real clients send a trailing slash
+            remarks.append(Remark("trailing-slash", "path", "the path was sent with a slash at its end"))
         return Exchange(
             method=asgi["method"],
             path=path,
             query_string=asgi["query_string"].decode("latin-1"),
             headers=headers,
             request_id=self._request_id(headers.get("x-request-id")),
+            remarks=remarks,
         )
 
     def _request_id(self, sent: str | None) -> str:
@@ -85,26 +122,28 @@ class Middleware:
         await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
 
 
-class ClientGone(Exception):
-    """The client went away before its request was complete."""
-
-
-async def _read_body(receive: Receive) -> bytes:
-    """The whole body; `body-too-large` when it is over the limit."""
-    chunks: list[bytes] = []
+async def _read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body; `body-too-large` when it is over the limit, ConnectionEnded when the client goes away before its end."""
+    body: bytes | bytearray = b""
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ConnectionEnded
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size <= MAX_BODY_BYTES:
-            chunks.append(chunk)
-        elif size > MAX_DRAINED_BYTES:
+        if size <= limit:
+            if not body:
+                body = chunk
+            elif chunk:
+                # pieces of a byte each, kept one by one, would need fifty times the room
+                if not isinstance(body, bytearray):
+                    body = bytearray(body)
+                body += chunk
+        elif size > limit + MAX_DRAINED_BYTES:
             break
         if not message.get("more_body", False):
             break
-    if size > MAX_BODY_BYTES:
-        raise ServiceError("body-too-large", limit=MAX_BODY_BYTES)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if size > limit:
+        raise ServiceError("body-too-large", limit=limit)
+    return bytes(body)

@@ -8,10 +8,10 @@ MAX_DEPTH: Final = 64
 """Levels of objects and arrays inside each other, at most."""
 
 
-def is_shallow(value: Any) -> bool:
-    """Whether a value is nested at most `MAX_DEPTH` deep; a loop, so that no depth can exhaust the stack."""
+def is_shallow(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Whether a value is nested at most `depth` deep; a loop, so that no depth can exhaust the stack."""
     level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         if not level:
             return True
         below = []

@@ -107,6 +107,7 @@ class Routes:
 
     def _create(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
+            await self._library.refresh()
             entity = self._service.create(exchange.caller, collection, exchange.json())
             return Reply(_tag(entity), 201)
 
@@ -156,6 +157,7 @@ class Routes:
             allowed = {spec.name: spec.id for spec in self._catalog.connection_specs.values()}
             raise ServiceError("spec-id-invalid", report={"field": "id", "value": spec_id[:100], "allowed": allowed})
         window = parse_page_window(exchange.query)
+        await self._library.refresh()
         items = self._library.page(window.start, window.limit)
         if window.properties is not None:
             kept = {"id", *window.properties}
@@ -187,6 +189,7 @@ class Routes:
 
 UNSUPPORTED: Final = (
     ("exploreConnection", "GET", f"{BASE}/connections/{{id}}/explore", "exploring a source's files"),
+    ("exploreConnectionSpec", "GET", f"{BASE}/connectionSpecs/{{id}}/explore", "exploring a source's files"),
     ("createConnectionSpec", "POST", f"{BASE}/connectionSpecs", "creating connection specs (self-serve sources)"),
     ("encryptionKeys", "GET", "/data/foundation/connectors/encryption/keys", "encryption keys for sources"),
     ("createEncryptionKey", "POST", "/data/foundation/connectors/encryption/keys", "encryption keys for sources"),

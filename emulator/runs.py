@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from emulator.datasets import RowSource
-from emulator.entities import Entity, Scope, uuid_text
+from emulator.entities import Entity, Scope, etag_text, uuid_text
+from emulator.faults import RunFault
 from emulator.writers import FileForm, WrittenFile
 
 WAITING, IN_PROGRESS, SUCCESS, FAILED = "waiting", "inProgress", "success", "failed"
 FAILED_CODE: Final = "ACTIVATION_BATCH-0000-FAILED"
 """The code of a failed run (reference: Entities, Run)."""
+FAILED_MESSAGE: Final = "Job aborted."
+"""What the service says to it (the published API description's example of a failed run)."""
 ACTIVITY: Final = "Dataset export activity"
 
 
@@ -48,7 +51,7 @@ class Piece:
 
 @dataclass(slots=True)
 class Run:
-    """A run under way. `rows` and `bytes` move while the worker thread writes; reading them needs no lock."""
+    """A run under way. Its counts move while the worker thread writes; reading them needs no lock."""
 
     job: Job
     flow: Entity
@@ -56,20 +59,50 @@ class Run:
     pieces: list[Piece]
     started_ms: int
     problem: str | None = None
-    rows: int = 0
-    bytes: int = 0
+    code: str = FAILED_CODE
+    """The code that goes with the problem."""
+    fault: RunFault | None = None
+    """How the run is to fail, where that was asked for."""
+    counts: list[tuple[int, int]] = field(default_factory=list)
+    """(rows, bytes) written so far of each piece."""
     cancelled: bool = False
     files: dict[int, list[WrittenFile]] = field(default_factory=dict)
     """Index of a piece -> its part files on disk."""
     manifests: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
     """(folder, name) of the manifests on disk."""
 
+    def plan(self, pieces: list[Piece]) -> None:
+        """Sets what is to be exported."""
+        self.pieces = pieces
+        self.counts = [(0, 0)] * len(pieces)
+
+    def moved(self, index: int, rows: int, size: int) -> None:
+        """Notes how much of a piece is written: rows and bytes."""
+        self.counts[index] = (rows, size)
+
+    @property
+    def rows(self) -> int:
+        """Rows written so far."""
+        return sum(rows for rows, _ in self.counts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes written so far."""
+        return sum(size for _, size in self.counts)
+
+    @property
+    def expected_rows(self) -> int:
+        """Rows that will have been written at the end."""
+        return sum(piece.end - piece.first for piece in self.pieces)
+
 
 def run_record(run: Run, status: str, *, now_ms: int, rng: random.Random) -> Entity:
-    """The run's entity as it stands at `now_ms`."""
+    """The run's entity as it stands at `now_ms`; its etag is a new one when its status is."""
+    before = run.entity["metrics"]["statusSummary"]["status"]
+    etag = run.entity["etag"] if status == before else etag_text(rng, now_ms, run.entity["etag"])
     done = status in (SUCCESS, FAILED)
     duration = {"startedAtUTC": run.started_ms, **({"completedAtUTC": max(now_ms, run.started_ms)} if done else {})}
-    errors = [{"code": FAILED_CODE, "message": run.problem}] if run.problem is not None else []
+    errors = [{"code": run.code, "message": run.problem}] if run.problem is not None else []
     activity_id = run.entity["activities"][0]["id"] if run.entity.get("activities") else uuid_text(rng)
     records = _record_summary(run, status, errors)
     _, size, count = _totals(run, status)
@@ -80,6 +113,8 @@ def run_record(run: Run, status: str, *, now_ms: int, rng: random.Random) -> Ent
     return {
         **run.entity,
         "updatedAt": now_ms,
+        "version": etag,
+        "etag": etag,
         "metrics": {
             "durationSummary": duration,
             "sizeSummary": sizes,
@@ -116,7 +151,7 @@ def _record_summary(run: Run, status: str, errors: list[dict[str, Any]]) -> dict
     by_source: dict[str, dict[str, int]] = {}
     by_target: dict[str, dict[str, int]] = {}
     for index, piece in enumerate(run.pieces):
-        written = sum(file.rows for file in run.files.get(index, []))
+        written = run.counts[index][0] if status == IN_PROGRESS else sum(file.rows for file in run.files.get(index, []))
         for summary, connection_id in ((by_source, piece.source_id), (by_target, piece.target_id)):
             counts = summary.setdefault(connection_id, {})
             counts[piece.dataset_id] = counts.get(piece.dataset_id, 0) + written

@@ -12,6 +12,7 @@ from typing import Any
 from emulator.settings import LATEST_TIME
 from emulator.templates import check_template
 from emulator.validation import Remark, Violation
+from emulator.violation_text import literal
 
 HOUR, DAY = 3600, 86400
 HOURLY_INTERVALS = (3, 6, 8, 9, 12, 24)
@@ -19,6 +20,8 @@ UNITS = ("hour", "day")
 FULL, INCREMENTAL = "DAILY_FULL_EXPORT", "FIRST_FULL_THEN_INCREMENTAL"
 SIX_MONTHS = 183 * DAY
 """When no `endTime` is given the schedule ends six months after the flow's creation."""
+MAX_NAMED = 5
+"""Unknown fields that are remarked on, at most."""
 _NUMBERS = ("interval", "startTime", "endTime")
 _TEMPLATE_NAMES = ("foldernameTemplate", "folderNameTemplate")
 _KNOWN = {*_NUMBERS, *_TEMPLATE_NAMES, "timeUnit", "exportMode", "frequency"}
@@ -59,29 +62,20 @@ class Schedule:
 
 
 def read_schedule(
-    params: Any, *, place: str = "scheduleParams"
+    params: Mapping[str, Any], *, place: str = "scheduleParams"
 ) -> tuple[dict[str, Any], list[Violation], list[Remark]]:
     """Checks `scheduleParams` as a client sent them.
 
-    Answers the parameters as they are stored (numeric strings made numbers), every violation and every remark.
+    Answers the parameters as they are stored (numeric strings made numbers, words in their documented letter case), every
+    violation and every remark.
     """
     violations: list[Violation] = []
     remarks: list[Remark] = []
-    if not isinstance(params, Mapping):
-        return (
-            {},
-            [
-                _violation(
-                    place,
-                    f'{place} must be an object such as {{"interval": 3, "timeUnit": "hour", "startTime": 1675901210}}, got {_shown(params)}',
-                    "type",
-                )
-            ],
-            [],
-        )
     stored = dict(params)
     for name in _NUMBERS:
         _read_number(stored, name, place, violations, remarks)
+    for name, words in (("timeUnit", UNITS), ("exportMode", (FULL, INCREMENTAL))):
+        _read_word(stored, name, words, place, remarks)
     for name in ("interval", "timeUnit", "startTime"):
         if stored.get(name) is None:
             violations.append(_violation(f"{place}.{name}", f"{place}.{name} is required", "required", _EXAMPLES[name]))
@@ -92,11 +86,11 @@ def read_schedule(
             _violation(f"{place}.endTime", f"{place}.endTime must come after startTime {start}, got {end}", "minimum")
         )
     _check_templates(stored, place, violations)
-    for name in sorted(set(stored) - _KNOWN):
+    for name in sorted(set(stored) - _KNOWN)[:MAX_NAMED]:
         remarks.append(
             Remark(
                 "unknown-field",
-                f"{place}.{name}",
+                f"{place}.{name[:60]}",
                 f"{place}.{name[:60]} is not documented; it is stored and has no effect",
             )
         )
@@ -156,7 +150,7 @@ def _read_number(
         violations.append(
             _violation(
                 f"{place}.{name}",
-                f"{place}.{name} must be {wanted}; got {_shown(stored[name])}",
+                f"{place}.{name} must be {wanted}; got {literal(stored[name])}",
                 "type",
                 _EXAMPLES[name],
             )
@@ -166,20 +160,31 @@ def _read_number(
     stored[name] = value
 
 
+def _read_word(stored: dict[str, Any], name: str, words: tuple[str, ...], place: str, remarks: list[Remark]) -> None:
+    """Puts a word into its documented letter case."""
+    value = stored.get(name)
+    if not isinstance(value, str) or value in words:
+        return
+    for word in words:
+        if value.lower() == word.lower():
+            stored[name] = word
+            remarks.append(Remark("enum-letter-case", f"{place}.{name}", f'{place}.{name}: "{value}" is taken as "{word}"'))
+
+
 def _check_repetition(stored: dict[str, Any], place: str, violations: list[Violation]) -> None:
     """Interval, unit and export mode: which go together (reference: Schedule)."""
     unit, interval, mode = stored.get("timeUnit"), stored.get("interval"), stored.get("exportMode")
     if unit is not None and unit not in UNITS:
         violations.append(
             _violation(
-                f"{place}.timeUnit", f'{place}.timeUnit must be "hour" or "day", got {_shown(unit)}', "enum", "hour"
+                f"{place}.timeUnit", f'{place}.timeUnit must be "hour" or "day", got {literal(unit)}', "enum", "hour"
             )
         )
     if mode is not None and mode not in (FULL, INCREMENTAL):
         violations.append(
             _violation(
                 f"{place}.exportMode",
-                f'{place}.exportMode must be "{INCREMENTAL}" or "{FULL}", got {_shown(mode)}',
+                f'{place}.exportMode must be "{INCREMENTAL}" or "{FULL}", got {literal(mode)}',
                 "enum",
                 INCREMENTAL,
             )
@@ -208,7 +213,7 @@ def _check_repetition(stored: dict[str, Any], place: str, violations: list[Viola
         violations.append(
             _violation(
                 f"{place}.exportMode",
-                f'{place}.exportMode must be "{FULL}" with interval 0 (once), got {_shown(mode)}',
+                f'{place}.exportMode must be "{FULL}" with interval 0 (once), got {literal(mode)}',
                 "const",
                 FULL,
             )
@@ -230,7 +235,7 @@ def _check_templates(stored: dict[str, Any], place: str, violations: list[Violat
             stored.pop(name, None)
             continue
         template = stored[name]
-        reason = check_template(template) if isinstance(template, str) else f"a text is needed, got {_shown(template)}"
+        reason = check_template(template) if isinstance(template, str) else f"a text is needed, got {literal(template)}"
         if reason:
             violations.append(
                 _violation(f"{place}.{name}", f"{place}.{name}: {reason}", "pattern", "%DATASET_ID%/%EXPORT_TIME%")
@@ -246,8 +251,3 @@ _BAD = _Bad()
 
 def _violation(path: str, message: str, rule: str, example: Any = None) -> Violation:
     return Violation(path=path, message=message, rule=rule, pattern=None, example=example)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if not isinstance(value, str) else f'"{value}"'
-    return text if len(text) <= 60 else text[:57] + "..."

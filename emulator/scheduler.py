@@ -7,6 +7,7 @@ a time: exports of one flow never overlap, and the order is the same every time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import logging
 from collections import deque
@@ -20,11 +21,13 @@ from emulator.errors import ServiceError
 from emulator.exporter import Exporter, bookmark_key
 from emulator.runs import Job, Run
 from emulator.schedule import Schedule, schedule_of
-from emulator.store import SetMeta, Store
+from emulator.store import SetMeta, Store, StoreError
 
 log = logging.getLogger("emulator.scheduler")
 PROGRESS_SECONDS = 0.5
 """How often (seconds of the machine) the record of a long run is brought up to date."""
+LOG_SECONDS = 30.0
+"""How often, at the least, the log tells of a long run; in its first minute more often."""
 MAX_REMEMBERED = 10_000
 """Runs of a frozen clock that are remembered for the next advance's answer, at most."""
 
@@ -65,6 +68,34 @@ class Timetable:
     def clear(self) -> None:
         self._heap.clear()
         self._entries.clear()
+
+
+class ProgressReport:
+    """Tells the log how far a run is: after half a second, then twice as late each time, later on regularly."""
+
+    def __init__(self, run: Run, now: float) -> None:
+        """`now` is in the loop's seconds."""
+        self._run = run
+        self._began = now
+        self._due = now
+
+    def at(self, now: float) -> None:
+        """Tells, if it is time to."""
+        if now < self._due:
+            return
+        passed = now - self._began
+        self._due = now + min(passed, LOG_SECONDS)
+        run, rows, expected = self._run, self._run.rows, self._run.expected_rows
+        log.info(
+            "run %s of flow %s: %s of %s rows (%d %%), %.1f MB, %s rows/s",
+            run.job.run_id,
+            run.job.flow_id,
+            f"{rows:,}",
+            f"{expected:,}",
+            100 * rows // max(expected, 1),
+            run.bytes / 1e6,
+            f"{rows / max(passed, 1e-9):,.0f}",
+        )
 
 
 class Scheduler:
@@ -116,7 +147,13 @@ class Scheduler:
         return [SetMeta(bookmark_key(flow_id), None), SetMeta(scheduled_key(flow_id), None)]
 
     def load(self) -> None:
-        """Makes the timetable from the store. Exports missed meanwhile are not made up for: the latest due one runs once."""
+        """Makes the timetable from the store. Exports missed meanwhile are not made up for: the latest due one runs once.
+
+        Runs that never ended, as the server was killed or the snapshot taken meanwhile, are ended as failed.
+        """
+        unfinished = self._exporter.recover()
+        if unfinished:
+            log.warning("%d runs never ended; they are marked as failed, and the next ones carry their rows", unfinished)
         self._timetable.clear()
         self._asked.clear()
         self._remembered.clear()
@@ -139,6 +176,16 @@ class Scheduler:
     def next_export(self, flow_id: str) -> int | None:
         """For which instant (epoch seconds) a flow exports next; None when it has none ahead."""
         return self._timetable.scheduled(flow_id)
+
+    @property
+    def current(self) -> Run | None:
+        """The run that is being written; None when none is."""
+        return self._current
+
+    def next_due(self) -> float | None:
+        """When (epoch seconds) the next export of all flows falls due; None when none is ahead."""
+        first = self._timetable.first()
+        return None if first is None else first[0]
 
     # --- what runs ------------------------------------------------------------------------------------------------
 
@@ -164,11 +211,15 @@ class Scheduler:
             self._check_count(to)
             runs = list(self._remembered)
             self._remembered.clear()
-            while not self._stopping:
-                job = self._take(until=to)
-                if job is None:
-                    break
-                runs.append(await self._carry_out(job))
+            try:
+                while not self._stopping:
+                    job = self._take(until=to)
+                    if job is None:
+                        break
+                    runs.append(await self._carry_out(job))
+            except StoreError:
+                self._remembered.extend(runs)  # they happened; the next advance tells of them
+                raise
             self._clock.move_to(to)
         self._wake.set()
         return runs
@@ -177,20 +228,38 @@ class Scheduler:
         """Carries out what falls due as time passes, until `stop`."""
         while not self._stopping:
             self._wake.clear()
-            async with self._turn:
-                while not self._stopping:
-                    job = self._take(until=self._clock.now())
-                    if job is None:
-                        break
-                    summary = await self._carry_out(job)
-                    if self._clock.mode == "frozen":
-                        self._remembered.append(summary)
+            try:
+                await self._catch_up()
+            except StoreError as reason:
+                log.error("exports wait until the data folder can be written to: %s", reason)
+                await self._pause()
+                continue
+            except Exception:  # of one export; the others go on
+                log.exception("an export failed in a way that it must not")
+                await self._pause()
+                continue
             first = self._timetable.first()
             wait = self._clock.wait_for(first[0]) if first else None
             try:
                 await asyncio.wait_for(self._wake.wait(), timeout=None if wait is None else min(wait, 3600.0))
             except TimeoutError:
                 continue
+
+    async def _catch_up(self) -> None:
+        """Carries out whatever is due now."""
+        async with self._turn:
+            while not self._stopping:
+                job = self._take(until=self._clock.now())
+                if job is None:
+                    break
+                summary = await self._carry_out(job)
+                if self._clock.mode == "frozen":
+                    self._remembered.append(summary)
+
+    async def _pause(self) -> None:
+        """A second, or until something happens."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout=1.0)
 
     async def undisturbed(self, action: Callable[[], Awaitable[None]]) -> None:
         """Does something to the store or clock while no run is under way, then makes the timetable anew.
@@ -242,27 +311,42 @@ class Scheduler:
             return self._asked.popleft()
         while (first := self._timetable.first()) is not None and first[0] <= until:
             due, flow_id, scope, scheduled_at = first
-            self._timetable.remove(flow_id)
             flow = self._store.get(scope, "flows", flow_id)
             if flow is None:
+                self._timetable.remove(flow_id)
                 continue
             self._clock.move_to(due)
-            self._store.write([SetMeta(scheduled_key(flow_id), scheduled_at)])
+            self._store.write([SetMeta(scheduled_key(flow_id), scheduled_at)])  # if it cannot, the export stays planned
+            self._timetable.remove(flow_id)
             self._plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
             return Job(scope, flow_id, self._exporter.new_run_id(), scheduled_at)
         return None
 
     async def _carry_out(self, job: Job) -> dict[str, Any]:
-        """One run from plan to record."""
-        run = self._exporter.start(job)
+        """One run from plan to record. What the store could not take is done anew later: the job stays asked for."""
+        run = None
+        await self._exporter.prepare(job)
+        try:
+            run = self._exporter.start(job)
+            return await self._write_and_record(job, run)
+        except StoreError:
+            if run is not None:
+                self._exporter.take_away(run)
+            self._asked.appendleft(job)
+            raise
+
+    async def _write_and_record(self, job: Job, run: Run | None) -> dict[str, Any]:
         if run is None:
             return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": "dropped"}
         self._current = run
         try:
-            writing = asyncio.get_running_loop().run_in_executor(self._worker, self._exporter.write, run)
+            loop = asyncio.get_running_loop()
+            writing = loop.run_in_executor(self._worker, self._exporter.write, run)
+            report = ProgressReport(run, loop.time())
             while not (await asyncio.wait({writing}, timeout=PROGRESS_SECONDS))[0]:
-                self._exporter.progress(run)
-                log.info("run %s of flow %s: %d rows, %d bytes so far", job.run_id, job.flow_id, run.rows, run.bytes)
+                with contextlib.suppress(StoreError):  # it is told again, at the latest when the run is over
+                    self._exporter.progress(run)
+                report.at(loop.time())
         finally:
             self._current = None
         entity = self._exporter.finish(run)

@@ -25,6 +25,8 @@ from emulator.validation import preload
 
 BACKLOG = 2048
 PRELOAD_AFTER_SECONDS = 0.3
+KEEP_ALIVE_SECONDS = 65
+"""How long an idle connection stays open: longer than clients commonly keep theirs, so that none is closed under a request."""
 
 
 class Server(uvicorn.Server):
@@ -37,9 +39,11 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             ws="none",
+            proxy_headers=False,
             lifespan="on",
             server_header=False,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             backlog=BACKLOG,
         )
         super().__init__(config)
@@ -125,6 +129,11 @@ def set_up_logging(form: str) -> None:
         _JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # nobody reads these of a record, and finding them out costs more than the rest of it
+    # ("Logging HOWTO", section "Optimization")
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, name, False)
+    logging._srcfile = None
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 

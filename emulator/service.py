@@ -13,6 +13,7 @@ from typing import Any
 from emulator.bodies import ADHOC_BODY, FIELDS, RUN_BODY
 from emulator.catalog import Catalog
 from emulator.clock import Clock
+from emulator.drafts import Draft
 from emulator.entities import (
     DISABLED,
     ENABLED,
@@ -24,12 +25,13 @@ from emulator.entities import (
     operation_record,
 )
 from emulator.errors import ServiceError
-from emulator.kinds import Draft, Kind, allow_patch, check, entity_kinds
+from emulator.export_plan import dataset_ids
+from emulator.kinds import Kind, allow_patch, check, entity_kinds
 from emulator.library import Library
-from emulator.patching import apply_patch
+from emulator.patching import apply_patch, replaces
 from emulator.query import Page, parse, run
 from emulator.scheduler import Scheduler
-from emulator.store import Delete, EtagMismatch, Store
+from emulator.store import Delete, EtagMismatch, Put, Store
 from emulator.validation import Remark, SchemaValidator
 
 INDEXES: Mapping[str, tuple[str, ...]] = {
@@ -80,6 +82,17 @@ class FlowService:
             self._scheduler.flow_created(caller.scope, entity)
         return entity
 
+    def etag(self, scope: Scope, collection: str, entity_id: str) -> str | None:
+        """An entity's present etag, with its double quotes; None when there is no such entity."""
+        entity = self._store.get(scope, collection, entity_id)
+        return None if entity is None else str(entity["etag"])
+
+    def touch(self, scope: Scope, collection: str, entity_id: str) -> None:
+        """Gives an entity a new etag, as if somebody else had just saved it unchanged; nothing if it is gone."""
+        entity = self._store.get(scope, collection, entity_id)
+        if entity is not None:
+            self._store.replace(scope, collection, changed_entity(entity, {}, rng=self._rng, now_ms=self._clock.now_ms()))
+
     def raw(self, caller: Caller, collection: str, entity_id: str) -> bytes:
         """An entity's JSON as bytes."""
         raw = self._store.raw(caller.scope, collection, entity_id)
@@ -110,14 +123,18 @@ class FlowService:
         body = read_body()
         if body is None or body == []:
             raise ServiceError("body-empty")
-        patched, remarks = apply_patch(kept, body, allow=allow_patch(kind, kept))
+        patched, remarks = apply_patch(kept, body, allow=allow_patch(kind))
         for remark in remarks:
             caller.remark(remark)
-        if patched == kept:
-            return kept
         draft = self._draft(caller, patched, kept=kept)
+        draft.whole_schedule = replaces(body, "/scheduleParams")
         self._check(caller, kind, draft)
-        return self._replace(caller, collection, kept, draft.body, "update")
+        if draft.body == kept and not draft.holds_secrets:
+            return kept
+        entity = self._replace(caller, collection, kept, draft.body, "update")
+        if collection == "targetConnections" and entity["baseConnectionId"] != kept["baseConnectionId"]:
+            self._renew_inherited(caller, entity)
+        return entity
 
     def act(self, caller: Caller, flow_id: str, params: Sequence[tuple[str, str]]) -> Entity:
         """Enables or disables a flow."""
@@ -165,17 +182,20 @@ class FlowService:
     def run_adhoc(self, caller: Caller, body: Any) -> list[dict[str, Any]]:
         """Runs of single datasets of flows, now; answers `destinations` with the id of each dataset's run.
 
-        Raises `adhoc-invalid` for a dataset that a flow does not carry, before any run has been asked for.
+        Raises `adhoc-invalid` for a body of another form, a flow that is not there or disabled, and a dataset that a flow does
+        not carry; no run has been asked for then.
         """
-        if body is None or body == {}:
-            raise ServiceError("body-empty")
-        self._check_body(self._adhoc_body, body)
+        violations = self._adhoc_body.violations(body)
+        if violations:
+            raise ServiceError("adhoc-invalid", reason="; ".join(violation.message for violation in violations[:5]))
         wanted = []
         for destination in body["activationInfo"]["destinations"]:
             flow = self._store.get(caller.scope, "flows", destination["flowId"])
             if flow is None:
                 raise ServiceError("adhoc-invalid", reason=f"No flow has the id {destination['flowId'][:100]}")
-            carried = set(self._datasets_of(caller.scope, flow))
+            if flow["state"] != ENABLED:
+                raise ServiceError("adhoc-invalid", reason=f"The flow {flow['id']} is {flow['state']}; a flow must be enabled to run")
+            carried = set(dataset_ids(self._store, caller.scope, flow))
             for dataset in destination["datasets"]:
                 if dataset["id"] not in carried:
                     reason = f"The dataset {dataset['id'][:100]} is not part of the flow {flow['id']}; it has {', '.join(sorted(carried))}"
@@ -192,16 +212,13 @@ class FlowService:
             for flow, dataset_ids in wanted
         ]
 
-    def _datasets_of(self, scope: Scope, flow: Entity) -> list[str]:
-        sources = [self._store.get(scope, "sourceConnections", source_id) for source_id in flow["sourceConnectionIds"]]
-        return [dataset["dataSetId"] for source in sources if source for dataset in source["params"]["datasets"]]
-
     def _draft(self, caller: Caller, body: Any, kept: Entity | None = None) -> Draft:
         return Draft(
             body=dict(body) if isinstance(body, dict) else body,
             catalog=self._catalog,
             find=lambda collection, entity_id: self._store.get(caller.scope, collection, entity_id),
             has_dataset=self._library.has,
+            scope=caller.scope,
             kept=kept,
         )
 
@@ -243,6 +260,16 @@ class FlowService:
         if collection == "flows" and _timing(kept) != _timing(entity):
             self._scheduler.flow_changed(caller.scope, entity)
         return entity
+
+    def _renew_inherited(self, caller: Caller, target: Entity) -> None:
+        """Lets the flows of a target connection inherit its new base connection; nobody changed them, so their etags stay."""
+        inherited = {"id": target["id"], "connectionSpec": target["connectionSpec"], **target["inheritedAttributes"]}
+        changes = []
+        for flow in self._flows_naming(caller.scope, "targetConnections", target["id"]):
+            targets = [inherited if each["id"] == target["id"] else each for each in flow["inheritedAttributes"]["targetConnections"]]
+            flow["inheritedAttributes"] = {**flow["inheritedAttributes"], "targetConnections": targets}
+            changes.append(Put(caller.scope, "flows", flow))
+        self._store.write(changes)
 
     def _flows_naming(self, scope: Scope, collection: str, entity_id: str) -> Iterator[Entity]:
         """The flows that use a connection (by way of its target connections), a source or a target connection."""

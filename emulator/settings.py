@@ -12,6 +12,10 @@ from typing import Any, TextIO
 ENV_PREFIX = "FLOW_EMULATOR_"
 MAX_BODY_BYTES = 1_000_000
 """The largest request body that is read, in bytes; more is answered 413."""
+MAX_CONTROL_BYTES = 256_000_000
+"""The same for control calls: a snapshot carries everything, and a dataset all of its records."""
+DEFAULT_URL = "http://127.0.0.1:8080"
+"""Where a server listens that was started without flags."""
 LATEST_TIME = 253_402_300_799.0
 """9999-12-31T23:59:59Z, epoch seconds: the last instant that the clock can show."""
 
@@ -38,6 +42,13 @@ def _positive(value: str) -> int:
     number = _whole(value)
     if number < 1:
         raise ValueError("a whole number from 1 is needed")
+    return number
+
+
+def _count(value: str) -> int:
+    number = _whole(value)
+    if number < 0:
+        raise ValueError("a whole number from 0 is needed")
     return number
 
 
@@ -111,8 +122,12 @@ class Settings:
     check_auth: bool = setting(False, _switch, "", "accept only tokens from the token endpoint, while they are valid")
     orgs: tuple[str, ...] = setting((), _names, "A,B", "organizations that exist; without it, any")
     sandboxes: tuple[str, ...] = setting((), _names, "A,B", "sandboxes that exist; without it, any")
+    allowed_hosts: tuple[str, ...] = setting(
+        (), _names, "A,B", "further host names that control calls may be made under; `.example.org` is all below it, `*` any"
+    )
     log_format: str = setting("text", _log_format, "FORMAT", "`text` or `json` lines on standard error")
     rows_per_file: int = setting(500_000, _positive, "N", "rows in one part file at most")
+    journal_entries: int = setting(10_000, _count, "N", "requests that the journal keeps; 0 keeps none")
     keep_runs: int = setting(
         1_000, _positive, "N", "run records kept for each flow; older ones are forgotten, their files stay"
     )
@@ -158,6 +173,13 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
         if variable.startswith(ENV_PREFIX) and variable not in known:
             raise ValueError(f"{variable}: no such setting; the settings are {', '.join(sorted(known))}")
     return Settings(**values)
+
+
+def environment_of_tests(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without settings, for a test run's own server: a variable that is meant for another server must not
+    give it that one's data folder."""
+    variables = os.environ if environment is None else environment
+    return {name: value for name, value in variables.items() if not name.startswith(ENV_PREFIX)}
 
 
 def settings_table() -> str:

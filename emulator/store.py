@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -193,12 +194,17 @@ class Store:
 
     def everywhere(self, collection: str) -> Iterator[tuple[Scope, Record]]:
         """The entities of a collection in all scopes, oldest first."""
-        walks = []
-        for name, shelf in list(self._storage.shelves.items()):
-            scope, of = _split_name(name)
-            if scope is not None and of == collection:
-                walks.append(_scoped(scope, Records(shelf.order)))
+        walks = [_scoped(scope, reversed(records)) for scope, records in self._everywhere(collection)]
         return heapq.merge(*walks, key=lambda pair: pair[1].seq)
+
+    def newest(self, collection: str, limit: int) -> Iterator[tuple[Scope, Record]]:
+        """The newest entities of a collection in all scopes, newest first, `limit` at most."""
+        walks = [_scoped(scope, records) for scope, records in self._everywhere(collection)]
+        return islice(heapq.merge(*walks, key=lambda pair: -pair[1].seq), limit)
+
+    def count(self, collection: str) -> int:
+        """How many entities a collection has in all scopes."""
+        return sum(len(records) for _, records in self._everywhere(collection))
 
     @property
     def next_seq(self) -> int:
@@ -247,6 +253,11 @@ class Store:
     def close(self) -> None:
         """Lets another process open the data folder. Afterwards a store with one takes no more changes."""
         self._db.close()
+
+    def _everywhere(self, collection: str) -> list[tuple[Scope, Records]]:
+        """The collection of each scope that ever had one."""
+        split = ((_split_name(name), shelf) for name, shelf in self._storage.shelves.items())
+        return [(scope, Records(shelf.order)) for (scope, of), shelf in split if scope is not None and of == collection]
 
     def _existing(self, scope: Scope, collection: str) -> EntityTable | None:
         """The table, if it ever had an entity: no trace is left of scopes that were only asked for."""
@@ -316,8 +327,8 @@ def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | None]:
             return _META, key, None if value is None else {"id": key, "value": value}
 
 
-def _scoped(scope: Scope, records: Records) -> Iterator[tuple[Scope, Record]]:
-    return ((scope, record) for record in reversed(records))
+def _scoped(scope: Scope, records: Iterable[Record]) -> Iterator[tuple[Scope, Record]]:
+    return ((scope, record) for record in records)
 
 
 def _table_name(scope: Scope, collection: str) -> str:

@@ -1,0 +1,272 @@
+"""Actions on flows, runs on request, ad hoc dataset runs, connection test, landing zone and token endpoint.
+
+Source: reference, section "Endpoints"; rows 1422, 1430, 1434, 1435 and 1446 of the error table.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, assert_error
+from contract_tests.tutorial import BASE, DATASET, DESTINATIONS, S3, SFTP, Destination
+
+LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
+HOUR = 3600
+ADHOC = "/data/core/activation/disflowprovider/adhocrun"
+LANDING_ZONE = "/data/foundation/connectors/landingzone"
+FIRST, SECOND, THIRD = DATASET["dataSetId"], "5ef3e324052581191aa6a466", "5ef3e3259ad2a1191ab7dd7d"[:-1] + "0"
+MISSING = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def flow(api: Api) -> str:
+    """The id of a flow of two datasets whose first export is an hour away."""
+    return api.flow(S3, LATER, datasets=[FIRST, SECOND])
+
+
+def act(api: Api, flow: str, query: str) -> dict[str, Any]:
+    """What an accepted action answers."""
+    response = api.post(f"/flows/{flow}/action?{query}")
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def adhoc(api: Api, *wanted: tuple[str, list[str]]) -> Any:
+    """The answer to an ad hoc run of datasets of flows, asked for as the documentation has it."""
+    destinations = [{"flowId": flow_id, "datasets": [{"id": dataset} for dataset in datasets]} for flow_id, datasets in wanted]
+    headers = {"Accept": "application/vnd.adobe.adhoc.dataset.activation+json; version=1"}
+    return api.http.post(ADHOC, json={"activationInfo": {"destinations": destinations}}, headers=headers)
+
+
+# --- actions ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["disable", "Disable", "DISABLE"])
+def test_disable_and_enable_in_any_letter_case(api: Api, flow: str, word: str) -> None:
+    """Reference, Endpoints: 200 `{"id","etag"}`."""
+    before = api.item(f"/flows/{flow}")
+    answer = act(api, flow, f"op={word}")
+    after = api.item(f"/flows/{flow}")
+    assert answer == {"id": flow, "etag": after["etag"]}
+    assert after["state"] == "disabled"
+    assert after["etag"] != before["etag"]
+    act(api, flow, f"op={word.replace('dis', 'en').replace('Dis', 'En').replace('DIS', 'EN')}")
+    assert api.item(f"/flows/{flow}")["state"] == "enabled"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"null", b"not JSON"])
+def test_action_needs_no_body_and_no_content_type(api: Api, flow: str, content: bytes) -> None:
+    """Reference, Endpoints: no body, and then no Content-Type, is sent by real clients."""
+    response = api.http.post(f"{BASE}/flows/{flow}/action?op=disable", content=content)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("op", ["enable", "disable"])
+def test_action_on_a_flow_that_is_there_already(api: Api, flow: str, op: str) -> None:
+    """Row 1422-400."""
+    if op == "disable":
+        act(api, flow, "op=disable")
+    before = api.item(f"/flows/{flow}")
+    response = api.post(f"/flows/{flow}/action?op={op}")
+    assert_error(response, "action-not-applicable", action=op, state=f"{op}d")
+    assert api.item(f"/flows/{flow}") == before
+
+
+def test_sub_actions_are_not_supported(api: Api, flow: str) -> None:
+    """Row 1435-400; the flow stays as it was."""
+    assert_error(api.post(f"/flows/{flow}/action?op=disable&subOp=x"), "sub-action-unsupported", subOp="x")
+    assert api.item(f"/flows/{flow}")["state"] == "enabled"
+
+
+def test_state_by_patch_is_an_action_too(api: Api, flow: str) -> None:
+    """Changing the state takes effect on the next export; what a disabled flow missed is not made up for."""
+    api.advance(HOUR)
+    etag = api.item(f"/flows/{flow}")["etag"]
+    assert api.patch(f"/flows/{flow}", etag, [{"op": "replace", "path": "/state", "value": "disabled"}]).status_code == 200
+    assert api.advance(7 * HOUR) == []
+    act(api, flow, "op=enable")
+    assert [run["scheduledAt"] for run in api.advance(2 * HOUR)] == [FROZEN_NOW + 10 * HOUR]
+
+
+# --- runs on request ----------------------------------------------------------------------------------------------
+
+
+def test_run_now(api: Api, flow: str) -> None:
+    """Reference, Endpoints: POST /runs: 201 `{"id","etag"}`."""
+    response = api.post("/runs", {"flowId": flow})
+    assert response.status_code == 201
+    assert set(response.json()) == {"id", "etag"}
+    (ran,) = api.advance(0)
+    assert ran == {"id": response.json()["id"], "flowId": flow, "scheduledAt": FROZEN_NOW, "status": "success"}
+
+
+def test_run_now_exports_every_dataset(api: Api, flow: str) -> None:
+    api.post("/runs", {"flowId": flow})
+    api.advance(0)
+    assert {file["dataset"] for file in api.control("GET", "/exports")["items"]} == {FIRST, SECOND}
+
+
+def test_run_now_leaves_the_schedule_alone(api: Api, flow: str) -> None:
+    api.post("/runs", {"flowId": flow})
+    assert [run["scheduledAt"] for run in api.advance(4 * HOUR)] == [FROZEN_NOW, FROZEN_NOW + HOUR, FROZEN_NOW + 4 * HOUR]
+
+
+def test_run_of_a_disabled_flow(api: Api, flow: str) -> None:
+    """Reference, Schedule: a disabled flow does not run."""
+    act(api, flow, "op=disable")
+    assert_error(api.post("/runs", {"flowId": flow}), "action-not-applicable", action="run", state="disabled")
+    assert api.items("/runs") == []
+
+
+def test_each_run_is_one_of_its_own(api: Api, flow: str) -> None:
+    ids = {api.created("runs", {"flowId": flow}) for _ in range(3)}
+    assert {run["id"] for run in api.advance(0)} == ids
+    assert {run["id"] for run in api.items(f"/runs?property=flowId=={flow}")} == ids
+
+
+# --- ad hoc runs --------------------------------------------------------------------------------------------------
+
+
+def test_adhoc_run(api: Api, flow: str) -> None:
+    """Reference, Endpoints: 200 `{"destinations": [{"flowId", "datasets": [{"id", "statusURL"}]}]}`; exports now."""
+    response = adhoc(api, (flow, [SECOND]))
+    assert response.status_code == 200
+    (destination,) = response.json()["destinations"]
+    (dataset,) = destination["datasets"]
+    assert destination == {"flowId": flow, "datasets": [dataset]}
+    assert set(dataset) == {"id", "statusURL"}
+    api.advance(0)
+    assert {file["dataset"] for file in api.control("GET", "/exports")["items"]} == {SECOND}
+
+
+def test_status_url_leads_to_the_run(api: Api, flow: str) -> None:
+    """Reference, Endpoints: it ends in the run's id and points at the host that was asked."""
+    status_url = adhoc(api, (flow, [FIRST])).json()["destinations"][0]["datasets"][0]["statusURL"]
+    assert urlsplit(status_url).netloc == urlsplit(api.url).netloc
+    (ran,) = api.advance(0)
+    assert status_url.rsplit("/", 1)[1] == ran["id"]
+    (run,) = api.http.get(status_url).json()["items"]
+    assert run["metrics"]["statusSummary"]["status"] == "success"
+
+
+def test_status_url_points_at_the_host_that_was_asked(api: Api, flow: str) -> None:
+    api.http.headers["Host"] = "localhost:1234"
+    status_url = adhoc(api, (flow, [FIRST])).json()["destinations"][0]["datasets"][0]["statusURL"]
+    assert status_url.startswith(f"http://localhost:1234{BASE}/runs/")
+
+
+def test_adhoc_run_of_several_flows_and_datasets(api: Api, flow: str) -> None:
+    """Each dataset has a run of its own."""
+    other = api.flow(SFTP, LATER, datasets=[FIRST])
+    answer = adhoc(api, (flow, [FIRST, SECOND]), (other, [FIRST])).json()["destinations"]
+    asked = [(item["flowId"], dataset["id"]) for item in answer for dataset in item["datasets"]]
+    assert asked == [(flow, FIRST), (flow, SECOND), (other, FIRST)]
+    run_ids = [dataset["statusURL"].rsplit("/", 1)[1] for item in answer for dataset in item["datasets"]]
+    assert [run["id"] for run in api.advance(0)] == run_ids
+
+
+@pytest.mark.parametrize("dataset", [THIRD, "", "x" * 1000])
+def test_adhoc_run_of_a_dataset_that_the_flow_does_not_carry(api: Api, flow: str, dataset: str) -> None:
+    """Reference, Endpoints: 400 `{"message": …}`; nothing runs, the sound ones neither."""
+    assert_error(adhoc(api, (flow, [FIRST]), (flow, [dataset])), "adhoc-invalid")
+    assert api.advance(0) == []
+
+
+def test_adhoc_run_of_a_flow_that_is_not_there(api: Api) -> None:
+    assert MISSING in assert_error(adhoc(api, (MISSING, [FIRST])), "adhoc-invalid")["message"]
+
+
+def test_adhoc_run_of_a_disabled_flow(api: Api, flow: str) -> None:
+    """Reference, Schedule: a disabled flow does not run."""
+    act(api, flow, "op=disable")
+    assert "disabled" in assert_error(adhoc(api, (flow, [FIRST])), "adhoc-invalid")["message"]
+    assert api.items("/runs") == []
+
+
+# --- connection test ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+def test_connection_test(api: Api, destination: Destination) -> None:
+    """Reference, Endpoints: 200; credentials are checked for their form."""
+    connection = api.created("connections", destination.base_connection())
+    assert api.get(f"/connections/{connection}/test").status_code == 200
+
+
+# --- landing zone -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["dlz_destination", "user_drop_zone"])
+def test_landing_zone_container(api: Api, kind: str) -> None:
+    """Reference, Endpoints: `containerTTL` is "7", days, a string."""
+    body = api.http.get(f"{LANDING_ZONE}?type={kind}").json()
+    assert body == {"containerName": body["containerName"], "containerTTL": "7"}
+    assert body["containerName"]
+
+
+@pytest.mark.parametrize("kind", ["dlz_destination", "user_drop_zone"])
+def test_landing_zone_credentials(api: Api, kind: str) -> None:
+    """Reference, Endpoints: `{"containerName","SASToken","storageAccountName","SASUri","expiryDate"}`, which fit together."""
+    body = api.http.get(f"{LANDING_ZONE}/credentials?type={kind}").json()
+    assert set(body) == {"containerName", "SASToken", "storageAccountName", "SASUri", "expiryDate"}
+    assert body["containerName"] == api.http.get(f"{LANDING_ZONE}?type={kind}").json()["containerName"]
+    assert body["SASUri"] == f"https://{body['storageAccountName']}.blob.core.windows.net/{body['containerName']}?{body['SASToken']}"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", body["expiryDate"])
+
+
+def test_landing_zone_credentials_expire_later_than_now(api: Api) -> None:
+    """By the emulator's clock: 90 days."""
+    assert api.http.get(f"{LANDING_ZONE}/credentials?type=dlz_destination").json()["expiryDate"] == "2026-04-01"
+
+
+def test_landing_zone_belongs_to_the_sandbox(api: Api) -> None:
+    other = Api(api.url, sandbox="dev")
+    path = f"{LANDING_ZONE}/credentials?type=dlz_destination"
+    assert other.http.get(path).json()["storageAccountName"] != api.http.get(path).json()["storageAccountName"]
+    other.close()
+
+
+# --- token --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_token(api: Api, version: str) -> None:
+    """Reference, Endpoints: 200 `{"access_token","token_type":"bearer","expires_in":86399}`; needs no headers of the service."""
+    form = {"grant_type": "client_credentials", "client_id": "key", "client_secret": "secret", "scope": "openid,AdobeID"}
+    request = api.http.build_request("POST", f"/ims/token/{version}", data=form)
+    for name in ("authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name"):
+        del request.headers[name]
+    response = api.http.send(request)
+    assert response.status_code == 200
+    body = response.json()
+    assert body == {"access_token": body["access_token"], "token_type": "bearer", "expires_in": 86399}
+
+
+# --- calls of the real service that are not part of this emulator -------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", f"{BASE}/connections/{MISSING}/explore"),
+    ("POST", f"{BASE}/connectionSpecs"),
+    ("GET", "/data/foundation/connectors/encryption/keys"),
+])  # fmt: skip
+def test_what_is_not_supported_says_so(api: Api, method: str, path: str) -> None:
+    """Never a silent 200."""
+    assert_error(api.http.request(method, path), "unsupported")
+
+
+@pytest.mark.parametrize("path", ["/flows/", "/connectionSpecs/", "/connections/"])
+def test_trailing_slash_on_a_list(api: Api, path: str) -> None:
+    """Real clients send it."""
+    assert api.get(path).json() == api.get(path.rstrip("/")).json()
+
+
+def test_head_is_get_without_the_body(api: Api) -> None:
+    response = api.http.head(f"{BASE}/connectionSpecs")
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-type"] == "application/json"

@@ -1,0 +1,588 @@
+"""Input that is no request of the service: a 4xx in the documented shape, never a 500, and nothing is stored.
+
+Source: reference, sections "Address and headers", "Schedule" and "Endpoints"; the error table's last column.
+"""
+
+from __future__ import annotations
+
+import copy
+import http.client
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error, violations
+from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
+
+COLLECTIONS = ("connections", "sourceConnections", "targetConnections", "flows")
+ADHOC = "/data/core/activation/disflowprovider/adhocrun"
+JSON = {"Content-Type": "application/json"}
+LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
+LIMIT = 1_000_000
+"""Bytes of the largest body that is read."""
+
+MALFORMED = {
+    "cut short": b'{"name": "x"',
+    "trailing comma": b'{"name": "x",}',
+    "line comment": b'{"name": "x" // a comment\n}',
+    "block comment": b'/* a comment */ {"name": "x"}',
+    "single quotes": b"{'name': 'x'}",
+    "two values": b'{"name": "x"} {"name": "y"}',
+    "invalid UTF-8": b'{"name": "\xff\xfe"}',
+    "UTF-16": '{"name": "x"}'.encode("utf-16"),
+    "byte order mark": b'\xef\xbb\xbf{"name": "x"}',
+    "NaN": b'{"name": NaN}',
+    "Infinity": b'{"name": -Infinity}',
+    "a number too large for any machine": b'{"name": 1e999}',
+    "lone surrogate": b'{"name": "\\ud800"}',
+    "control character": b'{"name": "a\nb"}',
+    "NUL": b"\x00",
+    "100,000 arrays that end": b"[" * 100_000 + b"]" * 100_000,
+    "100,000 arrays that never end": b"[" * 100_000,
+    "100,000 objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "a little too deep": b'{"name": "x", "a": ' + b"[" * 64 + b"]" * 64 + b"}",
+}
+
+
+def post(api: Api, path: str, content: bytes, content_type: str | None = "application/json") -> httpx.Response:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    return api.http.post(BASE + path, content=content, headers=headers)
+
+
+def stored(api: Api) -> int:
+    """How many entities there are."""
+    return sum(api.get(f"/{collection}?count=true").json()["count"] for collection in (*COLLECTIONS, "runs"))
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_body_that_is_no_json(api: Api, kind: str) -> None:
+    """The message says what is wrong, and stays short."""
+    for collection in (*COLLECTIONS, "runs"):
+        problem = assert_error(post(api, f"/{collection}", MALFORMED[kind]), "body-malformed")
+        assert len(problem["detail"]) < 300
+    assert stored(api) == 0
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_patch_that_is_no_json(api: Api, kind: str) -> None:
+    path = f"/connections/{api.created('connections', S3.base_connection())}"
+    before = api.item(path)
+    response = api.http.patch(BASE + path, content=MALFORMED[kind], headers={**JSON, "If-Match": before["etag"]})
+    assert_error(response, "body-malformed")
+    assert api.item(path) == before
+
+
+@pytest.mark.parametrize("content", [b"", b" \n ", b"null", b"{}"], ids=["nothing", "blanks", "null", "empty object"])
+def test_body_that_is_empty(api: Api, content: bytes) -> None:
+    """Row 1405-400: POST."""
+    for collection in (*COLLECTIONS, "runs"):
+        assert_error(post(api, f"/{collection}", content), "body-empty")
+    assert stored(api) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[]"], ids=["nothing", "null", "empty array"])
+def test_patch_that_is_empty(api: Api, content: bytes) -> None:
+    """Row 1405-400: PATCH."""
+    path = f"/connections/{api.created('connections', S3.base_connection())}"
+    response = api.http.patch(BASE + path, content=content, headers={**JSON, "If-Match": api.item(path)["etag"]})
+    assert_error(response, "body-empty")
+
+
+@pytest.mark.parametrize("body", [[], [{"name": "x"}], "x", 5, 1.5, True, False, "", 0])
+def test_body_that_is_no_object(api: Api, body: Any) -> None:
+    for collection in (*COLLECTIONS, "runs"):
+        found = violations(post(api, f"/{collection}", json.dumps(body).encode()))
+        assert "object" in found[""]["message"]
+    assert stored(api) == 0
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/xml", "json", "application/json-patch+json", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_body_without_usable_content_type(api: Api, method: str, content_type: str | None) -> None:
+    """Reference, "Address and headers": status 400, "A valid content-type must be specified"."""
+    connection_id = api.created("connections", S3.base_connection())
+    path = "/connections" if method == "POST" else f"/connections/{connection_id}"
+    headers = {"If-Match": api.item(f"/connections/{connection_id}")["etag"]}
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    response = api.http.request(method, BASE + path, content=b'{"name": "x"}', headers=headers)
+    assert_error(response, "content-type-missing")
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"])
+def test_content_type_with_a_charset(api: Api, content_type: str) -> None:
+    """Reference, "Address and headers": a charset parameter is fine."""
+    assert post(api, "/connections", json.dumps(S3.base_connection()).encode(), content_type).status_code == 201
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/json; version=1", "*/*", "application/json;version=1.0", "nonsense"])
+def test_accept_does_not_matter(api: Api, accept: str) -> None:
+    """Reference, "Address and headers": `Accept` may be `application/json; version=1`."""
+    assert api.get("/flows", headers={"Accept": accept}).status_code == 200
+
+
+def test_largest_body_that_is_read(api: Api) -> None:
+    body = json.dumps({**S3.base_connection(), "description": ""}).encode()
+    filled = body.replace(b'"description": ""', b'"description": "' + b"x" * (LIMIT - len(body)) + b'"')
+    assert len(filled) == LIMIT
+    assert post(api, "/connections", filled).status_code == 201
+    assert_error(post(api, "/connections", filled + b" "), "body-too-large", limit=LIMIT)
+
+
+def test_connection_stays_usable_after_a_body_that_is_too_large(api: Api) -> None:
+    """413 beyond 1 MB; the answer can be read, and the same connection goes on."""
+    parts = urlsplit(api.url)
+    assert parts.hostname is not None
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    headers = {name: value for name, value in api.http.headers.items() if name.startswith(("x-", "auth"))}
+    connection.request("POST", f"{BASE}/connections", b" " * 3_000_000, {**headers, **JSON})
+    used = connection.sock
+    first = connection.getresponse()
+    assert (first.status, json.loads(first.read())["title"]) == (413, "PayloadTooLargeError")
+    connection.request("GET", f"{BASE}/connections", headers=headers)
+    second = connection.getresponse()
+    assert (second.status, json.loads(second.read())["items"]) == (200, [])
+    assert connection.sock is used
+    connection.close()
+
+
+def test_body_that_is_too_large_in_chunks(api: Api) -> None:
+    """Without a Content-Length nobody knows the size beforehand."""
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(48):
+            yield b" " * 65_536
+
+    response = api.http.post(f"{BASE}/connections", content=chunks(), headers=JSON)
+    assert_error(response, "body-too-large", limit=LIMIT)
+    assert stored(api) == 0
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_reads_the_answer_to_a_body_that_is_too_large(api: Api) -> None:
+    """curl asks with `Expect: 100-continue` before it sends so much."""
+    command = ["curl", "-sS", "-m", "30", "--data-binary", "@-", "-o", "-", "-w", "\n%{http_code}", f"{api.url}{BASE}/connections"]
+    for name, value in {**api.http.headers, **JSON}.items():
+        if name.lower() in ("authorization", "content-type") or name.startswith("x-"):
+            command += ["-H", f"{name}: {value}"]
+    done = subprocess.run(command, input=b" " * 3_000_000, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    body, _, status = done.stdout.rpartition(b"\n")
+    assert status == b"413"
+    assert json.loads(body)["detail"] == f"The request body is larger than {LIMIT} bytes"
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, "%00", "../prod", "a b"])
+def test_sandbox_of_any_name_is_its_own(api: Api, value: str) -> None:
+    """Without `--sandboxes` every usable name is a sandbox; one of 10 KB is none."""
+    response = api.get("/flows", headers={"x-sandbox-name": value})
+    if len(value) > 256:
+        assert_error(response, "sandbox-not-found", name=value[:100])
+    else:
+        assert response.json()["items"] == []
+
+
+def test_org_of_10_kb(api: Api) -> None:
+    assert_error(api.get("/flows", headers={"x-gw-ims-org-id": "x" * 10_000}), "org-no-access")
+
+
+IDS = {
+    "no UUID": "abc",
+    "10 KB": "x" * 10_240,
+    "NUL": "%00",
+    "NUL in a UUID": "00000000-0000-4000-8000-000000000000%00",
+    "invalid UTF-8": "%FF%FE",
+    "a blank": "%20",
+    "quote": "'%20OR%20'1'='1",
+    "upper folder": "%2e%2e",
+    "beyond the BMP": "%F0%9F%90%A2",
+    "comma": "a,b",
+}
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_id_that_cannot_be_one(api: Api, kind: str) -> None:
+    """Row 1439-404; the answer stays short."""
+    for path in ("/connections/{}", "/flows/{}", "/runs/{}", "/connectionSpecs/{}", "/flowSpecs/{}", "/connections/{}/test"):
+        response = api.get(path.format(IDS[kind]))
+        assert_error(response, "resource-not-found")
+        assert len(response.content) < 2_000
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_change_of_an_id_that_cannot_be_one(api: Api, kind: str) -> None:
+    for response in (
+        api.delete(f"/flows/{IDS[kind]}"),
+        api.patch(f"/flows/{IDS[kind]}", '"x"', []),
+        api.post(f"/flows/{IDS[kind]}/action?op=enable"),
+    ):
+        assert_error(response, "resource-not-found")
+
+
+def test_id_with_a_slash(api: Api) -> None:
+    """It is another path then."""
+    assert_error(api.get("/flows/a%2Fb"), "path-not-found")
+
+
+@pytest.mark.parametrize("path", ["/", "/data", "/data/foundation", BASE, f"{BASE}/Flows", "/flows", f"{BASE}/flows/x/y/z", "//", "/__emulator/nothing", "/nothing.ico"])
+def test_unknown_path(api: Api, path: str) -> None:
+    """404 as JSON, with a hint."""
+    for method in ("GET", "POST", "DELETE"):
+        assert_error(api.http.request(method, api.url + path), "path-not-found", method=method)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_unknown_method(api: Api, method: str) -> None:
+    """405 as JSON, with the methods that there are."""
+    response = api.http.request(method, f"{BASE}/connections")
+    assert_error(response, "method-not-allowed", method=method)
+    assert response.headers["allow"] == "GET, POST, HEAD"
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "101", "", "1.5", "1e1", "٣", " 5", "+5", "9" * 400, "5&limit=5"])
+def test_limit_that_is_none(api: Api, limit: str) -> None:
+    """Row 1452-400: limit; at most 100 a page."""
+    for collection in (*COLLECTIONS, "runs", "connectionSpecs", "flowSpecs"):
+        assert_error(api.get(f"/{collection}?limit={limit.replace('+', '%2B')}"), "value-invalid", field="limit")
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("property===x", "query-value-invalid"),
+        ("property=name===x", "filter-operator-invalid"),
+        ("property=name=x", "filter-operator-invalid"),
+        ("property=name==", "query-value-invalid"),
+        ("property=name==a,,b", "query-value-invalid"),
+        ('property=name=="a', "query-value-invalid"),
+        ("property=", "query-value-invalid"),
+        ("property===", "query-value-invalid"),
+        ("property=colour==x", "filter-field-invalid"),
+        ("property=name.first==x", "filter-field-invalid"),
+        ("property=name[]==x", "filter-field-invalid"),
+        ("property=[]==x", "filter-field-invalid"),
+        ("property=" + "a." * 300 + "b==x", "filter-field-invalid"),
+        ("property=createdAt==yesterday", "value-invalid"),
+        ("property=scheduleParams==x", "filter-operator-unsupported-for-field"),
+        ("property=name!~x", "filter-operator-not-implemented"),
+        ("property=name,colour", "filter-field-invalid"),
+        ("property=name,,id", "query-value-invalid"),
+        ("orderby=", "sort-order-invalid"),
+        ("orderby=--name", "sort-order-invalid"),
+        ("orderby=name,", "sort-order-invalid"),
+        ("orderby=name:desc", "sort-order-invalid"),
+        ("orderby=colour", "orderby-field-invalid"),
+        ("orderby=sourceConnectionIds", "orderby-field-invalid"),
+        ("orderby=name&orderby=id", "value-invalid"),
+        ("count=maybe", "value-invalid"),
+        ("count=1", "value-invalid"),
+        ("continuationToken=made-up", "value-invalid"),
+        ("continuationToken=", "value-invalid"),
+        ("continuationToken=" + "A" * 10_000, "value-invalid"),
+        ("Limit=5", "query-param-unknown"),
+        ("%00=x", "query-param-unknown"),
+        ("x", "query-param-unknown"),
+        ("&".join(f"p{number}=x" for number in range(200)), "query-value-invalid"),
+    ],
+)
+def test_query_that_is_malformed(api: Api, query: str, error: str) -> None:
+    """Rows 1432 to 1453: each its documented error."""
+    assert_error(api.get(f"/flows?{query}"), error)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("", "outputType"),
+        ("outputType=activationDatasets", "outputField"),
+        ("outputType=x&outputField=datasets", "outputType"),
+        ("outputType=activationDatasets&outputField=x", "outputField"),
+        ("outputType=activationDatasets&outputField=datasets&start=-1", "start"),
+        ("outputType=activationDatasets&outputField=datasets&start=x", "start"),
+        ("outputType=activationDatasets&outputField=datasets&limit=0", "limit"),
+        ("outputType=activationDatasets&outputField=datasets&limit=101", "limit"),
+        ("outputType=activationDatasets&outputField=datasets&properties=", "properties"),
+    ],
+)
+def test_configs_query_that_is_malformed(api: Api, query: str, field: str) -> None:
+    """Reference, Endpoints: `outputType` and `outputField` are required, `start` from 0, `limit` 1..100."""
+    assert_error(api.get(f"/connectionSpecs/{S3.spec}/configs?{query}"), "value-invalid", field=field)
+
+
+WRONG_TYPES: list[Any] = [True, False, [], [3], {}, {"value": 3}, 1.5, -1, "", "x", "3 ", "-3", "٣", 10**30, 1e300, "9" * 30]
+SCHEDULE: dict[str, tuple[str, list[Any]]] = {
+    "interval": ("3, 6, 8, 9, 12 or 24", [*WRONG_TYPES, 0, 1, 2, 4, 25, 48, "0", "7"]),
+    "startTime": ("epoch seconds", WRONG_TYPES),
+    "endTime": ("epoch seconds", WRONG_TYPES),
+    "timeUnit": ('"hour" or "day"', [*WRONG_TYPES, 3, "week", "hours", "minute"]),
+    "exportMode": ('"FIRST_FULL_THEN_INCREMENTAL"', [*WRONG_TYPES, 3, "FULL"]),
+    "foldernameTemplate": ("", [True, [], {}, 3, 1.5, "", "%", "%NO_SUCH_MACRO%", "../..", "x" * 10_000]),
+    "folderNameTemplate": ("", [False, [1], {"a": 1}, 3, "%DATETIME(Q)%", "a/../b"]),
+}
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value as a message repeats it; a numeric string is taken for a number."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return value
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) and value else "an array" if value else "an empty"
+    return json.dumps(value, ensure_ascii=False)[:30] if value != 10**30 else "1e+30"
+
+
+@pytest.mark.parametrize("name", SCHEDULE)
+def test_wrong_type_in_the_schedule(api: Api, name: str) -> None:
+    """400 that names the field, the value and what is allowed; nothing is stored."""
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    allowed, values = SCHEDULE[name]
+    for value in values:
+        found = violations(api.post("/flows", S3.flow(source, target, **{**LATER, name: value})))
+        assert list(found) == [f"scheduleParams.{name}"], value
+        message = found[f"scheduleParams.{name}"]["message"]
+        assert message.startswith(f"scheduleParams.{name}")
+        assert allowed in message
+        assert name.lower() == "foldernametemplate" or shown(value) in message, message
+    assert api.get("/flows?count=true").json() == {"count": 0}
+
+
+@pytest.mark.parametrize("name", ["interval", "timeUnit", "startTime"])
+@pytest.mark.parametrize("given_as", ["missing", "null"])
+def test_schedule_without_a_required_part(api: Api, name: str, given_as: str) -> None:
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    schedule: dict[str, Any] = {**LATER, name: None}
+    if given_as == "missing":
+        del schedule[name]
+    found = violations(api.post("/flows", S3.flow(source, target, **schedule)))
+    assert found[f"scheduleParams.{name}"]["message"] == f"scheduleParams.{name} is required"
+
+
+@pytest.mark.parametrize("schedule", [None, [], "hourly", 3, True])
+def test_schedule_that_is_no_object(api: Api, schedule: Any) -> None:
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    found = violations(api.post("/flows", {**S3.flow(source, target), "scheduleParams": schedule}))
+    assert "must be an object" in found["scheduleParams"]["message"]
+
+
+def test_every_violation_is_reported_at_once(api: Api) -> None:
+    """Each with its place, what was expected and, for a pattern, the pattern and a valid example."""
+    base = api.created("connections", S3.base_connection())
+    body = S3.target_connection(base, bucketName="No Such Bucket!", datasetFileType="CSV", compression=5)
+    del body["name"], body["params"]["path"]
+    found = violations(api.post("/targetConnections", body))
+    assert set(found) == {"name", "params.bucketName", "params.datasetFileType", "params.compression", "params.path"}
+    assert found["params.bucketName"]["rule"] == "pattern"
+    assert found["params.bucketName"]["pattern"]
+    example = found["params.bucketName"]["example"]
+    assert api.post("/targetConnections", S3.target_connection(base, bucketName=example)).status_code == 201
+
+
+PATCHES: list[tuple[str, Any]] = [
+    ("patch-invalid", {"op": "replace", "path": "/name", "value": "x"}),
+    ("patch-invalid", "x"),
+    ("patch-invalid", 5),
+    ("patch-invalid", [None]),
+    ("patch-invalid", [[]]),
+    ("patch-invalid", ["replace"]),
+    ("operation-unsupported", [{}]),
+    ("operation-unsupported", [{"op": "move", "from": "/name", "path": "/description"}]),
+    ("operation-unsupported", [{"op": "copy", "from": "/name", "path": "/description"}]),
+    ("operation-unsupported", [{"op": "test", "path": "/name", "value": "x"}]),
+    ("operation-unsupported", [{"op": "", "path": "/name", "value": "x"}]),
+    ("operation-unsupported", [{"op": None, "path": "/name", "value": "x"}]),
+    ("operation-unsupported", [{"op": ["add"], "path": "/name", "value": "x"}]),
+    ("operation-unsupported", [{"op": "x" * 10_000, "path": "/name", "value": "x"}]),
+    ("patch-invalid", [{"op": "replace", "value": "x"}]),
+    ("patch-invalid", [{"op": "replace", "path": None, "value": "x"}]),
+    ("patch-invalid", [{"op": "replace", "path": "name", "value": "x"}]),
+    ("patch-invalid", [{"op": "replace", "path": "", "value": {}}]),
+    ("patch-invalid", [{"op": "replace", "path": "/", "value": {}}]),
+    ("patch-invalid", [{"op": "replace", "path": "/name"}]),
+    ("patch-invalid", [{"op": "replace", "path": "/nothing", "value": "x"}]),
+    ("patch-invalid", [{"op": "remove", "path": "/nothing"}]),
+    ("patch-invalid", [{"op": "add", "path": "/nothing/at/all", "value": "x"}]),
+    ("patch-invalid", [{"op": "add", "path": "/name/first", "value": "x"}]),
+    ("patch-invalid", [{"op": "replace", "path": "/~", "value": "x"}]),
+    ("patch-invalid", [{"op": "replace", "path": "/name~2", "value": "x"}]),
+    ("patch-invalid", [{"op": "remove", "path": "/transformations/-"}]),
+    ("patch-invalid", [{"op": "remove", "path": "/transformations/0"}]),
+    ("patch-invalid", [{"op": "add", "path": "/transformations/1", "value": {}}]),
+    ("patch-invalid", [{"op": "add", "path": "/transformations/-/x", "value": {}}]),
+    ("patch-invalid", [{"op": "add", "path": "/transformations/00", "value": {}}]),
+    ("patch-invalid", [{"op": "add", "path": "/transformations/x", "value": {}}]),
+    ("patch-invalid", [{"op": "add", "path": "/transformations/" + "9" * 5_000, "value": {}}]),
+    ("patch-invalid", [{"op": "replace", "path": "/a" * 50_000, "value": "x"}]),
+    ("patch-invalid", [{"op": "replace", "path": "/" + "~1" * 20_000 + "~", "value": "x"}]),
+    ("patch-invalid", [{"op": "replace", "path": "/name", "value": "x"}] * 10_000),
+]
+
+
+@pytest.mark.parametrize(("error", "patch"), PATCHES)
+def test_patch_that_cannot_be_applied(api: Api, error: str, patch: Any) -> None:
+    """Rows 1434-400 and 1455-400; the flow stays as it was, and the answer short."""
+    path = f"/flows/{api.flow(S3, LATER)}"
+    before = api.item(path)
+    response = api.patch(path, before["etag"], patch)
+    assert_error(response, error)
+    assert len(response.content) < 2_000
+    assert api.item(path) == before
+
+
+def test_patches_cannot_pile_up_depth(api: Api) -> None:
+    """Each patch is as deep as a body may be, and goes deeper into what the one before left."""
+    path = f"/flows/{api.flow(S3, LATER)}"
+    deep: Any = {}
+    for _ in range(50):
+        deep = {"a": deep}
+    assert api.patch(path, api.item(path)["etag"], [{"op": "add", "path": "/transformations/-", "value": deep}]).status_code == 200
+    before = api.item(path)
+    response = api.patch(path, before["etag"], [{"op": "add", "path": "/transformations/0" + "/a" * 51, "value": deep}])
+    assert_error(response, "patch-invalid")
+    assert api.item(path) == before
+
+
+def test_patches_cannot_pile_up_size(api: Api) -> None:
+    path = f"/flows/{api.flow(S3, LATER)}"
+    first = api.patch(path, api.item(path)["etag"], [{"op": "add", "path": "/description", "value": "x" * 600_000}])
+    response = api.patch(path, first.json()["etag"], [{"op": "add", "path": "/transformations/-", "value": {"y": "y" * 600_000}}])
+    assert_error(response, "patch-invalid")
+
+
+IF_MATCH = {
+    "stale": '"0000d781-0000-0200-0000-63e29f420000"',
+    "unquoted": "{bare}",
+    "any": "*",
+    "several": '{etag}, "x"',
+    "twice the same": "{etag}, {etag}",
+    "weak": "W/{etag}",
+    "upper case": "{upper}",
+    "10 KB": "x" * 10_240,
+}
+
+
+@pytest.mark.parametrize("kind", IF_MATCH)
+def test_if_match_that_is_not_the_etag(api: Api, kind: str) -> None:
+    """Reference: If-Match is the etag with its double quotes; the same value without quotes counts as a mismatch."""
+    path = f"/flows/{api.flow(S3, LATER)}"
+    before = api.item(path)
+    etag = before["etag"]
+    sent = IF_MATCH[kind].format(etag=etag, bare=etag.strip('"'), upper=etag.upper())
+    response = api.patch(path, sent, [{"op": "replace", "path": "/name", "value": "x"}])
+    assert_error(response, "version-mismatch", supplied=sent[:100], current=etag)
+    assert api.item(path) == before
+
+
+@pytest.mark.parametrize("header", [None, ""])
+def test_if_match_that_is_missing(api: Api, header: str | None) -> None:
+    """Row 1403-400."""
+    path = f"/flows/{api.flow(S3, LATER)}"
+    response = api.patch(path, header, [{"op": "replace", "path": "/name", "value": "x"}])
+    assert_error(response, "if-match-missing")
+
+
+@pytest.mark.parametrize("query", ["", "?op=", "?op=x", "?op=enabled", "?Op=enable", "?op=enable&x=1", "?op=" + "x" * 10_000, "?op=%00"])
+def test_action_that_is_none(api: Api, query: str) -> None:
+    """Rows 1434-400 and 1451-400."""
+    path = f"/flows/{api.flow(S3, LATER)}"
+    before = api.item(path)
+    unknown = "Op" in query or "x=1" in query
+    assert_error(api.post(f"{path}/action{query}"), "query-param-unknown" if unknown else "operation-unsupported")
+    assert api.item(path) == before
+
+
+@pytest.mark.parametrize("flow_id", [5, [], {}, True, 1.5])
+def test_run_of_a_flow_id_that_is_no_text(api: Api, flow_id: Any) -> None:
+    found = violations(api.post("/runs", {"flowId": flow_id}))
+    assert "must be a string" in found["flowId"]["message"]
+
+
+@pytest.mark.parametrize("body", [{"flowId": None}, {"flow": "x"}])
+def test_run_without_flow_id(api: Api, body: Any) -> None:
+    """Row 1446-400."""
+    assert_error(api.post("/runs", body), "flow-id-empty")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        {},
+        [],
+        "x",
+        {"activationInfo": None},
+        {"activationInfo": {"destinations": []}},
+        {"activationInfo": {"destinations": [{}]}},
+        {"activationInfo": {"destinations": [{"flowId": 5, "datasets": [{"id": "x"}]}]}},
+        {"activationInfo": {"destinations": [{"flowId": "x", "datasets": []}]}},
+        {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [5]}]}},
+        {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [{"id": "y"}, {"id": "y"}]}]}},
+        {"activationInfo": {"destinations": [{"flowId": f"{number}", "datasets": [{"id": "y"}]} for number in range(101)]}},
+        {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [{"id": "y"}]}]}},
+    ],
+)
+def test_adhoc_run_that_is_malformed(api: Api, body: Any) -> None:
+    """Reference, Endpoints: 400 `{"message": …}`."""
+    assert_error(api.http.post(ADHOC, json=body), "adhoc-invalid")
+
+
+@pytest.mark.parametrize("query", ["", "?type=", "?type=x", "?type=DLZ_DESTINATION", "?type=" + "x" * 10_000])
+@pytest.mark.parametrize("path", ["", "/credentials"])
+def test_landing_zone_of_an_unknown_type(api: Api, path: str, query: str) -> None:
+    response = api.http.get(f"/data/foundation/connectors/landingzone{path}{query}")
+    report = assert_error(response, "value-invalid", field="type")
+    assert report["allowed"] == ["dlz_destination", "user_drop_zone"]
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every place in a JSON value."""
+    yield path
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in members:
+        yield from places(member, (*path, key))
+
+
+def replaced(value: Any, path: tuple[str | int, ...], new: Any) -> Any:
+    if not path:
+        return new
+    whole = copy.deepcopy(value)
+    inner = whole
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = new
+    return whole
+
+
+SOUND: dict[str, dict[str, Any]] = {
+    "connections": {**S3.base_connection(), "description": "x", "state": "enabled"},
+    "sourceConnections": {**SOURCE_CONNECTION, "data": {}},
+    "targetConnections": {**S3.target_connection("base"), "state": "disabled"},
+    "flows": {**S3.flow("source", "target", **LATER, endTime=FROZEN_NOW + 86_400, foldernameTemplate="x"), "transformations": [{}]},
+    "runs": {"flowId": "x"},
+}
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(codec="utf-8"), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_value_in_any_place(server: ServerProcess, data: st.DataObject) -> None:
+    """Whatever stands wherever in a body, the answer is 201 or a documented refusal."""
+    collection = data.draw(st.sampled_from(sorted(SOUND)))
+    place = data.draw(st.sampled_from(list(places(SOUND[collection]))))
+    body = replaced(SOUND[collection], place, data.draw(JSON_VALUES))
+    api = Api(server.url, org="HYPOTHESIS@AdobeOrg")
+    response = api.post(f"/{collection}", body)
+    api.close()
+    assert response.status_code in (201, 400, 422), response.text
+    answer = response.json()
+    assert set(answer) == {"id", "etag"} if response.status_code == 201 else answer["status"] == response.status_code

@@ -1,0 +1,635 @@
+"""Entities as the reference lists them: what the server fills, etags, masked passwords, references, isolation.
+
+Source: reference, sections "Entities" and "Where the sources disagree".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, assert_error, violations
+from contract_tests.tutorial import (
+    ADLS,
+    AZURE_BLOB,
+    DATA_LAKE,
+    DATASET,
+    DESTINATIONS,
+    GOOGLE,
+    LANDING_ZONE,
+    S3,
+    SFTP,
+    SOURCE_CONNECTION,
+    Destination,
+)
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+ETAG = re.compile(r'"[0-9a-f]{8}-0000-0200-0000-[0-9a-f]{8}0000"')
+NOW_MS = FROZEN_NOW * 1000
+LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
+MISSING = "00000000-0000-4000-8000-000000000000"
+SERVER_FILLED = {
+    "id",
+    "createdAt",
+    "updatedAt",
+    "createdBy",
+    "updatedBy",
+    "createdClient",
+    "updatedClient",
+    "sandboxId",
+    "sandboxName",
+    "imsOrgId",
+    "version",
+    "etag",
+}
+
+
+def a_connection(api: Api) -> str:
+    return "/connections/" + api.created("connections", S3.base_connection())
+
+
+def a_source(api: Api) -> str:
+    return "/sourceConnections/" + api.created("sourceConnections", SOURCE_CONNECTION)
+
+
+def a_target(api: Api) -> str:
+    return "/targetConnections/" + api.target(S3)
+
+
+def a_flow(api: Api) -> str:
+    return "/flows/" + api.flow(S3, LATER)
+
+
+def a_run(api: Api) -> str:
+    return "/runs/" + api.created("runs", {"flowId": api.flow(S3, LATER)})
+
+
+EDITABLE = (a_connection, a_source, a_target, a_flow)
+every_kind = pytest.mark.parametrize("make", [*EDITABLE, a_run])
+every_editable_kind = pytest.mark.parametrize("make", EDITABLE)
+Make = Callable[[Api], str]
+
+
+@every_kind
+def test_server_fills_what_every_entity_has(api: Api, make: Make) -> None:
+    """Reference, Entities: "Server-filled on every stored entity"."""
+    entity = api.item(make(api))
+    assert set(entity) >= SERVER_FILLED
+    assert UUID.fullmatch(entity["id"])
+    assert ETAG.fullmatch(entity["etag"])
+    assert entity["version"] == entity["etag"]
+    assert (entity["createdAt"], entity["updatedAt"]) == (NOW_MS, NOW_MS)
+    assert (entity["imsOrgId"], entity["sandboxName"]) == ("TEST@AdobeOrg", "prod")
+    assert all(isinstance(entity[name], str) and entity[name] for name in ("createdBy", "updatedBy", "createdClient", "updatedClient", "sandboxId"))
+
+
+@every_editable_kind
+def test_new_entities_are_enabled(api: Api, make: Make) -> None:
+    """Reference, Entities: `state` is enabled or disabled."""
+    assert api.item(make(api))["state"] == "enabled"
+
+
+@pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections"])
+def test_connections_can_be_created_disabled(api: Api, collection: str) -> None:
+    """Row 1410-400 forbids a state in the create request for flows only."""
+    bodies = {"connections": S3.base_connection(), "sourceConnections": SOURCE_CONNECTION}
+    body = bodies.get(collection) or S3.target_connection(api.created("connections", S3.base_connection()))
+    entity_id = api.created(collection, {**body, "state": "disabled"})
+    assert api.item(f"/{collection}/{entity_id}")["state"] == "disabled"
+
+
+@pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows"])
+def test_creation_answers_id_and_etag(api: Api, collection: str) -> None:
+    """Reference, Endpoints: 201 `{"id": uuid, "etag": "\\"…\\""}`."""
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    bodies = {
+        "connections": S3.base_connection(),
+        "sourceConnections": SOURCE_CONNECTION,
+        "targetConnections": S3.target_connection(api.created("connections", S3.base_connection())),
+        "flows": S3.flow(source, target, **LATER),
+    }
+    response = api.post(f"/{collection}", bodies[collection])
+    assert response.status_code == 201
+    created = response.json()
+    entity = api.item(f"/{collection}/{created['id']}")
+    assert created == {"id": entity["id"], "etag": entity["etag"]}
+
+
+@pytest.mark.parametrize("name", sorted(SERVER_FILLED | {"inheritedAttributes", "runs", "lastOperation", "lastRunDetails"}))
+def test_values_sent_for_the_servers_fields_are_not_used(api: Api, name: str) -> None:
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    flow_id = api.created("flows", {**S3.flow(source, target, **LATER), name: "made-up"})
+    assert api.item(f"/flows/{flow_id}").get(name) != "made-up"
+
+
+def test_what_a_client_sent_comes_back(api: Api) -> None:
+    body = {**S3.target_connection(api.created("connections", S3.base_connection())), "description": "Ünïcode 🐢"}
+    entity = api.item(f"/targetConnections/{api.created('targetConnections', body)}")
+    assert {name: entity[name] for name in body} == body
+
+
+def test_sandbox_id_belongs_to_org_and_sandbox(api: Api) -> None:
+    ids = {}
+    for org in ("A@AdobeOrg", "B@AdobeOrg"):
+        for sandbox in ("prod", "dev"):
+            other = Api(api.url, org=org, sandbox=sandbox)
+            first, second = other.item(a_connection(other)), other.item(a_source(other))
+            assert first["sandboxId"] == second["sandboxId"]
+            ids[org, sandbox] = first["sandboxId"]
+            other.close()
+    assert len(set(ids.values())) == 4
+
+
+@every_editable_kind
+def test_a_change_has_a_new_etag_and_version(api: Api, make: Make) -> None:
+    """Reference, Entities: new after every change."""
+    path = make(api)
+    seen = {api.item(path)["etag"]}
+    for number in range(3):
+        answer = api.patch(path, api.item(path)["etag"], [{"op": "replace", "path": "/name", "value": f"name {number}"}])
+        entity = api.item(path)
+        assert answer.json() == {"id": entity["id"], "etag": entity["etag"]}
+        assert entity["version"] == entity["etag"]
+        seen.add(entity["etag"])
+    assert len(seen) == 4
+
+
+@every_editable_kind
+def test_a_change_has_a_new_time(api: Api, make: Make) -> None:
+    path = make(api)
+    api.advance(5)
+    api.patch(path, api.item(path)["etag"], [{"op": "add", "path": "/description", "value": "new"}])
+    entity = api.item(path)
+    assert (entity["createdAt"], entity["updatedAt"]) == (NOW_MS, NOW_MS + 5_000)
+
+
+@every_editable_kind
+@pytest.mark.parametrize("op", ["replace", "add"])
+def test_a_patch_that_changes_nothing_keeps_the_etag(api: Api, make: Make, op: str) -> None:
+    """Etag and version change with every change and only then."""
+    path = make(api)
+    before = api.item(path)
+    api.advance(5)
+    response = api.patch(path, before["etag"], [{"op": op, "path": "/name", "value": before["name"]}])
+    assert response.status_code == 200
+    assert response.json() == {"id": before["id"], "etag": before["etag"]}
+    assert api.item(path) == before
+
+
+def test_a_patch_whose_parts_cancel_each_other_out_keeps_the_etag(api: Api) -> None:
+    path = a_flow(api)
+    before = api.item(path)
+    patch = [{"op": "add", "path": "/x", "value": 1}, {"op": "remove", "path": "/x"}]
+    assert api.patch(path, before["etag"], patch).json()["etag"] == before["etag"]
+
+
+def test_a_schedule_that_stays_as_it_is_keeps_the_etag(api: Api) -> None:
+    """A schedule with one part keeps the others; when that part is what it was, nothing has changed."""
+    path = a_flow(api)
+    before = api.item(path)
+    patch = [{"op": "replace", "path": "/scheduleParams", "value": {"startTime": str(LATER["startTime"])}}]
+    assert api.patch(path, before["etag"], patch).json()["etag"] == before["etag"]
+    assert api.item(path) == before
+
+
+def test_reading_changes_nothing(api: Api) -> None:
+    path = a_flow(api)
+    before = api.item(path)
+    api.get("/flows")
+    api.get(path)
+    assert api.item(path) == before
+
+
+def test_a_run_does_not_change_the_etag_of_its_flow(api: Api) -> None:
+    """Nobody changed the flow; a client that read it before can still patch it."""
+    path = a_flow(api)
+    before = api.item(path)
+    (run,) = api.advance(3600)
+    after = api.item(path)
+    assert after["etag"] == before["etag"]
+    assert after["lastRunDetails"]["id"] == run["id"]
+
+
+def test_a_run_has_a_new_etag_when_it_has_ended(api: Api) -> None:
+    """Reference, Entities: new after every change; the tutorial's run shows the time of its end in its etag."""
+    response = api.post("/runs", {"flowId": api.flow(S3, LATER)})
+    api.advance(1)
+    run = api.item(f"/runs/{response.json()['id']}")
+    assert run["metrics"]["statusSummary"]["status"] == "success"
+    assert run["etag"] == run["version"] != response.json()["etag"]
+
+
+@every_editable_kind
+def test_look_up_and_list_show_the_same(api: Api, make: Make) -> None:
+    path = make(api)
+    collection = path.split("/")[1]
+    assert api.item(path) in api.items(f"/{collection}")
+
+
+@every_kind
+def test_look_up_has_the_etag_as_a_header(api: Api, make: Make) -> None:
+    """Reference, Endpoints: an `ETag` header with the same value as the body's."""
+    response = api.get(make(api))
+    assert response.headers["etag"] == response.json()["items"][0]["etag"]
+
+
+# --- passwords ----------------------------------------------------------------------------------------------------
+
+SECRETS: list[tuple[Destination, int, list[str], list[str]]] = [
+    (S3, 0, ["s3SecretKey"], ["s3AccessKey"]),
+    (AZURE_BLOB, 0, ["connectionString"], []),
+    (ADLS, 0, ["servicePrincipalKey"], ["url", "tenant", "servicePrincipalId"]),
+    (GOOGLE, 0, ["secretAccessKey"], ["accessKeyId"]),
+    (SFTP, 0, ["password"], ["domain", "username"]),
+    (SFTP, 1, ["sshKey"], ["domain", "username"]),
+]
+every_secret = pytest.mark.parametrize(("destination", "variant", "secret", "plain"), SECRETS, ids=lambda value: getattr(value, "folder", None))
+
+
+@every_secret
+def test_passwords_are_masked_everywhere(api: Api, destination: Destination, variant: int, secret: list[str], plain: list[str]) -> None:
+    """Fields whose schema says `format: password` come back masked: look-up, list, filter, PATCH answer, snapshot."""
+    sent = destination.auths[variant]["params"]
+    connection_id = api.created("connections", destination.base_connection(variant))
+    path = f"/connections/{connection_id}"
+    shown = api.item(path)["auth"]["params"]
+    assert {name: shown[name] for name in secret} == dict.fromkeys(secret, "****")
+    assert {name: shown[name] for name in plain} == {name: sent[name] for name in plain}
+    patched = api.patch(path, api.item(path)["etag"], [{"op": "replace", "path": "/name", "value": "other"}])
+    answers = [
+        api.get(path).text,
+        api.get("/connections").text,
+        api.get(f"/connections?property=id=={connection_id}&property=auth,id").text,
+        api.get(f"{path}/test").text,
+        patched.text,
+        json.dumps(api.control("GET", "/state")),
+    ]
+    for name in secret:
+        assert not any(sent[name] in answer or json.dumps(sent[name])[1:-1] in answer for answer in answers)
+
+
+def test_a_password_is_not_shown_when_it_is_refused(api: Api) -> None:
+    body = S3.base_connection()
+    body = {**body, "auth": {**body["auth"], "params": {**body["auth"]["params"], "s3SecretKey": "TOP SECRET", "s3AccessKey": 5}}}
+    response = api.post("/connections", body)
+    assert set(violations(response)) == {"auth.params.s3SecretKey", "auth.params.s3AccessKey"}
+    assert "TOP SECRET" not in response.text
+
+
+def test_what_the_schema_does_not_know_is_masked_too(api: Api) -> None:
+    """A credential under a wrong name is still one."""
+    body = S3.base_connection()
+    body = {**body, "auth": {**body["auth"], "params": {**body["auth"]["params"], "secretkey": "TOP SECRET"}}}
+    path = f"/connections/{api.created('connections', body)}"
+    assert api.item(path)["auth"]["params"]["secretkey"] == "****"
+
+
+# --- base connections ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("destination", [item for item in DESTINATIONS if item.auths], ids=lambda item: item.folder)
+def test_auth_is_required_where_the_destination_has_credentials(api: Api, destination: Destination) -> None:
+    body = destination.base_connection()
+    del body["auth"]
+    found = violations(api.post("/connections", body))
+    assert all(auth["specName"] in found["auth"]["message"] for auth in destination.auths)
+    assert api.post("/connections", {**body, "auth": found["auth"]["example"]}).status_code == 201
+
+
+@pytest.mark.parametrize("destination", [item for item in DESTINATIONS if item.auths], ids=lambda item: item.folder)
+def test_each_credential_is_required(api: Api, destination: Destination) -> None:
+    """Row 1100-400: auth rejected by the destination's own schema."""
+    for variant, auth in enumerate(destination.auths):
+        body = {**destination.base_connection(variant), "auth": {**auth, "params": {}}}
+        assert set(violations(api.post("/connections", body))) == {f"auth.params.{name}" for name in auth["params"]}
+
+
+@pytest.mark.parametrize("auth", [{"auth": None}, {}])
+def test_null_auth_is_no_auth(api: Api, auth: dict[str, Any]) -> None:
+    """Reference, "Where the sources disagree": `"auth": null` for the Data Landing Zone."""
+    body = {"name": "x", "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"}, **auth}
+    assert "auth" not in api.item(f"/connections/{api.created('connections', body)}")
+
+
+def test_auth_that_the_landing_zone_does_not_have(api: Api) -> None:
+    body = {"name": "x", "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"}, "auth": {"specName": "Access Key", "params": {}}}
+    assert_error(api.post("/connections", body), "auth-spec-not-found", specName="Access Key", id=LANDING_ZONE.spec)
+
+
+def test_a_base_connection_is_not_one_to_the_data_lake(api: Api) -> None:
+    body = {**S3.base_connection(), "connectionSpec": {"id": DATA_LAKE, "version": "1.0"}}
+    assert_error(api.post("/connections", body), "spec-id-invalid")
+
+
+# --- source connections -------------------------------------------------------------------------------------------
+
+
+def test_source_connection_inherits_from_the_data_lakes_base_connection(api: Api) -> None:
+    """API reference, SourceConnectionItem: `inheritedAttributes.baseConnection {id, connectionSpec}`."""
+    first, second = api.item(a_source(api)), api.item(a_source(api))
+    base = first["inheritedAttributes"]["baseConnection"]
+    assert base["connectionSpec"] == {"id": DATA_LAKE, "version": "1.0"}
+    assert first["inheritedAttributes"] == second["inheritedAttributes"]
+
+
+@pytest.mark.parametrize("spec", [S3.spec, LANDING_ZONE.spec])
+def test_source_connection_is_one_to_the_data_lake(api: Api, spec: str) -> None:
+    body = {**SOURCE_CONNECTION, "connectionSpec": {"id": spec, "version": "1.0"}}
+    assert_error(api.post("/sourceConnections", body), "spec-id-invalid")
+
+
+@pytest.mark.parametrize("datasets", [[], None, "x", {}, [5], [{}], [{"dataSetId": 5}], [{"dataSetId": ""}], [{"dataSetId": "unknown"}], [DATASET, DATASET]])
+def test_datasets_that_cannot_be_exported(api: Api, datasets: Any) -> None:
+    found = violations(api.post("/sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": datasets}}))
+    assert all(place.startswith("params.datasets") for place in found)
+
+
+def test_the_name_of_a_dataset_is_optional(api: Api) -> None:
+    """Reference, Entities: `params.datasets [{dataSetId, name?}]`."""
+    datasets = [{"dataSetId": DATASET["dataSetId"]}]
+    source = api.created("sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": datasets}})
+    assert api.item(f"/sourceConnections/{source}")["params"]["datasets"] == datasets
+
+
+# --- target connections -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+def test_target_connection_inherits_its_base_connection(api: Api, destination: Destination) -> None:
+    """Reference, Entities: `inheritedAttributes.baseConnection {id, connectionSpec}`."""
+    target = api.item(f"/targetConnections/{api.target(destination)}")
+    spec = {"id": destination.spec, "version": "1.0"}
+    assert target["inheritedAttributes"] == {"baseConnection": {"id": target["baseConnectionId"], "connectionSpec": spec}}
+
+
+def test_target_connection_needs_a_base_connection(api: Api) -> None:
+    found = violations(api.post("/targetConnections", S3.target_connection(MISSING)))
+    assert MISSING in found["baseConnectionId"]["message"]
+
+
+@pytest.mark.parametrize("other", [item for item in DESTINATIONS if item is not S3], ids=lambda item: item.folder)
+def test_target_connection_has_its_base_connections_spec(api: Api, other: Destination) -> None:
+    base = api.created("connections", other.base_connection())
+    found = violations(api.post("/targetConnections", S3.target_connection(base)))
+    assert other.name.split("(")[0].split()[0] in found["connectionSpec.id"]["message"]
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+def test_file_type_is_required_and_never_sent(api: Api, destination: Destination) -> None:
+    """Reference, "Where the sources disagree": the condition of `fileType` is false for datasets, so it is not required."""
+    spec = api.item(f"/connectionSpecs/{destination.spec}")
+    assert "fileType" in spec["targetSpec"]["spec"]["required"]
+    assert "fileType" not in api.item(f"/targetConnections/{api.target(destination)}")["params"]
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+@pytest.mark.parametrize("name", ["datasetFileType", "compression"])
+def test_format_and_compression_are_required(api: Api, destination: Destination, name: str) -> None:
+    body = destination.target_connection(api.created("connections", destination.base_connection()))
+    del body["params"][name]
+    assert set(violations(api.post("/targetConnections", body))) == {f"params.{name}"}
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+def test_every_part_of_the_place_is_required(api: Api, destination: Destination) -> None:
+    base = api.created("connections", destination.base_connection())
+    for name in destination.target:
+        body = destination.target_connection(base)
+        del body["params"][name]
+        assert set(violations(api.post("/targetConnections", body))) == {f"params.{name}"}
+
+
+def test_target_connection_of_the_other_workflow(api: Api) -> None:
+    """Reference, "Where the sources disagree": one with `fileType` belongs to the other workflow; no dataset flow takes it."""
+    body = S3.target_connection(api.created("connections", S3.base_connection()), fileType="CSV")
+    del body["params"]["datasetFileType"]
+    target = api.created("targetConnections", body)
+    source = api.created("sourceConnections", SOURCE_CONNECTION)
+    found = violations(api.post("/flows", S3.flow(source, target, **LATER)))
+    assert "datasetFileType" in found["targetConnectionIds[0]"]["message"]
+
+
+@pytest.mark.parametrize(("name", "sent", "kept"), [
+    ("compression", "gzip", "GZIP"),
+    ("compression", "None", "NONE"),
+    ("datasetFileType", "parquet", "PARQUET"),
+    ("datasetFileType", "Json", "JSON"),
+    ("mode", "server-to-server", "Server-to-server"),
+])  # fmt: skip
+def test_letter_case_of_enums(api: Api, name: str, sent: str, kept: str) -> None:
+    """Reference, "Where the sources disagree": any letter case is accepted, the documented one is stored."""
+    assert api.item(f"/targetConnections/{api.target(S3, **{name: sent})}")["params"][name] == kept
+
+
+@pytest.mark.parametrize("mode", ["Client", "", None, 5, {}])
+def test_mode_is_server_to_server(api: Api, mode: Any) -> None:
+    """Reference, "Where the sources disagree": `params.mode` is in no targetSpec and accepted."""
+    base = api.created("connections", S3.base_connection())
+    assert "Server-to-server" in violations(api.post("/targetConnections", S3.target_connection(base, mode=mode)))["params.mode"]["message"]
+
+
+# --- flows --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+def test_flow_as_the_reference_lists_it(api: Api, destination: Destination) -> None:
+    """Reference, Entities: Flow, what the server fills."""
+    flow_id = api.flow(destination, LATER)
+    flow = api.item(f"/flows/{flow_id}")
+    (source_id,), (target_id,) = flow["sourceConnectionIds"], flow["targetConnectionIds"]
+    base_id = api.item(f"/targetConnections/{target_id}")["baseConnectionId"]
+    spec = {"id": destination.spec, "version": "1.0"}
+    assert flow["inheritedAttributes"] == {
+        "properties": {"isDestinationFlow": True},
+        "sourceConnections": [{"id": source_id, "connectionSpec": {"id": DATA_LAKE, "version": "1.0"}}],
+        "targetConnections": [{"id": target_id, "connectionSpec": spec, "baseConnection": {"id": base_id, "connectionSpec": spec}}],
+    }
+    assert flow["runs"] == f"/runs?property=flowId=={flow_id}"
+    assert flow["lastOperation"] == {
+        "started": NOW_MS,
+        "updated": NOW_MS,
+        "percentCompleted": 100,
+        "status": {"value": "completed", "errors": []},
+        "operation": "create",
+    }
+    assert flow["scheduleParams"] == LATER
+    assert "lastRunDetails" not in flow
+
+
+def test_the_runs_link_leads_to_the_runs(api: Api) -> None:
+    flow = api.item(f"/flows/{api.flow(S3)}")
+    api.advance(0)
+    assert [run["flowId"] for run in api.items(flow["runs"])] == [flow["id"]]
+
+
+@pytest.mark.parametrize(("action", "operation"), [("disable", "disable"), ("enable", "enable")])
+def test_last_operation_is_the_last_action(api: Api, action: str, operation: str) -> None:
+    path = a_flow(api)
+    if action == "enable":
+        api.post(f"{path}/action?op=disable")
+    api.advance(7)
+    api.post(f"{path}/action?op={action}")
+    last = api.item(path)["lastOperation"]
+    assert (last["operation"], last["started"]) == (operation, NOW_MS + 7_000)
+
+
+def test_last_operation_is_the_last_update(api: Api) -> None:
+    path = a_flow(api)
+    api.advance(7)
+    api.patch(path, api.item(path)["etag"], [{"op": "replace", "path": "/name", "value": "x"}])
+    last = api.item(path)["lastOperation"]
+    assert (last["operation"], last["updated"]) == ("update", NOW_MS + 7_000)
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+def test_target_of_another_destination_does_not_fit_the_flow_spec(api: Api, destination: Destination) -> None:
+    other = S3 if destination is not S3 else SFTP
+    source = api.created("sourceConnections", SOURCE_CONNECTION)
+    found = violations(api.post("/flows", destination.flow(source, api.target(other), **LATER)))
+    assert "targetConnectionIds[0]" in found
+
+
+def test_source_and_target_cannot_be_swapped(api: Api) -> None:
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    assert set(violations(api.post("/flows", S3.flow(target, source, **LATER)))) == {"sourceConnectionIds[0]", "targetConnectionIds[0]"}
+
+
+@pytest.mark.parametrize("name", ["sourceConnectionIds", "targetConnectionIds"])
+@pytest.mark.parametrize("ids", [[], None, "x", [5], [MISSING], ["{id}", "{id}"], ["{id}", MISSING]])
+def test_connections_of_a_flow_exist_once_each(api: Api, name: str, ids: Any) -> None:
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    body = S3.flow(source, target, **LATER)
+    (real,) = body[name]
+    sent = [real if item == "{id}" else item for item in ids] if isinstance(ids, list) else ids
+    assert all(place.startswith(name) for place in violations(api.post("/flows", {**body, name: sent})))
+    assert api.items("/flows") == []
+
+
+def test_flow_with_several_sources_and_targets(api: Api) -> None:
+    sources = [api.created("sourceConnections", SOURCE_CONNECTION) for _ in range(2)]
+    targets = [api.target(S3) for _ in range(2)]
+    body = {**S3.flow("", "", **LATER), "sourceConnectionIds": sources, "targetConnectionIds": targets}
+    inherited = api.item(f"/flows/{api.created('flows', body)}")["inheritedAttributes"]
+    assert [source["id"] for source in inherited["sourceConnections"]] == sources
+    assert [target["id"] for target in inherited["targetConnections"]] == targets
+
+
+@pytest.mark.parametrize("name", ["name", "flowSpec", "sourceConnectionIds", "targetConnectionIds", "scheduleParams"])
+def test_what_a_flow_must_have(api: Api, name: str) -> None:
+    body = S3.flow(api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3), **LATER)
+    del body[name]
+    response = api.post("/flows", body)
+    if name == "flowSpec":
+        assert_error(response, "spec-id-invalid")
+    else:
+        assert set(violations(response)) == {name}
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------
+
+
+def test_run_as_the_reference_lists_it(api: Api) -> None:
+    """Reference, Entities: Run."""
+    api.flow(S3, LATER)
+    (ran,) = api.advance(3600)
+    run = api.item(f"/runs/{ran['id']}")
+    flow = api.item(f"/flows/{run['flowId']}")
+    (source_id,), (target_id,) = flow["sourceConnectionIds"], flow["targetConnectionIds"]
+    files = api.control("GET", "/exports", params={"run": run["id"]})["items"]
+    rows, size = sum(file["rows"] for file in files), sum(file["size"] for file in files)
+    assert rows > 0
+    metrics = run["metrics"]
+    assert run["flowSpec"] == flow["flowSpec"]
+    assert re.fullmatch("[0-9a-f]{32}", run["providerRefId"])
+    assert metrics["sizeSummary"] == {"inputBytes": size, "outputBytes": size}
+    assert metrics["fileSummary"] == {"inputFileCount": len(files), "outputFileCount": len(files)}
+    entity = f"dataset:{DATASET['dataSetId']}"
+    assert metrics["recordSummary"] == {
+        "inputRecordCount": rows,
+        "outputRecordCount": rows,
+        "createdRecordCount": rows,
+        "skippedRecordCount": 0,
+        "sourceSummaries": [
+            {
+                "id": source_id,
+                "inputRecordCount": rows,
+                "skippedRecordCount": 0,
+                "entitySummaries": [{"id": entity, "inputRecordCount": rows, "skippedRecordCount": 0}],
+            }
+        ],
+        "targetSummaries": [
+            {
+                "id": target_id,
+                "createdRecordCount": rows,
+                "outputRecordCount": rows,
+                "entitySummaries": [{"id": entity, "createdRecordCount": rows, "outputRecordCount": rows}],
+            }
+        ],
+    }
+    duration = metrics["durationSummary"]
+    assert NOW_MS + 3_600_000 == duration["startedAtUTC"] <= duration["completedAtUTC"]
+    (activity,) = run["activities"]
+    assert metrics["statusSummary"] == {"status": "success", "activityRefs": [activity["id"]]}
+    assert flow["lastRunDetails"] == {"id": run["id"], "state": "success", **duration}
+
+
+# --- organizations and sandboxes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", [{"org": "OTHER@AdobeOrg"}, {"sandbox": "dev"}, {"sandbox": "PROD"}], ids=str)
+@every_kind
+def test_entities_are_invisible_to_every_other_scope(api: Api, make: Make, scope: dict[str, str]) -> None:
+    """Reference, Entities: of one org and sandbox."""
+    path = make(api)
+    collection = path.split("/")[1]
+    other = Api(api.url, **scope)
+    assert_error(other.get(path), "resource-not-found")
+    assert other.items(f"/{collection}") == []
+    assert other.get(f"/{collection}?count=true").json() == {"count": 0}
+    if make is not a_run:
+        assert_error(other.delete(path), "resource-not-found")
+        assert_error(other.patch(path, api.item(path)["etag"], [{"op": "replace", "path": "/name", "value": "x"}]), "resource-not-found")
+    other.close()
+    assert api.item(path)
+
+
+def test_references_do_not_reach_into_another_scope(api: Api) -> None:
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    base = api.created("connections", S3.base_connection())
+    flow = api.flow(S3, LATER)
+    other = Api(api.url, sandbox="dev")
+    assert "baseConnectionId" in violations(other.post("/targetConnections", S3.target_connection(base)))
+    assert set(violations(other.post("/flows", S3.flow(source, target, **LATER)))) == {"sourceConnectionIds[0]", "targetConnectionIds[0]"}
+    assert_error(other.post("/runs", {"flowId": flow}), "run-flow-not-found", id=flow)
+    other.close()
+
+
+def test_a_token_does_not_reach_into_another_scope(api: Api) -> None:
+    """It carries a query and a position, and no entities."""
+    for _ in range(3):
+        a_connection(api)
+    href = api.get("/connections?limit=1").json()["_links"]["next"]["href"]
+    other = Api(api.url, sandbox="dev")
+    assert other.items(href) == []
+    other.close()
+
+
+@pytest.mark.parametrize("header", [None, "", "prod"])
+def test_no_sandbox_means_prod(api: Api, header: str | None) -> None:
+    """Reference, "Address and headers": absent means the sandbox `prod`."""
+    path = a_connection(api)
+    other = Api(api.url, sandbox=header)
+    assert other.item(path)["sandboxName"] == "prod"
+    other.close()
+
+
+def test_reset_forgets_every_scope(api: Api) -> None:
+    other = Api(api.url, org="OTHER@AdobeOrg", sandbox="dev")
+    path = a_connection(other)
+    api.control("POST", "/reset")
+    assert_error(other.get(path), "resource-not-found")
+    other.close()

@@ -1,0 +1,447 @@
+"""Every row of the error table is answered where its last column says, in its documented body.
+
+Source: "Flow Service error messages" and the Platform troubleshooting guide, as kept in `fixtures/errors.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error
+from contract_tests.test_auth import GUARDED
+from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SOURCE_CONNECTION
+
+MISSING = "00000000-0000-4000-8000-000000000000"
+NAME = [{"op": "replace", "path": "/name", "value": "new"}]
+LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
+ADHOC = "/data/core/activation/disflowprovider/adhocrun"
+
+INJECTED = (
+    "permission-missing",
+    "forbidden",
+    "internal-error",
+    "service-unavailable",
+    "gateway-timeout",
+    "gateway-too-many-requests",
+)
+"""Rows that the real service answers in states which no request brings about; faults are set for them."""
+ELSEWHERE = {"store-unavailable": "test_disk_full.py"}
+"""Rows that need the machine in another state, and where they are tested."""
+
+Answer = tuple[httpx.Response, dict[str, object]]
+"""A response, and what its message must name."""
+Trigger = Callable[[Api], Answer]
+TRIGGERS: dict[str, Trigger] = {}
+
+
+def answers(name: str) -> Callable[[Trigger], Trigger]:
+    """Enters a function as what causes an error of this name."""
+
+    def enter(trigger: Trigger) -> Trigger:
+        assert name not in TRIGGERS
+        TRIGGERS[name] = trigger
+        return trigger
+
+    return enter
+
+
+def bare(api: Api, drop: str = "", **headers: str) -> httpx.Response:
+    """A GET whose headers lack one, or have other values (`_` for `-`)."""
+    request = api.http.build_request("GET", f"{BASE}/flows")
+    if drop:
+        del request.headers[drop]
+    for name, value in headers.items():
+        request.headers[name.replace("_", "-")] = value
+    return api.http.send(request)
+
+
+@answers("provider-rejected")
+def provider_rejected(api: Api) -> Answer:
+    base = api.created("connections", S3.base_connection())
+    return api.post("/targetConnections", S3.target_connection(base, datasetFileType="CSV")), {}
+
+
+@answers("limit-with-count")
+def limit_with_count(api: Api) -> Answer:
+    return api.get("/flows?limit=10&count=true"), {}
+
+
+@answers("if-match-missing")
+def if_match_missing(api: Api) -> Answer:
+    return api.patch(f"/flows/{api.flow(S3, LATER)}", None, NAME), {}
+
+
+@answers("version-mismatch")
+def version_mismatch(api: Api) -> Answer:
+    flow_id = api.flow(S3, LATER)
+    current = api.item(f"/flows/{flow_id}")["etag"]
+    return api.patch(f"/flows/{flow_id}", '"stale"', NAME), {"supplied": '"stale"', "current": current}
+
+
+@answers("body-empty")
+def body_empty(api: Api) -> Answer:
+    return api.post("/connections"), {}
+
+
+@answers("state-in-create")
+def state_in_create(api: Api) -> Answer:
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    return api.post("/flows", {**S3.flow(source, target, **LATER), "state": "enabled"}), {}
+
+
+@answers("spec-id-invalid")
+def spec_id_invalid(api: Api) -> Answer:
+    return api.post("/connections", {**S3.base_connection(), "connectionSpec": {"id": MISSING, "version": "1.0"}}), {}
+
+
+@answers("connection-spec-immutable")
+def connection_spec_immutable(api: Api) -> Answer:
+    path = f"/connections/{api.created('connections', S3.base_connection())}"
+    patch = [{"op": "replace", "path": "/connectionSpec/id", "value": LANDING_ZONE.spec}]
+    return api.patch(path, api.item(path)["etag"], patch), {}
+
+
+@answers("auth-spec-not-found")
+def auth_spec_not_found(api: Api) -> Answer:
+    auth = {"specName": "Kerberos", "params": {}}
+    return api.post("/connections", {**S3.base_connection(), "auth": auth}), {"specName": "Kerberos", "id": S3.spec}
+
+
+@answers("base-connection-in-use")
+def base_connection_in_use(api: Api) -> Answer:
+    flow = api.item(f"/flows/{api.flow(S3, LATER)}")
+    base = flow["inheritedAttributes"]["targetConnections"][0]["baseConnection"]["id"]
+    return api.delete(f"/connections/{base}"), {"id": base}
+
+
+@answers("action-not-applicable")
+def action_not_applicable(api: Api) -> Answer:
+    return api.post(f"/flows/{api.flow(S3, LATER)}/action?op=enable"), {"action": "enable", "state": "enabled"}
+
+
+@answers("run-flow-not-found")
+def run_flow_not_found(api: Api) -> Answer:
+    return api.post("/runs", {"flowId": MISSING}), {"id": MISSING}
+
+
+@answers("sort-order-invalid")
+def sort_order_invalid(api: Api) -> Answer:
+    return api.get("/flows", params={"orderby": "name desc"}), {}
+
+
+@answers("orderby-field-invalid")
+def orderby_field_invalid(api: Api) -> Answer:
+    return api.get("/flows", params={"orderby": "-colour"}), {"field": "colour"}
+
+
+@answers("operation-unsupported")
+def operation_unsupported(api: Api) -> Answer:
+    return api.post(f"/flows/{api.flow(S3, LATER)}/action?op=explode"), {"op": "explode"}
+
+
+@answers("sub-action-unsupported")
+def sub_action_unsupported(api: Api) -> Answer:
+    return api.post(f"/flows/{api.flow(S3, LATER)}/action?op=disable&subOp=gently"), {"subOp": "gently"}
+
+
+@answers("resource-not-found")
+def resource_not_found(api: Api) -> Answer:
+    return api.get(f"/targetConnections/{MISSING}"), {"collection": "targetConnections", "id": MISSING}
+
+
+@answers("filter-operator-not-implemented")
+def filter_operator_not_implemented(api: Api) -> Answer:
+    return api.get("/flows?property=name~^S3"), {"operator": "~"}
+
+
+@answers("filter-operator-single-value")
+def filter_operator_single_value(api: Api) -> Answer:
+    return api.get("/flows?property=createdAt<1,2"), {"operator": "<"}
+
+
+@answers("flow-id-empty")
+def flow_id_empty(api: Api) -> Answer:
+    return api.post("/runs", {"flowId": ""}), {}
+
+
+@answers("in-active-flow")
+def in_active_flow(api: Api) -> Answer:
+    (source,) = api.item(f"/flows/{api.flow(S3, LATER)}")["sourceConnectionIds"]
+    return api.delete(f"/sourceConnections/{source}"), {"id": source}
+
+
+@answers("filter-operator-unsupported-for-field")
+def filter_operator_unsupported_for_field(api: Api) -> Answer:
+    field = "inheritedAttributes.properties.isDestinationFlow"
+    return api.get(f"/flows?property={field}>true"), {"operator": ">", "field": field}
+
+
+@answers("filter-field-invalid")
+def filter_field_invalid(api: Api) -> Answer:
+    return api.get("/flows?property=colour==blue"), {"field": "colour"}
+
+
+@answers("filter-operator-invalid")
+def filter_operator_invalid(api: Api) -> Answer:
+    return api.get("/flows?property=name=>x"), {"operator": "=>"}
+
+
+@answers("query-param-unknown")
+def query_param_unknown(api: Api) -> Answer:
+    return api.get("/flows?colour=blue"), {"param": "colour"}
+
+
+@answers("value-invalid")
+def value_invalid(api: Api) -> Answer:
+    return api.get("/flows?limit=101"), {"value": "101", "field": "limit"}
+
+
+@answers("query-value-invalid")
+def query_value_invalid(api: Api) -> Answer:
+    return api.get("/flows?property=name=="), {}
+
+
+@answers("patch-invalid")
+def patch_invalid(api: Api) -> Answer:
+    path = f"/flows/{api.flow(S3, LATER)}"
+    return api.patch(path, api.item(path)["etag"], [{"op": "remove", "path": "/nothing"}]), {}
+
+
+@answers("state-invalid")
+def state_invalid(api: Api) -> Answer:
+    return api.post("/connections", {**S3.base_connection(), "state": "paused"}), {"state": "paused"}
+
+
+@answers("org-header-empty")
+def org_header_empty(api: Api) -> Answer:
+    return bare(api, x_gw_ims_org_id=""), {}
+
+
+@answers("token-empty")
+def token_empty(api: Api) -> Answer:
+    return bare(api, authorization="Bearer"), {}
+
+
+@answers("token-invalid")
+def token_invalid(api: Api) -> Answer:
+    return bare(api, authorization="Basic YWxpY2U6c2VjcmV0"), {}
+
+
+@answers("spec-version-missing")
+def spec_version_missing(api: Api) -> Answer:
+    return api.post("/connections", {**S3.base_connection(), "connectionSpec": {"id": S3.spec}}), {"field": "connectionSpec"}
+
+
+@answers("gateway-token-missing")
+def gateway_token_missing(api: Api) -> Answer:
+    return bare(api, "authorization"), {}
+
+
+@answers("gateway-api-key-missing")
+def gateway_api_key_missing(api: Api) -> Answer:
+    return bare(api, "x-api-key"), {}
+
+
+@answers("gateway-org-missing")
+def gateway_org_missing(api: Api) -> Answer:
+    return bare(api, "x-gw-ims-org-id"), {}
+
+
+@answers("adhoc-invalid")
+def adhoc_invalid(api: Api) -> Answer:
+    flow_id = api.flow(S3, LATER)
+    body = {"activationInfo": {"destinations": [{"flowId": flow_id, "datasets": [{"id": "5ef3e324052581191aa6a466"}]}]}}
+    return api.http.post(ADHOC, json=body), {}
+
+
+@answers("token-request-invalid")
+def token_request_invalid(api: Api) -> Answer:
+    return api.http.post("/ims/token/v3", data={"grant_type": "client_credentials"}), {"reason": "client_id is missing"}
+
+
+@answers("content-type-missing")
+def content_type_missing(api: Api) -> Answer:
+    return api.http.post(f"{BASE}/connections", content=b'{"name": "x"}'), {}
+
+
+@answers("body-malformed")
+def body_malformed(api: Api) -> Answer:
+    return api.http.post(f"{BASE}/connections", content=b"{", headers={"Content-Type": "application/json"}), {}
+
+
+@answers("path-not-found")
+def path_not_found(api: Api) -> Answer:
+    return api.get("/flow"), {"method": "GET", "path": f"{BASE}/flow"}
+
+
+@answers("method-not-allowed")
+def method_not_allowed(api: Api) -> Answer:
+    response = api.http.put(f"{BASE}/flows", json={})
+    assert response.headers["allow"] == "GET, POST, HEAD"
+    return response, {"method": "PUT", "path": f"{BASE}/flows", "allowed": "GET, POST, HEAD"}
+
+
+@answers("body-too-large")
+def body_too_large(api: Api) -> Answer:
+    return api.post("/connections", {"name": "x" * 1_000_000}), {"limit": 1_000_000}
+
+
+@answers("unsupported")
+def unsupported(api: Api) -> Answer:
+    return api.get(f"/connections/{MISSING}/explore"), {}
+
+
+@answers("control-invalid")
+def control_invalid(api: Api) -> Answer:
+    return api.http.post("/__emulator/clock/advance", json={}), {}
+
+
+@answers("control-not-found")
+def control_not_found(api: Api) -> Answer:
+    return api.http.get("/__emulator/exports/nothing.json"), {}
+
+
+@answers("control-conflict")
+def control_conflict(api: Api) -> Answer:
+    return api.http.delete("/__emulator/datasets/5ef3e3259ad2a1191ab7dd7d"), {}
+
+
+@answers("host-not-allowed")
+def host_not_allowed(api: Api) -> Answer:
+    return api.http.post("/__emulator/reset", headers={"Origin": "https://evil.example"}), {}
+
+
+def injected(name: str) -> Trigger:
+    """What causes an error by a fault that is set for it."""
+
+    def trigger(api: Api) -> Answer:
+        api.control("PUT", "/faults", {"rules": [{"kind": "error", "error": name}]})
+        return api.get("/flows"), {}
+
+    return trigger
+
+
+TRIGGERS |= {name: injected(name) for name in INJECTED}
+
+
+def test_every_row_of_the_table_is_exercised() -> None:
+    assert set(TRIGGERS) | set(GUARDED) | set(ELSEWHERE) == set(ERRORS)
+    assert all((Path(__file__).parent.parent / file).is_file() for file in ELSEWHERE.values())
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_error(api: Api, name: str) -> None:
+    """Status, title, code, message and request id are the row's."""
+    response, fields = TRIGGERS[name](api)
+    assert_error(response, name, **fields)
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_request_id_of_the_client_comes_back(api: Api, name: str) -> None:
+    """Reference: every response carries `x-request-id`, and an error's `request-id` is the same value."""
+    api.http.headers["x-request-id"] = f"request-of-{name}"
+    response, _ = TRIGGERS[name](api)
+    assert response.headers["x-request-id"] == f"request-of-{name}"
+    if ERRORS[name]["family"] == "flow":
+        assert response.json()["report"]["request-id"] == f"request-of-{name}"
+
+
+def test_good_answers_have_a_request_id_too(api: Api) -> None:
+    """Reference: every response, good or bad; each its own."""
+    created = api.post("/connections", S3.base_connection())
+    path = f"/connections/{created.json()['id']}"
+    responses = [
+        created,
+        api.get(path),
+        api.get("/connections"),
+        api.get("/connectionSpecs"),
+        api.get(f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets"),
+        api.patch(path, created.json()["etag"], NAME),
+        api.delete(path),
+        api.http.get("/__emulator/health"),
+    ]
+    assert all(response.is_success for response in responses)
+    assert len({response.headers["x-request-id"] for response in responses}) == len(responses)
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 129, "tab\there"])
+def test_a_request_id_that_cannot_be_used(api: Api, sent: str) -> None:
+    """The server makes one of its own."""
+    response = api.get("/nothing", headers={"x-request-id": sent})
+    assert response.headers["x-request-id"] not in ("", sent)
+
+
+@pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows"])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_not_found_names_id_and_type(api: Api, collection: str, method: str) -> None:
+    """Row 1439-404: GET, PATCH, DELETE by id; the report carries id and type."""
+    headers = {"If-Match": '"any"'} if method == "PATCH" else {}
+    body = NAME if method == "PATCH" else None
+    response = api.http.request(method, f"{BASE}/{collection}/{MISSING}", json=body, headers=headers)
+    report = assert_error(response, "resource-not-found", collection=collection, id=MISSING)
+    assert (report["id"], report["type"]) == (MISSING, collection)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "collection"),
+    [
+        ("GET", "/runs/{id}", "runs"),
+        ("GET", "/connections/{id}/test", "connections"),
+        ("POST", "/flows/{id}/action?op=enable", "flows"),
+        ("GET", "/connectionSpecs/{id}", "connectionSpecs"),
+        ("GET", "/flowSpecs/{id}", "flowSpecs"),
+    ],
+)
+def test_not_found_elsewhere(api: Api, method: str, path: str, collection: str) -> None:
+    """Row 1439-404: action by id, and every other look-up."""
+    response = api.http.request(method, BASE + path.format(id=MISSING))
+    report = assert_error(response, "resource-not-found", collection=collection, id=MISSING)
+    assert report["type"] == collection
+
+
+@pytest.mark.parametrize("field", ["connectionSpec", "flowSpec"])
+@pytest.mark.parametrize("reference", [{"id": MISSING, "version": "1.0"}, {"version": "1.0"}, {"id": 5}, "x", {"id": S3.spec, "version": "2.0"}])
+def test_spec_that_does_not_exist(api: Api, field: str, reference: object) -> None:
+    """Row 1413-400: POST of any entity naming a connectionSpec or flowSpec; the report says which there are."""
+    if field == "connectionSpec":
+        response = api.post("/connections", {**S3.base_connection(), field: reference})
+    else:
+        response = api.post("/flows", {**S3.flow("source", "target"), field: reference})
+    report = assert_error(response, "spec-id-invalid")
+    assert report["field"].startswith(field)
+    assert report["allowed"]
+
+
+@pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows"])
+def test_spec_without_version(api: Api, collection: str) -> None:
+    """Reference, "Where the sources disagree": 422 with the code 1413-422 and the message of the API reference."""
+    field = "flowSpec" if collection == "flows" else "connectionSpec"
+    spec_id = {"flows": S3.flow_spec, "sourceConnections": DATA_LAKE}.get(collection, S3.spec)
+    response = api.post(f"/{collection}", {"name": "x", field: {"id": spec_id}})
+    assert_error(response, "spec-version-missing", field=field)
+
+
+@pytest.mark.parametrize("spec", [DATA_LAKE, *(destination.spec for destination in DESTINATIONS)])
+def test_configs_takes_the_data_lake_and_the_destinations(api: Api, spec: str) -> None:
+    """Reference, "Where the sources disagree": a real client asks with the Data Landing Zone's id."""
+    response = api.get(f"/connectionSpecs/{spec}/configs?outputType=activationDatasets&outputField=datasets")
+    assert response.status_code == 200
+
+
+def test_configs_of_any_other_spec(api: Api) -> None:
+    """Reference, "Where the sources disagree": any other is 1413-400."""
+    response = api.get(f"/connectionSpecs/{MISSING}/configs?outputType=activationDatasets&outputField=datasets")
+    assert_error(response, "spec-id-invalid")
+
+
+@pytest.mark.parametrize("missing", ["authorization", "x-api-key", "x-gw-ims-org-id"])
+def test_the_gateway_answers_before_the_service(api: Api, missing: str) -> None:
+    """Reference: the gateway answers header faults itself, whatever is asked; the status is the code's first digits."""
+    request = api.http.build_request("POST", f"{BASE}/nowhere", content=b"{")
+    del request.headers[missing]
+    response = api.http.send(request)
+    assert str(response.status_code) == response.json()["error_code"][:3]

@@ -1,0 +1,427 @@
+"""Lists: filters, projection, order, count, limit and paging, on entities, specs and eligible datasets.
+
+Source: reference, section "Sorting, filtering, paging", and the rows of `/configs`, `/connectionSpecs` and `/flowSpecs` in
+"Endpoints".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, assert_error
+from contract_tests.tutorial import DATA_LAKE, DESTINATIONS, GOOGLE, S3, SFTP, SOURCE_CONNECTION
+
+LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
+CONFIGS = f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets"
+
+
+def named(api: Api, *names: str) -> dict[str, str]:
+    """Connections of these names, in this order, a second apart; answers name -> id."""
+    ids = {}
+    for name in names:
+        ids[name] = api.created("connections", {**SFTP.base_connection(), "name": name})
+        api.advance(1)
+    return ids
+
+
+def names(api: Api, path: str, **params: Any) -> list[str]:
+    return [item["name"] for item in api.items(path, **params)]
+
+
+def pages(api: Api, path: str, **params: Any) -> Iterator[list[dict[str, Any]]]:
+    """Every page, following `_links.next.href` as it is."""
+    response = api.get(path, params=params)
+    while True:
+        assert response.status_code == 200, response.text
+        body = response.json()
+        yield body["items"]
+        href = body["_links"].get("next", {}).get("href")
+        if href is None:
+            return
+        response = api.get(href)
+
+
+def token_of(response: httpx.Response) -> str:
+    """The token as clients cut it out of the href: by splitting at `=`."""
+    href: str = response.json()["_links"]["next"]["href"]
+    parts = href.split("=")
+    assert len(parts) == 2, href
+    return parts[1]
+
+
+# --- order --------------------------------------------------------------------------------------------------------
+
+
+def test_newest_first_by_default(api: Api) -> None:
+    named(api, "a", "c", "b")
+    assert names(api, "/connections") == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(("orderby", "expected"), [
+    ("name", ["a", "b", "c"]),
+    ("+name", ["a", "b", "c"]),
+    ("-name", ["c", "b", "a"]),
+    ("createdAt", ["a", "c", "b"]),
+    ("-createdAt", ["b", "c", "a"]),
+    ("state,-name", ["c", "b", "a"]),
+    ("state,name", ["a", "b", "c"]),
+    ("-connectionSpec.id,name", ["a", "b", "c"]),
+])  # fmt: skip
+def test_orderby(api: Api, orderby: str, expected: list[str]) -> None:
+    named(api, "a", "c", "b")
+    assert names(api, "/connections", orderby=orderby) == expected
+
+
+def test_orderby_with_a_plus_that_is_not_escaped(api: Api) -> None:
+    """In a query string a bare `+` is a blank; clients send it all the same."""
+    named(api, "a", "c", "b")
+    assert names(api, "/connections?orderby=+name") == ["a", "b", "c"]
+
+
+# --- filters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("condition", "expected"), [
+    ("name==b", ["b"]),
+    ('name=="b"', ["b"]),
+    ("name==a,c", ["c", "a"]),
+    ('name=="a","c"', ["c", "a"]),
+    ("name!=b", ["c", "a"]),
+    ("name!=a,b", ["c"]),
+    ("name<b", ["a"]),
+    ("name<=b", ["b", "a"]),
+    ("name>b", ["c"]),
+    ("name>=b", ["c", "b"]),
+    (f"createdAt=={FROZEN_NOW * 1000 + 1000}", ["b"]),
+    (f"createdAt!={FROZEN_NOW * 1000 + 1000}", ["c", "a"]),
+    (f"createdAt<{FROZEN_NOW * 1000 + 1000}", ["a"]),
+    (f"createdAt<={FROZEN_NOW * 1000 + 1000}", ["b", "a"]),
+    (f"createdAt>{FROZEN_NOW * 1000 + 1000}", ["c"]),
+    (f"createdAt>={FROZEN_NOW * 1000 + 1000}", ["c", "b"]),
+    ("auth.specName==SFTP with Password", ["c", "b", "a"]),
+    ("auth.params.username==alice", ["c", "b", "a"]),
+    (f"connectionSpec.id=={SFTP.spec}", ["c", "b", "a"]),
+    (f"connectionSpec.id=={S3.spec}", []),
+    ("name==nobody", []),
+])  # fmt: skip
+def test_filter(api: Api, condition: str, expected: list[str]) -> None:
+    """All six operators; several values mean any of them; a value may be wrapped in double quotes."""
+    named(api, "a", "b", "c")
+    assert names(api, "/connections", property=condition) == expected
+
+
+def test_filters_are_anded(api: Api) -> None:
+    named(api, "a", "b", "c")
+    assert names(api, "/connections", property=["name>a", "name<c"]) == ["b"]
+
+
+def test_value_in_quotes_may_hold_commas(api: Api) -> None:
+    named(api, "a,b", "a", 'say "a"')
+    assert names(api, "/connections", property='name=="a,b"') == ["a,b"]
+    assert names(api, "/connections", property=r'name=="say \"a\""') == ['say "a"']
+
+
+def test_filter_into_arrays(api: Api) -> None:
+    """`targetConnectionIds[]==a,b` and `inheritedAttributes.targetConnections[].connectionSpec.id==…`."""
+    s3, sftp, google = [api.flow(destination, LATER) for destination in (S3, SFTP, GOOGLE)]
+    (target,) = api.item(f"/flows/{sftp}")["targetConnectionIds"]
+    (source,) = api.item(f"/flows/{s3}")["sourceConnectionIds"]
+    found = {
+        condition: [flow["id"] for flow in api.items("/flows", property=condition)]
+        for condition in (
+            f"targetConnectionIds[]=={target}",
+            f"targetConnectionIds[]=={target},{source}",
+            f"sourceConnectionIds[]=={source}",
+            f"inheritedAttributes.targetConnections[].connectionSpec.id=={GOOGLE.spec}",
+            f"inheritedAttributes.targetConnections[].connectionSpec.id!={GOOGLE.spec}",
+        )
+    }
+    assert list(found.values()) == [[sftp], [sftp], [s3], [google], [sftp, s3]]
+
+
+def test_only_destination_flows(api: Api) -> None:
+    """API reference, GET /flows: `property=inheritedAttributes.properties.isDestinationFlow==true`."""
+    flow_id = api.flow(S3, LATER)
+    assert [flow["id"] for flow in api.items("/flows?property=inheritedAttributes.properties.isDestinationFlow==true")] == [flow_id]
+    assert api.items("/flows?property=inheritedAttributes.properties.isDestinationFlow==false") == []
+
+
+def test_flows_by_schedule_and_state(api: Api) -> None:
+    first, second = api.flow(S3, LATER), api.flow(S3, {**LATER, "interval": 6})
+    api.post(f"/flows/{first}/action?op=disable")
+    assert [flow["id"] for flow in api.items("/flows?property=state==enabled")] == [second]
+    assert [flow["id"] for flow in api.items("/flows?property=scheduleParams.interval<6")] == [first]
+
+
+@pytest.mark.parametrize("status", ["success", "Success", "SUCCESS", "failed,success"])
+def test_status_of_runs_in_any_letter_case(api: Api, status: str) -> None:
+    """Reference, Entities: filters compare the status words without regard to case."""
+    api.flow(S3)
+    (run,) = api.advance(0)
+    found = api.items("/runs", property=f"metrics.statusSummary.status=={status}")
+    assert [item["id"] for item in found] == [run["id"]]
+    assert api.items("/runs?property=metrics.statusSummary.status!=success") == []
+
+
+def test_runs_of_a_flow_that_carried_a_dataset(api: Api) -> None:
+    """API reference, GET /runs: several `property` parameters, into the summaries of a run."""
+    flow_id = api.flow(S3)
+    api.flow(SFTP)
+    api.advance(0)
+    dataset = SOURCE_CONNECTION["params"]["datasets"][0]["dataSetId"]
+    path = "metrics.recordSummary.sourceSummaries[].entitySummaries[].id"
+    found = api.items("/runs", property=[f"flowId=={flow_id}", f"{path}==dataset:{dataset}"])
+    assert [run["flowId"] for run in found] == [flow_id]
+
+
+def test_names_with_characters_that_mean_something(api: Api) -> None:
+    odd = ["a=b", "a&b", "100%", "ü, ö", "[]", "a.b", "\\", "null", "true", "5"]
+    named(api, *odd)
+    quoted = ['"' + name.replace("\\", "\\\\") + '"' for name in odd]
+    assert [names(api, "/connections", property=f"name=={value}") for value in quoted] == [[name] for name in odd]
+
+
+# --- projection, count, limit -------------------------------------------------------------------------------------
+
+
+def test_projection(api: Api) -> None:
+    """A `property` with no operator is a comma-separated list of top-level fields to return."""
+    ids = named(api, "a", "b")
+    assert api.items("/connections", property="id,name") == [{"id": ids["b"], "name": "b"}, {"id": ids["a"], "name": "a"}]
+
+
+def test_projection_with_filter(api: Api) -> None:
+    named(api, "a", "b")
+    assert api.items("/connections", property=["name", "name==a"]) == [{"name": "a"}]
+
+
+def test_projection_on_the_next_page(api: Api) -> None:
+    """The token alone carries it on."""
+    named(api, "a", "b")
+    assert list(pages(api, "/connections", property="name", limit=1)) == [[{"name": "b"}], [{"name": "a"}]]
+
+
+@pytest.mark.parametrize("count", ["true", "True", "TRUE"])
+def test_count(api: Api, count: str) -> None:
+    """`count=true` returns `{"count": N}` and no items."""
+    named(api, "a", "b", "c")
+    assert api.get("/connections", params={"count": count}).json() == {"count": 3}
+    assert api.get("/connections", params={"count": count, "property": "name>a"}).json() == {"count": 2}
+
+
+@pytest.mark.parametrize("count", ["false", "False"])
+def test_limit_with_count_false(api: Api, count: str) -> None:
+    """`limit` with `count=false` (or `False`) is fine: a real client sends it."""
+    named(api, "a", "b")
+    assert names(api, "/connections", limit=1, count=count) == ["b"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_limit(api: Api, limit: int) -> None:
+    named(api, "a", "b", "c")
+    assert names(api, "/connections", limit=limit) == ["c", "b", "a"][:limit]
+
+
+def test_at_most_100_a_page(api: Api) -> None:
+    for number in range(101):
+        api.created("connections", {"name": f"{number}"})
+    assert [len(page) for page in pages(api, "/connections")] == [100, 1]
+
+
+@pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows", "runs"])
+def test_empty_list(api: Api, collection: str) -> None:
+    assert api.get(f"/{collection}").json() == {"items": [], "_links": {}}
+
+
+# --- paging -------------------------------------------------------------------------------------------------------
+
+
+def test_next_link(api: Api) -> None:
+    """`_links.next.href` is `/<collection>?continuationToken=<token>` and nothing after; none on the last page."""
+    named(api, "a", "b")
+    first = api.get("/connections?limit=1")
+    href = first.json()["_links"]["next"]["href"]
+    assert href == f"/connections?continuationToken={token_of(first)}"
+    assert api.get(href).json()["_links"] == {}
+
+
+def test_no_next_link_when_the_last_page_is_full(api: Api) -> None:
+    named(api, "a", "b")
+    assert [len(page) for page in pages(api, "/connections", limit=2)] == [2]
+
+
+@pytest.mark.parametrize("params", [
+    {"limit": 2},
+    {"limit": 2, "orderby": "name"},
+    {"limit": 1, "orderby": "-state,name"},
+    {"limit": 3, "property": ["name>a", "name!=d"]},
+    {"limit": 2, "orderby": "createdAt"},
+])  # fmt: skip
+def test_the_token_alone_carries_filter_order_and_limit_on(api: Api, params: dict[str, Any]) -> None:
+    named(api, "e", "b", "d", "a", "c")
+    whole = names(api, "/connections", **{name: value for name, value in params.items() if name != "limit"})
+    found = [[item["name"] for item in page] for page in pages(api, "/connections", **params)]
+    assert [name for page in found for name in page] == whole
+    assert all(len(page) == params["limit"] for page in found[:-1])
+
+
+def test_the_token_with_the_other_parameters(api: Api) -> None:
+    """Clients send it with or without their other parameters."""
+    named(api, "a", "b", "c")
+    params: dict[str, Any] = {"limit": 1, "orderby": "name", "property": "name!=b", "count": "False"}
+    first = api.get("/connections", params=params)
+    assert names(api, "/connections", **params, continuationToken=token_of(first)) == ["c"]
+
+
+Meanwhile = Callable[[Api, dict[str, str]], None]
+
+
+def create_more(api: Api, ids: dict[str, str]) -> None:
+    named(api, "aa", "zz", "c")
+
+
+def delete_what_was_seen(api: Api, ids: dict[str, str]) -> None:
+    api.delete(f"/connections/{ids['a']}")
+    api.delete(f"/connections/{ids['e']}")
+
+
+def delete_and_create(api: Api, ids: dict[str, str]) -> None:
+    for name in ("a", "c", "e"):
+        api.delete(f"/connections/{ids[name]}")
+    named(api, "a", "c", "e", "0")
+
+
+@pytest.mark.parametrize("meanwhile", [create_more, delete_what_was_seen, delete_and_create])
+@pytest.mark.parametrize("orderby", ["name", "-name", "createdAt", "-createdAt", "state", None])
+def test_what_exists_throughout_is_seen_exactly_once(api: Api, orderby: str | None, meanwhile: Meanwhile) -> None:
+    """Paging stays right while entities are created and deleted in between."""
+    ids = named(api, "b", "d", "a", "e", "c")
+    params: dict[str, Any] = {"limit": 2, **({"orderby": orderby} if orderby else {})}
+    seen: list[str] = []
+    for number, page in enumerate(pages(api, "/connections", **params)):
+        seen += [item["id"] for item in page]
+        if number == 0:
+            meanwhile(api, ids)
+    throughout = {entity_id for entity_id in ids.values() if api.get(f"/connections/{entity_id}").status_code == 200}
+    assert throughout <= set(seen)
+    assert len(seen) == len(set(seen))
+
+
+def test_the_entity_that_a_token_stands_at_is_deleted(api: Api) -> None:
+    ids = named(api, "a", "b", "c")
+    token = token_of(api.get("/connections?limit=1"))
+    api.delete(f"/connections/{ids['c']}")
+    assert names(api, "/connections", continuationToken=token) == ["b"]
+
+
+def test_a_token_of_another_collection(api: Api) -> None:
+    named(api, "a", "b")
+    token = token_of(api.get("/connections?limit=1"))
+    assert_error(api.get(f"/flows?continuationToken={token}"), "value-invalid", field="continuationToken")
+
+
+def test_a_token_that_was_changed(api: Api) -> None:
+    named(api, "a", "b")
+    token = token_of(api.get("/connections?limit=1"))
+    for changed in (token[:-1], token + "A", token[1:], token.swapcase(), token.replace(token[5], "_")):
+        assert_error(api.get("/connections", params={"continuationToken": changed}), "value-invalid", field="continuationToken")
+
+
+def test_a_token_can_be_used_again(api: Api) -> None:
+    named(api, "a", "b")
+    token = token_of(api.get("/connections?limit=1"))
+    assert [names(api, "/connections", continuationToken=token) for _ in range(2)] == [["a"], ["a"]]
+
+
+# --- specs --------------------------------------------------------------------------------------------------------
+
+
+def test_list_of_connection_specs(api: Api) -> None:
+    """Reference, Endpoints: list of all specs: the data lake's and the six destinations'."""
+    assert {spec["id"] for spec in api.items("/connectionSpecs")} == {DATA_LAKE, *(item.spec for item in DESTINATIONS)}
+
+
+def test_list_of_flow_specs(api: Api) -> None:
+    assert {spec["id"] for spec in api.items("/flowSpecs")} == {item.flow_spec for item in DESTINATIONS}
+
+
+@pytest.mark.parametrize(("path", "count"), [
+    ("/connectionSpecs?property=name==activation-datalake", 1),
+    (f"/connectionSpecs?property=id=={S3.spec},{SFTP.spec}", 2),
+    ("/connectionSpecs?property=name!=activation-datalake", 6),
+    (f"/flowSpecs?property=id=={S3.flow_spec}", 1),
+    (f"/flowSpecs?property=targetConnectionSpecIds[]=={S3.spec}", 1),
+    ("/flowSpecs?property=attributes._workflow==DATASETS", 6),
+])  # fmt: skip
+def test_filter_on_specs(api: Api, path: str, count: int) -> None:
+    """Reference, Endpoints: `property` filter."""
+    assert len(api.items(path)) == count
+    assert api.get(f"{path}&count=true").json() == {"count": count}
+
+
+@pytest.mark.parametrize("collection", ["connectionSpecs", "flowSpecs"])
+def test_paging_on_specs(api: Api, collection: str) -> None:
+    whole = api.items(f"/{collection}")
+    found = list(pages(api, f"/{collection}", limit=4))
+    assert [item for page in found for item in page] == whole
+    assert len(found) == 2
+
+
+def test_order_and_projection_on_specs(api: Api) -> None:
+    found = api.items("/connectionSpecs?orderby=name&property=name,id")
+    assert [set(item) for item in found] == [{"id", "name"}] * 7
+    assert [item["name"] for item in found] == sorted(item["name"] for item in found)
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+def test_flow_spec_joins_data_lake_and_destination(api: Api, destination: Any) -> None:
+    spec = api.item(f"/flowSpecs/{destination.flow_spec}")
+    assert spec["sourceConnectionSpecIds"] == [DATA_LAKE]
+    assert spec["targetConnectionSpecIds"] == [destination.spec]
+    assert "DATASETS" in spec["attributes"]["_workflow"]
+
+
+# --- eligible datasets --------------------------------------------------------------------------------------------
+
+
+def test_configs_page_by_default(api: Api) -> None:
+    """Reference, Endpoints: `start` default 0, `limit` default 20."""
+    body = api.get(CONFIGS).json()
+    assert len(body["items"]) == 20
+    assert {name: body["pageInfo"][name] for name in ("start", "end", "hasNext")} == {"start": 0, "end": 19, "hasNext": True}
+
+
+def test_configs_pages_follow_each_other(api: Api) -> None:
+    whole = api.get(f"{CONFIGS}&limit=100").json()
+    total = whole["pageInfo"]["total"]
+    assert whole["pageInfo"] == {"start": 0, "end": total - 1, "total": total, "hasNext": False}
+    found: list[Any] = []
+    while True:
+        body = api.get(f"{CONFIGS}&start={len(found)}&limit=7").json()
+        assert body["pageInfo"]["end"] == len(found) + len(body["items"]) - 1
+        found += body["items"]
+        if not body["pageInfo"]["hasNext"]:
+            break
+    assert found == whole["items"]
+    assert len(found) == total
+
+
+def test_configs_behind_the_last(api: Api) -> None:
+    body = api.get(f"{CONFIGS}&start=100000").json()
+    assert body["items"] == []
+    assert body["pageInfo"]["hasNext"] is False
+
+
+@pytest.mark.parametrize("properties", ["name", "name,state", "state", "id", "nothing", "name,nothing"])
+def test_configs_properties(api: Api, properties: str) -> None:
+    """`properties=name,state` cuts each item down to those fields (with `id`)."""
+    wanted = ({"id", *properties.split(",")}) - {"nothing"}
+    assert {frozenset(item) for item in api.get(f"{CONFIGS}&properties={properties}").json()["items"]} == {frozenset(wanted)}
+
+
+def test_configs_are_the_same_whichever_spec_is_asked(api: Api) -> None:
+    assert api.get(CONFIGS).json() == api.get(CONFIGS.replace(DATA_LAKE, S3.spec)).json()

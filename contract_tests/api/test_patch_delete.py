@@ -1,0 +1,467 @@
+"""PATCH and DELETE: what may be changed, all or nothing, and references that stay whole.
+
+Source: reference, section "Endpoints" and "Where the sources disagree"; "Update destination dataflows using the Flow Service
+API"; rows 1403, 1404, 1414, 1418, 1434, 1447 and 1455 of the error table.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, assert_error, violations
+from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
+
+LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
+HOUR, DAY = 3600, 86_400
+OTHER_DATASET = "5ef3e324052581191aa6a466"
+MISSING = "00000000-0000-4000-8000-000000000000"
+
+
+def replace(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "replace", "path": path, "value": value}
+
+
+def patched(api: Api, path: str, *operations: dict[str, Any]) -> dict[str, Any]:
+    """The entity after a patch that is accepted."""
+    response = api.patch(path, api.item(path)["etag"], list(operations))
+    assert response.status_code == 200, response.text
+    return api.item(path)
+
+
+def refused(api: Api, path: str, error: str, *operations: dict[str, Any], **fields: object) -> dict[str, Any]:
+    """The report of a patch that is refused and changes nothing."""
+    before = api.item(path)
+    report = assert_error(api.patch(path, before["etag"], list(operations)), error, **fields)
+    assert api.item(path) == before
+    return report
+
+
+@pytest.fixture
+def flow(api: Api) -> str:
+    """The path of a flow whose first export is an hour away."""
+    return f"/flows/{api.flow(S3, LATER)}"
+
+
+@pytest.fixture
+def connection(api: Api) -> str:
+    """The path of a base connection to Amazon S3."""
+    return f"/connections/{api.created('connections', S3.base_connection())}"
+
+
+@pytest.fixture
+def source(api: Api) -> str:
+    """The path of a source connection."""
+    return f"/sourceConnections/{api.created('sourceConnections', SOURCE_CONNECTION)}"
+
+
+@pytest.fixture
+def target(api: Api) -> str:
+    """The path of a target connection to Amazon S3."""
+    return f"/targetConnections/{api.target(S3)}"
+
+
+def base_of(api: Api, flow: str) -> str:
+    base: str = api.item(flow)["inheritedAttributes"]["targetConnections"][0]["baseConnection"]["id"]
+    return base
+
+
+# --- what a patch does --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("op", ["replace", "Replace", "REPLACE", "add", "Add", "ADD"])
+def test_op_in_any_letter_case(api: Api, flow: str, op: str) -> None:
+    """Reference, Endpoints: ops in any letter case; a real client sends `Replace`."""
+    assert patched(api, flow, {"op": op, "path": "/name", "value": "new"})["name"] == "new"
+
+
+@pytest.mark.parametrize("op", ["remove", "Remove"])
+def test_remove(api: Api, flow: str, op: str) -> None:
+    assert "description" not in patched(api, flow, {"op": op, "path": "/description"})
+
+
+def test_remove_with_a_value(api: Api, connection: str) -> None:
+    """API reference, PATCH /connections: its example of `remove` sends a value, which has no meaning."""
+    entity = patched(api, connection, {"op": "add", "path": "/description", "value": "x"})
+    assert entity["description"] == "x"
+    assert "description" not in patched(api, connection, {"op": "remove", "path": "/description", "value": "y"})
+
+
+def test_arrays(api: Api, flow: str) -> None:
+    """RFC 6902: `add` inserts at an index or, at `-`, behind the last; `remove` closes the gap."""
+    operations = [{"op": "add", "path": f"/transformations/{place}", "value": {"n": number}} for number, place in enumerate(["-", "-", "0", "1"])]
+    after = patched(api, flow, *operations, {"op": "remove", "path": "/transformations/2"}, replace("/transformations/0/n", 9))
+    assert after["transformations"] == [{"n": 9}, {"n": 3}, {"n": 1}]
+
+
+def test_escaped_names(api: Api, flow: str) -> None:
+    """RFC 6901: `~1` is `/`, `~0` is `~`."""
+    after = patched(api, flow, {"op": "add", "path": "/transformations/-", "value": {}}, {"op": "add", "path": "/transformations/0/a~1b~0c~01", "value": 1})
+    assert after["transformations"] == [{"a/b~c~1": 1}]
+
+
+def test_operations_build_on_each_other(api: Api, flow: str) -> None:
+    after = patched(api, flow, replace("/name", "one"), {"op": "remove", "path": "/description"}, {"op": "add", "path": "/description", "value": "two"})
+    assert (after["name"], after["description"]) == ("one", "two")
+
+
+@pytest.mark.parametrize("last", [{"op": "remove", "path": "/nothing"}, replace("/id", "x"), replace("/sourceConnectionIds", []), {"op": "move", "path": "/x"}])
+def test_all_or_nothing(api: Api, flow: str, last: dict[str, Any]) -> None:
+    before = api.item(flow)
+    assert api.patch(flow, before["etag"], [replace("/name", "new"), last]).status_code == 400
+    assert api.item(flow) == before
+
+
+def test_1000_operations(api: Api, flow: str) -> None:
+    after = patched(api, flow, *({"op": "add", "path": "/transformations/-", "value": {}} for _ in range(1000)))
+    assert len(after["transformations"]) == 1000
+
+
+# --- what a patch may not do --------------------------------------------------------------------------------------
+
+SERVER_FIELDS = ["id", "createdAt", "updatedAt", "createdBy", "updatedBy", "createdClient", "updatedClient", "sandboxId", "sandboxName", "imsOrgId", "version", "etag"]
+
+
+@pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows"])
+def test_the_servers_own_fields_are_refused_by_name(api: Api, flow: str, connection: str, source: str, target: str, collection: str) -> None:
+    path = {"connections": connection, "sourceConnections": source, "targetConnections": target, "flows": flow}[collection]
+    derived = {"flows": ["inheritedAttributes", "runs", "lastOperation", "lastRunDetails"], "connections": []}.get(collection, ["inheritedAttributes"])
+    for name in [*SERVER_FIELDS, *derived]:
+        for operation in (replace(f"/{name}", "x"), {"op": "remove", "path": f"/{name}"}, {"op": "add", "path": f"/{name}/x", "value": 1}):
+            report = refused(api, path, "patch-invalid", operation)
+            assert f"{name} is filled by the server" in report["detailed-message"]
+
+
+@pytest.mark.parametrize("operation", [
+    replace("/connectionSpec", {"id": LANDING_ZONE.spec, "version": "1.0"}),
+    replace("/connectionSpec/id", LANDING_ZONE.spec),
+    replace("/connectionSpec/version", "2.0"),
+    {"op": "remove", "path": "/connectionSpec"},
+    {"op": "add", "path": "/connectionSpec/x", "value": 1},
+])  # fmt: skip
+def test_a_connections_spec_is_for_ever(api: Api, connection: str, operation: dict[str, Any]) -> None:
+    """Row 1414-400: PATCH /connections."""
+    refused(api, connection, "connection-spec-immutable", operation)
+
+
+@pytest.mark.parametrize("kind", ["source", "target"])
+def test_the_spec_of_sources_and_targets_is_for_ever(api: Api, source: str, target: str, kind: str) -> None:
+    path = source if kind == "source" else target
+    report = refused(api, path, "patch-invalid", replace("/connectionSpec/id", DATA_LAKE))
+    assert "/connectionSpec/id cannot be updated" in report["detailed-message"]
+
+
+@pytest.mark.parametrize("operation", [
+    replace("/params", {"datasets": [{"dataSetId": OTHER_DATASET}]}),
+    replace("/params/datasets", [{"dataSetId": OTHER_DATASET}]),
+    {"op": "add", "path": "/params/datasets/-", "value": {"dataSetId": OTHER_DATASET}},
+    replace("/params/datasets/0", {"dataSetId": OTHER_DATASET}),
+    replace("/params/datasets/0/dataSetId", OTHER_DATASET),
+    {"op": "remove", "path": "/params/datasets/0"},
+    {"op": "remove", "path": "/params"},
+])  # fmt: skip
+def test_datasets_cannot_be_changed_after_creation(api: Api, source: str, operation: dict[str, Any]) -> None:
+    """Reference, Entities: Source connection."""
+    report = refused(api, source, "patch-invalid", operation)
+    assert f"{operation['path']} cannot be updated" in report["detailed-message"]
+
+
+@pytest.mark.parametrize("path", ["/flowSpec", "/flowSpec/id", "/flowSpec/version"])
+def test_the_spec_of_a_flow_is_for_ever(api: Api, flow: str, path: str) -> None:
+    report = refused(api, flow, "patch-invalid", replace(path, "x"))
+    assert f"{path} cannot be updated" in report["detailed-message"]
+
+
+@pytest.mark.parametrize("state", ["paused", "ENABLED", "", None, 5, [], {}])
+def test_state_that_is_none(api: Api, flow: str, state: Any) -> None:
+    """Row 1456-400: state in a body."""
+    refused(api, flow, "state-invalid", replace("/state", state))
+
+
+def test_state_cannot_be_removed(api: Api, flow: str) -> None:
+    refused(api, flow, "state-invalid", {"op": "remove", "path": "/state"}, state="null")
+
+
+@pytest.mark.parametrize(("operation", "place"), [
+    (replace("/params/bucketName", "No Bucket!"), "params.bucketName"),
+    (replace("/params/compression", "ZIP"), "params.compression"),
+    ({"op": "remove", "path": "/params/path"}, "params.path"),
+    (replace("/baseConnectionId", MISSING), "baseConnectionId"),
+    (replace("/name", ""), "name"),
+    (replace("/name", 5), "name"),
+    ({"op": "remove", "path": "/name"}, "name"),
+    (replace("/params", []), "params"),
+])  # fmt: skip
+def test_the_result_is_checked_as_a_creation_would_be(api: Api, target: str, operation: dict[str, Any], place: str) -> None:
+    before = api.item(target)
+    assert set(violations(api.patch(target, before["etag"], [operation]))) == {place}
+    assert api.item(target) == before
+
+
+def test_words_are_put_into_their_documented_letter_case(api: Api, target: str) -> None:
+    assert patched(api, target, replace("/params/compression", "gzip"))["params"]["compression"] == "GZIP"
+
+
+# --- If-Match -----------------------------------------------------------------------------------------------------
+
+
+def test_two_writers_with_one_etag(api: Api, flow: str) -> None:
+    """One wins, the other gets 412 with the etag that is current."""
+    etag = api.item(flow)["etag"]
+    with ThreadPoolExecutor(8) as pool:
+        responses = list(pool.map(lambda number: api.patch(flow, etag, [replace("/name", f"writer {number}")]), range(8)))
+    (winner,) = [response for response in responses if response.status_code == 200]
+    for response in responses:
+        if response is not winner:
+            assert_error(response, "version-mismatch", supplied=etag, current=winner.json()["etag"])
+    assert api.item(flow)["etag"] == winner.json()["etag"]
+
+
+def test_an_action_outdates_an_etag(api: Api, flow: str) -> None:
+    etag = api.item(flow)["etag"]
+    api.post(f"{flow}/action?op=disable")
+    assert_error(api.patch(flow, etag, [replace("/name", "x")]), "version-mismatch")
+
+
+def test_a_patch_that_would_change_nothing_needs_the_etag_too(api: Api, flow: str) -> None:
+    assert_error(api.patch(flow, '"stale"', [replace("/name", api.item(flow)["name"])]), "version-mismatch")
+
+
+def test_the_etag_is_asked_for_before_the_body_is_read(api: Api, flow: str) -> None:
+    assert_error(api.http.patch(BASE + flow, content=b"{"), "if-match-missing")
+
+
+def test_the_entity_is_looked_for_before_the_etag(api: Api) -> None:
+    assert_error(api.patch(f"/flows/{MISSING}", None, []), "resource-not-found")
+
+
+# --- credentials --------------------------------------------------------------------------------------------------
+
+
+def test_masked_passwords_stay_valid(api: Api, connection: str) -> None:
+    """A patch of another field leaves the password as good as it was."""
+    after = patched(api, connection, replace("/name", "new"))
+    assert after["auth"]["params"]["s3SecretKey"] == "****"
+
+
+@pytest.mark.parametrize("path", ["/auth", "/auth/params"])
+def test_what_was_read_can_be_sent_back(api: Api, connection: str, path: str) -> None:
+    auth = api.item(connection)["auth"]
+    before = api.item(connection)["etag"]
+    assert patched(api, connection, replace(path, auth if path == "/auth" else auth["params"]))["etag"] == before
+
+
+def test_a_new_password(api: Api, connection: str) -> None:
+    """API reference, PATCH /connections: replacing `/auth/params`."""
+    before = api.item(connection)
+    params = {"s3AccessKey": "AKIAIOSFODNN7EXAMPLF", "s3SecretKey": "kJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+    after = patched(api, connection, replace("/auth/params", params))
+    assert after["auth"]["params"] == {"s3AccessKey": "AKIAIOSFODNN7EXAMPLF", "s3SecretKey": "****"}
+    assert after["etag"] != before["etag"]
+
+
+def test_a_new_password_alone_is_a_change(api: Api, connection: str) -> None:
+    """Nobody can see it, yet the connection is another one."""
+    before = api.item(connection)
+    after = patched(api, connection, replace("/auth/params/s3SecretKey", "kJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"))
+    assert after["auth"] == before["auth"]
+    assert after["etag"] != before["etag"]
+
+
+def test_a_new_password_is_checked(api: Api, connection: str) -> None:
+    before = api.item(connection)
+    response = api.patch(connection, before["etag"], [replace("/auth/params/s3SecretKey", "too short")])
+    assert set(violations(response)) == {"auth.params.s3SecretKey"}
+    assert "too short" not in response.text
+
+
+def test_remove_and_add_auth_params_in_one_patch(api: Api, connection: str) -> None:
+    """API reference, PATCH /connections: `remove` and `add` of `/auth/params`; what counts is the result."""
+    params = S3.auths[0]["params"]
+    patched(api, connection, {"op": "remove", "path": "/auth/params", "value": params}, {"op": "add", "path": "/auth/params", "value": params})
+    before = api.item(connection)
+    assert "auth.params" in violations(api.patch(connection, before["etag"], [{"op": "remove", "path": "/auth/params"}]))
+
+
+def test_another_kind_of_credentials(api: Api) -> None:
+    path = f"/connections/{api.created('connections', SFTP.base_connection(0))}"
+    assert patched(api, path, replace("/auth", SFTP.auths[1]))["auth"]["specName"] == "SFTP with SSH Key"
+
+
+def test_the_mask_of_one_kind_is_no_password_of_another(api: Api) -> None:
+    path = f"/connections/{api.created('connections', SFTP.base_connection(0))}"
+    before = api.item(path)
+    response = api.patch(path, before["etag"], [replace("/auth/specName", "SFTP with SSH Key")])
+    assert "auth.params.sshKey" in violations(response)
+
+
+# --- schedules ----------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_as_the_api_reference_patches_it(api: Api, flow: str) -> None:
+    """API reference, PATCH /flows: example "Update dataset dataflow export schedule"."""
+    schedule = {"interval": 3, "timeUnit": "hour", "startTime": 1668470400, "endTime": 1668479500}
+    assert patched(api, flow, replace("/scheduleParams", schedule))["scheduleParams"] == schedule
+
+
+def test_a_start_time_alone_keeps_the_rest(api: Api) -> None:
+    """Reference, "Where the sources disagree": a real client replaces `/scheduleParams` by `{"startTime": …}` alone."""
+    schedule = {**LATER, "endTime": FROZEN_NOW + 9 * DAY, "exportMode": "FIRST_FULL_THEN_INCREMENTAL", "foldernameTemplate": "%DATASET_ID%"}
+    path = f"/flows/{api.flow(S3, schedule)}"
+    after = patched(api, path, replace("/scheduleParams", {"startTime": FROZEN_NOW + 2 * HOUR}))
+    assert after["scheduleParams"] == {**schedule, "startTime": FROZEN_NOW + 2 * HOUR}
+
+
+def test_a_whole_schedule_keeps_nothing(api: Api) -> None:
+    path = f"/flows/{api.flow(S3, {**LATER, 'endTime': FROZEN_NOW + 9 * DAY, 'foldernameTemplate': '%DATASET_ID%'})}"
+    assert patched(api, path, replace("/scheduleParams", {**LATER, "interval": 6}))["scheduleParams"] == {**LATER, "interval": 6}
+
+
+def test_one_part_of_a_schedule(api: Api, flow: str) -> None:
+    assert patched(api, flow, replace("/scheduleParams/interval", "12"))["scheduleParams"] == {**LATER, "interval": 12}
+
+
+def test_the_end_of_a_schedule_can_be_removed(api: Api) -> None:
+    path = f"/flows/{api.flow(S3, {**LATER, 'endTime': FROZEN_NOW + 9 * DAY})}"
+    assert patched(api, path, {"op": "remove", "path": "/scheduleParams/endTime"})["scheduleParams"] == LATER
+
+
+@pytest.mark.parametrize("name", ["interval", "timeUnit", "startTime"])
+def test_a_required_part_of_a_schedule_cannot_be_removed(api: Api, flow: str, name: str) -> None:
+    before = api.item(flow)
+    response = api.patch(flow, before["etag"], [{"op": "remove", "path": f"/scheduleParams/{name}"}])
+    assert set(violations(response)) == {f"scheduleParams.{name}"}
+    assert api.item(flow) == before
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 5])
+def test_a_schedule_cannot_become_something_else(api: Api, flow: str, value: Any) -> None:
+    assert set(violations(api.patch(flow, api.item(flow)["etag"], [replace("/scheduleParams", value)]))) == {"scheduleParams"}
+
+
+# --- references after a patch -------------------------------------------------------------------------------------
+
+
+def test_a_flow_gets_another_source(api: Api, flow: str) -> None:
+    """API reference, PATCH /flows: example "Update Source Connection of dataflow"; it counts from the next export on."""
+    body = {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": OTHER_DATASET}]}}
+    other = api.created("sourceConnections", body)
+    after = patched(api, flow, replace("/sourceConnectionIds", [other]))
+    assert [source["id"] for source in after["inheritedAttributes"]["sourceConnections"]] == [other]
+    api.advance(HOUR)
+    assert {file["dataset"] for file in api.control("GET", "/exports")["items"]} == {OTHER_DATASET}
+
+
+def test_a_flow_cannot_get_a_source_that_is_not_there(api: Api, flow: str) -> None:
+    before = api.item(flow)
+    assert "sourceConnectionIds[0]" in violations(api.patch(flow, before["etag"], [replace("/sourceConnectionIds/0", MISSING)]))
+    assert api.item(flow) == before
+
+
+def test_a_target_gets_another_path(api: Api, flow: str) -> None:
+    """It counts from the next export on."""
+    (target,) = api.item(flow)["targetConnectionIds"]
+    patched(api, f"/targetConnections/{target}", replace("/params/path", "elsewhere"))
+    api.advance(HOUR)
+    (file,) = api.control("GET", "/exports")["items"]
+    assert file["path"].startswith(f"amazon-s3/your-bucket-name/elsewhere/{DATASET['dataSetId']}/")
+
+
+def test_a_target_gets_another_base_connection(api: Api, flow: str) -> None:
+    """What target and flow inherit from it is the new one's; the flow itself was not changed."""
+    old, new = base_of(api, flow), api.created("connections", S3.base_connection())
+    (target,) = api.item(flow)["targetConnectionIds"]
+    etag = api.item(flow)["etag"]
+    after = patched(api, f"/targetConnections/{target}", replace("/baseConnectionId", new))
+    assert after["inheritedAttributes"]["baseConnection"]["id"] == new
+    assert base_of(api, flow) == new
+    assert api.item(flow)["etag"] == etag
+    assert api.delete(f"/connections/{old}").status_code == 202
+    assert_error(api.delete(f"/connections/{new}"), "base-connection-in-use", id=new)
+
+
+# --- deletion -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("kind", ["flow", "connection", "source", "target"])
+def test_delete(api: Api, flow: str, connection: str, source: str, target: str, kind: str, slash: str) -> None:
+    """Reference, Endpoints: 202, empty body; 404 afterwards; a trailing slash is accepted too."""
+    path = {"flow": flow, "connection": connection, "source": source, "target": target}[kind]
+    response = api.delete(path + slash)
+    assert (response.status_code, response.content) == (202, b"")
+    assert response.headers["x-request-id"]
+    assert_error(api.get(path), "resource-not-found")
+    assert_error(api.delete(path), "resource-not-found")
+    assert path.split("/")[2] not in api.get(f"/{path.split('/')[1]}").text
+
+
+@pytest.mark.parametrize("state", ["enabled", "disabled"])
+def test_a_base_connection_in_use(api: Api, flow: str, state: str) -> None:
+    """Row 1418-400: used in one or more flows, whatever their state."""
+    if state == "disabled":
+        api.post(f"{flow}/action?op=disable")
+    base = base_of(api, flow)
+    assert_error(api.delete(f"/connections/{base}"), "base-connection-in-use", id=base)
+    assert api.item(f"/connections/{base}")
+
+
+def test_a_base_connection_whose_flow_is_gone(api: Api, flow: str) -> None:
+    base = base_of(api, flow)
+    api.delete(flow)
+    assert api.delete(f"/connections/{base}").status_code == 202
+
+
+@pytest.mark.parametrize("kind", ["sourceConnection", "targetConnection"])
+def test_source_or_target_of_an_active_flow(api: Api, flow: str, kind: str) -> None:
+    """Row 1447-400; a disabled or deleted flow is not active."""
+    (used,) = api.item(flow)[f"{kind}Ids"]
+    assert_error(api.delete(f"/{kind}s/{used}"), "in-active-flow", id=used)
+    api.post(f"{flow}/action?op=disable")
+    assert api.delete(f"/{kind}s/{used}").status_code == 202
+
+
+def test_one_of_two_flows_is_enough(api: Api) -> None:
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    first, _ = [api.created("flows", S3.flow(source, target, **LATER)) for _ in range(2)]
+    api.post(f"/flows/{first}/action?op=disable")
+    assert_error(api.delete(f"/targetConnections/{target}"), "in-active-flow", id=target)
+
+
+def test_deleting_a_flow_ends_its_schedule(api: Api, flow: str) -> None:
+    api.delete(flow)
+    assert api.advance(30 * DAY) == []
+
+
+def test_runs_and_files_of_a_deleted_flow_stay(api: Api, flow: str) -> None:
+    (run,) = api.advance(HOUR)
+    before = api.item(f"/runs/{run['id']}")
+    api.delete(flow)
+    assert api.item(f"/runs/{run['id']}") == before
+    assert api.items(f"/runs?property=flowId=={run['flowId']}") == [before]
+    (file,) = api.control("GET", "/exports")["items"]
+    assert api.http.get(f"/__emulator/exports/{file['path']}").status_code == 200
+
+
+def test_a_flow_whose_source_is_gone_fails_and_says_why(api: Api, flow: str) -> None:
+    """The table allows the deletion while the flow is disabled."""
+    (source,) = api.item(flow)["sourceConnectionIds"]
+    api.post(f"{flow}/action?op=disable")
+    api.delete(f"/sourceConnections/{source}")
+    api.post(f"{flow}/action?op=enable")
+    (ran,) = api.advance(HOUR)
+    assert ran["status"] == "failed"
+    run = api.item(f"/runs/{ran['id']}")
+    (error,) = run["metrics"]["statusSummary"]["errors"]
+    assert error["code"] == "ACTIVATION_BATCH-0000-FAILED"
+    assert source in error["message"]
+    assert run["metrics"]["recordSummary"]["failedInfo"] == [error]
+    assert api.item(flow)["lastRunDetails"]["state"] == "failed"
+
+
+def test_runs_cannot_be_deleted(api: Api, flow: str) -> None:
+    """Reference, Endpoints: DELETE of connections, sources, targets and flows."""
+    (run,) = api.advance(HOUR)
+    assert_error(api.delete(f"/runs/{run['id']}"), "method-not-allowed")

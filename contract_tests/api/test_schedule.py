@@ -1,0 +1,403 @@
+"""Schedules: when a flow exports, which rows, and into which folder.
+
+Source: reference, sections "Schedule", "Exported files" and "Where the sources disagree".
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api
+from contract_tests.tutorial import DATASET, DESTINATIONS, S3, SFTP, SOURCE_CONNECTION, START_TIME, Destination
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+NOW = FROZEN_NOW
+"""2026-01-01T00:00:00Z"""
+SOON = NOW + HOUR
+FIRST, SECOND = DATASET["dataSetId"], "5ef3e324052581191aa6a466"
+ONCE = {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT", "startTime": SOON}
+HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": SOON}
+
+
+def instants(api: Api, seconds: float) -> list[int]:
+    """For which instants exports ran while the clock moved on."""
+    runs = api.advance(seconds)
+    assert all(run["status"] == "success" for run in runs)
+    return [run["scheduledAt"] for run in runs]
+
+
+def files(api: Api, **filters: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.control("GET", "/exports", params=filters or None)["items"]
+    return found
+
+
+def rows(api: Api, path: str) -> list[dict[str, Any]]:
+    """The rows of an NDJSON file."""
+    content = api.http.get(f"/__emulator/exports/{path}").content
+    return [json.loads(line) for line in (gzip.decompress(content) if path.endswith(".gz") else content).splitlines()]
+
+
+def patch_schedule(api: Api, flow: str, **schedule: Any) -> None:
+    etag = api.item(f"/flows/{flow}")["etag"]
+    response = api.patch(f"/flows/{flow}", etag, [{"op": "replace", "path": "/scheduleParams", "value": schedule}])
+    assert response.status_code == 200, response.text
+
+
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+# --- when ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("interval", "unit", "step"), [
+    (3, "hour", 3 * HOUR),
+    (6, "hour", 6 * HOUR),
+    (8, "hour", 8 * HOUR),
+    (9, "hour", 9 * HOUR),
+    (12, "hour", 12 * HOUR),
+    (24, "hour", 24 * HOUR),
+    (1, "day", DAY),
+])  # fmt: skip
+def test_every_interval(api: Api, interval: int, unit: str, step: int) -> None:
+    """Reference, Schedule: `hour` with 3, 6, 8, 9, 12 or 24; `day` with 1: on the grid `startTime + k × interval`."""
+    api.flow(S3, {"interval": interval, "timeUnit": unit, "startTime": SOON})
+    assert instants(api, HOUR + 2 * step) == [SOON, SOON + step, SOON + 2 * step]
+
+
+def test_once(api: Api) -> None:
+    """Reference, Schedule: `day` with 0 and DAILY_FULL_EXPORT."""
+    api.flow(S3, ONCE)
+    assert instants(api, 60 * DAY) == [SOON]
+
+
+def test_once_with_a_start_in_the_past(api: Api) -> None:
+    api.flow(S3, {**ONCE, "startTime": NOW - 5 * DAY})
+    assert instants(api, 60 * DAY) == [NOW - 5 * DAY]
+
+
+def test_nothing_before_the_start(api: Api) -> None:
+    api.flow(S3, HOURLY)
+    assert instants(api, HOUR - 1) == []
+    assert instants(api, 1) == [SOON]
+
+
+@pytest.mark.parametrize("start", [START_TIME, NOW - 1, NOW - 3 * HOUR - 7, NOW - 400 * DAY, 0])
+def test_a_start_in_the_past(api: Api, start: int) -> None:
+    """Reference, "Where the sources disagree": first export at once, for the latest instant; the past is not replayed."""
+    step = 3 * HOUR
+    api.flow(S3, {**HOURLY, "startTime": start})
+    latest = start + (NOW - start) // step * step
+    assert instants(api, 0) == [latest]
+    assert instants(api, 2 * step) == [latest + step, latest + 2 * step]
+
+
+def test_a_start_right_now(api: Api) -> None:
+    api.flow(S3, {**HOURLY, "startTime": NOW})
+    assert instants(api, 3 * HOUR) == [NOW, NOW + 3 * HOUR]
+
+
+def test_the_end_is_the_last_instant(api: Api) -> None:
+    """Reference, Schedule: `endTime`, epoch seconds."""
+    api.flow(S3, {**HOURLY, "endTime": SOON + 6 * HOUR})
+    assert instants(api, 2 * DAY) == [SOON, SOON + 3 * HOUR, SOON + 6 * HOUR]
+
+
+def test_a_schedule_whose_end_is_over(api: Api) -> None:
+    api.flow(S3, {**HOURLY, "startTime": NOW - DAY, "endTime": NOW - HOUR})
+    assert instants(api, 2 * DAY) == []
+
+
+def test_without_an_end_six_months(api: Api) -> None:
+    """Reference, Schedule: six months after creation when absent."""
+    api.flow(S3, {"interval": 1, "timeUnit": "day", "startTime": NOW + 179 * DAY})
+    last = max(instants(api, 400 * DAY))
+    assert 180 * DAY <= last - NOW <= 185 * DAY
+
+
+def test_a_start_a_year_away_without_an_end(api: Api) -> None:
+    """A real client parks a flow that is to run on request only."""
+    flow = api.flow(S3, {"interval": 1, "timeUnit": "day", "startTime": NOW + 365 * DAY})
+    assert instants(api, 200 * DAY) == []
+    api.created("runs", {"flowId": flow})
+    assert len(instants(api, 0)) == 1
+
+
+@pytest.mark.parametrize("seconds", [1, 59, 3599, 86_399])
+def test_the_size_of_the_steps_of_the_clock_does_not_matter(api: Api, seconds: int) -> None:
+    api.flow(S3, {"interval": 12, "timeUnit": "hour", "startTime": SOON})
+    found: list[int] = []
+    for step in (seconds, HOUR - seconds % HOUR, DAY - seconds, 2 * DAY):
+        found += instants(api, step)
+    assert found == [SOON + number * 12 * HOUR for number in range(len(found))]
+    assert len(found) >= 6
+
+
+def test_several_flows_in_order_of_time_and_creation(api: Api) -> None:
+    first, second = api.flow(S3, HOURLY), api.flow(S3, {**HOURLY, "interval": 6})
+    third = api.flow(SFTP, {**HOURLY, "startTime": SOON - MINUTE})
+    runs = [(run["scheduledAt"] - SOON, run["flowId"]) for run in api.advance(7 * HOUR)]
+    assert runs == [
+        (-MINUTE, third),
+        (0, first),
+        (0, second),
+        (3 * HOUR - MINUTE, third),
+        (3 * HOUR, first),
+        (6 * HOUR - MINUTE, third),
+        (6 * HOUR, first),
+        (6 * HOUR, second),
+    ]
+
+
+@pytest.mark.parametrize(("sent", "stored"), [
+    ({"interval": "3"}, {"interval": 3}),
+    ({"startTime": str(SOON)}, {"startTime": SOON}),
+    ({"endTime": str(SOON + DAY)}, {"endTime": SOON + DAY}),
+    ({"interval": 3.0, "startTime": float(SOON)}, {"interval": 3, "startTime": SOON}),
+    ({"timeUnit": "HOUR"}, {"timeUnit": "hour"}),
+    ({"exportMode": "first_full_then_incremental"}, {"exportMode": "FIRST_FULL_THEN_INCREMENTAL"}),
+    ({"endTime": None, "foldernameTemplate": None}, {}),
+    ({"frequency": "hour"}, {"frequency": "hour"}),
+])  # fmt: skip
+def test_what_a_strict_reading_would_refuse(api: Api, sent: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Reference, "Where the sources disagree": numeric strings, letter case; `frequency` is sent by a real client."""
+    flow = api.flow(S3, {**HOURLY, **sent})
+    params = api.item(f"/flows/{flow}")["scheduleParams"]
+    assert params == {**HOURLY, **stored}
+    assert {type(value) for name, value in params.items() if name in ("interval", "startTime", "endTime")} == {int}
+    assert instants(api, 4 * HOUR) == [SOON, SOON + 3 * HOUR]
+
+
+# --- changes ------------------------------------------------------------------------------------------------------
+
+
+def test_a_disabled_flow_does_not_run(api: Api) -> None:
+    """Reference, Schedule. What it missed is not made up for."""
+    flow = api.flow(S3, HOURLY)
+    assert instants(api, HOUR) == [SOON]
+    api.post(f"/flows/{flow}/action?op=disable")
+    assert instants(api, DAY) == []
+    api.post(f"/flows/{flow}/action?op=enable")
+    assert instants(api, 3 * HOUR) == [SOON + 27 * HOUR]
+
+
+def test_disabled_before_the_first_export_and_enabled_in_time(api: Api) -> None:
+    flow = api.flow(S3, HOURLY)
+    api.post(f"/flows/{flow}/action?op=disable")
+    api.advance(MINUTE)
+    api.post(f"/flows/{flow}/action?op=enable")
+    assert instants(api, HOUR) == [SOON]
+
+
+def test_a_new_interval_counts_from_the_next_export(api: Api) -> None:
+    flow = api.flow(S3, HOURLY)
+    assert instants(api, HOUR) == [SOON]
+    patch_schedule(api, flow, interval=8, timeUnit="hour", startTime=SOON)
+    assert instants(api, 16 * HOUR) == [SOON + 8 * HOUR, SOON + 16 * HOUR]
+
+
+def test_a_new_start_moves_the_grid(api: Api) -> None:
+    flow = api.flow(S3, HOURLY)
+    assert instants(api, HOUR) == [SOON]
+    patch_schedule(api, flow, startTime=SOON + 2 * HOUR + MINUTE)
+    assert instants(api, 6 * HOUR) == [SOON + 2 * HOUR + MINUTE, SOON + 5 * HOUR + MINUTE]
+
+
+def test_a_new_start_in_the_past_is_not_replayed(api: Api) -> None:
+    flow = api.flow(S3, HOURLY)
+    assert instants(api, HOUR) == [SOON]
+    patch_schedule(api, flow, startTime=NOW - DAY)
+    assert instants(api, 0) == []
+    assert instants(api, 2 * HOUR) == [NOW + 3 * HOUR]
+
+
+def test_a_new_end_ends_it(api: Api) -> None:
+    flow = api.flow(S3, HOURLY)
+    assert instants(api, HOUR) == [SOON]
+    patch_schedule(api, flow, **HOURLY, endTime=SOON + 3 * HOUR)
+    assert instants(api, DAY) == [SOON + 3 * HOUR]
+
+
+def test_a_flow_that_was_to_run_once_gets_another_date(api: Api) -> None:
+    flow = api.flow(S3, ONCE)
+    assert instants(api, HOUR) == [SOON]
+    patch_schedule(api, flow, startTime=SOON + DAY)
+    assert instants(api, 9 * DAY) == [SOON + DAY]
+
+
+# --- which rows ---------------------------------------------------------------------------------------------------
+
+
+def test_first_full_then_only_what_was_added(api: Api) -> None:
+    """Reference, Schedule: FIRST_FULL_THEN_INCREMENTAL by default; together they are each row once."""
+    api.flow(S3, {"interval": 1, "timeUnit": "day", "startTime": SOON})
+    api.advance(3 * DAY)
+    exports = [rows(api, file["path"]) for file in files(api)]
+    assert len(exports) == 3
+    assert len(exports[0]) > len(exports[1])
+    assert len(exports[1]) > 0
+    every = [json.dumps(row, sort_keys=True) for export in exports for row in export]
+    assert len(every) == len(set(every))
+
+
+def test_a_full_export_has_every_row(api: Api) -> None:
+    """Reference, Schedule: DAILY_FULL_EXPORT has what was exported before as well; at one instant, every first export is alike."""
+    incremental = api.flow(S3, {"interval": 1, "timeUnit": "day", "startTime": SOON})
+    full = api.flow(S3, {**ONCE, "startTime": SOON + DAY})
+    first = api.flow(S3, {**HOURLY, "startTime": SOON + DAY})
+    api.advance(HOUR + DAY)
+    whole = [row for file in files(api, flow=full) for row in rows(api, file["path"])]
+    _, added = [rows(api, file["path"]) for file in files(api, flow=incremental)]
+    assert 0 < len(added) < len(whole)
+    assert all(row in whole for row in added)
+    assert [row for file in files(api, flow=first) for row in rows(api, file["path"])] == whole
+
+
+def test_a_second_flow_has_its_own_first_export(api: Api) -> None:
+    first = api.flow(S3, HOURLY)
+    api.advance(HOUR)
+    second = api.flow(S3, {**HOURLY, "startTime": NOW})
+    api.advance(0)
+    assert len(rows(api, files(api, flow=second)[0]["path"])) >= len(rows(api, files(api, flow=first)[0]["path"])) > 0
+
+
+# --- where --------------------------------------------------------------------------------------------------------
+
+
+def stamp(instant: int) -> str:
+    return f"exportTime={datetime.fromtimestamp(instant, UTC):%Y%m%d%H%M}"
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
+def test_a_new_folder_for_every_export(api: Api, destination: Destination) -> None:
+    """Reference, Exported files: `<path>/<datasetId>/exportTime=YYYYMMDDHHMM/`, UTC, the scheduled time."""
+    api.flow(destination, HOURLY)
+    api.advance(4 * HOUR)
+    head = "/".join(part for part in (destination.folder, destination.container, "folder/subfolder", FIRST) if part)
+    assert [folder_of(file["path"]) for file in files(api)] == [f"{head}/{stamp(SOON)}", f"{head}/{stamp(SOON + 3 * HOUR)}"]
+
+
+FILE_NAME = re.compile(r"part-00000-tid-\d{18,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+-1-c000\.(?P<extension>.+)")
+
+
+@pytest.mark.parametrize(("file_type", "compression", "extension"), [
+    ("JSON", "NONE", "json"),
+    ("JSON", "GZIP", "json.gz"),
+    ("PARQUET", "NONE", "parquet"),
+    ("PARQUET", "GZIP", "gz.parquet"),
+])  # fmt: skip
+def test_names_of_files(api: Api, file_type: str, compression: str, extension: str) -> None:
+    """Reference, Exported files: names as the real service gives."""
+    api.flow(S3, HOURLY, datasetFileType=file_type, compression=compression)
+    api.advance(HOUR)
+    (file,) = files(api)
+    match = FILE_NAME.fullmatch(file["path"].rpartition("/")[2])
+    assert match is not None
+    assert match["extension"] == extension
+
+
+def test_manifest_beside_the_files(api: Api) -> None:
+    """Reference, Exported files: a manifest in JSON lists the files of one export; the record count is in the run."""
+    flow = api.item(f"/flows/{api.flow(S3, HOURLY)}")
+    (run,) = api.advance(HOUR)
+    (file,) = files(api)
+    folder, _, name = file["path"].rpartition("/")
+    (target,) = flow["targetConnectionIds"]
+    manifest = api.http.get(f"/__emulator/exports/{folder}/manifest-{target}-{run['id']}.json").json()
+    sink = "/" + folder.partition("/")[2]
+    assert manifest == {
+        "flowRunId": run["id"],
+        "scheduledTime": "2026-01-01T01:00:00Z",
+        "exportResults": [{"sinkPath": sink, "name": name, "size": file["size"]}],
+    }
+
+
+def test_one_schedule_serves_every_dataset(api: Api) -> None:
+    """Reference, Schedule: one schedule serves every dataset of the flow: in one run, each in its folder."""
+    api.flow(S3, HOURLY, datasets=[FIRST, SECOND])
+    (run,) = api.advance(HOUR)
+    assert {(file["dataset"], file["run"], folder_of(file["path"]).split("/")[-2]) for file in files(api)} == {
+        (dataset, run["id"], dataset) for dataset in (FIRST, SECOND)
+    }
+
+
+def test_datasets_of_several_sources(api: Api) -> None:
+    sources = [
+        api.created("sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": dataset}]}}) for dataset in (FIRST, SECOND)
+    ]
+    api.created("flows", {**S3.flow("", api.target(S3), **HOURLY), "sourceConnectionIds": sources})
+    api.advance(HOUR)
+    assert [file["dataset"] for file in files(api)] == [FIRST, SECOND]
+
+
+def test_several_targets_get_the_same_rows(api: Api) -> None:
+    targets = [api.target(S3, path=path) for path in ("one", "two")]
+    source = api.created("sourceConnections", SOURCE_CONNECTION)
+    api.created("flows", {**S3.flow(source, "", **HOURLY), "targetConnectionIds": targets})
+    api.advance(HOUR)
+    one, two = files(api)
+    assert (one["path"].split("/")[2], two["path"].split("/")[2]) == ("one", "two")
+    assert rows(api, one["path"]) == rows(api, two["path"])
+
+
+def test_several_flows_on_one_target(api: Api) -> None:
+    """They share the folder; the files' names are unique, and each manifest lists its own."""
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    flows = [api.created("flows", S3.flow(source, target, **HOURLY)) for _ in range(2)]
+    api.advance(HOUR)
+    found = files(api)
+    assert {file["flow"] for file in found} == set(flows)
+    assert len({folder_of(file["path"]) for file in found}) == 1
+    assert len({file["path"] for file in found}) == 2
+
+
+MACROS = {
+    "%DESTINATION%": "amazon-s3",
+    "%DATASET_ID%": FIRST,
+    "%DATASET_NAME%": DATASET["name"],
+    "%DATETIME(YYYYMMdd_HHmmss)%": "20260101_010000",
+    "%EXPORT_TIME%": "exportTime=202601010100",
+    "%DESTINATION_INSTANCE_NAME%": "Amazon S3 Beta Target Connection",
+    "%DESTINATION_INSTANCE_ID%": "{target}",
+    "%SANDBOX_NAME%": "prod",
+    "%ORGANIZATION_NAME%": "TEST@AdobeOrg",
+}
+
+
+@pytest.mark.parametrize("spelling", ["foldernameTemplate", "folderNameTemplate"])
+@pytest.mark.parametrize("macro", MACROS)
+def test_macro_of_the_folder_template(api: Api, macro: str, spelling: str) -> None:
+    """Reference, Schedule: the macros; both spellings are accepted. `/` separates folders."""
+    flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, spelling: f'a/{macro}/b-{macro}'})}")
+    api.advance(HOUR)
+    (file,) = files(api)
+    value = MACROS[macro].format(target=flow["targetConnectionIds"][0])
+    assert folder_of(file["path"]) == f"amazon-s3/your-bucket-name/folder/subfolder/a/{value}/b-{value}"
+
+
+def test_all_macros_in_one_template(api: Api) -> None:
+    template = "/".join(itertools.chain(MACROS, ["x"]))
+    flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, 'foldernameTemplate': template})}")
+    api.advance(HOUR)
+    (file,) = files(api)
+    values = "/".join(MACROS.values()).format(target=flow["targetConnectionIds"][0])
+    assert folder_of(file["path"]) == f"amazon-s3/your-bucket-name/folder/subfolder/{values}/x"
+
+
+def test_the_template_is_stored_under_the_name_that_was_sent(api: Api) -> None:
+    schedule = {**HOURLY, "folderNameTemplate": "%DATASET_ID%"}
+    assert api.item(f"/flows/{api.flow(S3, schedule)}")["scheduleParams"] == schedule
+
+
+def test_a_template_without_time_gathers_the_exports_in_one_folder(api: Api) -> None:
+    api.flow(S3, {**HOURLY, "foldernameTemplate": "all"})
+    api.advance(4 * HOUR)
+    assert {folder_of(file["path"]) for file in files(api)} == {"amazon-s3/your-bucket-name/folder/subfolder/all"}
+    assert len(files(api)) == 2

@@ -1,0 +1,97 @@
+"""`python -m contract_tests.bench`: the emulator beside its floor, as a table and, with `--json FILE`, as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contract_tests.bench import measures
+from contract_tests.bench.measures import Plan, Result
+from contract_tests.bench.servers import FLOOR, Running, emulator_command, started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m contract_tests.bench", description=__doc__)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results as JSON as well")
+    parser.add_argument("--against", metavar="URL", help="measure another server of the same API as well")
+    parser.add_argument("--quick", action="store_true", help="shorter and less certain")
+    parser.add_argument(
+        "--only", metavar="PART", choices=("start", "requests", "growth", "exports"), help="one part of it"
+    )
+    options = parser.parse_args()
+    plan = Plan(rounds=1, seconds=0.7, starts=3, rows=100_000, entities=20_000) if options.quick else Plan()
+    about = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{_processor()}, {os.cpu_count()} CPUs",
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+    print(", ".join(about.values()) + "\n")
+    results = list(_shown(_measured(plan, options.only, options.against)))
+    if options.json:
+        entries = [{**asdict(result), "ratio": result.ratio()} for result in results]
+        options.json.write_text(json.dumps({**about, "results": entries}, indent=1) + "\n")
+    return 0
+
+
+def _measured(plan: Plan, only: str | None, against: str | None) -> Iterator[Result]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if only in (None, "start"):
+            yield from measures.starts(plan, folder)
+        if only in (None, "requests"):
+            with ExitStack() as servers:
+                running = [
+                    servers.enter_context(started("emulator", emulator_command(folder), folder)),
+                    servers.enter_context(started("floor", FLOOR, folder)),
+                ]
+                if against:
+                    running.append(Running("other", against.rstrip("/"), None, 0.0))
+                yield from measures.requests(plan, running)
+        if only in (None, "growth"):
+            yield from measures.growth(plan, folder)
+        if only in (None, "exports"):
+            yield from measures.exports(plan, folder)
+
+
+def _shown(results: Iterable[Result]) -> Iterator[Result]:
+    """Prints each result as soon as it is there."""
+    print("| what | emulator | floor | of the floor |\n|---|---:|---:|---|", flush=True)
+    for result in results:
+        ratio = result.ratio()
+        others = [
+            f"{name}: {_number(value)}" for name, value in result.values.items() if name not in ("emulator", "floor")
+        ]
+        notes = [*([f"{ratio:.2f}"] if ratio else []), *others, *([result.note] if result.note else [])]
+        cells = [
+            f"{_number(result.values[name])} {result.unit}" if name in result.values else ""
+            for name in ("emulator", "floor")
+        ]
+        print(f"| {result.what} | {cells[0]} | {cells[1]} | {'; '.join(notes)} |", flush=True)
+        yield result
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

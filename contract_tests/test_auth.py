@@ -1,0 +1,180 @@
+"""Tokens, organizations and sandboxes where they are checked: `--check-auth`, `--orgs` and `--sandboxes`.
+
+Source: reference, section "Address and headers" (gateway) and rows 2000-401 and 2100-404 of the error table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from contract_tests.support import Api, ServerProcess, assert_error, serving
+from contract_tests.tutorial import BASE, S3
+
+ORG, OTHER_ORG = "FIRST@AdobeOrg", "SECOND@AdobeOrg"
+CLIENT = {"grant_type": "client_credentials", "client_id": "key-1", "client_secret": "secret", "scope": "openid"}
+TOKEN_SECONDS = 86_399
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that checks tokens, and knows two organizations and two sandboxes."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with serving(folder, "--check-auth", "--orgs", f"{ORG},{OTHER_ORG}", "--sandboxes", "prod,dev") as process:
+        yield process
+
+
+@pytest.fixture
+def client(guarded: ServerProcess) -> Iterator[Api]:
+    """A client with a good token, on a server that has forgotten everything."""
+    api = Api(guarded.url, org=ORG, api_key="key-1")
+    api.control("POST", "/reset")
+    api.http.headers["Authorization"] = f"Bearer {token(api)}"
+    yield api
+    api.close()
+
+
+def token(api: Api, version: str = "v3", **fields: str) -> str:
+    """A token from the token endpoint."""
+    response = api.http.post(f"/ims/token/{version}", data={**CLIENT, **fields})
+    assert response.status_code == 200, response.text
+    text: str = response.json()["access_token"]
+    return text
+
+
+def unknown_token(api: Api) -> httpx.Response:
+    return api.get("/flows", headers={"Authorization": "Bearer made-up"})
+
+
+def other_api_key(api: Api) -> httpx.Response:
+    return api.get("/flows", headers={"x-api-key": "key-2"})
+
+
+def token_of_another_org(api: Api) -> httpx.Response:
+    return api.get("/flows", headers={"Authorization": f"Bearer {token(api, org_id=OTHER_ORG)}"})
+
+
+def unknown_org(api: Api) -> httpx.Response:
+    return api.get("/flows", headers={"x-gw-ims-org-id": "THIRD@AdobeOrg"})
+
+
+def unknown_sandbox(api: Api) -> httpx.Response:
+    return api.get("/flows", headers={"x-sandbox-name": "stage"})
+
+
+GUARDED: dict[str, Callable[[Api], httpx.Response]] = {
+    "gateway-token-not-valid": unknown_token,
+    "gateway-api-key-invalid": other_api_key,
+    "gateway-org-not-entitled": token_of_another_org,
+    "org-no-access": unknown_org,
+    "sandbox-not-found": unknown_sandbox,
+}
+"""The rows of the error table that only such a server answers, and what causes each."""
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_error(client: Api, name: str) -> None:
+    fields = {"name": "stage"} if name == "sandbox-not-found" else {}
+    assert_error(GUARDED[name](client), name, **fields)
+
+
+def test_token_answer(client: Api) -> None:
+    """Reference: Endpoints: `{"access_token", "token_type": "bearer", "expires_in": 86399}`."""
+    response = client.http.post("/ims/token/v3", data=CLIENT)
+    body = response.json()
+    assert body == {"access_token": body["access_token"], "token_type": "bearer", "expires_in": TOKEN_SECONDS}
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_token_is_good(client: Api, version: str) -> None:
+    client.http.headers["Authorization"] = f"Bearer {token(client, version)}"
+    assert client.get("/flows").status_code == 200
+
+
+def test_token_expires_by_the_emulators_clock(client: Api) -> None:
+    """Reference: an expired token is 401013; `expires_in` is in seconds."""
+    client.advance(TOKEN_SECONDS - 1)
+    assert client.get("/flows").status_code == 200
+    client.advance(1)
+    assert_error(client.get("/flows"), "gateway-token-not-valid")
+
+
+def test_token_for_the_org_that_it_was_issued_for(client: Api) -> None:
+    assert client.get("/flows", headers={"Authorization": f"Bearer {token(client, org_id=ORG)}"}).status_code == 200
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_token_that_was_changed(client: Api, place: int) -> None:
+    """One character of header, claims or signature is enough."""
+    parts = token(client).split(".")
+    parts[place] = ("A" if parts[place][0] != "A" else "B") + parts[place][1:]
+    response = client.get("/flows", headers={"Authorization": f"Bearer {'.'.join(parts)}"})
+    assert_error(response, "gateway-token-not-valid")
+
+
+@pytest.mark.parametrize("text", ["a.b.c", "..", "a" * 5_000, "é.è.ê", "a.b", "null", "{}"])
+def test_token_that_is_none(client: Api, text: str) -> None:
+    response = client.get("/flows", headers={"Authorization": f"Bearer {text}".encode("latin-1")})
+    assert_error(response, "gateway-token-not-valid")
+
+
+def test_token_of_another_server(client: Api, server: ServerProcess) -> None:
+    other = Api(server.url)
+    headers = {"Authorization": f"Bearer {token(other)}"}
+    other.close()
+    assert_error(client.get("/flows", headers=headers), "gateway-token-not-valid")
+
+
+def test_no_token(client: Api) -> None:
+    del client.http.headers["Authorization"]
+    assert_error(client.get("/flows"), "gateway-token-missing")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {**CLIENT, "grant_type": "password"},
+        {**CLIENT, "client_id": ""},
+        {name: value for name, value in CLIENT.items() if name != "client_secret"},
+        {**CLIENT, "grant_type": "authorization_code"},
+    ],
+)
+def test_token_request_that_is_not_complete(client: Api, form: dict[str, str]) -> None:
+    """RFC 6749, section 5.2."""
+    assert_error(client.http.post("/ims/token/v3", data=form), "token-request-invalid")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{}", b"&" * 1000, b"grant_type=%ff%00&client_id=%zz"])
+def test_token_request_that_is_no_form(client: Api, content: bytes) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert_error(client.http.post("/ims/token/v3", content=content, headers=headers), "token-request-invalid")
+
+
+def test_each_known_org_and_sandbox_has_its_own_entities(client: Api) -> None:
+    """Reference: entities of one org and sandbox are invisible to every other."""
+    client.created("connections", S3.base_connection())
+    seen = {
+        (org, sandbox): len(client.get("/connections", headers={"x-gw-ims-org-id": org, "x-sandbox-name": sandbox}).json()["items"])
+        for org in (ORG, OTHER_ORG)
+        for sandbox in ("prod", "dev")
+    }
+    assert seen == {(ORG, "prod"): 1, (ORG, "dev"): 0, (OTHER_ORG, "prod"): 0, (OTHER_ORG, "dev"): 0}
+
+
+def test_control_calls_need_no_token(client: Api) -> None:
+    del client.http.headers["Authorization"]
+    assert client.control("GET", "/health")["status"] == "ok"
+
+
+def test_landing_zone_and_adhoc_are_behind_the_gateway_too(client: Api) -> None:
+    """Reference: Endpoints: they are outside the base path, on the same host."""
+    headers = {"Authorization": "Bearer made-up"}
+    for method, path in (
+        ("GET", "/data/foundation/connectors/landingzone?type=dlz_destination"),
+        ("POST", "/data/core/activation/disflowprovider/adhocrun"),
+        ("GET", f"{BASE}/connectionSpecs"),
+    ):
+        assert_error(client.http.request(method, path, headers=headers), "gateway-token-not-valid")

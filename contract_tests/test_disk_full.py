@@ -1,0 +1,69 @@
+"""A full disk: a clear answer for the write, reads go on, and with room again so do writes.
+
+The disk is full by a limit on the size of files, which Linux can set for a running process; a write beyond it fails as one to
+a full disk does, after a part of it was written.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract_tests.support import Api, ServerProcess, assert_error, serving
+from contract_tests.tutorial import S3, SOURCE_CONNECTION
+
+if sys.platform != "linux":
+    pytest.skip("only Linux can limit a running process", allow_module_level=True)
+
+import resource
+
+
+def limit_files(process: ServerProcess, size: int | None) -> None:
+    """Lets no file of the server's grow beyond `size` bytes; None lifts the limit."""
+    _, most = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (most if size is None else size, most))
+
+
+def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(tmp_path, "--data-dir", str(data)) as process:
+        api = Api(process.url)
+        kept = [api.created("sourceConnections", SOURCE_CONNECTION) for _ in range(5)]
+        before = api.item(f"/sourceConnections/{kept[0]}")
+        log = (data / "entities.log").read_bytes()
+
+        limit_files(process, len(log) + 100)
+        for _ in range(3):
+            assert_error(api.post("/sourceConnections", SOURCE_CONNECTION), "store-unavailable")
+            change = [{"op": "replace", "path": "/name", "value": "another name"}]
+            assert_error(api.patch(f"/sourceConnections/{kept[0]}", before["etag"], change), "store-unavailable")
+        assert api.item(f"/sourceConnections/{kept[0]}") == before
+        assert {item["id"] for item in api.items("/sourceConnections")} == set(kept)
+        assert (data / "entities.log").read_bytes() == log
+
+        limit_files(process, None)
+        kept.append(api.created("sourceConnections", SOURCE_CONNECTION))
+        api.close()
+    with serving(tmp_path, "--data-dir", str(data)) as process:
+        api = Api(process.url)
+        assert {item["id"] for item in api.items("/sourceConnections")} == set(kept)
+        api.close()
+
+
+def test_an_export_to_a_full_disk_fails_and_the_next_one_does_not(tmp_path: Path) -> None:
+    with serving(tmp_path) as process:
+        api = Api(process.url)
+        now = int(api.control("GET", "/clock")["now"])
+        flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now})
+        limit_files(process, 2000)
+        (failed,) = api.advance(10800)[-1:]
+        assert failed["status"] == "failed"
+        assert list(process.export_dir.rglob("part-*")) == []
+        assert list(process.export_dir.rglob("*.unfinished")) == []
+        limit_files(process, None)
+        (done,) = api.advance(10800)[-1:]
+        assert (done["flowId"], done["status"]) == (flow, "success")
+        assert list(process.export_dir.rglob("part-*")) != []
+        api.close()

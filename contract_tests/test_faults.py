@@ -1,0 +1,865 @@
+"""Injected faults: every kind over a real socket, the named scenarios, the seed, bad rules, and what keeps them harmless."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error, serving
+from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP
+from emulator.app import Emulator, create_app
+from emulator.clock import Clock, random_source
+from emulator.errors import ErrorTable
+from emulator.fault_fields import RuleError, ServiceCall, Vocabulary
+from emulator.fault_rules import KINDS, read_rules
+from emulator.faults import Armed, Call, Faults
+from emulator.globs import overlap
+from emulator.scenarios import SCENARIOS
+from emulator.settings import Settings
+
+HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
+SERVICE_ERRORS = [name for name, row in ERRORS.items() if not row["appliesTo"].startswith("a control call")]
+WORDS = Vocabulary(
+    calls=[
+        ServiceCall("list:flows", "GET", f"{BASE}/flows", "/flows"),
+        ServiceCall("get:flows", "GET", f"{BASE}/flows/{{id}}", "/flows/{id}"),
+        ServiceCall("patch:flows", "PATCH", f"{BASE}/flows/{{id}}", "/flows/{id}"),
+        ServiceCall("token", "POST", "/ims/token/v3", "/ims/token/v3"),
+    ],
+    errors=ErrorTable.from_rows(list(ERRORS.values())),
+    destinations=("amazon-s3", "sftp"),
+    seed=0,
+)
+
+
+def put(api: Api, *rules: dict[str, Any]) -> list[dict[str, Any]]:
+    """Puts these rules in the place of all; answers them as they were taken."""
+    taken: list[dict[str, Any]] = api.control("PUT", "/faults", {"rules": list(rules)})["rules"]
+    return taken
+
+
+def counts(api: Api) -> list[tuple[int, int, int]]:
+    """(matched, fired, repeats) of each rule."""
+    return [(rule["matched"], rule["fired"], rule["repeats"]) for rule in api.control("GET", "/faults")["rules"]]
+
+
+def statuses(api: Api, path: str, times: int) -> list[int]:
+    return [api.get(path).status_code for _ in range(times)]
+
+
+def raw_get(url: str, path: str = f"{BASE}/flows", method: str = "GET") -> bytes:
+    """All bytes of an answer, up to the end of the connection. Raises ConnectionResetError for a TCP reset."""
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"Host: {urlsplit(url).netloc}",
+        *(f"{name}: {value}" for name, value in HEADERS.items()),
+    ]
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port or 80), timeout=20) as connection:
+        connection.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode())
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+        return received
+
+
+class TestErrors:
+    """The kinds that answer in the service's place."""
+
+    def test_every_documented_error_by_name(self, api: Api) -> None:
+        for name in SERVICE_ERRORS:
+            put(api, {"kind": "error", "error": name})
+            response = api.get("/flows/some-id")
+            assert_error(response, name)
+            assert "{" not in json.dumps(response.json()).replace('{"', "").replace("{}", "").removeprefix("{"), (
+                "a field was left out"
+            )
+
+    def test_every_code_names_its_error(self, api: Api) -> None:
+        coded = {row["code"]: name for name, row in ERRORS.items() if row["code"] and name in SERVICE_ERRORS}
+        assert {"1102-500", "1103-503", "1104-504", "2118-403", "2120-403", "403025"} <= set(coded)
+        for code, name in coded.items():
+            assert put(api, {"kind": "error", "error": code})[0]["error"] == name
+        assert put(api, {"kind": "error", "error": "FLOW-1103-503"})[0]["error"] == "service-unavailable"
+
+    def test_fields_fill_the_message(self, api: Api) -> None:
+        put(api, {"kind": "error", "error": "permission-missing", "fields": {"permission": "View {everything}"}})
+        assert_error(api.get("/flows"), "permission-missing", permission="View {everything}")
+        put(api, {"kind": "error", "error": "resource-not-found"})
+        report = assert_error(api.get("/flows/8422"), "resource-not-found", id="8422", collection="flows")
+        assert (report["id"], report["type"]) == ("8422", "flows")
+
+    def test_retry_after_goes_out_with_an_error(self, api: Api) -> None:
+        put(api, {"kind": "error", "error": "service-unavailable", "retryAfter": 7})
+        assert api.get("/flows").headers["retry-after"] == "7"
+
+    def test_before_nothing_is_done_after_everything_is(self, api: Api) -> None:
+        for stage, left in (("before", 0), ("after", 1)):
+            api.control("POST", "/reset")
+            put(api, {"kind": "error", "error": "gateway-timeout", "stage": stage, "times": 1})
+            assert_error(api.post("/connections", LANDING_ZONE.base_connection()), "gateway-timeout")
+            assert len(api.items("/connections")) == left
+
+    def test_after_it_also_takes_the_place_of_an_error(self, api: Api) -> None:
+        put(api, {"kind": "error", "error": "internal-error", "stage": "after"})
+        assert_error(api.get("/flows/unknown"), "internal-error")
+        assert_error(httpx.get(f"{api.url}{BASE}/flows", trust_env=False), "internal-error")
+
+    def test_a_rate_limit_lasts_as_long_as_it_says(self, api: Api) -> None:
+        put(api, {"kind": "rate-limit", "times": 1, "retryAfter": 3600, "operation": "list:flows"})
+        answers = [api.get("/flows") for _ in range(3)]
+        for response in answers:
+            assert_error(response, "gateway-too-many-requests")
+            assert 3500 < int(response.headers["retry-after"]) <= 3600
+        assert answers[0].headers["retry-after"] == "3600"
+        assert api.get("/connections").status_code == 200, "another operation is not limited"
+        assert counts(api) == [(3, 1, 2)]
+        put(api, {"kind": "rate-limit", "times": 1, "retryAfter": 0})
+        assert statuses(api, "/flows", 2) == [429, 200]
+
+    def test_an_expired_token_stays_expired(self, api: Api) -> None:
+        put(api, {"kind": "token-expired", "nth": 2, "operation": "list:flows"})
+        assert statuses(api, "/flows", 2) == [200, 401]
+        assert_error(api.get("/connections"), "gateway-token-not-valid")
+        assert api.get("/connections", headers={"Authorization": "Bearer another"}).status_code == 200
+        assert counts(api) == [(2, 1, 1)]
+        assert_error(api.get("/flows", headers={"Authorization": "Basic x"}), "token-invalid")
+        api.control("DELETE", "/faults")
+        assert api.get("/connections").status_code == 200
+
+    def test_each_fetched_token_is_a_new_one(self, api: Api) -> None:
+        assert fetch_token(api) != fetch_token(api), "the clock is frozen, yet a new token must not be the expired one"
+
+
+class TestEtagChanged:
+    """An update by somebody else, just before a PATCH is looked at."""
+
+    def test_the_client_meets_412_and_fetches_again(self, api: Api) -> None:
+        flow = api.flow(S3)
+        stale = api.item(f"/flows/{flow}")["etag"]
+        put(api, {"kind": "etag-changed", "entity": flow})
+        change = [{"op": "replace", "path": "/name", "value": "mine"}]
+        current = api.item(f"/flows/{flow}")["etag"]
+        assert current == stale, "a GET changes nothing"
+        response = api.patch(f"/flows/{flow}", stale, change)
+        fresh = api.item(f"/flows/{flow}")
+        assert_error(response, "version-mismatch", supplied=stale, current=fresh["etag"])
+        assert fresh["version"] == fresh["etag"] != stale
+        assert api.patch(f"/flows/{flow}", fresh["etag"], change).status_code == 200
+        assert counts(api) == [(2, 1, 0)]
+
+    def test_only_a_patch_that_would_have_succeeded_uses_it_up(self, api: Api) -> None:
+        connection = api.created("connections", LANDING_ZONE.base_connection())
+        put(api, {"kind": "etag-changed"})
+        change = [{"op": "replace", "path": "/name", "value": "mine"}]
+        assert_error(api.patch(f"/connections/{connection}", None, change), "if-match-missing")
+        assert_error(api.patch(f"/connections/{connection}", '"old"', change), "version-mismatch")
+        etag = api.item(f"/connections/{connection}")["etag"]
+        assert_error(api.patch("/connections/unknown", etag, change), "resource-not-found")
+        refused = api.patch(f"/connections/{connection}", etag, change, headers={"x-api-key": ""})
+        assert_error(refused, "gateway-api-key-missing")
+        assert counts(api) == [(0, 0, 0)]
+        assert api.item(f"/connections/{connection}")["etag"] == etag
+
+
+class TestWire:
+    """The kinds that end connections or take their time."""
+
+    @pytest.mark.parametrize("stage", ["before", "after"])
+    def test_reset_is_a_tcp_reset(self, api: Api, stage: str) -> None:
+        put(api, {"kind": "reset", "stage": stage, "times": 2})
+        with pytest.raises(ConnectionResetError):
+            raw_get(api.url)
+        with pytest.raises(httpx.TransportError):
+            api.post("/connections", LANDING_ZONE.base_connection())
+        assert len(api.items("/connections")) == (stage == "after")
+
+    def test_truncate_keeps_the_content_length(self, api: Api) -> None:
+        whole = api.get("/connectionSpecs").content
+        put(api, {"kind": "truncate", "operation": "list:connectionSpecs"})
+        head, _, body = raw_get(api.url, f"{BASE}/connectionSpecs").partition(b"\r\n\r\n")
+        assert f"content-length: {len(whole)}".encode() in head
+        assert body == whole[: len(whole) // 2]
+        with pytest.raises(httpx.RemoteProtocolError):
+            api.get("/connectionSpecs")
+
+    @pytest.mark.parametrize(("kept", "sent"), [(0, 0), (5, 5), (1_000_000, 23)])
+    def test_truncate_at_a_byte(self, api: Api, kept: int, sent: int) -> None:
+        assert len(api.get("/flows").content) == 24
+        put(api, {"kind": "truncate", "bytes": kept})
+        assert len(raw_get(api.url).partition(b"\r\n\r\n")[2]) == sent
+
+    def test_truncate_without_a_body_cuts_the_answer(self, api: Api) -> None:
+        connection = api.created("connections", LANDING_ZONE.base_connection())
+        put(api, {"kind": "truncate"})
+        assert raw_get(api.url, f"{BASE}/connections/{connection}", "DELETE") == b""
+        assert raw_get(api.url, method="HEAD") == b""
+        api.control("DELETE", "/faults")
+        assert api.items("/connections") == [], "the deletion was carried out"
+
+    def test_truncate_an_error(self, api: Api) -> None:
+        put(api, {"kind": "truncate"})
+        with pytest.raises(httpx.RemoteProtocolError):
+            api.get("/flows/unknown")
+
+    def test_a_slow_body_comes_whole(self, api: Api) -> None:
+        whole = api.get("/connectionSpecs").content
+        put(api, {"kind": "slow", "seconds": 0.05, "pieces": 5})
+        assert api.get("/connectionSpecs").content == whole
+        connection = api.created("connections", LANDING_ZONE.base_connection())
+        assert api.delete(f"/connections/{connection}").content == b""
+
+    def test_a_slow_body_begins_at_once(self, api: Api) -> None:
+        put(api, {"kind": "slow", "seconds": 60, "pieces": 2})
+        with api.http.stream("GET", f"{BASE}/flows", timeout=0.3) as response:
+            assert response.status_code == 200
+            with pytest.raises(httpx.ReadTimeout):
+                response.read()
+        api.control("DELETE", "/faults")
+        assert api.get("/flows").status_code == 200
+
+    def test_a_delay_makes_an_impatient_client_give_up(self, api: Api) -> None:
+        put(api, {"kind": "delay", "seconds": 60, "times": 1})
+        with pytest.raises(httpx.ReadTimeout):
+            api.get("/flows", timeout=0.1)
+        assert api.get("/flows", timeout=10).status_code == 200
+
+    def test_delays_add_up_and_let_the_next_rule_decide(self, api: Api) -> None:
+        put(
+            api,
+            {"kind": "delay", "seconds": 0.01},
+            {"kind": "delay", "seconds": 0.01},
+            {"kind": "error", "error": "forbidden"},
+            {"kind": "error", "error": "internal-error"},
+        )
+        assert_error(api.get("/flows"), "forbidden")
+        assert counts(api) == [(1, 1, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)]
+
+    def test_the_server_ends_at_once_and_logs_no_error(self, tmp_path: Path) -> None:
+        with serving(tmp_path) as process:
+            client = Api(process.url)
+            others = {"operation": "list:flows"}
+            put(
+                client,
+                {"kind": "delay", "seconds": 60, "entity": "waits"},
+                {"kind": "reset", "nth": 2, "times": 2, **others},
+                {"kind": "truncate", **others},
+            )
+            answers: list[int] = []
+            waiting = threading.Thread(target=lambda: answers.append(client.get("/flows/waits").status_code))
+            waiting.start()
+            while counts(client)[0][1] == 0:
+                time.sleep(0.01)
+            for _ in range(3):
+                with pytest.raises(httpx.TransportError):
+                    client.get("/flows")
+            assert process.stop(signal.SIGTERM) == 0
+            waiting.join(10)
+            assert answers == [404], "the delay ends with the server, and the request is answered"
+            client.close()
+            logged = process.log.read_text()
+        assert "Traceback" not in logged and "ASGI" not in logged
+        assert "GET /data/foundation/flowservice/flows 0 (fault reset-1)" in logged
+        assert "GET /data/foundation/flowservice/flows 200 (fault truncate-1)" in logged
+
+    def test_rules_do_not_touch_requests_in_flight(self, api: Api) -> None:
+        put(api, {"kind": "delay", "seconds": 0.25}, {"kind": "error", "error": "service-unavailable"})
+        answers: list[httpx.Response] = []
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx.get(f"{api.url}{BASE}/flows", headers=HEADERS, trust_env=False))
+        )
+        asking.start()
+        while counts(api)[0][1] == 0:
+            time.sleep(0.01)
+        api.control("DELETE", "/faults")
+        asking.join(10)
+        assert_error(answers[0], "service-unavailable")
+        assert api.get("/flows").status_code == 200
+
+
+class TestMatching:
+    """Which requests a rule is about, and which of these it hits."""
+
+    @pytest.mark.parametrize(
+        ("match", "hit", "missed"),
+        [
+            ({"operation": "get:flows"}, {}, {"operation": "list:flows"}),
+            ({"operation": "get:*"}, {}, {"operation": "list:flows"}),
+            ({"operation": "get:*"}, {}, {"operation": None}),
+            ({"method": "get"}, {}, {"method": "PATCH"}),
+            ({"path": "/flows/*"}, {}, {"path": f"{BASE}/flows", "short": "/flows"}),
+            ({"path": "*/flows/?1"}, {}, {"path": f"{BASE}/flows/x11", "short": "/flows/x11"}),
+            ({"path": "/flows/[f]*"}, {"path": "/flows/[f]1", "short": "/flows/[f]1"}, {}),
+            ({"entity": "f1"}, {}, {"entity": "f2"}),
+            ({"org": "A"}, {}, {"headers": {"x-gw-ims-org-id": "B"}}),
+            ({"sandbox": "prod"}, {}, {"headers": {"x-sandbox-name": "dev"}}),
+            ({"sandbox": "dev"}, {"headers": {"x-sandbox-name": "dev"}}, {}),
+            ({"header": {"X-Api-Key": "k*"}}, {"headers": {"x-api-key": "k1"}}, {"headers": {"x-api-key": "l"}}),
+            ({"header": {"X-Api-Key": "*"}}, {"headers": {"x-api-key": ""}}, {}),
+        ],
+    )
+    def test_matchers(self, match: dict[str, Any], hit: dict[str, Any], missed: dict[str, Any]) -> None:
+        for changes, expected in ((hit, "reset-1"), (missed, None)):
+            assert decided([{"kind": "reset", **match}], [call(**changes)]) == [expected]
+
+    @pytest.mark.parametrize(
+        ("rule", "expected"),
+        [
+            ({}, [1, 1, 1, 1, 1]),
+            ({"times": 2}, [1, 1, 0, 0, 0]),
+            ({"nth": 3}, [0, 0, 1, 0, 0]),
+            ({"nth": 2, "times": 2}, [0, 1, 1, 0, 0]),
+            ({"nth": 6}, [0, 0, 0, 0, 0]),
+        ],
+    )
+    def test_nth_and_times(self, rule: dict[str, Any], expected: list[int]) -> None:
+        assert [answer is not None for answer in decided([{"kind": "reset", **rule}], [call()] * 5)] == [
+            bool(each) for each in expected
+        ]
+
+    def test_a_rule_that_does_not_fire_lets_the_next_one_look(self) -> None:
+        rules: list[dict[str, Any]] = [{"kind": "reset", "nth": 2}, {"kind": "truncate", "times": 1}, {"kind": "reset"}]
+        assert decided(rules, [call()] * 4) == ["truncate-1", "reset-1", "reset-2", "reset-2"]
+
+    def test_a_rate_is_the_same_for_the_same_seed(self) -> None:
+        def drawn(**more: Any) -> list[bool]:
+            return [answer is not None for answer in decided([{"kind": "reset", "rate": 0.3, **more}], [call()] * 400)]
+
+        assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
+        assert drawn() == drawn(seed=0)
+        assert 80 < sum(drawn(seed=1)) < 160
+        assert all(drawn(rate=1)) and sum(drawn(seed=1, times=3)) == 3
+
+    def test_on_the_wire(self, api: Api) -> None:
+        flow = api.flow(S3)
+        put(
+            api,
+            {"kind": "error", "error": "forbidden", "entity": flow, "method": "GET"},
+            {"kind": "error", "error": "internal-error", "path": "/flows/*/action"},
+            {"kind": "error", "error": "service-unavailable", "org": "OTHER@AdobeOrg"},
+            {"kind": "error", "error": "gateway-timeout", "sandbox": "dev"},
+            {"kind": "error", "error": "permission-missing", "operation": "token"},
+        )
+        assert_error(api.get(f"/flows/{flow}/"), "forbidden")
+        assert_error(api.post(f"/flows/{flow}/action?op=disable"), "internal-error")
+        assert_error(api.get("/flows", headers={"x-gw-ims-org-id": "OTHER@AdobeOrg"}), "service-unavailable")
+        assert_error(api.get("/flows", headers={"x-sandbox-name": "dev"}), "gateway-timeout")
+        assert_error(api.http.post("/ims/token/v3"), "permission-missing")
+        assert api.get("/flows").status_code == 200
+        assert [fired for _, fired, _ in counts(api)] == [1, 1, 1, 1, 1]
+
+    def test_control_calls_are_never_hit(self, api: Api) -> None:
+        put(api, {"kind": "reset"})
+        for path in ("/__emulator/health", "/__emulator/faults", "/__emulator/clock", "/openapi.json"):
+            assert api.http.get(path).status_code == 200
+        assert counts(api) == [(0, 0, 0)]
+
+
+class TestRuns:
+    """Exports that fail because they were asked to."""
+
+    @pytest.mark.parametrize("stage", ["before", "during", "after"])
+    def test_a_failed_run_and_the_next_one(self, api: Api, export_dir: Path, stage: str) -> None:
+        schedule = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
+        flow = api.flow(S3, schedule)
+        twin = api.flow(S3, {**schedule, "startTime": FROZEN_NOW + 3600 + 2 * 10800}, path="twin")
+        put(api, {"kind": "run", "flow": flow, "stage": stage, "times": 2})
+        runs = [run for run in api.advance(3600 + 3 * 10800) if run["flowId"] == flow]
+        assert [run["status"] for run in runs] == ["failed", "failed", "success", "success"]
+        assert [run["scheduledAt"] - FROZEN_NOW for run in runs] == [3600, 14400, 25200, 36000], "the schedule goes on"
+        failed = api.item(f"/runs/{runs[0]['id']}")
+        errors = [{"code": "ACTIVATION_BATCH-0000-FAILED", "message": "Job aborted."}]
+        metrics = failed["metrics"]
+        assert metrics["statusSummary"]["errors"] == metrics["recordSummary"]["failedInfo"] == errors
+        assert metrics["recordSummary"]["outputRecordCount"] == metrics["fileSummary"]["outputFileCount"] == 0
+        files = {run["id"]: api.control("GET", "/exports", params={"run": run["id"]})["items"] for run in runs}
+        assert [len(files[run["id"]]) for run in runs] == [0, 0, 1, 1]
+        on_disk = [path for path in (export_dir / "amazon-s3/your-bucket-name/folder").rglob("*") if path.is_file()]
+        assert len(on_disk) == 4, "two parts and two manifests, nothing of the failed runs"
+        rows = sorted(row for items in files.values() for row in rows_of(export_dir, items))
+        assert rows == sorted(rows_of(export_dir, api.control("GET", "/exports", params={"flow": twin})["items"]))
+        assert api.item(f"/flows/{flow}")["lastRunDetails"]["state"] == "success"
+        assert counts(api) == [(4, 2, 0)]
+
+    def test_code_message_and_which_runs(self, api: Api) -> None:
+        schedule = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
+        datasets = ["5ef3e3259ad2a1191ab7dd7d", "5ef3e324052581191aa6a466"]
+        s3, sftp = api.flow(S3, schedule, datasets=datasets), api.flow(SFTP, schedule)
+        cases: list[tuple[dict[str, Any], set[str]]] = [
+            ({"destination": "sftp"}, {sftp}),
+            ({"dataset": datasets[1], "stage": "during"}, {s3}),
+            ({"dataset": datasets[1], "destination": "sftp"}, set()),
+            ({"org": "TEST@AdobeOrg", "sandbox": "prod"}, {s3, sftp}),
+            ({"org": "OTHER@AdobeOrg"}, set()),
+            ({"sandbox": "dev"}, set()),
+            ({"nth": 2}, {sftp}),
+            ({"rate": 1}, {s3, sftp}),
+        ]
+        for match, expected in cases:
+            put(api, {"kind": "run", "code": "ACTIVATION_BATCH-0000-SKIP", "message": "No space left", **match})
+            runs = api.advance(10800)
+            assert {run["flowId"] for run in runs if run["status"] == "failed"} == expected, match
+            for run in runs:
+                summary = api.item(f"/runs/{run['id']}")["metrics"]["statusSummary"]
+                wanted = (
+                    [{"code": "ACTIVATION_BATCH-0000-SKIP", "message": "No space left"}]
+                    if run["flowId"] in expected
+                    else None
+                )
+                assert summary.get("errors") == wanted
+
+    def test_run_rules_cost_requests_nothing(self) -> None:
+        faults = Faults(lambda seed, salt: 0.0)
+        assert not faults.active
+        faults.add(read_rules([{"kind": "run"}], WORDS))
+        assert not faults.active
+        faults.add(read_rules([{"kind": "reset"}], WORDS))
+        assert faults.active
+
+
+class TestScenarios:
+    """Each with a client that does well and one that does not."""
+
+    def test_the_list_says_what_a_good_client_does(self, api: Api) -> None:
+        items = api.control("GET", "/scenarios")["items"]
+        assert [item["name"] for item in items] == [
+            "rate-limited",
+            "token-expiry",
+            "flaky-gateway",
+            "lost-update",
+            "export-outage",
+        ]
+        for item in items:
+            assert item["goodClient"].endswith(".") and item["happens"].endswith(".")
+            taken = api.control("PUT", "/faults", {"scenario": item["name"]})["rules"]
+            assert [rule["id"] for rule in taken] == [f"{item['name']}-{number}" for number in range(1, len(taken) + 1)]
+            for rule, taken_rule in zip(item["rules"], taken, strict=True):
+                assert rule.items() <= taken_rule.items()
+
+    def test_a_scenario_for_one_organization(self, api: Api) -> None:
+        api.control("POST", "/faults", {"scenario": "lost-update", "org": "A", "sandbox": "dev"})
+        (rule,) = api.control("GET", "/faults")["rules"]
+        assert (rule["org"], rule["sandbox"]) == ("A", "dev")
+
+    def test_rate_limited(self, api: Api) -> None:
+        api.control("PUT", "/faults", {"scenario": "rate-limited"})
+
+        def good(path: str) -> httpx.Response:
+            while (response := api.get(path)).status_code == 429:
+                time.sleep(int(response.headers["retry-after"]))
+            return response
+
+        assert [good("/flows").status_code for _ in range(3)] == [200] * 3
+        assert counts(api)[0] == (4, 1, 0), "it never pressed on"
+        api.control("PUT", "/faults", {"scenario": "rate-limited"})
+        assert statuses(api, "/flows", 3) == [200, 429, 429]
+        assert counts(api)[0] == (3, 1, 1), "a bad one presses on"
+
+    def test_token_expiry(self, api: Api) -> None:
+        def good(path: str) -> int:
+            response = api.get(path)
+            if response.status_code == 401 and response.json()["error_code"] == "401013":
+                api.http.headers["Authorization"] = f"Bearer {fetch_token(api)}"
+                response = api.get(path)
+            return response.status_code
+
+        api.http.headers["Authorization"] = f"Bearer {fetch_token(api)}"
+        api.control("PUT", "/faults", {"scenario": "token-expiry"})
+        assert [good("/flows") for _ in range(5)] == [200] * 5
+        api.control("PUT", "/faults", {"scenario": "token-expiry"})
+        assert statuses(api, "/flows", 5) == [200, 200, 401, 401, 401]
+
+    def test_flaky_gateway(self, api: Api) -> None:
+        body = {**LANDING_ZONE.base_connection(), "name": "only one"}
+
+        def patiently(send: Callable[[], httpx.Response]) -> httpx.Response:
+            for _ in range(20):
+                try:
+                    response = send()
+                except httpx.TransportError:
+                    continue
+                if response.status_code < 500:
+                    return response
+            raise AssertionError("20 attempts were not enough")
+
+        api.control("PUT", "/faults", {"scenario": "flaky-gateway"})
+        response = api.post("/connections", body)
+        assert_error(response, "gateway-timeout")
+        found = patiently(lambda: api.get("/connections", params={"property": 'name=="only one"'})).json()["items"]
+        assert len(found) == 1, "a good client looks, and finds it"
+        for _ in range(15):
+            assert patiently(lambda: api.get(f"/connections/{found[0]['id']}")).json()["items"][0]["name"] == "only one"
+
+        api.control("PUT", "/faults", {"scenario": "flaky-gateway"})
+        patiently(lambda: api.post("/connections", body))
+        failures = 0
+        for _ in range(15):
+            try:
+                failures += api.get("/connections").status_code != 200
+            except httpx.TransportError:
+                failures += 1
+        assert failures > 0, "a bad client takes the first answer"
+        api.control("DELETE", "/faults")
+        assert len(api.items("/connections")) == 3, "and its repeated creation made one too many"
+
+    def test_lost_update(self, api: Api) -> None:
+        connection = api.created("connections", LANDING_ZONE.base_connection())
+        path = f"/connections/{connection}"
+
+        def update(attempts: int, fetch_again: bool) -> int:
+            etag = api.item(path)["etag"]
+            status = 0
+            for _ in range(attempts):
+                status = api.patch(path, etag, [{"op": "replace", "path": "/name", "value": "mine"}]).status_code
+                if status != 412:
+                    break
+                etag = api.item(path)["etag"] if fetch_again else etag
+            return status
+
+        for fetch_again, expected in ((True, 200), (False, 412)):
+            api.control("PUT", "/faults", {"scenario": "lost-update"})
+            assert update(3, fetch_again) == expected
+
+    def test_export_outage(self, api: Api, export_dir: Path) -> None:
+        api.control("PUT", "/faults", {"scenario": "export-outage"})
+        flow = api.flow(S3)
+        api.advance(3 * 10800)
+        runs = api.items("/runs", property=f"flowId=={flow}", orderby="createdAt")
+        told = [run["metrics"]["statusSummary"]["status"] for run in runs]
+        assert told[:3] == ["failed", "failed", "success"], "a good client asks"
+        assert runs[2]["metrics"]["recordSummary"]["outputRecordCount"] > 0
+        first = export_dir / "amazon-s3/your-bucket-name/folder/subfolder/5ef3e3259ad2a1191ab7dd7d"
+        parts = [list(folder.glob("part-*")) for folder in sorted(first.iterdir())]
+        assert [len(part) for part in parts[:3]] == [0, 0, 1], "a bad one opens a file that is not there"
+
+
+class TestCalls:
+    """The control calls: good and bad input, state."""
+
+    def test_put_post_get_delete(self, api: Api) -> None:
+        put(api, {"kind": "delay", "seconds": 1}, {"kind": "delay", "seconds": 2, "id": "mine"}, {"kind": "reset"})
+        added = api.control("POST", "/faults", {"kind": "delay", "seconds": 3})["rules"]
+        assert [(rule["id"], rule["seconds"], rule["times"]) for rule in added] == [("delay-2", 3, None)]
+        ids = [rule["id"] for rule in api.control("GET", "/faults")["rules"]]
+        assert ids == ["delay-1", "mine", "reset-1", "delay-2"]
+        assert api.control("DELETE", "/faults/mine") == {"deleted": 1}
+        report = assert_error(api.http.delete("/__emulator/faults/mine"), "control-not-found")
+        assert "delay-1, reset-1, delay-2" in report["detail"]
+        assert api.control("DELETE", "/faults") == {"deleted": 3}
+        assert api.control("GET", "/faults") == {"rules": []}
+
+    def test_an_answer_can_be_sent_back(self, api: Api) -> None:
+        rules = [{"kind": kind, **NEEDED.get(kind, {})} for kind in KINDS]
+        taken = put(api, *rules, {"kind": "reset", "rate": 0.5, "nth": 3, "header": {"accept": "*"}})
+        api.get("/flows/none", timeout=0.5)
+        again = put(api, *api.control("GET", "/faults")["rules"])
+        assert again == taken
+
+    def test_bad_rules_change_nothing(self, api: Api) -> None:
+        before = put(api, {"kind": "error", "error": "forbidden", "id": "kept"})
+        good = {"kind": "reset", "id": "kept"}
+        for rule, place, allowed in BAD_RULES:
+            response = api.http.put("/__emulator/faults", json={"rules": [good, rule]})
+            report = assert_error(response, "control-invalid")
+            assert report["place"] == f"rules[1]{place}", rule
+            if allowed:
+                assert allowed in report["allowed"] and allowed in report["detail"], rule
+        assert api.control("GET", "/faults")["rules"] == before
+
+    def test_bad_bodies_change_nothing(self, api: Api) -> None:
+        before = put(api, {"kind": "error", "error": "forbidden", "id": "kept"})
+        for method, body in BAD_BODIES:
+            assert_error(api.http.request(method, "/__emulator/faults", content=body), "control-invalid")
+        assert api.control("GET", "/faults")["rules"] == before
+
+    def test_malformed_json(self, api: Api) -> None:
+        assert_error(api.http.put("/__emulator/faults", content=b'{"rules": ['), "body-malformed")
+
+    def test_reset_forgets_them(self, api: Api) -> None:
+        put(api, {"kind": "reset"})
+        api.control("POST", "/reset")
+        assert api.control("GET", "/faults") == {"rules": []}
+        assert api.get("/flows").status_code == 200
+
+    def test_a_snapshot_carries_rules_and_counts(self, api: Api) -> None:
+        rules = (
+            {"kind": "token-expired", "header": {"authorization": "*short*"}},
+            {"kind": "error", "error": "forbidden", "rate": 0.5, "times": 9},
+        )
+        put(api, *rules)
+        short = {"Authorization": "Bearer short"}
+        assert api.get("/connections", headers=short).status_code == 401
+        whole = statuses(api, "/flows", 30)
+        put(api, *rules)
+        assert api.get("/connections", headers=short).status_code == 401
+        begun = statuses(api, "/flows", 10)
+        state = api.control("GET", "/state")
+        shown = api.control("GET", "/faults")
+        assert "short" not in json.dumps(state["faults"]).replace("*short*", ""), "no token in a snapshot"
+        api.control("POST", "/reset")
+        api.control("PUT", "/state", state)
+        assert api.control("GET", "/faults") == shown
+        assert begun + statuses(api, "/flows", 20) == whole
+        assert api.get("/connections", headers=short).status_code == 401
+
+    def test_a_broken_snapshot_changes_nothing(self, api: Api) -> None:
+        before = put(api, {"kind": "error", "error": "forbidden"})
+        state = api.control("GET", "/state")
+        for broken in BROKEN_SNAPSHOTS:
+            report = assert_error(
+                api.http.put("/__emulator/state", json={**state, "faults": broken}), "control-invalid"
+            )
+            assert report["detail"].startswith('"faults": '), broken
+        assert api.control("GET", "/faults")["rules"] == before
+
+
+class TestInProcess:
+    """Without a server that lends its connection, an answer is left incomplete."""
+
+    @pytest.fixture
+    def app(self, tmp_path: Path) -> Emulator:
+        return create_app(Settings(export_dir=tmp_path), Clock("frozen", now=FROZEN_NOW))
+
+    @pytest.mark.parametrize(
+        ("rule", "body"),
+        [
+            ({"kind": "reset"}, b""),
+            ({"kind": "reset", "stage": "after"}, b""),
+            ({"kind": "truncate", "bytes": 4}, b'{"it'),
+        ],
+    )
+    def test_the_answer_never_ends(self, app: Emulator, rule: dict[str, Any], body: bytes) -> None:
+        asyncio.run(ask(app, "PUT", "/__emulator/faults", json.dumps({"rules": [rule]}).encode()))
+        start, *bodies = asyncio.run(ask(app, "GET", f"{BASE}/flows"))
+        assert int(dict(start["headers"])[b"content-length"]) > len(body)
+        assert b"".join(message["body"] for message in bodies) == body
+        assert all(message["more_body"] for message in bodies)
+
+    def test_a_delay_does_not_hang_on_an_odd_server(self, app: Emulator) -> None:
+        rules = [{"kind": "delay", "seconds": 0.01}, {"kind": "slow", "seconds": 0.02, "pieces": 2}]
+        asyncio.run(ask(app, "PUT", "/__emulator/faults", json.dumps({"rules": rules}).encode()))
+        start, *bodies = asyncio.run(ask(app, "GET", f"{BASE}/flows"))
+        assert (start["status"], len(bodies)) == (200, 2)
+        assert [message["more_body"] for message in bodies] == [True, False]
+
+
+class TestRuleReading:
+    """Properties of what reads rules."""
+
+    @settings(max_examples=150)
+    @given(
+        st.text(alphabet="ab/*?", max_size=6),
+        st.lists(st.sampled_from(["a", "b", "/", "{id}"]), max_size=4)
+        .map("".join)
+        .map(lambda text: text.replace("}{", "}/{")),
+    )
+    def test_overlap_is_what_trying_all_paths_finds(self, glob: str, template: str) -> None:
+        expanded = [template]
+        while any("{id}" in text for text in expanded):
+            expanded = [
+                text.replace("{id}", part, 1)
+                for text in expanded
+                for part in ("a", "b", "ab", "ba", "aab", "bba", "abba", "x", "xaxb")
+            ]
+        if any(fnmatchcase(path, glob) for path in expanded):
+            assert overlap(glob, template)
+        if not overlap(glob, template):
+            assert not any(fnmatchcase(path, glob) for path in expanded)
+
+    @pytest.mark.parametrize(
+        ("glob", "template", "expected"),
+        [
+            ("/flows/*", "/flows/{id}", True),
+            ("/flows/*/action", "/flows/{id}", False),
+            ("/flows/*/*", "/flows/{id}", False),
+            ("/flows/?", "/flows/{id}", True),
+            ("/flows/", "/flows/{id}", False),
+            ("*", "/flows", True),
+            ("*s", "/flows/{id}", True),
+            ("*/", "/flows/{id}", False),
+        ],
+    )
+    def test_overlap(self, glob: str, template: str, expected: bool) -> None:
+        assert overlap(glob, template) is expected
+
+    @settings(max_examples=150)
+    @given(
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.floats()
+            | st.integers()
+            | st.text(max_size=5)
+            | st.sampled_from(sorted(KINDS)),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["kind", "rate", "seconds", "fields", "header", "nth", "id", "error", "path", "x"]),
+                    inner,
+                    max_size=5,
+                )
+            ),
+            max_leaves=12,
+        )
+    )
+    def test_any_json_is_taken_or_refused(self, value: Any) -> None:
+        try:
+            rules = read_rules(value, WORDS)
+        except RuleError as refused:
+            assert refused.place.startswith("rules")
+        else:
+            assert read_rules([rule.as_json() for rule in rules], WORDS) == rules
+
+    def test_every_kind_is_documented_by_a_scenario_or_a_test(self) -> None:
+        kinds = {rule["kind"] for scenario in SCENARIOS.values() for rule in scenario.rules}
+        assert set(KINDS) - kinds == {"slow"}
+
+
+BAD_RULES: list[tuple[Any, str, str]] = [
+    ("reset", "", ""),
+    ({}, ".kind", "token-expired"),
+    ({"kind": "boom"}, ".kind", "token-expired"),
+    ({"kind": ["error"]}, ".kind", "token-expired"),
+    ({"kind": "error"}, ".error", ""),
+    ({"kind": "delay"}, ".seconds", ""),
+    ({"kind": "error", "error": "nope"}, ".error", "service-unavailable"),
+    ({"kind": "error", "error": ""}, ".error", "service-unavailable"),
+    ({"kind": "error", "error": 503}, ".error", "service-unavailable"),
+    ({"kind": "error", "error": "control-invalid"}, ".error", "service-unavailable"),
+    ({"kind": "error", "error": "forbidden", "fields": {"x": "y"}}, ".fields.x", ""),
+    ({"kind": "error", "error": "permission-missing", "fields": {"x": "y"}}, ".fields.x", "permission"),
+    ({"kind": "error", "error": "permission-missing", "fields": {"permission": []}}, ".fields.permission", ""),
+    ({"kind": "error", "error": "permission-missing", "fields": "x"}, ".fields", ""),
+    ({"kind": "error", "error": "forbidden", "stage": "during"}, ".stage", "after"),
+    ({"kind": "run", "stage": "later"}, ".stage", "during"),
+    ({"kind": "run", "destination": "ftp"}, ".destination", "sftp"),
+    ({"kind": "run", "dataset": "none"}, ".dataset", "5ef3e3259ad2a1191ab7dd7d"),
+    ({"kind": "run", "flow": "none"}, ".flow", ""),
+    ({"kind": "run", "path": "/flows"}, ".path", "destination"),
+    ({"kind": "reset", "seconds": 3}, ".seconds", "stage"),
+    ({"kind": "reset", "operation": "none"}, ".operation", "list:flows"),
+    ({"kind": "reset", "operation": "control:health"}, ".operation", "list:flows"),
+    ({"kind": "reset", "path": "/flow"}, ".path", f"{BASE}/flows"),
+    ({"kind": "reset", "path": "/__emulator/*"}, ".path", f"{BASE}/flows"),
+    ({"kind": "reset", "path": "*" * 11}, ".path", ""),
+    ({"kind": "reset", "path": "/flows", "operation": "get:flows"}, ".path", ""),
+    ({"kind": "reset", "method": "BREW"}, ".method", "GET"),
+    ({"kind": "reset", "method": "PUT"}, ".method", "PATCH"),
+    ({"kind": "reset", "method": "PATCH", "path": "/runs/*"}, ".method", "GET"),
+    ({"kind": "reset", "entity": "x", "operation": "list:flows"}, ".entity", ""),
+    ({"kind": "reset", "entity": "a/b"}, ".entity", ""),
+    ({"kind": "reset", "entity": "x", "path": "/flows/y*"}, ".entity", ""),
+    ({"kind": "token-expired", "operation": "token"}, ".kind", ""),
+    ({"kind": "etag-changed", "method": "GET"}, ".kind", ""),
+    ({"kind": "reset", "header": {}}, ".header", ""),
+    ({"kind": "reset", "header": {"a b": "c"}}, ".header", ""),
+    ({"kind": "reset", "header": {"accept": 1}}, ".header.accept", ""),
+    ({"kind": "reset", "nth": 0}, ".nth", ""),
+    ({"kind": "reset", "nth": 1.5}, ".nth", ""),
+    ({"kind": "reset", "times": 0}, ".times", ""),
+    ({"kind": "reset", "times": True}, ".times", ""),
+    ({"kind": "reset", "rate": 0}, ".rate", ""),
+    ({"kind": "reset", "rate": 1.1}, ".rate", ""),
+    ({"kind": "reset", "rate": "often"}, ".rate", ""),
+    ({"kind": "reset", "seed": 3}, ".seed", ""),
+    ({"kind": "reset", "org": ""}, ".org", ""),
+    ({"kind": "reset", "org": None}, ".org", ""),
+    ({"kind": "reset", "sandbox": "x" * 257}, ".sandbox", ""),
+    ({"kind": "reset", "id": "a/b"}, ".id", ""),
+    ({"kind": "reset", "id": "kept"}, ".id", ""),
+    ({"kind": "delay", "seconds": 61}, ".seconds", ""),
+    ({"kind": "delay", "seconds": -1}, ".seconds", ""),
+    ({"kind": "slow", "seconds": 1, "pieces": 1}, ".pieces", ""),
+    ({"kind": "truncate", "bytes": -1}, ".bytes", ""),
+    ({"kind": "rate-limit", "retryAfter": 3601}, ".retryAfter", ""),
+]
+"""(rule, the place that the refusal names, something that it allows there)"""
+BAD_BODIES: list[tuple[str, bytes]] = [
+    ("PUT", b""),
+    ("PUT", b"[]"),
+    ("PUT", b"{}"),
+    ("PUT", b'{"rules": {}}'),
+    ("PUT", b'{"rules": [], "scenario": "lost-update"}'),
+    ("PUT", b'{"rules": [], "more": 1}'),
+    ("PUT", b'{"scenario": "none"}'),
+    ("PUT", b'{"scenario": ["lost-update"]}'),
+    ("PUT", b'{"scenario": "lost-update", "kinds": 1}'),
+    ("PUT", b'{"scenario": "lost-update", "org": 1}'),
+    ("PUT", json.dumps({"rules": [{"kind": "reset"}] * 101}).encode()),
+    ("POST", b'{"kind": "boom"}'),
+    ("POST", b'{"kind": "reset", "id": "kept"}'),
+    ("POST", json.dumps({"rules": [{"kind": "reset"}] * 100}).encode()),
+]
+BROKEN_SNAPSHOTS: list[Any] = [
+    None,
+    {},
+    [1],
+    [{"kind": "boom"}],
+    [{"kind": "reset"}],
+    [{"kind": "reset", "matched": 1, "fired": -1, "repeats": 0, "expired": []}],
+    [{"kind": "reset", "matched": 1, "fired": 1, "repeats": 0, "expired": [1]}],
+    [{"kind": "reset", "matched": 1, "fired": 1, "repeats": 0}],
+]
+NEEDED: dict[str, dict[str, Any]] = {
+    "error": {"error": "forbidden"},
+    "delay": {"seconds": 0.01},
+    "slow": {"seconds": 0.01},
+    "reset": {"nth": 9},
+}
+"""What a rule of a kind must have to be taken (and, for a reset, to stay away)."""
+
+
+def fetch_token(api: Api) -> str:
+    form = {"grant_type": "client_credentials", "client_id": "test-key", "client_secret": "s", "scope": "openid"}
+    token: str = api.http.post("/ims/token/v3", data=form).json()["access_token"]
+    return token
+
+
+def rows_of(export_dir: Path, items: list[dict[str, Any]]) -> Iterator[str]:
+    """The rows of exported NDJSON files."""
+    for item in items:
+        yield from (export_dir / item["path"]).read_text("utf-8").splitlines()
+
+
+def call(
+    *, operation: str | None = "get:flows", method: str = "GET", path: str = f"{BASE}/flows/f1", short: str = "/flows/f1", entity: str = "f1",
+    headers: dict[str, str] | None = None,
+) -> Call:  # fmt: skip
+    """A request for the flow f1 of organization A, but for what is given."""
+    return Call(operation, method, path, short, entity, {"x-gw-ims-org-id": "A", **(headers or {})}, lambda: True)
+
+
+def decided(rules: list[dict[str, Any]], calls: list[Call]) -> list[str | None]:
+    """The id of the rule that hits each of the calls."""
+    faults = Faults(lambda seed, salt: random_source(seed, salt).random())
+    faults.set(Armed(rule) for rule in read_rules(rules, WORDS))
+    return [faults.decide(each, 0.0).label for each in calls]
+
+
+async def ask(app: Emulator, method: str, path: str, body: bytes = b"") -> list[Any]:
+    """The messages that an ASGI app answers; its `receive` always says the same, as no server's does."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent

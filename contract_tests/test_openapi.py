@@ -1,0 +1,229 @@
+"""`GET /openapi.json`: complete, sound, and what the server really does.
+
+Schemathesis makes requests of the description, good and bad ones, sends them to a real server and holds every answer against
+the description: statuses, headers, content types, schemas, and that what the description forbids is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
+from schemathesis.checks import load_all_checks
+
+from contract_tests.acquainted import acquainted, inhabited
+from contract_tests.support import ERRORS, Api, ServerProcess, serving
+from emulator.catalog import load_catalog
+from emulator.exchange import Exchange, Reply
+from emulator.openapi.document import document
+from emulator.openapi.operations import descriptions
+from emulator.routes import Operation
+
+ORG = "OPENAPI@AdobeOrg"
+API_KEY = "openapi"
+REFUSING = "^(list|patch|delete):|^create:(sourceConnections|targetConnections|flows|runs)$|^(adhocRun|actOnFlow)$|^control:(put|add|advance)"
+"""Operations that may refuse what fits the schema: it cannot say which ids, etags, tokens, places, states or times there are."""
+ALIKE = (
+    "^create:(connections|.*Connections)$|^(list|get|patch|delete):(connections|.*Connections|.*Specs|runs)$|^tokenV2$"
+)
+"""Operations whose handlers are those of others; the coverage of those is enough, for the sake of time."""
+FAULTS = "^control:.*(Fault|Scenario)"
+CHECKS: dict[str, dict[str, Any]] = {
+    "not_a_server_error": {"expected-statuses": ["2xx", "4xx", "501"]},
+    "negative_data_rejection": {"expected-statuses": ["4xx", "501"]},
+    # it wants 401 where there is no Authorization; the gateway answers 403 (reference: Address and headers)
+    "missing_required_header": {"enabled": False},
+}
+CONFORMANCE = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+QUICK = settings(
+    max_examples=10,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
+
+
+@dataclass
+class Described:
+    """A server, its description, and what is there to be asked for."""
+
+    server: ServerProcess
+    document: dict[str, Any]
+    api: Api
+    headers: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
+    """A server of this module's own: what schemathesis sends also moves its clock and replaces its state."""
+    with serving(tmp_path_factory.mktemp("described"), "--check-auth") as server:
+        form = {"grant_type": "client_credentials", "client_id": API_KEY, "client_secret": "secret"}
+        with httpx.Client(base_url=server.url, trust_env=False) as client:
+            token = client.post("/ims/token/v3", data=form).json()["access_token"]
+            response = client.get("/openapi.json")
+        assert response.status_code == 200, response.text
+        assert response.headers["content-type"] == "application/json"
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "x-api-key": API_KEY,
+            "x-gw-ims-org-id": ORG,
+            "x-sandbox-name": "prod",
+        }
+        api = Api(server.url, org=ORG, token=token, api_key=API_KEY)
+        yield Described(server, response.json(), api, headers)
+        api.close()
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+    elif isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from references(item)
+
+
+def test_every_route_is_described_and_nothing_else(described: Described) -> None:
+    """The document is made of the route table; so a description that is left over belongs to no route."""
+    ids = [entry["operationId"] for methods in described.document["paths"].values() for entry in methods.values()]
+    assert sorted(ids) == sorted(descriptions(load_catalog()))
+
+
+def test_a_route_without_description_is_a_fault() -> None:
+    """So that a new route cannot be forgotten: the server answers 500, and the tests above fail."""
+
+    async def handler(exchange: Exchange) -> Reply:
+        return Reply()
+
+    with pytest.raises(KeyError, match="undescribed"):
+        document([Operation("undescribed", "GET", "/undescribed", handler)], load_catalog())
+
+
+def test_valid_openapi(described: Described) -> None:
+    """By the meta-schema of OpenAPI 3.1, which schemathesis brings along."""
+    schemathesis.openapi.from_dict(described.document).validate()
+    for schema in described.document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    for path, methods in described.document["paths"].items():
+        for entry in methods.values():
+            named = [each["name"] for each in entry["parameters"] if each["in"] == "path"]
+            assert sorted(named) == sorted(re.findall(r"{(\w+)}", path))
+
+
+def test_references_lead_somewhere_and_nothing_is_left_over(described: Described) -> None:
+    components = {
+        f"#/components/{kind}/{name}": component
+        for kind, named in described.document["components"].items()
+        if kind != "securitySchemes"
+        for name, component in named.items()
+    }
+    reached: set[str] = set()
+    waiting = set(references(described.document["paths"]))
+    while waiting:
+        reached |= waiting
+        waiting = {found for name in waiting for found in references(components[name])} - reached
+    left_over = {
+        name for name in set(components) - reached if name.removeprefix("#/components/schemas/error.") not in ERRORS
+    }
+    assert left_over == set()
+
+
+def test_every_error_is_documented_where_it_may_occur(described: Described) -> None:
+    documented = {
+        found.removeprefix("#/components/schemas/error.") for found in references(described.document["paths"])
+    }
+    assert set(ERRORS) - documented == set()
+
+
+def test_examples_fit_their_schemas(described: Described) -> None:
+    components = described.document["components"]
+    seen = 0
+    for name, component in components["schemas"].items():
+        whole = Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": components})
+        for part in [component, *component.get("anyOf", [])]:
+            for example in part.get("examples", []):
+                whole.validate(example)
+                seen += 1
+    assert seen > 12
+
+
+def run_schemathesis(described: Described, folder: Path, *flags: str) -> None:
+    """Runs schemathesis' own command, with its settings in `folder`. Fails with its report when that has failures."""
+    lines = ["seed = 1"]
+    for name, values in CHECKS.items():
+        lines += [f"checks.{name}.{key} = {json.dumps(value)}" for key, value in values.items()]
+    for pattern, setting in ((REFUSING, "checks.positive_data_acceptance"), (ALIKE, "phases.coverage")):
+        lines += ["[[operations]]", f"include-operation-id-regex = {json.dumps(pattern)}", f"{setting}.enabled = false"]
+    (folder / "schemathesis.toml").write_text("\n".join(lines), "utf-8")
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{described.server.url}/openapi.json", "--no-color"]
+    for name in ("Authorization", "x-api-key", "x-gw-ims-org-id"):
+        command += ["--header", f"{name}: {described.headers[name]}"]
+    command += ["--generation-database", "none", *flags]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_schemathesis_on_every_operation(described: Described, tmp_path: Path) -> None:
+    """Every example, boundary and fault of form that the description gives rise to, and chains of operations by its links."""
+    run_schemathesis(
+        described, tmp_path, "--exclude-operation-id-regex", FAULTS, "--phases", "examples,coverage,stateful", "-n", "5"
+    )
+
+
+def test_schemathesis_on_faults(described: Described, tmp_path: Path) -> None:
+    """By themselves: a rule that was accepted hits the other operations."""
+    run_schemathesis(
+        described, tmp_path, "--include-operation-id-regex", FAULTS, "--phases", "examples,fuzzing", "-n", "20"
+    )
+    described.api.control("DELETE", "/faults")
+
+
+def test_schemathesis_with_known_entities(described: Described) -> None:
+    """Requests that get past the look-up: of entities that are there, with their present etag. What is deleted goes last."""
+    described.api.control("POST", "/reset")
+    ids = inhabited(described.api)
+    load_all_checks()
+    checks = [schemathesis.checks.CHECKS.get_one(name) for name in CONFORMANCE]
+    answered: dict[str, set[int]] = {}
+
+    def hold(case: Any) -> None:
+        name = case.operation.definition.raw["operationId"]
+        headers = dict(described.headers)
+        if name.startswith("patch:"):
+            headers["If-Match"] = described.api.item(f"/{name[6:]}/{case.path_parameters['id']}")["etag"]
+        response = case.call(headers=headers)
+        answered.setdefault(name, set()).add(response.status_code)
+        case.validate_response(response, headers=headers, checks=checks)
+
+    config = schemathesis.Config.from_dict({"base-url": described.server.url, "checks": CHECKS})
+    schema = schemathesis.openapi.from_dict(acquainted(described.document, ids), config=config)
+    operations: dict[str, Any] = {}
+    for result in schema.get_all_operations():
+        operation: Any = result.ok()  # type: ignore[union-attr]
+        if operation.tags not in (["emulator"], ["token"], ["not emulated"]):
+            operations[operation.definition.raw["operationId"]] = operation
+    for name in sorted(operations, key=lambda name: (name.startswith("delete:"), name != "delete:flows")):
+        QUICK(given(case=operations[name].as_strategy())(hold))()
+    assert {name: statuses for name, statuses in answered.items() if min(statuses) > 299} == {}, "these never succeeded"
+    assert set(answered) == set(operations)

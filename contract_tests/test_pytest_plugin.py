@@ -1,0 +1,452 @@
+"""The pytest plugin as other people's suites use it: each test here runs a suite of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from contract_tests.support import ServerProcess
+from emulator import local_server
+from emulator.testing import FlowService, FlowServiceError, FlowServiceServer, epoch_seconds
+
+pytest_plugins = ("pytester",)
+
+CLIENT = """
+import json, urllib.error, urllib.request
+from contract_tests.tutorial import S3, SOURCE_CONNECTION
+
+def send(service, method, path, body=None, **headers):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(service.base_url + path, data, {**service.headers, "Content-Type": "application/json", **headers}, method=method)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, json.loads(refused.read())
+
+def create(service, collection, body):
+    status, answer = send(service, "POST", f"/{collection}", body)
+    assert status == 201, answer
+    return answer["id"]
+
+def make_flow(service, **params):
+    base = create(service, "connections", S3.base_connection())
+    target = create(service, "targetConnections", S3.target_connection(base, **params))
+    source = create(service, "sourceConnections", SOURCE_CONNECTION)
+    return create(service, "flows", S3.flow(source, target, interval=3, timeUnit="hour", startTime=int(service.clock.now) + 60))
+"""
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """An empty folder for a suite, beside a small client."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
+    monkeypatch.syspath_prepend(str(pytester.path))
+    pytester.makepyfile(client=CLIENT)
+    return pytester
+
+
+def inner(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """Runs the suite in this process, where warnings are errors as well."""
+    return suite.runpytest_inprocess("-p", "no:cacheprovider", "-W", "error", *arguments)
+
+
+def test_it_is_there_without_configuration() -> None:
+    (entry,) = entry_points(group="pytest11", name="flow_service_emulator")
+    assert entry.value == "emulator.pytest_plugin"
+
+
+def test_its_import_brings_nothing_but_itself() -> None:
+    script = "import sys, pytest; before = set(sys.modules); import emulator.pytest_plugin; print(*sorted(set(sys.modules) - before))"
+    brought = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert brought.stdout.split() == ["emulator", "emulator.pytest_plugin"]
+
+
+def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suite of good tests. Variables meant for another server do not reach this one."""
+    monkeypatch.setenv("FLOW_EMULATOR_DATA_DIR", str(suite.path / "production"))
+    suite.makepyfile(
+        test_suite='''
+        import time
+        import pytest
+        from client import create, make_flow, send
+        from contract_tests.tutorial import S3
+
+        @pytest.mark.parametrize("time_of_run", [1, 2])
+        def test_clean(flow_service, time_of_run):
+            """Whatever a test leaves behind, the next begins anew."""
+            assert send(flow_service, "GET", "/flows?count=true") == (200, {"count": 0})
+            assert flow_service.clock.mode == "frozen" and abs(flow_service.clock.now - time.time()) < 60
+            assert len(flow_service.exports) == len(flow_service.faults.rules) == 0
+            assert len(flow_service.requests) == 1
+            make_flow(flow_service)
+            flow_service.clock.advance(days=1)
+            flow_service.faults.add("error", error="service-unavailable")
+            assert list(flow_service.export_dir.rglob("*.json"))
+
+        @pytest.mark.parametrize(("params", "ending"), [
+            ({}, ".json"),
+            ({"compression": "GZIP"}, ".json.gz"),
+            ({"datasetFileType": "PARQUET", "compression": "GZIP"}, ".gz.parquet"),
+        ])
+        def test_exports(flow_service, params, ending):
+            flow = make_flow(flow_service, **params)
+            runs = flow_service.clock.advance(minutes=1, hours=3)
+            assert [run["status"] for run in runs] == ["success", "success"]
+            first, second = flow_service.exports
+            assert first == flow_service.exports[0] and flow_service.exports[1:] == [second]
+            assert first.path.name == first.name and first.name.endswith(ending)
+            assert first.path.is_relative_to(flow_service.export_dir) and first.path.stat().st_size == first.size
+            rows = flow_service.exports.rows(run=second.run)
+            assert len(rows) == second.row_count and rows[0]["_id"]
+            assert len(flow_service.exports.rows(flow=flow)) == first.row_count + second.row_count
+            assert flow_service.exports.files(dataset="other") == []
+
+        def test_clock(flow_service):
+            clock = flow_service.clock
+            start = clock.now
+            assert clock.advance(1.5) == [] and clock.now == start + 1.5
+            assert clock.freeze(at="2100-01-01") == 4102444800
+            assert clock.advance(to="2100-01-01T01:00:00Z") == [] and clock.now == 4102448400
+            clock.set(mode="accelerated", speed=1000)
+            assert clock.mode == "accelerated" and clock.now > 4102448400
+            clock.freeze()
+            assert clock.now == clock.now
+            with pytest.raises(ValueError):
+                clock.advance(5, to=4102448400)
+
+        def test_requests_and_contract(flow_service):
+            send(flow_service, "GET", "/flows?limit=5")
+            flow_service.contract.assert_clean(remarks=True)
+            assert send(flow_service, "GET", "/flows/none")[0] == 404
+            last = flow_service.requests[-1]
+            assert (last["path"], last["status"]) == ("/data/foundation/flowservice/flows/none", 404)
+            assert flow_service.requests.find(status="2xx") == flow_service.requests[:1]
+            assert [rule["id"] for rule in flow_service.contract.violations] == ["resource-not-found"]
+            flow_service.contract.assert_clean(ignore=["resource-not-found"])
+            with pytest.raises(AssertionError, match="resource-not-found"):
+                flow_service.contract.assert_clean()
+            assert "list:flows" in str(flow_service.contract.coverage["operations"]["met"])
+
+        def test_report_is_saved(flow_service, tmp_path):
+            for name, begin in (("a.html", "<!doctype html"), ("a.json", "{"), ("a.xml", "<?xml"), ("a.txt", "")):
+                flow_service.contract.save(tmp_path / name)
+                assert (tmp_path / name).read_text("utf-8").lower().startswith(begin)
+            with pytest.raises(ValueError, match="html"):
+                flow_service.contract.save(tmp_path / "a.pdf")
+
+        def test_faults(flow_service):
+            faults = flow_service.faults
+            faults.set({"kind": "error", "error": "service-unavailable", "times": 1}, "lost-update")
+            assert [rule["kind"] for rule in faults.rules] == ["error", "etag-changed"]
+            assert send(flow_service, "GET", "/flows")[0] == 503
+            assert send(flow_service, "GET", "/flows")[0] == 200
+            assert len(faults.scenario("flaky-gateway")) == len(faults.rules) > 2
+            with pytest.raises(Exception, match="rate-limited") as refused:
+                faults.scenario("nonsense")
+            assert refused.value.status == 400 and faults.rules == []
+
+        def test_datasets(flow_service):
+            flow_service.datasets.put("orders", [{"orderId": 1}, {"orderId": 2}], name="Orders")
+            assert flow_service.datasets.get("orders")["name"] == "Orders"
+            flow_service.datasets.delete("orders")
+            with pytest.raises(Exception) as gone:
+                flow_service.datasets.delete("orders")
+            assert gone.value.status == 404
+
+        @pytest.mark.flow_service(now="2023-02-09T00:00:00Z", clock="real", faults="token-expiry", sandbox="dev")
+        class TestMarks:
+            def test_of_the_class(self, flow_service):
+                assert flow_service.clock.mode == "real" and 0 <= flow_service.clock.now - 1675900800 < 60
+                assert flow_service.headers["x-sandbox-name"] == "dev"
+                assert flow_service.faults.rules[0]["kind"] == "token-expired"
+
+            @pytest.mark.flow_service(clock=1000, faults=[{"kind": "delay", "seconds": 0.001}])
+            def test_closest_wins(self, flow_service):
+                assert flow_service.clock.mode == "accelerated" and flow_service.clock.now >= 1675900800
+                assert flow_service.faults.rules[0]["kind"] == "delay"
+
+        @pytest.mark.flow_service(check_auth=True, orgs=["A@AdobeOrg"], seed=5)
+        @pytest.mark.parametrize("time_of_run", [1, 2])
+        def test_a_server_of_its_own(flow_service, flow_service_server, request, time_of_run):
+            assert flow_service.url != flow_service_server.url
+            assert flow_service.headers["x-gw-ims-org-id"] == "A@AdobeOrg"
+            assert send(flow_service, "GET", "/flows")[0] == 200
+            assert send(flow_service, "GET", "/flows", Authorization="Bearer other")[0] == 401
+            assert [entry["status"] for entry in flow_service.requests] == [200, 401]
+        '''
+    )
+    result = inner(suite)
+    result.assert_outcomes(passed=14)
+    assert not (suite.path / "production").exists()
+
+
+def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
+    """A failing test's report has its requests and why they were refused; wrong marks and a dead server are told plainly."""
+    suite.makepyfile(
+        """
+        import pytest
+        from client import send
+        from contract_tests.tutorial import S3
+
+        def test_passing(flow_service):
+            assert send(flow_service, "GET", "/connectionSpecs")[0] == 200
+
+        def test_failing(flow_service):
+            auth = {"specName": "Access Key", "params": {"s3AccessKey": "AKIAIOSFODNN7EXAMPLE", "s3SecretKey": "mine"}}
+            assert send(flow_service, "POST", "/connections", {**S3.base_connection(), "auth": auth})[0] == 201
+
+        def test_injected(flow_service):
+            flow_service.faults.add("error", error="service-unavailable", id="outage")
+            assert send(flow_service, "GET", "/flows")[0] == 200
+
+        @pytest.mark.flow_service(nwo=5)
+        def test_argument(flow_service): ...
+        @pytest.mark.flow_service("frozen")
+        def test_positional(flow_service): ...
+        @pytest.mark.flow_service(now="soon")
+        def test_now(flow_service): ...
+        @pytest.mark.flow_service(clock=-1)
+        def test_clock(flow_service): ...
+        @pytest.mark.flow_service(faults="nonsense")
+        def test_faults(flow_service): ...
+        @pytest.mark.flow_service(flags=["--port", "many"])
+        def test_flags(flow_service): ...
+        """
+    )
+    result = inner(suite)
+    result.assert_outcomes(passed=1, failed=2, errors=6)
+    text = result.stdout.str()
+    result.stdout.fnmatch_lines(
+        [
+            "*- Flow Service requests -*",
+            "#1 POST /data/foundation/flowservice/connections -> 400 (* ms)  [[]violation[]]",
+            "     provider-rejected: auth.params.s3SecretKey must match the pattern*",
+            "     to mend it: *",
+            "*- Flow Service requests -*",
+            "#1 GET /data/foundation/flowservice/flows -> 503 (* ms)  [[]injected[]]",
+            "     by the fault rule outage",
+        ]
+    )
+    assert text.count("- Flow Service requests -") == 2
+    assert "flowservice/connectionSpecs" not in text  # only the failing tests' requests are shown
+    for reason in (
+        "the mark flow_service has no argument 'nwo'; it has clock, now, seed,",
+        "the mark flow_service takes arguments by name only, got 'frozen'",
+        "flow_service: now must be epoch seconds or such as 2026-01-01T00:00:00Z, got 'soon'",
+        "flow_service: clock must be 'frozen', 'real' or a speed such as 3600, got -1",
+        "there is no scenario 'nonsense'; allowed: rate-limited,",
+        "the Flow Service emulator did not start (exit status 2); its log,",
+        "--port: a whole number is needed, got 'many'",
+    ):
+        assert reason in text
+    assert "local_server.py" not in text and "control_client.py" not in text
+
+
+def test_options_of_the_ini_file(suite: pytest.Pytester) -> None:
+    suite.makeini(
+        """
+        [pytest]
+        flow_service_clock = 1000
+        flow_service_now = 2026-01-01T00:00:00Z
+        flow_service_seed = 7
+        flow_service_check_auth = true
+        flow_service_flags = --rows-per-file 100
+        flow_service_org = OWN@AdobeOrg
+        """
+    )
+    suite.makepyfile(
+        """
+        import pytest
+        from client import make_flow
+
+        def test_options(flow_service):
+            assert flow_service.clock.mode == "accelerated"
+            assert 1767225600 <= flow_service.clock.freeze() < 1767225600 + 3600 * 24
+            assert flow_service.headers["x-gw-ims-org-id"] == "OWN@AdobeOrg"
+            make_flow(flow_service)
+            flow_service.clock.advance(60)
+            assert max(file.row_count for file in flow_service.exports) == 100
+
+        @pytest.mark.flow_service(clock="frozen", seed="7")
+        def test_mark_before_option(flow_service, flow_service_server):
+            assert flow_service.clock.now == 1767225600
+            assert flow_service.url == flow_service_server.url
+        """
+    )
+    inner(suite, "--strict-config", "--strict-markers").assert_outcomes(passed=2)
+
+
+def test_each_worker_of_xdist_has_its_own(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins take seconds to import
+    suite.makepyfile(
+        """
+        import pytest
+        from pathlib import Path
+
+        @pytest.mark.parametrize("number", range(4))
+        def test_url(flow_service, worker_id, number):
+            Path(f"{worker_id}-{number}.txt").write_text(flow_service.url)
+        """
+    )
+    suite.runpytest_subprocess(
+        "-p", "xdist", "-p", "emulator.pytest_plugin", "-n", "2", "--dist", "each"
+    ).assert_outcomes(passed=8)
+    urls = {worker: {path.read_text() for path in suite.path.glob(f"{worker}-*.txt")} for worker in ("gw0", "gw1")}
+    assert len(urls["gw0"]) == len(urls["gw1"]) == 1
+    assert urls["gw0"] != urls["gw1"]
+
+
+@pytest.mark.parametrize("isolation", ["org", "sandbox"])
+def test_one_server_is_shared(suite: pytest.Pytester, server: ServerProcess, isolation: str) -> None:
+    """Each test sees its own entities, requests, faults and files only."""
+    suite.makepyfile(
+        """
+        import pytest
+        from client import make_flow, send
+
+        @pytest.mark.parametrize("time_of_run", [1, 2])
+        def test_isolated(flow_service, time_of_run):
+            assert send(flow_service, "GET", "/flows?count=true") == (200, {"count": 0})
+            assert len(flow_service.requests) == 1 and len(flow_service.exports) == 0
+            assert flow_service.faults.rules == flow_service.contract.violations == []
+            make_flow(flow_service, compression="GZIP")
+            assert len(flow_service.clock.advance(hours=1)) >= 1
+            (file,) = flow_service.exports
+            assert file.path.is_relative_to(flow_service.export_dir) and len(file.rows()) == file.row_count
+            flow_service.faults.add("error", error="service-unavailable")
+            assert send(flow_service, "GET", "/flows")[0] == 503
+            flow_service.faults.clear()
+            assert send(flow_service, "GET", "/flows/none")[0] == 404
+            assert [rule["id"] for rule in flow_service.contract.violations] == ["resource-not-found"]
+            flow_service.faults.scenario("rate-limited")
+
+        @pytest.mark.flow_service(seed=1)
+        def test_seed(flow_service): ...
+        @pytest.mark.flow_service(now=1)
+        def test_now(flow_service): ...
+        """
+    )
+    result = inner(suite, "--flow-service-url", server.url + "/", "-o", f"flow_service_isolation={isolation}", "-rs")
+    result.assert_outcomes(passed=2, skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            f"flow service: {server.url}/ (shared)",
+            f"*needs a server of its own, and all tests share the one at {server.url}*",
+        ]
+    )
+    service = FlowService(FlowServiceServer(server.url))
+    assert service.faults.rules == []
+    service.disconnect()
+
+
+def test_a_server_that_is_not_there(suite: pytest.Pytester) -> None:
+    suite.makepyfile("def test_it(flow_service): ...")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    for given, reason in (
+        (url, f"the Flow Service emulator at {url} does not answer: *refused*"),
+        ("nonsense", "an address such as http*"),
+    ):
+        result = inner(suite, "--flow-service-url", given)
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines([f"*flow_service: {reason}"])
+
+
+WAITING = """
+import sys, time
+def test_waiting(flow_service):
+    print(flow_service.url, file=sys.__stdout__, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_the_server_ends_with_the_run(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, end: signal.Signals
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    suite.makepyfile(WAITING)
+    command = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "emulator.pytest_plugin"]
+    with subprocess.Popen(command, cwd=suite.path, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        url = next(line for line in run.stdout if line.startswith("http://")).strip()
+        assert answers(url)
+        run.send_signal(end)
+        run.stdout.read()
+    waited = threading.Event()
+    for _ in range(100):
+        if not answers(url):
+            break
+        waited.wait(0.05)
+    assert not answers(url)
+
+
+def answers(url: str) -> bool:
+    """Whether anything listens there."""
+    try:
+        socket.create_connection((urlsplit(url).hostname or "", urlsplit(url).port or 0), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_a_pool_keeps_few_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one used longest ago ends first; all end with the pool."""
+    running: list[str] = []
+
+    @contextmanager
+    def pretended(folder: Path, flags: tuple[str, ...]) -> Iterator[FlowServiceServer]:
+        running.append(flags[0])
+        yield FlowServiceServer(f"http://{flags[0]}")
+        running.remove(flags[0])
+
+    monkeypatch.setattr(local_server, "running_server", pretended)
+    pool = local_server.ServerPool(tmp_path)
+    for flag in ("a", "b", "c", "d", "a", "e"):
+        assert pool.server((flag,)).url == f"http://{flag}"
+    assert running == ["a", "c", "d", "e"]
+    pool.close()
+    assert running == []
+
+
+def test_a_closed_connection_is_opened_again() -> None:
+    """The server ends each connection after one answer, as it does with those that were idle for long."""
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"now": 7}'
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(3):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        service = FlowService(FlowServiceServer(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        assert [service.clock.now for _ in range(3)] == [7, 7, 7]
+        thread.join()
+    with pytest.raises(FlowServiceError, match="does not answer"):
+        service.control("GET", "/clock")
+    service.disconnect()
+
+
+@pytest.mark.parametrize(
+    "instant", [1767225600, "1767225600", "2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00"]
+)
+def test_instants(instant: float | str) -> None:
+    assert epoch_seconds(instant) == 1767225600

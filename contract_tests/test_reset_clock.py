@@ -1,0 +1,99 @@
+"""`POST /__emulator/reset` with a clock in its body, and what the pytest plugin needs beside it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error
+from contract_tests.tutorial import S3
+from emulator.clock import Clock
+from emulator.settings import environment_of_tests
+
+LONG_AGO = 1_675_900_800
+"""2023-02-09T00:00:00Z."""
+
+
+def reset(api: Api, clock: Any) -> Any:
+    return api.http.post("/__emulator/reset", json={"clock": clock})
+
+
+def test_time_starts_in_the_past(api: Api) -> None:
+    """The datasets begin there, too: the first export has as many rows as one at the usual start."""
+    rows = []
+    for now in (FROZEN_NOW, LONG_AGO):
+        assert reset(api, {"now": now}).json() == {"status": "ok", "now": now}
+        assert api.control("GET", "/clock")["mode"] == "frozen"
+        api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 60})
+        (run,) = api.advance(60)
+        assert run["scheduledAt"] == now + 60
+        rows.append(sum(file["rows"] for file in api.control("GET", "/exports")["items"]))
+    assert rows[0] == rows[1] > 0
+
+
+def test_mode_and_speed(api: Api) -> None:
+    assert reset(api, {"mode": "accelerated", "speed": 1000, "now": LONG_AGO}).status_code == 200
+    clock = api.control("GET", "/clock")
+    assert (clock["mode"], clock["speed"]) == ("accelerated", 1000)
+    assert LONG_AGO <= clock["now"] < LONG_AGO + 60_000
+
+
+@pytest.mark.parametrize("body", [None, {}, {"clock": {}}])
+def test_without_a_word_it_starts_as_the_server_did(api: Api, body: Any) -> None:
+    reset(api, {"now": LONG_AGO, "mode": "real"})
+    api.control("POST", "/reset", body)
+    clock = api.control("GET", "/clock")
+    assert (clock["mode"], clock["now"]) == ("frozen", FROZEN_NOW)
+
+
+@pytest.mark.parametrize(
+    ("clock", "word"),
+    [
+        (5, "clock"),
+        (None, "clock"),
+        ({"mode": "slow"}, "mode"),
+        ({"mode": None}, "mode"),
+        ({"now": -1}, "now"),
+        ({"now": "1675900800"}, "now"),
+        ({"now": True}, "now"),
+        ({"now": 1e30}, "now"),
+        ({"mode": "accelerated", "speed": 0}, "speed"),
+        ({"speed": 1e10}, "speed"),
+        ({"at": 5}, "at"),
+    ],
+)
+def test_a_clock_that_cannot_be_leaves_all_as_it_is(api: Api, clock: Any, word: str) -> None:
+    connection = api.created("connections", S3.base_connection())
+    report = assert_error(reset(api, clock), "control-invalid")
+    assert f'"{word}"' in report["detail"]
+    assert api.item(f"/connections/{connection}")["id"] == connection
+    assert api.control("GET", "/clock")["now"] == FROZEN_NOW
+
+
+def test_a_clock_set_off_keeps_what_is_not_named() -> None:
+    clock = Clock("frozen", now=100.0, wall=lambda: 0.0)
+    clock.set_off({"now": 5})
+    assert (clock.mode, clock.now()) == ("frozen", 5)
+    clock.set_off({"mode": "accelerated", "speed": math.e})
+    assert (clock.mode, clock.now(), clock.speed) == ("accelerated", 5, math.e)
+
+
+def test_exports_of_an_organization_and_a_sandbox(api: Api, server: ServerProcess) -> None:
+    other = Api(server.url, org="OTHER@AdobeOrg", sandbox="dev")
+    for client in (api, other):
+        client.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 60})
+    api.advance(60)
+    every = api.control("GET", "/exports")["items"]
+    theirs = api.control("GET", "/exports", params={"org": "OTHER@AdobeOrg"})["items"]
+    ours = api.control("GET", "/exports", params={"org": "TEST@AdobeOrg", "sandbox": "prod"})["items"]
+    assert len(theirs) == len(ours) >= 1 and {file["run"] for file in theirs}.isdisjoint(file["run"] for file in ours)
+    assert sorted(file["path"] for file in every) == sorted(file["path"] for file in theirs + ours)
+    assert theirs == api.control("GET", "/exports", params={"sandbox": "dev"})["items"]
+    assert api.control("GET", "/exports", params={"org": "TEST@AdobeOrg", "sandbox": "dev"})["items"] == []
+    other.close()
+
+
+def test_a_test_run_s_server_is_given_no_settings_by_the_environment() -> None:
+    assert environment_of_tests({"PATH": "/bin", "FLOW_EMULATOR_DATA_DIR": "/production"}) == {"PATH": "/bin"}

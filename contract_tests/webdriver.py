@@ -1,0 +1,142 @@
+"""A headless Chromium driven over the WebDriver protocol, with as many of its calls as the page's tests need.
+
+Source: W3C WebDriver (https://www.w3.org/TR/webdriver2/); the log call is Chromium's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps"),
+    *("--disable-extensions", "--no-proxy-server", "--hide-scrollbars", "--window-size=1280,1000"),
+)
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+"""The key of a reference to an element, as the protocol has it."""
+TAB, ENTER, ESCAPE, SPACE = "\ue004", "\ue007", "\ue00c", " "
+PATIENCE = 30.0
+"""Seconds that a state of the page is waited for."""
+
+
+def missing() -> str | None:
+    """Why there is no browser to drive; None when there is one."""
+    absent = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    return (
+        f"{' and '.join(absent)} not installed (Debian: apt-get install chromium chromium-driver)" if absent else None
+    )
+
+
+class Browser:
+    """One browser window."""
+
+    def __init__(self, http: httpx.Client, session: str) -> None:
+        self._http = http
+        self._session = session
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """A call of the protocol; fails with the driver's message."""
+        answer = self._http.request(
+            method, f"/session/{self._session}{path}", json={} if method == "POST" and body is None else body
+        )
+        value = answer.json()["value"]
+        assert answer.status_code == 200, f"{method} {path}: {value['error']}: {value['message']}"
+        return value
+
+    def open(self, url: str) -> None:
+        self.call("POST", "/url", {"url": url})
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """The value of a script's `return`; its arguments are `arguments[0]` and so on."""
+        return self.call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def text(self, selector: str) -> str:
+        """What an element shows."""
+        shown: str = self.run("return document.querySelector(arguments[0]).innerText", selector)
+        return shown
+
+    def texts(self, selector: str) -> list[str]:
+        found: list[str] = self.run(
+            "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText)", selector
+        )
+        return found
+
+    def click(self, selector: str) -> None:
+        """A click as a person makes it: on what is visible and not covered."""
+        reference = self.call("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", {ELEMENT: reference})
+        self.call("POST", f"/element/{reference}/click")
+
+    def press(self, *keys: str) -> None:
+        """Keys pressed one after the other, wherever the focus is."""
+        strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})
+
+    def wait(self, state: Callable[[], Any], about: str) -> Any:
+        """Waits until `state` answers something true, and answers it."""
+        end = time.monotonic() + PATIENCE
+        while not (found := state()):
+            assert time.monotonic() < end, f"in vain waited for: {about}"
+            time.sleep(0.02)
+        return found
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        """What was logged since the last time: of `browser` the console, of `performance` the requests."""
+        entries: list[dict[str, Any]] = self.call("POST", "/se/log", {"type": kind})
+        return entries
+
+    def requested(self) -> list[str]:
+        """The addresses that were asked since the last time."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
+        return [
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
+        ]
+
+    def devtools(self, command: str, **params: Any) -> Any:
+        """A command of Chromium's own protocol."""
+        return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+
+    def screenshot(self, file: Path) -> None:
+        file.write_bytes(base64.b64decode(self.call("GET", "/screenshot")))
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Browser]:
+    """A new browser, whose profile and log are in `folder`."""
+    log = folder / "chromedriver.log"
+    command = [shutil.which("chromedriver") or "", "--port=0", f"--log-path={log}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
+        assert driver.stdout is not None
+        try:
+            line = next(line for line in driver.stdout if "started successfully on port" in line)
+            port = int(line.rstrip().rstrip(".").rsplit(" ", 1)[1])
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
+                options = {
+                    "binary": shutil.which("chromium"),
+                    "args": [*FLAGS, f"--user-data-dir={folder / 'profile'}"],
+                }
+                wanted = {
+                    "browserName": "chrome",
+                    "goog:chromeOptions": options,
+                    "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+                }
+                answer = http.post("/session", json={"capabilities": {"alwaysMatch": wanted}}).json()["value"]
+                assert "sessionId" in answer, answer
+                try:
+                    yield Browser(http, answer["sessionId"])
+                finally:
+                    http.delete(f"/session/{answer['sessionId']}")
+        finally:
+            driver.terminate()

@@ -1,0 +1,38 @@
+"""Arrow columns told as a JSON Schema (draft 7): of rows whose schema is not known otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arro3.core import DataType, Field, Schema
+
+
+def json_schema_of(schema: Schema) -> dict[str, Any]:
+    """The JSON Schema of rows that have these columns. Any column may be null, and is then left out of a row."""
+    return _object(schema.field(index) for index in range(len(schema)))
+
+
+def _object(fields: Iterable[Field]) -> dict[str, Any]:
+    return {"type": "object", "properties": {field.name: _of_type(field.type) for field in fields}}
+
+
+def _of_type(type_: DataType) -> dict[str, Any]:
+    from arro3.core import DataType
+
+    if DataType.is_struct(type_):
+        return _object(type_.fields)
+    if type_.value_field is not None and not DataType.is_map(type_):
+        return {"type": "array", "items": _of_type(type_.value_field.type)}
+    if DataType.is_dictionary(type_) and type_.value_type is not None:
+        return _of_type(type_.value_type)
+    if DataType.is_boolean(type_):
+        return {"type": "boolean"}
+    if DataType.is_integer(type_):
+        return {"type": "integer"}
+    if DataType.is_floating(type_) or DataType.is_decimal(type_):
+        return {"type": "number"}
+    if DataType.is_timestamp(type_):
+        return {"type": "string", "format": "date-time"}
+    return {"type": "string", "format": "date"} if DataType.is_date(type_) else {"type": "string"}

@@ -1,0 +1,97 @@
+"""A client of the control calls for tests, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+TIMEOUT_SECONDS = 600.0
+"""How long an answer may take: an advance of the clock answers when all its files are written."""
+
+
+class FlowServiceError(Exception):
+    """The emulator refused a control call, could not be reached, or did not start. Its text says why.
+
+    `status` is the answer's, None without an answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ControlClient:
+    """One connection that is kept open; safe to use from several threads."""
+
+    def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        address = urlsplit(url)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise FlowServiceError(f"an address such as http://127.0.0.1:8080 is needed, got {url!r}")
+        kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
+        self._url = url
+        self._prefix = address.path.rstrip("/")
+        self._connection = kind(address.hostname, address.port, timeout=timeout)
+        self._lock = threading.Lock()
+
+    def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """A control call's answer as JSON; `path` is below `/__emulator`, None in `query` is left out.
+
+        Raises FlowServiceError.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        return json.loads(self.send(method, f"/__emulator{path}", data, {"Content-Type": "application/json"}, **query))
+
+    def send(
+        self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None, **query: Any
+    ) -> bytes:
+        """The body of a successful answer. Raises FlowServiceError for any other."""
+        given = {name: value for name, value in query.items() if value is not None}
+        target = self._prefix + quote(path) + (f"?{urlencode(given)}" if given else "")
+        with self._lock:
+            status, answer = self._exchange(method, target, data, headers or {})
+        if status >= 300:
+            raise FlowServiceError(f"{method} {path}: {_reason(answer) or status}", status)
+        return answer
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _exchange(self, method: str, target: str, data: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Sends once more where the server had closed an idle connection, of which the client hears only now."""
+        reused = self._connection.sock is not None
+        try:
+            return self._once(method, target, data, headers)
+        except (OSError, HTTPException) as failure:
+            self._connection.close()
+            if not reused or isinstance(failure, TimeoutError):
+                raise self._unreachable(failure) from None
+        try:
+            return self._once(method, target, data, headers)
+        except (OSError, HTTPException) as failure:
+            self._connection.close()
+            raise self._unreachable(failure) from None
+
+    def _once(self, method: str, target: str, data: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        self._connection.request(method, target, data, dict(headers))
+        response: HTTPResponse = self._connection.getresponse()
+        return response.status, response.read()
+
+    def _unreachable(self, failure: Exception) -> FlowServiceError:
+        return FlowServiceError(
+            f"the Flow Service emulator at {self._url} does not answer: {failure or type(failure).__name__}"
+        )
+
+
+def _reason(answer: bytes) -> str:
+    """The sentence in an error's body."""
+    try:
+        body = json.loads(answer)
+    except ValueError:
+        return ""
+    names = ("detail", "errorMessage", "message", "error_description")
+    return next((str(body[name]) for name in names if isinstance(body, dict) and name in body), "")

@@ -1,0 +1,112 @@
+"""The descriptions of the control calls: one row for each, by the operation's name without `control:`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from emulator.clock import MODES
+from emulator.control import MAX_SPEED
+from emulator.openapi.answers import TEXT, Schema, record, ref
+from emulator.openapi.console import CONSOLE_OPERATIONS
+from emulator.openapi.datasets import DATASET_OPERATIONS
+from emulator.openapi.description import BINARY, Description, parameter
+from emulator.openapi.reports import REPORT_OPERATIONS
+
+_CLOCK_NOW: Final[Schema] = {"type": "number", "minimum": 0, "description": "epoch seconds, not in the past"}
+
+CONTROL_OPERATIONS: Final[dict[str, Description]] = {
+    "health": Description("emulator", "Whether the emulator is ready", {200: ref("Health")}),
+    "reset": Description(
+        "emulator",
+        "Forget everything and put the clock back",
+        {200: ref("Done")},
+        ("control-invalid", "query-value-invalid", "store-unavailable"),
+        (parameter("exports", {"type": "boolean", "default": False}, "also empty the export folder"),),
+        body=record(
+            {
+                "clock": record(
+                    {
+                        "mode": {"enum": list(MODES)},
+                        "now": {**_CLOCK_NOW, "description": "epoch seconds, in the past too"},
+                        "speed": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SPEED},
+                    },
+                    required=(),
+                    additionalProperties=False,
+                )
+            },
+            required=(),
+            additionalProperties=False,
+        ),
+        body_required=False,
+        notes="Without a body the clock starts as the server's did.",
+    ),
+    "getState": Description("emulator", "A snapshot of everything", {200: ref("State")}),
+    "putState": Description(
+        "emulator",
+        "Put a snapshot back",
+        {200: ref("Done")},
+        ("control-invalid", "store-unavailable"),
+        body=ref("State"),
+    ),
+    "getClock": Description("emulator", "What time it is", {200: ref("Clock")}),
+    "putClock": Description(
+        "emulator",
+        "Change how time passes",
+        {200: ref("Clock")},
+        ("control-invalid", "store-unavailable"),
+        body=record(
+            {
+                "mode": {"enum": list(MODES)},
+                "now": {**_CLOCK_NOW, "type": ["number", "null"]},
+                "speed": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": MAX_SPEED},
+            },
+            required=(),
+            additionalProperties=False,
+        ),
+    ),
+    "advanceClock": Description(
+        "emulator",
+        "Move time on, and run every export on the way",
+        {200: ref("Advanced")},
+        ("control-invalid", "store-unavailable"),
+        body={
+            "oneOf": [
+                record({"seconds": {"type": "number", "minimum": 0}}, additionalProperties=False),
+                record({"to": _CLOCK_NOW}, additionalProperties=False),
+            ]
+        },
+        notes="It answers when the exports' files are on disk.",
+    ),
+    **CONSOLE_OPERATIONS,
+    "listExports": Description(
+        "emulator",
+        "Every exported file that is there",
+        {200: ref("Exports")},
+        ("control-invalid", "query-value-invalid"),
+        tuple(parameter(name, TEXT, f"only of this {name}") for name in ("flow", "run", "dataset", "org", "sandbox")),
+    ),
+    "getFaults": Description(
+        "emulator", "The rules of injected faults, and how often each has matched and fired", {200: ref("Faults")}
+    ),
+    "putFaults": Description(
+        "emulator",
+        "Replace all rules of injected faults",
+        {200: ref("Faults")},
+        ("control-invalid",),
+        body={"oneOf": [ref("FaultRules"), ref("FaultScenario")]},
+        notes="Rules are asked in their order: delays add up, the first other rule that fires decides.",
+    ),
+    "addFaults": Description(
+        "emulator",
+        "Add a rule, several, or a scenario's behind those that are there",
+        {200: ref("Faults")},
+        ("control-invalid",),
+        body={"anyOf": [ref("FaultRule"), ref("FaultRules"), ref("FaultScenario")]},
+    ),
+    "deleteFaults": Description("emulator", "Delete all rules of injected faults", {200: ref("FaultsDeleted")}),
+    "deleteFault": Description("emulator", "Delete one rule", {200: ref("FaultsDeleted")}, ("control-not-found",)),
+    "listScenarios": Description("emulator", "The named bundles of rules", {200: ref("Scenarios")}),
+    **DATASET_OPERATIONS,
+    **REPORT_OPERATIONS,
+    "getExport": Description("emulator", "An exported file", {200: {}}, ("control-not-found",), answer_type=BINARY),
+}

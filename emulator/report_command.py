@@ -1,0 +1,64 @@
+"""The command `report`: fetches a running server's contract report, shows it, and says by its exit status how it came out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from emulator.control_client import ControlClient, FlowServiceError
+from emulator.report_formats import Severity, counted, fails, rendered
+from emulator.settings import wants_colour
+
+TIMEOUT_SECONDS: Final = 30.0
+REPORT_FORMAT: Final = 1
+"""The version of the report's shape that this command can show."""
+FAILED, NOT_FETCHED = 1, 2
+"""Exit statuses: the report has what it must not have; there is no report."""
+
+
+def run_report(url: str, form: str, fail_on: Severity, output: Path | None, fail: Callable[[str, int], int]) -> int:
+    """Shows the report of the server at `url` in a form, on standard output or in a file.
+
+    Answers 0, FAILED when the report has what `fail_on` names or worse, and NOT_FETCHED, after `fail` was told why, when it
+    could not be had or not be written.
+    """
+    try:
+        report = _fetched(url)
+    except FlowServiceError as reason:
+        return fail(f"{reason}; is `flow-service-emulator serve` running, and is --url its address?", NOT_FETCHED)
+    if not isinstance(report, dict) or report.get("format") != REPORT_FORMAT:
+        return fail(f"{url} answers another version's report; use the command of the server's own version", NOT_FETCHED)
+    text = rendered(report, form, fail_on, colour=output is None and wants_colour(sys.stdout))
+    if output is None:
+        _show(text)
+    else:
+        try:
+            output.write_text(text, "utf-8")
+        except OSError as reason:
+            return fail(f"cannot write {output}: {reason.strerror or reason}", NOT_FETCHED)
+        summary = report["summary"]
+        print(f"{output}: {counted(summary['violations'], 'violation')}, {counted(summary['remarks'], 'remark')}", file=sys.stderr)
+    return FAILED if fails(report, fail_on) else 0
+
+
+def _show(text: str) -> None:
+    """Writes to standard output; whoever reads it may have had enough before its end, as `head` does."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fetched(url: str) -> Any:
+    """The report as JSON. Raises FlowServiceError."""
+    client = ControlClient(url, timeout=TIMEOUT_SECONDS)
+    try:
+        return client.call("GET", "/contract")
+    except ValueError:
+        raise FlowServiceError(f"what answers at {url} is no Flow Service emulator") from None
+    finally:
+        client.close()

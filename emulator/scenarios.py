@@ -1,0 +1,69 @@
+"""Named bundles of fault rules: what a client meets in production, and what a good one does about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A name, what happens, what a good client does, and the rules, in the form in which `/__emulator/faults` takes them."""
+
+    name: str
+    happens: str
+    good_client: str
+    rules: tuple[Mapping[str, Any], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "happens": self.happens,
+            "goodClient": self.good_client,
+            "rules": [dict(rule) for rule in self.rules],
+        }
+
+
+_ALL = (
+    Scenario(
+        "rate-limited",
+        "The second request is answered 429 with Retry-After, and a tenth of the later ones; pressing on before that time is refused, too.",
+        "Waits as many seconds as Retry-After says, then sends the same request again; other requests wait as well.",
+        (
+            {"kind": "rate-limit", "nth": 2, "retryAfter": 1},
+            {"kind": "rate-limit", "rate": 0.1, "retryAfter": 1},
+        ),
+    ),
+    Scenario(
+        "token-expiry",
+        "The access token of the third request expires: it is answered 401 (401013), as is every later one that still carries it.",
+        "Fetches a new access token once, sends the request again with it, and uses it from then on.",
+        ({"kind": "token-expired", "nth": 3},),
+    ),
+    Scenario(
+        "flaky-gateway",
+        "The first creation is carried out, but answered 504; other requests meet 503, resets, cut-off bodies and delays now and then.",
+        "Repeats reads with growing waits; after a creation without an answer, looks whether the entity is there before creating it again.",
+        (
+            {"kind": "error", "error": "gateway-timeout", "operation": "create:*", "stage": "after", "nth": 1},
+            {"kind": "delay", "seconds": 0.2, "rate": 0.1},
+            {"kind": "error", "error": "service-unavailable", "rate": 0.15},
+            {"kind": "reset", "rate": 0.05},
+            {"kind": "truncate", "method": "GET", "rate": 0.05},
+        ),
+    ),
+    Scenario(
+        "lost-update",
+        "Somebody else changes the entity just before the first PATCH is looked at, so its etag is not the latest any more: 412.",
+        "On 412 fetches the entity again, makes its change anew on what is there now, and sends it with the new etag.",
+        ({"kind": "etag-changed"},),
+    ),
+    Scenario(
+        "export-outage",
+        "The next two exports fail while their files are being written; none stay, and the rows come with the next export that succeeds.",
+        "Looks at each run's status before taking its files, reports failed runs, and waits for the next one instead of copying rows itself.",
+        ({"kind": "run", "stage": "during", "times": 2},),
+    ),
+)
+SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
