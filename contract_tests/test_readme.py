@@ -1,0 +1,81 @@
+"""The README: every snippet runs, every table is what the code says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contract_tests.support import ServerProcess, serving
+from emulator.settings import settings_table
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def snippet(marker: str) -> str:
+    """The fenced block after a marker."""
+    (found,) = re.findall(rf"<!-- {marker} -->\n```\w+\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def test_the_first_command_comes_at_once() -> None:
+    assert README.splitlines().index("```sh") < 10
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The command's own part; that it installs is tried by `.ci/run`, whose first step is the same."""
+    setup, install, command = snippet("demo").strip().split(" && ")
+    assert (setup, install) == ("python3 -m venv .venv", ".venv/bin/pip install -q .")
+    assert command == ".venv/bin/flow-service-emulator demo"
+    run = subprocess.run([sys.executable, "-m", "emulator", "demo"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "48 exports, 48 of them with success" in run.stdout
+    assert len(list((tmp_path / "exports").rglob("part-*"))) == 48
+    assert "\x1b" not in run.stdout
+
+
+def test_the_ci_runs_the_readme_s_test_command() -> None:
+    assert "readme_command tests" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert snippet("tests").startswith("python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && ")
+
+
+def test_curl(server: ServerProcess, tmp_path: Path) -> None:
+    if shutil.which("curl") is None or shutil.which("bash") is None:
+        pytest.skip("needs curl and bash")
+    script = snippet("test: curl").replace("http://127.0.0.1:8080", server.url)
+    run = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    spec, created = (json.loads(text) for text in run.stdout.replace("}{", "}\n{").splitlines())
+    assert spec["items"][0]["name"] == "Amazon S3"
+    assert set(created) == {"id", "etag"}
+
+
+def test_aepp(tmp_path: Path) -> None:
+    with serving(tmp_path / "server", "--clock", "real") as server:
+        script = snippet("test: aepp").replace("http://127.0.0.1:8080", server.url)
+        # aepp warns on import of parts that are not used here, so warnings stay warnings
+        run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "flowId" in run.stdout
+
+
+def test_settings_table() -> None:
+    """`python -c 'from emulator.settings import settings_table; print(settings_table())'` prints what belongs there."""
+    (table,) = re.findall(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", README, re.DOTALL)
+    assert table == settings_table()
+
+
+def test_control_calls_table(server: ServerProcess) -> None:
+    """Every control call that the table names is there, and every one that is there is named."""
+    rows = re.findall(r"^\| (`(?:GET|PUT|POST|DELETE).*?) \|", README.partition("## Control calls")[2].partition("## Settings")[0], re.MULTILINE)
+    named = {path.partition("/<")[0].rstrip("/") for row in rows for path in re.findall(r"(/__emulator[\w/<>]*|/openapi\.json)", row)}
+    described = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()["paths"]
+    paths = {path.partition("/{")[0].rstrip("/") for path in described if not path.startswith(("/data", "/ims"))}
+    served_for_the_page = {"/__emulator/page.css", "/__emulator/page.js", "/__emulator/picture.js", "/__emulator/icon.svg", "/__emulator/overview", "/__emulator/previews"}
+    assert named == paths - served_for_the_page
