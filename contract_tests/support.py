@@ -14,13 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION, Destination
 
 FROZEN_NOW = 1_767_225_600
 """2026-01-01T00:00:00Z: where the tests' frozen clock starts."""
+FOREIGN_MARK = "[flow-service-emulator contract test]"
+"""Stands before every name that is created at another implementation."""
+DELETABLE = ("flows", "targetConnections", "sourceConnections", "connections")
 ERRORS: dict[str, dict[str, Any]] = {
-    row["name"]: row for row in json.loads((Path(__file__).parent.parent / "fixtures" / "errors.json").read_text("utf-8"))
+    row["name"]: row
+    for row in json.loads((Path(__file__).parent.parent / "fixtures" / "errors.json").read_text("utf-8"))
 }
 
 
@@ -46,8 +51,22 @@ def serving(folder: Path, *flags: str, export_dir: Path | None = None) -> Iterat
     export_dir = export_dir or folder / "exports"
     log = folder / "server.log"
     clock = () if "--clock" in flags else ("--clock", "frozen", "--now", str(FROZEN_NOW))
-    command = [sys.executable, "-m", "emulator", "serve", "--port", "0", "--export-dir", str(export_dir), *clock, *flags]
-    with log.open("a") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "emulator",
+        "serve",
+        "--port",
+        "0",
+        "--export-dir",
+        str(export_dir),
+        *clock,
+        *flags,
+    ]
+    with (
+        log.open("a") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         assert process.stdout is not None
         line = process.stdout.readline()
         try:
@@ -65,8 +84,20 @@ def serving(folder: Path, *flags: str, export_dir: Path | None = None) -> Iterat
 class Api:
     """A client of the service with good headers, and the few steps that most tests begin with."""
 
-    def __init__(self, url: str, *, org: str = "TEST@AdobeOrg", sandbox: str | None = "prod", token: str = "test-token", api_key: str = "test-key") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        org: str = "TEST@AdobeOrg",
+        sandbox: str | None = "prod",
+        token: str = "test-token",
+        api_key: str = "test-key",
+        foreign: bool = False,
+    ) -> None:
+        """`foreign` is another implementation than this emulator: no control calls, and what is created is deleted again."""
         self.url = url
+        self.foreign = foreign
+        self._created: list[str] = []
         headers = {"Authorization": f"Bearer {token}", "x-api-key": api_key, "x-gw-ims-org-id": org}
         if sandbox is not None:
             headers["x-sandbox-name"] = sandbox
@@ -78,7 +109,17 @@ class Api:
         return self.http.get(BASE + path, **options)
 
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        return self.http.post(BASE + path, json=body, **options)
+        if self.foreign and isinstance(body, dict) and isinstance(body.get("name"), str) and body["name"]:
+            body = {**body, "name": f"{FOREIGN_MARK} {body['name']}"}
+        response = self.http.post(BASE + path, json=body, **options)
+        if self.foreign and response.status_code == 201 and path.strip("/") in DELETABLE:
+            self._created.append(f"{path}/{response.json()['id']}")
+        return response
+
+    def clean_up(self) -> None:
+        """Deletes what was created at another implementation, flows first, since they hold the rest."""
+        for path in sorted(self._created, key=lambda path: DELETABLE.index(path.strip("/").split("/")[0])):
+            self.delete(path)
 
     def patch(self, path: str, etag: str | None, body: Any, **options: Any) -> httpx.Response:
         headers = {"If-Match": etag} if etag is not None else {}
@@ -88,7 +129,9 @@ class Api:
         return self.http.delete(BASE + path, **options)
 
     def control(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """A control call's answer; fails when it is no success."""
+        """A control call's answer; fails when it is no success. Another implementation has none: the test is skipped."""
+        if self.foreign:
+            pytest.skip("needs control of the emulator")
         response = self.http.request(method, f"/__emulator{path}", json=body, **options)
         assert response.status_code == 200, response.text
         return response.json()
@@ -125,9 +168,20 @@ class Api:
         base = self.created("connections", destination.base_connection())
         return self.created("targetConnections", destination.target_connection(base, **params))
 
-    def flow(self, destination: Destination, schedule: dict[str, Any] | None = None, *, datasets: list[str] | None = None, **params: Any) -> str:
+    def flow(
+        self,
+        destination: Destination,
+        schedule: dict[str, Any] | None = None,
+        *,
+        datasets: list[str] | None = None,
+        **params: Any,
+    ) -> str:
         """Everything up to a flow; answers its id. `schedule` and `params` replace the tutorial's."""
-        body = SOURCE_CONNECTION if datasets is None else {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": name} for name in datasets]}}
+        body = (
+            SOURCE_CONNECTION
+            if datasets is None
+            else {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": name} for name in datasets]}}
+        )
         source = self.created("sourceConnections", body)
         return self.created("flows", destination.flow(source, self.target(destination, **params), **(schedule or {})))
 
@@ -146,7 +200,11 @@ def assert_error(response: httpx.Response, name: str, /, **fields: object) -> di
     request_id = response.headers["x-request-id"]
     body: dict[str, Any] = response.json()
     pattern = "".join(
-        re.escape(str(fields[part[1:-1]])) if part[1:-1] in fields else ".*" if part.startswith("{") else re.escape(part)
+        re.escape(str(fields[part[1:-1]]))
+        if part[1:-1] in fields
+        else ".*"
+        if part.startswith("{")
+        else re.escape(part)
         for part in re.split(r"(\{\w+\})", row["message"])
     )
     if row["family"] == "flow":

@@ -157,7 +157,9 @@ def test_each_known_org_and_sandbox_has_its_own_entities(client: Api) -> None:
     """Reference: entities of one org and sandbox are invisible to every other."""
     client.created("connections", S3.base_connection())
     seen = {
-        (org, sandbox): len(client.get("/connections", headers={"x-gw-ims-org-id": org, "x-sandbox-name": sandbox}).json()["items"])
+        (org, sandbox): len(
+            client.get("/connections", headers={"x-gw-ims-org-id": org, "x-sandbox-name": sandbox}).json()["items"]
+        )
         for org in (ORG, OTHER_ORG)
         for sandbox in ("prod", "dev")
     }

@@ -67,3 +67,24 @@ def test_an_export_to_a_full_disk_fails_and_the_next_one_does_not(tmp_path: Path
         assert (done["flowId"], done["status"]) == (flow, "success")
         assert list(process.export_dir.rglob("part-*")) != []
         api.close()
+
+
+def test_exports_that_the_full_data_folder_put_off_are_made_up_for(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(tmp_path, "--data-dir", str(data)) as process:
+        api = Api(process.url)
+        now = int(api.control("GET", "/clock")["now"])
+        flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 60})
+        limit_files(process, (data / "entities.log").stat().st_size + 50)
+        assert_error(api.post("/runs", {"flowId": flow}), "store-unavailable")
+        for room in (50, 1500):  # none for the first record of the run; then none for its last
+            limit_files(process, (data / "entities.log").stat().st_size + room)
+            response = api.http.post("/__emulator/clock/advance", json={"seconds": 60})
+            assert_error(response, "store-unavailable")
+        limit_files(process, None)
+        runs = api.advance(3 * 3600)
+        assert [run["scheduledAt"] for run in runs] == [now + 60, now + 60 + 3 * 3600]
+        assert {run["status"] for run in runs} == {"success"}
+        assert {run["id"] for run in runs} == {run["id"] for run in api.items("/runs")}
+        assert api.control("GET", "/exports")["items"] != []
+        api.close()

@@ -25,7 +25,9 @@ from schemathesis.checks import load_all_checks
 from contract_tests.acquainted import acquainted, inhabited
 from contract_tests.support import ERRORS, Api, ServerProcess, serving
 from emulator.catalog import load_catalog
+from emulator.control import CONTROL
 from emulator.exchange import Exchange, Reply
+from emulator.openapi.answers import ENTITY_SCHEMAS
 from emulator.openapi.document import document
 from emulator.openapi.operations import descriptions
 from emulator.routes import Operation
@@ -34,11 +36,10 @@ ORG = "OPENAPI@AdobeOrg"
 API_KEY = "openapi"
 REFUSING = "^(list|patch|delete):|^create:(sourceConnections|targetConnections|flows|runs)$|^(adhocRun|actOnFlow)$|^control:(put|add|advance)"
 """Operations that may refuse what fits the schema: it cannot say which ids, etags, tokens, places, states or times there are."""
-ALIKE = (
-    "^create:(connections|.*Connections)$|^(list|get|patch|delete):(connections|.*Connections|.*Specs|runs)$|^tokenV2$"
-)
-"""Operations whose handlers are those of others; the coverage of those is enough, for the sake of time."""
-FAULTS = "^control:.*(Fault|Scenario)"
+ALIKE = "^create:(connections|.*Connections)$|^(list|get|patch|delete):(connections|.*Connections|.*Specs|runs)$|^tokenV2$|^control:(put|add)Faults$"
+"""Operations whose handlers are those of others, or whose schema has thousands of corners; left to slower tests."""
+DISTURBING = "^control:(put|add|advance|reset|delete)|^control:.*(Fault|Scenario)"
+"""Operations that change the server for the others: its clock, its datasets, its faults."""
 CHECKS: dict[str, dict[str, Any]] = {
     "not_a_server_error": {"expected-statuses": ["2xx", "4xx", "501"]},
     "negative_data_rejection": {"expected-statuses": ["4xx", "501"]},
@@ -156,6 +157,45 @@ def test_every_error_is_documented_where_it_may_occur(described: Described) -> N
     assert set(ERRORS) - documented == set()
 
 
+def closed(schema: Any) -> Any:
+    """A copy in which objects have no other properties than those that are described."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    copy = {name: closed(item) for name, item in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        copy.setdefault("additionalProperties", False)
+    return copy
+
+
+def test_answers_have_no_undescribed_fields(described: Described) -> None:
+    """Of entities of every kind, among them runs that are over, all fields are described."""
+    api = described.api
+    api.control("POST", "/reset")
+    ids = inhabited(api)
+    api.advance(0)
+    components = {**described.document["components"], "schemas": closed(described.document["components"]["schemas"])}
+    for collection, (entity_id, *_) in ids.items():
+        whole = {"$ref": f"#/components/schemas/{ENTITY_SCHEMAS[collection]}", "components": components}
+        Draft202012Validator(whole).validate(api.item(f"/{collection}/{entity_id}"))
+    query = "outputType=activationDatasets&outputField=datasets"
+    configs = api.get(f"/connectionSpecs/{ids['connectionSpecs'][0]}/configs?{query}").json()
+    Draft202012Validator({"$ref": "#/components/schemas/Configs", "components": components}).validate(configs)
+    for path, methods in described.document["paths"].items():
+        content = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        if (
+            path.startswith(CONTROL)
+            and "{" not in path
+            and "application/json" in content
+            and path != f"{CONTROL}/state"
+        ):
+            answer = api.control("GET", path.removeprefix(CONTROL))
+            Draft202012Validator({**closed(content["application/json"]["schema"]), "components": components}).validate(
+                answer
+            )
+
+
 def test_examples_fit_their_schemas(described: Described) -> None:
     components = described.document["components"]
     seen = 0
@@ -168,12 +208,16 @@ def test_examples_fit_their_schemas(described: Described) -> None:
     assert seen > 12
 
 
-def run_schemathesis(described: Described, folder: Path, *flags: str) -> None:
+def run_schemathesis(described: Described, folder: Path, *flags: str, quick: bool = True) -> None:
     """Runs schemathesis' own command, with its settings in `folder`. Fails with its report when that has failures."""
+    described.api.control("POST", "/reset")
     lines = ["seed = 1"]
     for name, values in CHECKS.items():
         lines += [f"checks.{name}.{key} = {json.dumps(value)}" for key, value in values.items()]
-    for pattern, setting in ((REFUSING, "checks.positive_data_acceptance"), (ALIKE, "phases.coverage")):
+    for pattern, setting in (
+        (REFUSING, "checks.positive_data_acceptance"),
+        *([(ALIKE, "phases.coverage")] if quick else []),
+    ):
         lines += ["[[operations]]", f"include-operation-id-regex = {json.dumps(pattern)}", f"{setting}.enabled = false"]
     (folder / "schemathesis.toml").write_text("\n".join(lines), "utf-8")
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{described.server.url}/openapi.json", "--no-color"]
@@ -184,19 +228,32 @@ def run_schemathesis(described: Described, folder: Path, *flags: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_schemathesis_on_every_operation(described: Described, tmp_path: Path) -> None:
+def test_schemathesis_on_the_service(described: Described, tmp_path: Path) -> None:
     """Every example, boundary and fault of form that the description gives rise to, and chains of operations by its links."""
     run_schemathesis(
-        described, tmp_path, "--exclude-operation-id-regex", FAULTS, "--phases", "examples,coverage,stateful", "-n", "5"
+        described,
+        tmp_path,
+        "--exclude-operation-id-regex",
+        DISTURBING,
+        "--phases",
+        "examples,coverage,stateful",
+        "-n",
+        "5",
     )
 
 
-def test_schemathesis_on_faults(described: Described, tmp_path: Path) -> None:
-    """By themselves: a rule that was accepted hits the other operations."""
+def test_schemathesis_on_disturbing_calls(described: Described, tmp_path: Path) -> None:
+    """By themselves: a rule of faults that was accepted hits the other operations, and tokens expire when the clock moves on."""
     run_schemathesis(
-        described, tmp_path, "--include-operation-id-regex", FAULTS, "--phases", "examples,fuzzing", "-n", "20"
+        described, tmp_path, "--include-operation-id-regex", DISTURBING, "--phases", "coverage,fuzzing", "-n", "10"
     )
-    described.api.control("DELETE", "/faults")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["--exclude-operation-id-regex", "--include-operation-id-regex"])
+def test_schemathesis_at_length(described: Described, tmp_path: Path, which: str) -> None:
+    """The same with everything: some 15,000 requests."""
+    run_schemathesis(described, tmp_path, which, DISTURBING, "-n", "120", quick=False)
 
 
 def test_schemathesis_with_known_entities(described: Described) -> None:

@@ -330,6 +330,16 @@ def test_an_overview_is_bounded(api: Api) -> None:
     assert {file["flow"] for file in seen["files"]} == {first, second}
 
 
+def test_an_overview_shows_runs_that_wait(api: Api) -> None:
+    """Of many runs asked for at once most wait for their turn, and have no times and counts yet."""
+    flow = api.flow(S3, HOURLY)
+    asked = [api.created("runs", {"flowId": flow}) for _ in range(8)]
+    seen = {run["id"]: run for run in api.control("GET", "/overview")["runs"]}
+    assert set(asked) <= set(seen)
+    assert {run["status"] for run in seen.values()} <= {"waiting", "inProgress", "success"}
+    assert all(run["rows"] == run["fileCount"] == 0 for run in seen.values() if run["status"] == "waiting")
+
+
 FORMS: dict[str, dict[str, Any]] = {
     "json": {},
     "json.gz": {"compression": "GZIP"},

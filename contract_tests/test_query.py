@@ -190,9 +190,7 @@ def test_status_words_are_stored_in_any_letter_case() -> None:
 def test_runs_of_a_flow_in_a_time_range() -> None:
     started = "property=metrics.durationSummary.startedAtUTC"
     flow = "property=flowId==f-1"
-    assert ask(
-        Shelf(RUN), flow, f"{started}>1593134665781", f"{started}<1653134665781", collection="runs"
-    ).items
+    assert ask(Shelf(RUN), flow, f"{started}>1593134665781", f"{started}<1653134665781", collection="runs").items
     assert not ask(Shelf(RUN), flow, f"{started}>1653134665781", collection="runs").items
     entity = "property=metrics.recordSummary.targetSummaries[].entitySummaries[].id==dataset:068d"
     assert ask(Shelf(RUN), entity, collection="runs").items
@@ -390,11 +388,7 @@ ORDERS = st.lists(
 
 
 def orderby(fields: list[tuple[str, bool]], plus: str = "") -> list[str]:
-    return (
-        ["orderby=" + ",".join(("-" if falling else plus) + path for path, falling in fields)]
-        if fields
-        else []
-    )
+    return ["orderby=" + ",".join(("-" if falling else plus) + path for path, falling in fields)] if fields else []
 
 
 def all_pages(shelf: Shelf, *params: str) -> Iterator[Page]:
@@ -462,9 +456,7 @@ def test_what_exists_throughout_is_seen_exactly_once(
 
 
 def test_the_clock_put_back_does_not_break_the_order_of_creation_times() -> None:
-    shelf = Shelf(
-        *({"name": name, "createdAt": time} for name, time in (("a", 5), ("b", 9), ("c", 3), ("d", 9)))
-    )
+    shelf = Shelf(*({"name": name, "createdAt": time} for name, time in (("a", 5), ("b", 9), ("c", 3), ("d", 9))))
     assert names(ask(shelf)) == ["d", "c", "b", "a"]
     assert names(ask(shelf, "orderby=createdAt")) == ["c", "a", "b", "d"]
     assert names(ask(shelf, "orderby=-createdAt")) == ["d", "b", "a", "c"]
@@ -520,9 +512,7 @@ def test_no_token_on_the_last_page() -> None:
 
 
 def test_a_token_carries_its_query_and_wins_over_parameters_repeated_beside_it() -> None:
-    shelf = Shelf(
-        *({"name": str(place), "state": "enabled" if place % 2 else "disabled"} for place in range(9))
-    )
+    shelf = Shelf(*({"name": str(place), "state": "enabled" if place % 2 else "disabled"} for place in range(9)))
     given_params = ("property=name", "property=state==enabled", "orderby=-name", "limit=2")
     first = ask(shelf, *given_params)
     token = f"continuationToken={first.next_token}"
@@ -535,9 +525,7 @@ def test_a_token_carries_its_query_and_wins_over_parameters_repeated_beside_it()
 LONG_FILTER = "property=id==" + ",".join(f"{place:032x}" for place in range(300))
 
 
-@pytest.mark.parametrize(
-    "params", [("orderby=name",), (), ("property=name!=☃",), (LONG_FILTER.replace("==", "!="),)]
-)
+@pytest.mark.parametrize("params", [("orderby=name",), (), ("property=name!=☃",), (LONG_FILTER.replace("==", "!="),)])
 def test_tokens_are_opaque_and_url_safe(params: tuple[str, ...]) -> None:
     token = ask(Shelf({"name": "a"}, {"name": "b"}), "limit=1", *params).next_token
     assert token is not None
@@ -744,9 +732,7 @@ TEXTS = st.one_of(
     st.lists(
         st.tuples(
             st.sampled_from(["property", "orderby", "limit", "count", "continuationToken", "properties"]),
-            st.one_of(
-                TEXTS, TEXTS.map("name==".__add__), TEXTS.map('name=="'.__add__), TEXTS.map("x.".__add__)
-            ),
+            st.one_of(TEXTS, TEXTS.map("name==".__add__), TEXTS.map('name=="'.__add__), TEXTS.map("x.".__add__)),
         ),
         max_size=3,
     )
@@ -767,9 +753,7 @@ def test_whatever_is_sent_is_a_page_or_a_documented_error(params: list[tuple[str
 
 
 def window(query: str) -> PageWindow:
-    return parse_page_window(
-        [(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))]
-    )
+    return parse_page_window([(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))])
 
 
 REQUIRED = "outputType=activationDatasets&outputField=datasets"
@@ -777,9 +761,7 @@ REQUIRED = "outputType=activationDatasets&outputField=datasets"
 
 def test_page_window() -> None:
     assert window(REQUIRED) == PageWindow(0, 20, None)
-    assert window(f"{REQUIRED}&start=0&limit=20&properties=name,state") == PageWindow(
-        0, 20, ("name", "state")
-    )
+    assert window(f"{REQUIRED}&start=0&limit=20&properties=name,state") == PageWindow(0, 20, ("name", "state"))
     assert window(f"{REQUIRED}&limit=100&start=200") == PageWindow(200, 100, None)
 
 

@@ -202,3 +202,14 @@ def test_nothing_of_all_that_was_stored(target: ServerProcess) -> None:
     assert api.items("/connections") == []
     api.created("sourceConnections", SOURCE_CONNECTION)
     api.close()
+
+
+def test_head_and_body_arrive_together_and_in_order(target: ServerProcess) -> None:
+    """Also those of many requests that were sent without waiting for answers."""
+    one = b"GET /__emulator/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(target) as opened:
+        opened.sendall(one * 20 + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        received = b"".join(iter(lambda: opened.recv(65_536), b""))
+    answers = received.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert len(answers) == 21
+    assert all(answer.partition(b"\r\n\r\n")[2].startswith(b'{"status":"ok"') for answer in answers)

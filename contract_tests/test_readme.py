@@ -34,7 +34,14 @@ def test_demo(tmp_path: Path) -> None:
     setup, install, command = snippet("demo").strip().split(" && ")
     assert (setup, install) == ("python3 -m venv .venv", ".venv/bin/pip install -q .")
     assert command == ".venv/bin/flow-service-emulator demo"
-    run = subprocess.run([sys.executable, "-m", "emulator", "demo"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(
+        [sys.executable, "-m", "emulator", "demo"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
     assert "48 exports, 48 of them with success" in run.stdout
     assert len(list((tmp_path / "exports").rglob("part-*"))) == 48
@@ -60,7 +67,9 @@ def test_aepp(tmp_path: Path) -> None:
     with serving(tmp_path / "server", "--clock", "real") as server:
         script = snippet("test: aepp").replace("http://127.0.0.1:8080", server.url)
         # aepp warns on import of parts that are not used here, so warnings stay warnings
-        run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        run = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
     assert run.returncode == 0, run.stderr
     assert "flowId" in run.stdout
 
@@ -73,9 +82,24 @@ def test_settings_table() -> None:
 
 def test_control_calls_table(server: ServerProcess) -> None:
     """Every control call that the table names is there, and every one that is there is named."""
-    rows = re.findall(r"^\| (`(?:GET|PUT|POST|DELETE).*?) \|", README.partition("## Control calls")[2].partition("## Settings")[0], re.MULTILINE)
-    named = {path.partition("/<")[0].rstrip("/") for row in rows for path in re.findall(r"(/__emulator[\w/<>]*|/openapi\.json)", row)}
+    rows = re.findall(
+        r"^\| (`(?:GET|PUT|POST|DELETE).*?) \|",
+        README.partition("## Control calls")[2].partition("## Settings")[0],
+        re.MULTILINE,
+    )
+    named = {
+        path.partition("/<")[0].rstrip("/")
+        for row in rows
+        for path in re.findall(r"(/__emulator[\w/<>]*|/openapi\.json)", row)
+    }
     described = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()["paths"]
     paths = {path.partition("/{")[0].rstrip("/") for path in described if not path.startswith(("/data", "/ims"))}
-    served_for_the_page = {"/__emulator/page.css", "/__emulator/page.js", "/__emulator/picture.js", "/__emulator/icon.svg", "/__emulator/overview", "/__emulator/previews"}
+    served_for_the_page = {
+        "/__emulator/page.css",
+        "/__emulator/page.js",
+        "/__emulator/picture.js",
+        "/__emulator/icon.svg",
+        "/__emulator/overview",
+        "/__emulator/previews",
+    }
     assert named == paths - served_for_the_page

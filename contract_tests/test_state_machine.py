@@ -113,7 +113,11 @@ class LifeCycle(RuleBasedStateMachine):
 
     def missing(self, uses: dict[str, str]) -> set[str]:
         """The places of references that lead to nothing (the table allows such deletions)."""
-        places = {"connections": "baseConnectionId", "sourceConnections": "sourceConnectionIds[0]", "targetConnections": "targetConnectionIds[0]"}
+        places = {
+            "connections": "baseConnectionId",
+            "sourceConnections": "sourceConnectionIds[0]",
+            "targetConnections": "targetConnectionIds[0]",
+        }
         found = {places[collection] for collection, used in uses.items() if used not in self.model[collection]}
         target = self.model["targetConnections"].get(uses.get("targetConnections", ""))
         if target is not None and target.uses["connections"] not in self.model["connections"]:
@@ -127,7 +131,9 @@ class LifeCycle(RuleBasedStateMachine):
         entity_id = self.pick(collection, pick)
         known = self.model[collection].get(entity_id)
         sent = etag or (known.etag if known else '"any"')
-        response = self.api.patch(f"/{collection}/{entity_id}", sent, [{"op": "replace", "path": "/name", "value": name}])
+        response = self.api.patch(
+            f"/{collection}/{entity_id}", sent, [{"op": "replace", "path": "/name", "value": name}]
+        )
         if known is None:
             assert_error(response, "resource-not-found", collection=collection, id=entity_id)
         elif sent != known.etag:
@@ -176,7 +182,11 @@ class LifeCycle(RuleBasedStateMachine):
         flows, targets = self.model["flows"].values(), self.model["targetConnections"]
         if collection == "connections":
             used = {flow.uses["targetConnections"] for flow in flows} & set(targets)
-            return "base-connection-in-use" if entity_id in {targets[target].uses["connections"] for target in used} else None
+            return (
+                "base-connection-in-use"
+                if entity_id in {targets[target].uses["connections"] for target in used}
+                else None
+            )
         active = any(flow.state == "enabled" and flow.uses.get(collection) == entity_id for flow in flows)
         return "in-active-flow" if active else None
 
@@ -187,5 +197,7 @@ def test_life_cycle(server: ServerProcess) -> None:
 
     run_state_machine_as_test(
         Bound,
-        settings=settings(max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
     )

@@ -356,9 +356,9 @@ class TestWholeOrNotAtAll:
         child.kill()
         child.communicate()
         left = names_in(folder) - {"part-00000-kept.json"}
-        assert len(left) == 2
+        assert left  # one for each part that was begun; how many that is depends on the instant of the kill
         assert all(name.startswith(".part-") and name.endswith(".unfinished") for name in left)
-        assert remove_leftovers(tmp_path) == 2
+        assert remove_leftovers(tmp_path) == len(left)
         assert names_in(folder) == {"part-00000-kept.json"}
 
 

@@ -50,7 +50,13 @@ class Destination:
         return {
             "name": f"{self.name} Beta Target Connection",
             "baseConnectionId": base_connection_id,
-            "params": {"mode": "Server-to-server", **self.target, "compression": "NONE", "datasetFileType": "JSON", **params},
+            "params": {
+                "mode": "Server-to-server",
+                **self.target,
+                "compression": "NONE",
+                "datasetFileType": "JSON",
+                **params,
+            },
             "connectionSpec": {"id": self.spec, "version": "1.0"},
         }
 
@@ -72,7 +78,15 @@ S3 = Destination(
     "Amazon S3",
     "4fce964d-3f37-408f-9778-e597338a21ee",
     "269ba276-16fc-47db-92b0-c1049a3c131f",
-    ({"specName": "Access Key", "params": {"s3SecretKey": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "s3AccessKey": "AKIAIOSFODNN7EXAMPLE"}},),
+    (
+        {
+            "specName": "Access Key",
+            "params": {
+                "s3SecretKey": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+                "s3AccessKey": "AKIAIOSFODNN7EXAMPLE",
+            },
+        },
+    ),
     {"bucketName": "your-bucket-name", "path": "folder/subfolder"},
     "your-bucket-name",
 )
@@ -81,7 +95,14 @@ AZURE_BLOB = Destination(
     "Azure Blob Storage",
     "6d6b59bf-fb58-4107-9064-4d246c0e5bb2",
     "95bd8965-fc8a-4119-b9c3-944c2c2df6d2",
-    ({"specName": "ConnectionString", "params": {"connectionString": "DefaultEndpointsProtocol=https;AccountName=example;AccountKey=ZXhhbXBsZQ=="}},),
+    (
+        {
+            "specName": "ConnectionString",
+            "params": {
+                "connectionString": "DefaultEndpointsProtocol=https;AccountName=example;AccountKey=ZXhhbXBsZQ=="
+            },
+        },
+    ),
     {"container": "your-container-name", "path": "folder/subfolder"},
     "your-container-name",
 )
@@ -116,7 +137,12 @@ GOOGLE = Destination(
     "Google Cloud Storage",
     "c5d93acb-ea8b-4b14-8f53-02138444ae99",
     "585c15c4-6cbf-4126-8f87-e26bff78b657",
-    ({"specName": "Google Cloud Storage authentication credentials", "params": {"accessKeyId": "GOOGEXAMPLEID", "secretAccessKey": "example-google-secret"}},),
+    (
+        {
+            "specName": "Google Cloud Storage authentication credentials",
+            "params": {"accessKeyId": "GOOGEXAMPLEID", "secretAccessKey": "example-google-secret"},
+        },
+    ),
     {"bucketName": "your-bucket-name", "path": "folder/subfolder"},
     "your-bucket-name",
 )
@@ -126,8 +152,14 @@ SFTP = Destination(
     "36965a81-b1c6-401b-99f8-22508f1e6a26",
     "354d6aad-4754-46e4-a576-1b384561c440",
     (
-        {"specName": "SFTP with Password", "params": {"domain": "sftp.example.com", "username": "alice", "password": "example-password"}},
-        {"specName": "SFTP with SSH Key", "params": {"domain": "sftp.example.com", "username": "alice", "sshKey": "ZXhhbXBsZS1zc2gta2V5"}},
+        {
+            "specName": "SFTP with Password",
+            "params": {"domain": "sftp.example.com", "username": "alice", "password": "example-password"},
+        },
+        {
+            "specName": "SFTP with SSH Key",
+            "params": {"domain": "sftp.example.com", "username": "alice", "sshKey": "ZXhhbXBsZS1zc2gta2V5"},
+        },
     ),
     {"remotePath": "folder/subfolder"},
 )

@@ -109,7 +109,12 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     words = Vocabulary(calls, catalog.errors, destinations, seed=settings.seed or 0)
     injector = Injector(faults=faults, calls=calls, gateway=gateway, service=service, errors=catalog.errors)
     fault_calls = FaultCalls(faults=faults, words=words, store=store, library=library)
-    contract = Contract(catalog, now=clock.now, document=lambda: described(routes, catalog), expiry=tokens.expiry)
+    contract = Contract(
+        catalog,
+        now=clock.now,
+        document=lambda: described(routes, catalog),
+        expiry=tokens.expiry if settings.check_auth else lambda token: None,
+    )
     journal = Journal(settings.journal_entries, contract.rules)
     witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
     parts: dict[str, Part] = {
@@ -147,12 +152,23 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     try:
         mark_export_dir(settings.export_dir)
     except OSError as fault:
-        log.warning("the export folder %s cannot be written to (%s); every export will fail", settings.export_dir, fault.strerror)
+        log.warning(
+            "the export folder %s cannot be written to (%s); every export will fail",
+            settings.export_dir,
+            fault.strerror,
+        )
     parts["datasets"].restore(store.get_meta("anchor"))
     if settings.data_dir is not None:
         remove_leftovers(settings.export_dir)
     scheduler.load()
-    table = [*routes.operations(), *control.operations(), *fault_calls.operations(), *DatasetCalls(library).operations(), *reports.operations(), *console.operations()]
+    table = [
+        *routes.operations(),
+        *control.operations(),
+        *fault_calls.operations(),
+        *DatasetCalls(library).operations(),
+        *reports.operations(),
+        *console.operations(),
+    ]
     table.append(OpenApi(catalog, table).operation())
     router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=lifespan)
     middleware = Middleware(

@@ -103,7 +103,11 @@ ADHOC_BODY: Final[dict[str, Any]] = {
                                 "minItems": 1,
                                 "maxItems": 100,
                                 "uniqueItems": True,
-                                "items": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
+                                "items": {
+                                    "type": "object",
+                                    "required": ["id"],
+                                    "properties": {"id": {"type": "string"}},
+                                },
                             },
                         },
                     },

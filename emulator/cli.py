@@ -9,7 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from emulator import __version__
-from emulator.report_formats import FORMATS, SEVERITIES
+from emulator.report_formats import FORMATS
+from emulator.report_words import SEVERITIES
 from emulator.settings import DEFAULT_URL, Settings, flag_name, read_settings, variable_name
 
 PROGRAM = "flow-service-emulator"
@@ -62,10 +63,16 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Shows the contract report of a running server. "
         "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
     )
-    report.add_argument("--url", metavar="URL", default=DEFAULT_URL, help=f"address of the server; default {DEFAULT_URL}")
+    report.add_argument(
+        "--url", metavar="URL", default=DEFAULT_URL, help=f"address of the server; default {DEFAULT_URL}"
+    )
     report.add_argument("--format", choices=list(FORMATS), default="text", help="form of the report; default text")
-    report.add_argument("--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation")
-    report.add_argument("--output", metavar="FILE", type=Path, help="write the report there instead of to standard output")
+    report.add_argument(
+        "--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation"
+    )
+    report.add_argument(
+        "--output", metavar="FILE", type=Path, help="write the report there instead of to standard output"
+    )
     report.set_defaults(run=_report)
 
 

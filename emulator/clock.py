@@ -81,7 +81,9 @@ class Clock:
         """Changes the mode, and moves on to `now` when given; raises ValueError when `now` lies in the past."""
         present = self.now()
         if now is not None and now < present:
-            raise ValueError(f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts anew")
+            raise ValueError(
+                f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts anew"
+            )
         self._at = present if now is None else now
         self._wall_at = self._wall()
         self._mode = mode

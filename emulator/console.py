@@ -168,17 +168,18 @@ class Console:
 
 
 def _run(run: Entity) -> dict[str, Any]:
-    """What the page shows of a run; times are epoch milliseconds."""
+    """What the page shows of a run; times are epoch milliseconds. One that waits has not counted anything yet."""
     metrics = run["metrics"]
+    duration = metrics.get("durationSummary", {})
     return {
         "id": run["id"],
         "flowId": run["flowId"],
         "status": metrics["statusSummary"]["status"],
-        "startedAt": metrics["durationSummary"]["startedAtUTC"],
-        "completedAt": metrics["durationSummary"].get("completedAtUTC"),
-        "rows": metrics["recordSummary"]["outputRecordCount"],
-        "bytes": metrics["sizeSummary"]["outputBytes"],
-        "fileCount": metrics["fileSummary"]["outputFileCount"],
+        "startedAt": duration.get("startedAtUTC", run["createdAt"]),
+        "completedAt": duration.get("completedAtUTC"),
+        "rows": metrics.get("recordSummary", {}).get("outputRecordCount", 0),
+        "bytes": metrics.get("sizeSummary", {}).get("outputBytes", 0),
+        "fileCount": metrics.get("fileSummary", {}).get("outputFileCount", 0),
         "errors": metrics["statusSummary"].get("errors", []),
     }
 

@@ -14,6 +14,7 @@ from emulator import __version__
 from emulator.catalog import Catalog
 from emulator.contract_coverage import DIMENSIONS, Coverage, what_is_there
 from emulator.contract_habits import Habits, refused_etag
+from emulator.contract_leniences import Leniences
 from emulator.contract_rules import NOT_THE_CLIENTS, Rule, contract_rules
 from emulator.sighting import Finding, Sighting
 from emulator.validation import SchemaValidator
@@ -23,25 +24,36 @@ REPORT_FORMAT: Final = 1
 MAX_PLACES: Final = 50
 """Findings of one rule told apart by operation and place; what comes on top is only counted."""
 MAX_OF_REQUEST: Final = 20
+ANY: Final = "*"
+EVERYWHERE: Final = ("headers.authorization", "headers.x-sandbox-name")
+"""Places that are the same for all operations; what is found there is told once, with ANY as its operation."""
 MAX_MESSAGE: Final = 500
-LATE_SECONDS: Final = 3_600.0
-"""A start this long ago lies in the past; a younger one is the present, as a client's clock shows it."""
 OK, REMARK, VIOLATION, INJECTED, FAILED = "ok", "remark", "violation", "injected", "failed"
 VERDICTS: Final = (OK, REMARK, VIOLATION, INJECTED, FAILED)
 """Nothing to say; works, but; refused; a fault rule's doing; the emulator's own failure."""
 
-_INDEX: Final = re.compile(r"\[\d+\]")
+_INDEX: Final = r"\[\d+\]"
 _COUNTS: Final = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
 _TEXT: Final = {"type": "string"}
 _WHERE: Final = {
     "type": "object",
     "required": ["entry", "requestId", "method", "path", "status", "at"],
-    "properties": {"entry": {"type": "integer"}, **dict.fromkeys(("requestId", "method", "path"), _TEXT), "status": {"type": "integer"}, "at": {"type": "number"}},
+    "properties": {
+        "entry": {"type": "integer"},
+        **dict.fromkeys(("requestId", "method", "path"), _TEXT),
+        "status": {"type": "integer"},
+        "at": {"type": "number"},
+    },
 }
 _FINDING: Final = {
     "type": "object",
     "required": ["rule", "operation", "place", "message", "count", "first", "last"],
-    "properties": {**dict.fromkeys(("rule", "operation", "place", "message"), _TEXT), "count": {"type": "integer"}, "first": _WHERE, "last": _WHERE},
+    "properties": {
+        **dict.fromkeys(("rule", "operation", "place", "message"), _TEXT),
+        "count": {"type": "integer"},
+        "first": _WHERE,
+        "last": _WHERE,
+    },
 }
 _PAGE: Final = {
     "type": "object",
@@ -61,8 +73,14 @@ SNAPSHOT: Final = {
             "required": ["deleted", "shown", "pages"],
             "properties": {
                 "deleted": {"type": "array", "items": _TEXT},
-                "shown": {"type": "array", "items": {"type": "array", "items": [_TEXT, {"type": "number"}], "minItems": 2, "maxItems": 2}},
-                "pages": {"type": "array", "items": {"type": "array", "items": [_TEXT, _PAGE], "minItems": 2, "maxItems": 2}},
+                "shown": {
+                    "type": "array",
+                    "items": {"type": "array", "items": [_TEXT, {"type": "number"}], "minItems": 2, "maxItems": 2},
+                },
+                "pages": {
+                    "type": "array",
+                    "items": {"type": "array", "items": [_TEXT, _PAGE], "minItems": 2, "maxItems": 2},
+                },
             },
         },
     },
@@ -77,11 +95,16 @@ class Contract:
     """
 
     def __init__(
-        self, catalog: Catalog, *, now: Callable[[], float], document: Callable[[], Mapping[str, Any]], expiry: Callable[[str], float | None]
+        self,
+        catalog: Catalog,
+        *,
+        now: Callable[[], float],
+        document: Callable[[], Mapping[str, Any]],
+        expiry: Callable[[str], float | None],
     ) -> None:
         self.rules: dict[str, Rule] = contract_rules(catalog.errors)
         self._catalog = catalog
-        self._data_lake = catalog.data_lake_spec_id
+        self._leniences = Leniences(catalog)
         self._now = now
         self._document = document
         self._there: dict[str, dict[str, str]] | None = None
@@ -117,7 +140,11 @@ class Contract:
         if self._there is None:
             self._there = what_is_there(self._document(), self._catalog, self.rules)
         sums, findings = self._sums()
-        met = [self._rule_report(rule, sums[rule.id], findings.get(rule.id, [])) for rule in self.rules.values() if sums[rule.id]]
+        met = [
+            self._rule_report(rule, sums[rule.id], findings.get(rule.id, []))
+            for rule in self.rules.values()
+            if sums[rule.id]
+        ]
         violations = [entry for entry in met if entry["severity"] == VIOLATION]
         remarks = [entry for entry in met if entry["severity"] == REMARK]
         coverage = self._coverage.report(self._there)
@@ -130,7 +157,9 @@ class Contract:
                 "verdicts": {verdict: self._counts[verdict] for verdict in VERDICTS},
                 "violations": len(violations),
                 "remarks": len(remarks),
-                "coverage": {name: {"met": len(part["met"]), "total": part["total"]} for name, part in coverage.items()},
+                "coverage": {
+                    name: {"met": len(part["met"]), "total": part["total"]} for name, part in coverage.items()
+                },
             },
             "violations": violations,
             "remarks": remarks,
@@ -165,11 +194,17 @@ class Contract:
         if exchange.error is not None:
             findings += self._refusal(seen)
         elif seen.body is not None or exchange.operation == "listConfigs":
-            findings += self._lenience(seen)
+            findings += self._leniences.note(seen)
         if exchange.path.startswith("/data/") and not exchange.headers.get("x-sandbox-name"):
-            findings.append(Finding("sandbox-header-missing", "headers.x-sandbox-name", "x-sandbox-name was not sent; prod is assumed"))
+            findings.append(
+                Finding(
+                    "sandbox-header-missing", "headers.x-sandbox-name", "x-sandbox-name was not sent; prod is assumed"
+                )
+            )
         if seen.betrayed:
-            findings += [Finding("secret-in-text", place, f"{place} holds what looks like a secret") for place in seen.betrayed]
+            findings += [
+                Finding("secret-in-text", place, f"{place} holds what looks like a secret") for place in seen.betrayed
+            ]
         return findings
 
     def _refusal(self, seen: Sighting) -> Iterator[Finding]:
@@ -190,31 +225,17 @@ class Contract:
                 for violation in violations[:MAX_OF_REQUEST]:
                     yield Finding(error, str(violation["path"]), str(violation["message"]))
             elif "field" in seen.report:
-                field = str(seen.report["field"])
-                yield Finding(error, field, f"{seen.message} {field} was {seen.report.get('value')!r}")
+                field, value = str(seen.report["field"]), str(seen.report.get("value"))
+                yield Finding(
+                    error, field, seen.message if value in seen.message else f"{seen.message} {field} was {value!r}"
+                )
             else:
                 yield Finding(error, seen.path[:100] if error == "path-not-found" else "", seen.message)
 
-    def _lenience(self, seen: Sighting) -> Iterator[Finding]:
-        """What was accepted although sources disagree, and what no other room remarks on."""
-        exchange, body, name = seen.exchange, seen.body, seen.name
-        if name == "listConfigs" and exchange.path_params.get("id") != self._data_lake:
-            yield Finding("configs-of-destination", "id", f"the spec {exchange.path_params.get('id')} is not the data lake's, {self._data_lake}")
-        if not isinstance(body, dict):
-            return
-        if name == "create:connections" and "auth" in body and body["auth"] is None:
-            yield Finding("auth-null", "auth", "auth was sent as null")
-        if name == "create:flows" and isinstance(schedule := body.get("scheduleParams"), dict):
-            if "folderNameTemplate" in schedule:
-                place = "scheduleParams.folderNameTemplate"
-                yield Finding("folder-template-spelling", place, f"{place} is spelt foldernameTemplate in the documentation of exports")
-            start = _number(schedule.get("startTime"))
-            if start is not None and start < seen.at - LATE_SECONDS:
-                late = (seen.at - start) / 3600
-                yield Finding("start-time-past", "scheduleParams.startTime", f"scheduleParams.startTime lies {late:,.0f} h in the past")
-
     def _verdict(self, seen: Sighting, findings: list[Finding]) -> str:
-        if findings and VIOLATION in {self.rules[finding.rule].severity for finding in findings if finding.rule in self.rules}:
+        if findings and VIOLATION in {
+            self.rules[finding.rule].severity for finding in findings if finding.rule in self.rules
+        }:
             return VIOLATION
         if seen.exchange.fault is not None:
             return INJECTED
@@ -223,7 +244,8 @@ class Contract:
         return REMARK if findings else OK
 
     def _tally(self, finding: Finding, seen: Sighting) -> None:
-        key = (finding.rule, seen.name, _INDEX.sub("[]", finding.place))
+        operation = ANY if finding.place in EVERYWHERE else seen.name
+        key = (finding.rule, operation, re.sub(_INDEX, "[]", finding.place))
         kept = self._findings.get(key)
         if kept is None and self._places[finding.rule] >= MAX_PLACES:
             return
@@ -253,10 +275,23 @@ class Contract:
             findings.setdefault(finding["rule"], []).append(finding)
         pages: dict[str, dict[str, Any]] = {}
         for page in self._habits.open_pages():
-            where = {"entry": page["entry"], "requestId": "", "method": "GET", "path": page["path"], "status": 200, "at": page["at"]}
+            where = {
+                "entry": page["entry"],
+                "requestId": "",
+                "method": "GET",
+                "path": page["path"],
+                "status": 200,
+                "at": page["at"],
+            }
             kept = pages.setdefault(
                 page["operation"],
-                {"operation": page["operation"], "place": "", "message": "the answer announced a next page, which was not asked for", "count": 0, "first": where},
+                {
+                    "operation": page["operation"],
+                    "place": "",
+                    "message": "the answer announced a next page, which was not asked for",
+                    "count": 0,
+                    "first": where,
+                },
             )
             kept["count"] += 1
             kept["last"] = where
@@ -281,10 +316,3 @@ def _rule_json(rule: Rule) -> dict[str, Any]:
 
 def _key(finding: Mapping[str, Any]) -> tuple[str, str, str]:
     return finding["rule"], finding["operation"], finding["place"]
-
-
-def _number(value: Any) -> float | None:
-    """A number, as such or as the text that a real client sends."""
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit():
-        return float(value)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -18,12 +18,18 @@ from emulator.sighting import Sighting
 DIMENSIONS: Final = ("operations", "parameters", "fields", "destinations", "fileForms", "statuses", "errors")
 MAX_NAMES: Final = 2_000
 """Names remembered in each dimension; there are far fewer to be met, but a client can make some up."""
+MAX_SHAPES: Final = 200
+MAX_FIELDS: Final = 500
 MAX_FIELD_DEPTH: Final = 2
 """How deep fields of bodies are told apart."""
 ERROR_PREFIX: Final = "#/components/schemas/error."
 EMULATORS_OWN: Final = "emulator"
 """The source of errors that the real service does not have."""
 SCHEMA_PREFIX: Final = "#/components/schemas/"
+
+
+Shape = tuple[str, tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]
+"""Which fields a body has: operation, names, and the names in each object."""
 
 
 class Coverage:
@@ -33,7 +39,8 @@ class Coverage:
         self.reset()
 
     def reset(self) -> None:
-        self.met: dict[str, Counter[str]] = {dimension: Counter() for dimension in DIMENSIONS}
+        self._met: dict[str, Counter[str]] = {dimension: Counter() for dimension in DIMENSIONS}
+        self._shapes: Counter[Shape] = Counter()
 
     def note(self, seen: Sighting) -> None:
         """Counts one request."""
@@ -50,31 +57,51 @@ class Coverage:
             for parameter in {part.partition("=")[0] for part in exchange.query_string.split("&")[:100]}:
                 self._count("parameters", f"{name} {parameter[:100]}")
         if isinstance(seen.body, dict):
-            if len(self.met["fields"]) < MAX_NAMES:
-                self.met["fields"].update([f"{name} {field}" for field in _fields(seen.body)])
+            self._count_fields(name, seen.body)
             if name == "create:targetConnections":
                 self._count_target(seen.body)
 
     def snapshot(self) -> dict[str, dict[str, int]]:
-        return {dimension: dict(names) for dimension, names in self.met.items()}
+        return {dimension: dict(names) for dimension, names in self._met_by_now().items()}
 
     def restore(self, snapshot: Mapping[str, Mapping[str, int]]) -> None:
-        self.met = {dimension: Counter(snapshot[dimension]) for dimension in DIMENSIONS}
+        self._met = {dimension: Counter(snapshot[dimension]) for dimension in DIMENSIONS}
+        self._shapes.clear()
 
     def report(self, there: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
         """For each dimension what was met, with how often, and what was not. `there` is what there is: name -> title."""
         report = {}
-        for dimension in DIMENSIONS:
-            names, counts = there[dimension], self.met[dimension]
-            met = [{"name": name, "title": title, "count": counts[name]} for name, title in names.items() if counts[name]]
+        for dimension, counts in self._met_by_now().items():
+            names = there[dimension]
+            met = [
+                {"name": name, "title": title, "count": counts[name]} for name, title in names.items() if counts[name]
+            ]
             never = [{"name": name, "title": title} for name, title in names.items() if not counts[name]]
             report[dimension] = {"total": len(names), "met": met, "never": never}
         return report
 
-    def _count(self, dimension: str, name: str) -> None:
-        counts = self.met[dimension]
+    def _count(self, dimension: str, name: str, times: int = 1) -> None:
+        counts = self._met[dimension]
         if name in counts or len(counts) < MAX_NAMES:
-            counts[name] += 1
+            counts[name] += times
+
+    def _count_fields(self, name: str, body: Mapping[str, Any]) -> None:
+        """Counts the form of a body, of which a client sends few; what fields it has is worked out later."""
+        shape = (
+            name,
+            tuple(body),
+            tuple([(key, tuple(value)) for key, value in body.items() if isinstance(value, dict)]),
+        )
+        if shape in self._shapes or len(self._shapes) < MAX_SHAPES:
+            self._shapes[shape] += 1
+
+    def _met_by_now(self) -> dict[str, Counter[str]]:
+        """The counts, with those of the bodies' forms worked out."""
+        for (name, fields, objects), count in self._shapes.items():
+            for field in [*fields, *[f"{key}.{below}" for key, members in objects for below in members]][:MAX_FIELDS]:
+                self._count("fields", f"{name} {field[:200]}", count)
+        self._shapes.clear()
+        return self._met
 
     def _count_target(self, body: Mapping[str, Any]) -> None:
         """The destination of a new target connection, and the form of the files that go there."""
@@ -85,7 +112,9 @@ class Coverage:
             self._count("fileForms", _form(params["datasetFileType"], params.get("compression", "NONE")))
 
 
-def what_is_there(document: Mapping[str, Any], catalog: Catalog, rules: Mapping[str, Rule]) -> dict[str, dict[str, str]]:
+def what_is_there(
+    document: Mapping[str, Any], catalog: Catalog, rules: Mapping[str, Rule]
+) -> dict[str, dict[str, str]]:
     """Everything that a client could meet: dimension -> name -> title. `document` is the service's OpenAPI description.
 
     Left out are the calls that the emulator does not have, and the errors that only the emulator answers.
@@ -128,15 +157,6 @@ def what_is_there(document: Mapping[str, Any], catalog: Catalog, rules: Mapping[
 
 def _form(file_type: object, compression: object) -> str:
     return f"{str(file_type)[:20].upper()} {str(compression)[:20].upper()}"
-
-
-def _fields(body: Mapping[str, Any]) -> list[str]:
-    """The fields of a body, those of the objects in it as well: `scheduleParams`, `scheduleParams.interval`."""
-    fields = list(body)
-    for name, value in body.items():
-        if isinstance(value, dict):
-            fields += [f"{name}.{below}" for below in value]
-    return [field[:200] for field in fields[:500]]
 
 
 def _schema_fields(schema: Any, schemas: Mapping[str, Any], prefix: str = "", depth: int = 1) -> Iterator[str]:

@@ -7,18 +7,16 @@ A *remark* is what works here and is undocumented, deprecated or fragile.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from emulator.errors import ErrorTable
-from emulator.report_formats import Severity
+from emulator.report_words import Severity
 
 INJECTED: Final = "injected fault"
 """How `appliesTo` begins for errors that only occur where a test asks for them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule. `code` and `status` are those of the error that the service answers, where there is one."""
 
     id: str
@@ -30,7 +28,16 @@ class Rule:
     status: int | None = None
 
 
-NOT_THE_CLIENTS: Final = frozenset({"internal-error", "store-unavailable", "control-invalid", "control-not-found", "control-conflict", "host-not-allowed"})
+NOT_THE_CLIENTS: Final = frozenset(
+    {
+        "internal-error",
+        "store-unavailable",
+        "control-invalid",
+        "control-not-found",
+        "control-conflict",
+        "host-not-allowed",
+    }
+)
 """Errors that say nothing about how a client uses the service."""
 
 IF_MATCH_FORM: Final = "if-match-form"
@@ -49,57 +56,150 @@ ERRORS: Final[Mapping[str, tuple[str, str]]] = {
         "A body that does not fit the schema of its spec",
         "Send what the spec's own schema asks for; GET /connectionSpecs/{id} shows it, and each finding here names the field.",
     ),
-    "limit-with-count": ("limit together with count=true", "Ask for the count alone, and for a page in another request."),
-    "if-match-missing": ("PATCH without If-Match", "Look the entity up and send its etag, double quotes included, as If-Match."),
+    "limit-with-count": (
+        "limit together with count=true",
+        "Ask for the count alone, and for a page in another request.",
+    ),
+    "if-match-missing": (
+        "PATCH without If-Match",
+        "Look the entity up and send its etag, double quotes included, as If-Match.",
+    ),
     "body-empty": ("A request without its body", "Send the JSON body that the call documents."),
-    "state-in-create": ("state in a new flow", "Leave state out; disable the flow afterwards with POST /flows/{id}/action?op=disable."),
+    "state-in-create": (
+        "state in a new flow",
+        "Leave state out; disable the flow afterwards with POST /flows/{id}/action?op=disable.",
+    ),
     "spec-id-invalid": (
         "A spec that does not exist, or not in that version",
         "Take id and version from GET /connectionSpecs or GET /flowSpecs instead of writing them down by hand.",
     ),
-    "spec-version-missing": ("A spec without its version", 'Send the version beside the id: {"id": "...", "version": "1.0"}.'),
+    "spec-version-missing": (
+        "A spec without its version",
+        'Send the version beside the id: {"id": "...", "version": "1.0"}.',
+    ),
     "connection-spec-immutable": ("Changing a connection's spec", "Create a new base connection with the other spec."),
-    "auth-spec-not-found": ("A kind of credentials that the spec does not have", "Use one of the names in the connection spec's authSpec."),
-    "base-connection-in-use": ("Deleting a base connection that a flow uses", "Delete the flows first, then the connections."),
-    "action-not-applicable": ("An action that does not fit the flow's state", "Look at the flow's state first; enable what is disabled and the other way round."),
-    "run-flow-not-found": ("A run of a flow that does not exist", "Use the id that POST /flows answered, in the same organization and sandbox."),
-    "sort-order-invalid": ("orderby with a sign that is none", "Put + or - (or nothing) before each field's name, and send + as %2B."),
+    "auth-spec-not-found": (
+        "A kind of credentials that the spec does not have",
+        "Use one of the names in the connection spec's authSpec.",
+    ),
+    "base-connection-in-use": (
+        "Deleting a base connection that a flow uses",
+        "Delete the flows first, then the connections.",
+    ),
+    "action-not-applicable": (
+        "An action that does not fit the flow's state",
+        "Look at the flow's state first; enable what is disabled and the other way round.",
+    ),
+    "run-flow-not-found": (
+        "A run of a flow that does not exist",
+        "Use the id that POST /flows answered, in the same organization and sandbox.",
+    ),
+    "sort-order-invalid": (
+        "orderby with a sign that is none",
+        "Put + or - (or nothing) before each field's name, and send + as %2B.",
+    ),
     "orderby-field-invalid": ("orderby over a field that does not exist", "Order by one of the entity's own fields."),
-    "operation-unsupported": ("An operation that does not exist", "In a patch use add, replace or remove; as an action use enable or disable."),
+    "operation-unsupported": (
+        "An operation that does not exist",
+        "In a patch use add, replace or remove; as an action use enable or disable.",
+    ),
     "sub-action-unsupported": ("A sub action that does not exist", "Leave subOp out."),
     "resource-not-found": (
         "An entity that is not there",
         "Use the id that the creation answered, in the same organization and sandbox, and forget it once it is deleted.",
     ),
-    "filter-operator-not-implemented": ("A filter operator that the service does not have", "Use ==, !=, <, >, <= or >=."),
-    "filter-operator-single-value": ("Several values for an operator that takes one", "Send one value, or use == or != with several."),
+    "filter-operator-not-implemented": (
+        "A filter operator that the service does not have",
+        "Use ==, !=, <, >, <= or >=.",
+    ),
+    "filter-operator-single-value": (
+        "Several values for an operator that takes one",
+        "Send one value, or use == or != with several.",
+    ),
     "flow-id-empty": ("A run without its flow", 'Send {"flowId": "<id of the flow>"}.'),
     "in-active-flow": ("Deleting a connection that an active flow uses", "Disable or delete the flow first."),
-    "filter-operator-unsupported-for-field": ("A filter operator that does not suit the field", "Compare texts and flags with == or != only, and reach into objects and arrays."),
-    "filter-field-invalid": ("A filter on a field that does not exist", "Filter on the entity's own fields, spelt as look-ups show them; [] reaches into an array."),
-    "filter-operator-invalid": ("A filter with a wrong operator", "Use ==, !=, <, >, <= or >=; a value that begins with such a character goes into double quotes."),
-    "query-param-unknown": ("A query parameter that the call does not have", "Leave it out, or spell it as documented; letter case counts."),
+    "filter-operator-unsupported-for-field": (
+        "A filter operator that does not suit the field",
+        "Compare texts and flags with == or != only, and reach into objects and arrays.",
+    ),
+    "filter-field-invalid": (
+        "A filter on a field that does not exist",
+        "Filter on the entity's own fields, spelt as look-ups show them; [] reaches into an array.",
+    ),
+    "filter-operator-invalid": (
+        "A filter with a wrong operator",
+        "Use ==, !=, <, >, <= or >=; a value that begins with such a character goes into double quotes.",
+    ),
+    "query-param-unknown": (
+        "A query parameter that the call does not have",
+        "Leave it out, or spell it as documented; letter case counts.",
+    ),
     "value-invalid": ("A query parameter with a value that it cannot have", "Send a value in the documented range."),
-    "query-value-invalid": ("A query parameter that cannot be read", "Send path, operator and value without gaps, and percent-encode them."),
-    "patch-invalid": ("A patch that cannot be applied", "Patch only what a client may change, at paths that exist; the finding names the operation."),
+    "query-value-invalid": (
+        "A query parameter that cannot be read",
+        "Send path, operator and value without gaps, and percent-encode them.",
+    ),
+    "patch-invalid": (
+        "A patch that cannot be applied",
+        "Patch only what a client may change, at paths that exist; the finding names the operation.",
+    ),
     "state-invalid": ("A state that does not exist", "Use enabled or disabled."),
-    "org-no-access": ("An organization that the token has no access to", "Send the x-gw-ims-org-id of the organization that the credentials belong to."),
+    "org-no-access": (
+        "An organization that the token has no access to",
+        "Send the x-gw-ims-org-id of the organization that the credentials belong to.",
+    ),
     "org-header-empty": ("An empty x-gw-ims-org-id", "Send the organization's id; it ends in @AdobeOrg."),
-    "sandbox-not-found": ("A sandbox that does not exist", "Send the sandbox's name (not its title) as x-sandbox-name."),
-    "token-empty": ("Authorization without a token", "Send Authorization: Bearer <token>; an empty variable is the usual reason."),
+    "sandbox-not-found": (
+        "A sandbox that does not exist",
+        "Send the sandbox's name (not its title) as x-sandbox-name.",
+    ),
+    "token-empty": (
+        "Authorization without a token",
+        "Send Authorization: Bearer <token>; an empty variable is the usual reason.",
+    ),
     "token-invalid": ("Authorization that is no bearer token", "Send Authorization: Bearer <token>."),
     "gateway-token-missing": ("No Authorization header", "Send Authorization: Bearer <token> with every request."),
-    "gateway-token-not-valid": ("A token that was never valid", "Get a token from the token endpoint with your client id and secret."),
+    "gateway-token-not-valid": (
+        "A token that was never valid",
+        "Get a token from the token endpoint with your client id and secret.",
+    ),
     "gateway-api-key-missing": ("No x-api-key header", "Send the client id as x-api-key with every request."),
-    "gateway-api-key-invalid": ("An x-api-key that does not belong to the token", "Send the client id that the token was issued for."),
-    "gateway-org-missing": ("No x-gw-ims-org-id header", "Send the organization's id as x-gw-ims-org-id with every request."),
-    "gateway-org-not-entitled": ("A token of another organization", "Use credentials of the organization that x-gw-ims-org-id names."),
-    "adhoc-invalid": ("An ad hoc run of what a flow does not carry", "Name a flow that exists, and datasets of its source connections."),
-    "token-request-invalid": ("A token request that is not complete", "Send grant_type, client_id, client_secret and scope, form-encoded."),
-    "content-type-missing": ("A body without a usable Content-Type", "Send Content-Type: application/json with every body."),
-    "body-malformed": ("A body that is not JSON", "Build bodies with a JSON library: no comments, no trailing commas, UTF-8."),
-    "path-not-found": ("A path that the service does not have", "Check the base path, /data/foundation/flowservice, and the collection's spelling."),
-    "method-not-allowed": ("A method that the path does not have", "Use one of the methods that the Allow header of the answer lists."),
+    "gateway-api-key-invalid": (
+        "An x-api-key that does not belong to the token",
+        "Send the client id that the token was issued for.",
+    ),
+    "gateway-org-missing": (
+        "No x-gw-ims-org-id header",
+        "Send the organization's id as x-gw-ims-org-id with every request.",
+    ),
+    "gateway-org-not-entitled": (
+        "A token of another organization",
+        "Use credentials of the organization that x-gw-ims-org-id names.",
+    ),
+    "adhoc-invalid": (
+        "An ad hoc run of what a flow does not carry",
+        "Name a flow that exists, and datasets of its source connections.",
+    ),
+    "token-request-invalid": (
+        "A token request that is not complete",
+        "Send grant_type, client_id, client_secret and scope, form-encoded.",
+    ),
+    "content-type-missing": (
+        "A body without a usable Content-Type",
+        "Send Content-Type: application/json with every body.",
+    ),
+    "body-malformed": (
+        "A body that is not JSON",
+        "Build bodies with a JSON library: no comments, no trailing commas, UTF-8.",
+    ),
+    "path-not-found": (
+        "A path that the service does not have",
+        "Check the base path, /data/foundation/flowservice, and the collection's spelling.",
+    ),
+    "method-not-allowed": (
+        "A method that the path does not have",
+        "Use one of the methods that the Allow header of the answer lists.",
+    ),
 }
 """Name of an error -> what it is about, and how to mend it. Its code, status and source stand in the error table."""
 
@@ -109,6 +209,7 @@ _REMARKS: Final = (
     Rule("patch-op-letter-case", "remark", "A patch operation in another letter case", "RFC 6902, section 4", "Send add, replace and remove in lower case."),
     Rule("numeric-string", "remark", "A number sent as a text", _TUTORIAL, "Send the number without quotes."),
     Rule("unknown-field", "remark", "A field that is not documented", _API, "Leave it out, or check its spelling: it has no effect."),
+    Rule("field-without-effect", "remark", "A field that belongs to another kind of flow", "The specs' own `conditional`", "Leave it out: datasets are exported with datasetFileType and compression."),
     Rule("server-field-sent", "remark", "A field that the service fills itself", _API, "Leave it out of what you send; a copy of a look-up has to be trimmed first."),
     Rule("frequency-sent", "remark", "frequency in a dataset export's schedule", _TUTORIAL, "Send interval and timeUnit alone; frequency belongs to other kinds of flows."),
     Rule("schedule-partial", "remark", "A schedule replaced by a part of one", _UPDATE, "Replace /scheduleParams/startTime alone, or send the schedule whole."),

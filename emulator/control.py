@@ -46,9 +46,7 @@ class Part(Protocol):
 class Control:
     """The handlers of the control calls."""
 
-    def __init__(
-        self, *, clock: Clock, scheduler: Scheduler, parts: Mapping[str, Part], exports: Exports
-    ) -> None:
+    def __init__(self, *, clock: Clock, scheduler: Scheduler, parts: Mapping[str, Part], exports: Exports) -> None:
         """`parts` are in the order in which they are reset and restored."""
         self._clock = clock
         self._scheduler = scheduler
@@ -108,23 +106,37 @@ class Control:
         _known(body, ("clock",))
         start = body.get("clock", {})
         if not isinstance(start, dict):
-            raise _invalid(f'"clock" must be an object, such as {{"mode": "frozen", "now": 1767225600}}; got {_shown(start)}')
+            raise _invalid(
+                f'"clock" must be an object, such as {{"mode": "frozen", "now": 1767225600}}; got {_shown(start)}'
+            )
         _known(start, ("mode", "now", "speed"))
         if start.get("mode", MODES[0]) not in MODES:
             raise _invalid(f'"mode" must be one of {", ".join(MODES)}; got {_shown(start["mode"])}')
-        read = {name: _number(start, name, 0, most) for name, most in (("now", LATEST_TIME), ("speed", MAX_SPEED)) if name in start}
+        read = {
+            name: _number(start, name, 0, most)
+            for name, most in (("now", LATEST_TIME), ("speed", MAX_SPEED))
+            if name in start
+        }
         if read.get("speed") == 0:
             raise _invalid('"speed" must be above 0; "mode": "frozen" stops time')
         return {**start, **read}
 
     async def get_state(self, exchange: Exchange) -> Reply:
-        return Reply({"format": STATE_FORMAT, "version": __version__, **{name: part.snapshot() for name, part in self._parts.items()}})
+        return Reply(
+            {
+                "format": STATE_FORMAT,
+                "version": __version__,
+                **{name: part.snapshot() for name, part in self._parts.items()},
+            }
+        )
 
     async def put_state(self, exchange: Exchange) -> Reply:
         """Puts a snapshot back, all or nothing."""
         state = _body(exchange, MAX_DEPTH + STATE_DEPTH)
         if state.get("format") != STATE_FORMAT:
-            raise _invalid(f'"format" must be {STATE_FORMAT}, as in the answer of GET {CONTROL}/state; got {_shown(state.get("format"))}')
+            raise _invalid(
+                f'"format" must be {STATE_FORMAT}, as in the answer of GET {CONTROL}/state; got {_shown(state.get("format"))}'
+            )
         for name, part in self._parts.items():
             if name not in state:
                 raise _invalid(f'the snapshot has no "{name}"; was it cut short?')
@@ -157,7 +169,9 @@ class Control:
         try:
             present = self._clock.now()
             if now is not None and now < present:
-                raise ValueError(f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST {CONTROL}/reset starts anew")
+                raise ValueError(
+                    f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST {CONTROL}/reset starts anew"
+                )
             if now is not None:
                 await self._scheduler.advance(now)
             self._clock.set(mode, now=None if now is None else max(now, self._clock.now()), speed=speed)
@@ -178,7 +192,9 @@ class Control:
         else:
             to = _number(body, "to", 0, LATEST_TIME)
             if to < present:
-                raise _invalid(f'time cannot go backwards: it is {present:.3f}, asked for {to:.3f}; POST {CONTROL}/reset starts anew')
+                raise _invalid(
+                    f"time cannot go backwards: it is {present:.3f}, asked for {to:.3f}; POST {CONTROL}/reset starts anew"
+                )
         runs = await self._scheduler.advance(to)
         return Reply({"now": self._clock.now(), "runs": runs})
 
@@ -197,7 +213,10 @@ class Control:
         path = exchange.path_params["path"]
         file = self._exports.find(path)
         if file is None:
-            raise ServiceError("control-not-found", reason=f"there is no exported file {path[:200]!r}; GET {CONTROL}/exports lists them")
+            raise ServiceError(
+                "control-not-found",
+                reason=f"there is no exported file {path[:200]!r}; GET {CONTROL}/exports lists them",
+            )
         return Reply(file=file, content_type="application/octet-stream")
 
 
@@ -217,7 +236,12 @@ def _known(given: Mapping[str, Any], names: tuple[str, ...]) -> None:
 
 def _number(body: Mapping[str, Any], name: str, least: float, most: float) -> float:
     value = body[name]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not least <= value <= most:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or not least <= value <= most
+    ):
         raise _invalid(f'"{name}" must be a number from {least:.0f} to {most:.0f}, got {_shown(value)}')
     return float(value)
 

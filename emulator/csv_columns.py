@@ -68,7 +68,8 @@ class CsvColumns:
         texts = self._texts.field(0).type
         for batch in self._text_batches():
             columns = [
-                column if type_ == texts else cast(column, type_) for column, type_ in zip(batch.columns, types, strict=True)
+                column if type_ == texts else cast(column, type_)
+                for column, type_ in zip(batch.columns, types, strict=True)
             ]
             yield RecordBatch.from_arrays(columns, schema=self.schema)
 
@@ -76,7 +77,9 @@ class CsvColumns:
         from arro3.io import read_csv
 
         try:
-            yield from read_csv(self._path, self._texts, has_header=True, delimiter=self._separator, batch_size=_BATCH_ROWS)
+            yield from read_csv(
+                self._path, self._texts, has_header=True, delimiter=self._separator, batch_size=_BATCH_ROWS
+            )
         except OSError:
             raise
         except Exception as fault:  # arro3 raises nothing more exact

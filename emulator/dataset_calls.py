@@ -98,7 +98,9 @@ class DatasetCalls:
             raise _invalid(f"a JSON object is needed, got {_shown(body)}")
         ways = [way for way in WAYS if way in body]
         if len(ways) != 1:
-            raise _invalid('one of "records", "schema" and "like" is needed, such as {"name": "Orders", "records": [{"id": 1}]}')
+            raise _invalid(
+                'one of "records", "schema" and "like" is needed, such as {"name": "Orders", "records": [{"id": 1}]}'
+            )
         for field in body:
             if field not in WAYS[ways[0]]:
                 raise _invalid(f'"{field[:60]}" does not go with "{ways[0]}"; known are {", ".join(WAYS[ways[0]])}')
@@ -119,7 +121,9 @@ class DatasetCalls:
     async def _like(self, dataset_id: Any) -> dict[str, Any]:
         """The schema of another dataset; of records, whose schema is found by looking at them, with all of their fields."""
         if not isinstance(dataset_id, str) or not self._library.has(dataset_id):
-            raise _invalid(f'"like" must be the id of a dataset, got {_shown(dataset_id)}; GET {CONTROL}/datasets lists them')
+            raise _invalid(
+                f'"like" must be the id of a dataset, got {_shown(dataset_id)}; GET {CONTROL}/datasets lists them'
+            )
         await self._library.prepare([dataset_id])
         schema = self._library.schema(dataset_id)
         return _all_required(schema) if self._library.is_recorded(dataset_id) else schema
@@ -137,7 +141,9 @@ async def _in_thread(read: Any) -> Content:
 def _check_schema(schema: Any) -> None:
     """Raises `control-invalid` for what is no JSON Schema of draft 7."""
     if not isinstance(schema, dict):
-        raise _invalid(f'"schema" must be a JSON Schema (draft 7), such as {{"type": "object", "properties": {{}}}}; got {_shown(schema)}')
+        raise _invalid(
+            f'"schema" must be a JSON Schema (draft 7), such as {{"type": "object", "properties": {{}}}}; got {_shown(schema)}'
+        )
     try:
         Entry(Path("schema"), "", schema).check_schema("", schema)
     except FixtureError as fault:
@@ -165,7 +171,9 @@ def _number(
 
 
 def _not_found(dataset_id: str) -> ServiceError:
-    return ServiceError("control-not-found", reason=f"there is no dataset {dataset_id[:100]!r}; GET {CONTROL}/datasets lists them")
+    return ServiceError(
+        "control-not-found", reason=f"there is no dataset {dataset_id[:100]!r}; GET {CONTROL}/datasets lists them"
+    )
 
 
 def _invalid(reason: str) -> ServiceError:

@@ -29,8 +29,11 @@ MAX_ROWS: Final = 10**11
 MAX_ROWS_PER_HOUR: Final = 10**9
 
 _HOUR: Final = 3_600_000
-_FIRST_SPAN: Final = 31_527_360_000
-"""Milliseconds over which the initial rows arrive: the 364.9 days up to the anchor, at which none is too old."""
+_FIRST_SPAN: Final = 330 * 86_400_000
+"""Milliseconds over which the initial rows arrive: the 330 days up to the anchor, so that none is too old for a month and more.
+
+Over the whole 365 days, some would be too old for the export that comes three hours after one that failed.
+"""
 _DELAY_STEP: Final = 9
 _MAX_DELAY: Final = 65_535 * _DELAY_STEP
 """The most milliseconds (just under ten minutes) by which a row's own time lies before its arrival."""
@@ -62,7 +65,7 @@ class RowSource(Protocol):
 class Arrivals:
     """When the rows of a dataset arrive, exact to the millisecond whatever their number.
 
-    `rows` rows arrive evenly over the 364.9 days up to `anchor` (epoch seconds), the last one at the anchor itself;
+    `rows` rows arrive evenly over the 330 days up to `anchor` (epoch seconds), the last one at the anchor itself;
     from then on `rows_per_hour` a hour. Less than a millionth of a row per hour counts as no growth. Raises ValueError
     for numbers that are out of range.
     """

@@ -93,7 +93,9 @@ def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as fault:
-        raise ServiceError("body-malformed", reason=f"{fault.msg} (line {fault.lineno}, column {fault.colno})") from None
+        raise ServiceError(
+            "body-malformed", reason=f"{fault.msg} (line {fault.lineno}, column {fault.colno})"
+        ) from None
     if not is_shallow(value, depth):
         raise ServiceError("body-malformed", reason=f"it is nested deeper than {depth} levels")
     return value

@@ -125,7 +125,9 @@ class Exporter:
             run.code = failure.fault.code or FAILED_CODE
             run.problem = failure.fault.message or FAILED_MESSAGE
             self.take_away(run)
-        except BaseException as fault:  # whatever goes wrong here is the run's failure, not the server's; arro3 can panic
+        except (
+            BaseException
+        ) as fault:  # whatever goes wrong here is the run's failure, not the server's; arro3 can panic
             run.problem = _explain(fault)
             self.take_away(run)
 
@@ -194,7 +196,9 @@ class Exporter:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as fault:
-            log.warning("files of the run %s, which never ended, stay in %s: %s", run_id, "/".join(parts), fault.strerror)
+            log.warning(
+                "files of the run %s, which never ended, stay in %s: %s", run_id, "/".join(parts), fault.strerror
+            )
 
     def bookmarks(self, flow_id: str) -> dict[str, int]:
         """Dataset id -> the position up to which this flow has exported its rows."""
@@ -230,7 +234,9 @@ class Exporter:
         run.files[index] = files
         rows = sum(file.rows for file in files)
         if rows != piece.end - piece.first:
-            raise Aborted(f"Job aborted. The dataset {piece.dataset_id} gave {rows} rows, {piece.end - piece.first} were expected")
+            raise Aborted(
+                f"Job aborted. The dataset {piece.dataset_id} gave {rows} rows, {piece.end - piece.first} were expected"
+            )
         run.moved(index, rows, sum(file.bytes for file in files))
 
     def _write_manifests(self, run: Run) -> None:
@@ -258,7 +264,9 @@ class Exporter:
             try:
                 discard(self._root.joinpath(*parts), in_folder)
             except OSError as fault:
-                log.warning("files of the failed run %s stay in %s: %s", run.job.run_id, "/".join(parts), fault.strerror)
+                log.warning(
+                    "files of the failed run %s stay in %s: %s", run.job.run_id, "/".join(parts), fault.strerror
+                )
 
     def _outdated(self, scope: Scope, flow_id: str) -> list[str]:
         """Ids of the run records beyond the bound, oldest first."""

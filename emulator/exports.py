@@ -22,7 +22,9 @@ class Exports:
     def __init__(self, root: Path, store: Store, catalog: Catalog) -> None:
         self._root = root
         self._store = store
-        self._folders = sorted({spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination})
+        self._folders = sorted(
+            {spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination}
+        )
 
     def files(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """Every file of every run that is on record and still there, oldest run first.
@@ -37,7 +39,11 @@ class Exports:
             if filters.get("run", run_id) != run_id or (runs is not None and run_id not in runs):
                 continue
             files = self.of_run(run_id)
-            found += [file for file in files if all(filters.get(name, file[name]) == file[name] for name in ("flow", "dataset"))]
+            found += [
+                file
+                for file in files
+                if all(filters.get(name, file[name]) == file[name] for name in ("flow", "dataset"))
+            ]
         return found
 
     def in_progress(self, run: Run, filters: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -60,7 +66,11 @@ class Exports:
             }
             for piece, (rows, size) in zip(run.pieces, run.counts, strict=True)
         ]
-        return [one for one in found if all(filters.get(name, one[name]) == one[name] for name in ("flow", "run", "dataset"))]
+        return [
+            one
+            for one in found
+            if all(filters.get(name, one[name]) == one[name] for name in ("flow", "run", "dataset"))
+        ]
 
     def of_run(self, run_id: str) -> list[dict[str, Any]]:
         """The files of one run that are still there, in the order in which they were written; as `files` answers them."""
@@ -105,7 +115,9 @@ def mark_export_dir(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     marker = root / MARKER
     if not marker.is_file():
-        marker.write_text("Exported files of flow-service-emulator. Its reset empties the destinations' folders here.\n", "utf-8")
+        marker.write_text(
+            "Exported files of flow-service-emulator. Its reset empties the destinations' folders here.\n", "utf-8"
+        )
 
 
 def files_record(run_id: str, flow_id: str, files: list[tuple[str, int, int, str]]) -> SetMeta:

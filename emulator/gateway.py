@@ -61,7 +61,9 @@ class Tokens:
 
     def _claims(self, token: str) -> dict[str, Any] | None:
         parts = token.split(".")
-        if len(parts) != 3 or not hmac.compare_digest(parts[2].encode(), self._signature(f"{parts[0]}.{parts[1]}").encode()):
+        if len(parts) != 3 or not hmac.compare_digest(
+            parts[2].encode(), self._signature(f"{parts[0]}.{parts[1]}").encode()
+        ):
             return None
         claims: dict[str, Any] = orjson.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         return claims

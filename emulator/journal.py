@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -26,8 +25,6 @@ MAX_PATH: Final = 2_000
 MAX_LIMIT: Final = 1_000_000
 FIRST_INSTANT: Final = 100_000_000
 """A whole number below this is an entry's number, anything else epoch seconds."""
-_STATUS: Final = re.compile(r"[1-5](\d\d|xx)", re.IGNORECASE)
-_WHOLE: Final = re.compile(r"\d{1,8}")
 _SHORT: Final = "/data/foundation/flowservice"
 
 
@@ -35,8 +32,7 @@ class FilterError(ValueError):
     """A filter that is unknown or has a value that it cannot have; says what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(NamedTuple):
     """What is looked for in the journal; None means any. `number` is the last entry already seen, `at` epoch seconds."""
 
     method: str | None = None
@@ -82,7 +78,7 @@ class Filters:
     @property
     def trivial(self) -> bool:
         """Whether every entry is accepted."""
-        return all(getattr(self, field.name) is None for field in fields(self) if field.name not in ("number", "limit"))
+        return all(value is None for value in self._replace(number=None, limit=None))
 
 
 class Journal:
@@ -120,7 +116,9 @@ class Journal:
         entries: Iterable[bytes] = self._ring
         if filters.number is not None:
             newer = min(self._number - filters.number, len(self._ring))
-            entries = [self._ring[index] for index in range(len(self._ring) - newer, len(self._ring))] if newer > 0 else []
+            entries = (
+                [self._ring[index] for index in range(len(self._ring) - newer, len(self._ring))] if newer > 0 else []
+            )
         if not filters.trivial:
             entries = [entry for entry in entries if filters.accept(orjson.loads(entry))]
         found = list(entries)
@@ -150,7 +148,9 @@ class Journal:
             if not isinstance(entry, dict) or not _is_entry(entry):
                 raise ValueError(f"the entry after number {last} lacks what every entry has")
             if not last < entry["number"] <= number:
-                raise ValueError(f'the entry after number {last} has a number that does not follow, or is above "number"')
+                raise ValueError(
+                    f'the entry after number {last} has a number that does not follow, or is above "number"'
+                )
             last = entry["number"]
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -179,8 +179,8 @@ def _encoded(seen: Sighting, verdict: str, findings: list[dict[str, str]]) -> by
     request: dict[str, Any] = {"headers": seen.headers, "size": seen.size}
     if seen.unread is not None:
         request["unread"] = seen.unread
-    elif seen.body is not None:
-        request |= _body(seen.body, seen.size)
+    elif seen.body_json:
+        request |= _body(seen.body_json)
     answer: dict[str, Any] = {"headers": seen.answer_headers, "size": len(seen.answer)}
     if seen.answer:
         answer |= _answer(seen.answer, whole=exchange.fault is None)
@@ -207,20 +207,15 @@ def _encoded(seen: Sighting, verdict: str, findings: list[dict[str, str]]) -> by
     )
 
 
-def _body(value: Any, size: int) -> dict[str, Any]:
-    """A masked body, cut when it is long: `body` is JSON, `text` the beginning of it."""
-    if size <= MAX_BODY // 2:
-        return {"body": value}
-    text = orjson.dumps(value)
-    return {"body": orjson.Fragment(text)} if len(text) <= MAX_BODY else {"text": _cut(text)}
+def _body(body: bytes) -> dict[str, Any]:
+    """A body, cut when it is long: `body` is JSON, `text` the beginning of it."""
+    return {"body": orjson.Fragment(body)} if len(body) <= MAX_BODY else {"text": _cut(body)}
 
 
 def _answer(answer: bytes, *, whole: bool) -> dict[str, Any]:
     """The same of an answer, which a fault rule may have cut off."""
-    if len(answer) > MAX_BODY:
-        return {"text": _cut(answer)}
-    if whole:
-        return {"body": orjson.Fragment(answer)}
+    if whole or len(answer) > MAX_BODY:
+        return _body(answer)
     try:
         return {"body": orjson.loads(answer)}
     except orjson.JSONDecodeError:
@@ -244,20 +239,24 @@ def _method(name: str, value: str) -> str:
 
 
 def _status(name: str, value: str) -> str:
-    if not _STATUS.fullmatch(value):
+    if not re.fullmatch(r"[1-5](\d\d|xx)", value, re.IGNORECASE | re.ASCII):
         raise FilterError(f"status must be a status such as 404, or a class such as 4xx; got {value[:60]!r}")
     return value.lower()
 
 
 def _limit(name: str, value: str) -> int:
-    if not _WHOLE.fullmatch(value) or not 1 <= int(value) <= MAX_LIMIT:
+    if not _is_whole(value) or not 1 <= int(value) <= MAX_LIMIT:
         raise FilterError(f"limit must be a whole number from 1 to {MAX_LIMIT}; got {value[:60]!r}")
     return int(value)
 
 
+def _is_whole(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= 8
+
+
 def _since(value: str) -> dict[str, Any]:
     """An entry's number (entries after it), or epoch seconds of the emulator's time (entries from then on)."""
-    if _WHOLE.fullmatch(value) and int(value) < FIRST_INSTANT:
+    if _is_whole(value) and int(value) < FIRST_INSTANT:
         return {"number": int(value)}
     try:
         seconds = float(value)

@@ -34,7 +34,9 @@ class LandingZone:
         """GET /data/foundation/connectors/landingzone/credentials."""
         container = _container(exchange)
         expiry = datetime.fromtimestamp(self._clock.now() + CREDENTIAL_DAYS * 86_400, UTC).strftime("%Y-%m-%d")
-        digest = hashlib.sha256("/".join((*exchange.scope, container, expiry)).encode("utf-8", "surrogatepass")).hexdigest()
+        digest = hashlib.sha256(
+            "/".join((*exchange.scope, container, expiry)).encode("utf-8", "surrogatepass")
+        ).hexdigest()
         account = f"emulator{digest[:12]}"
         token = f"sv=2022-11-02&sr=c&se={expiry}T00%3A00%3A00Z&sp=racwdlm&sig={quote(digest[:43] + '=', safe='')}"
         return Reply(

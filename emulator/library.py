@@ -36,8 +36,16 @@ class DatasetFacts:
     problem: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        told = {"id": self.id, "name": self.name, "origin": self.origin, "rows": self.rows, "rowsPerHour": self.rows_per_hour}
-        return told | {name: value for name, value in (("file", self.file), ("problem", self.problem)) if value is not None}
+        told = {
+            "id": self.id,
+            "name": self.name,
+            "origin": self.origin,
+            "rows": self.rows,
+            "rowsPerHour": self.rows_per_hour,
+        }
+        return told | {
+            name: value for name, value in (("file", self.file), ("problem", self.problem)) if value is not None
+        }
 
 
 class Library:

@@ -34,7 +34,15 @@ class Middleware:
     """Wraps the routes."""
 
     def __init__(
-        self, app: ASGIApp, *, errors: ErrorTable, gateway: Gateway, rng: random.Random, injector: Injector, witness: Witness, guard: OriginGuard
+        self,
+        app: ASGIApp,
+        *,
+        errors: ErrorTable,
+        gateway: Gateway,
+        rng: random.Random,
+        injector: Injector,
+        witness: Witness,
+        guard: OriginGuard,
     ) -> None:
         self._app = app
         self._guard = guard

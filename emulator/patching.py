@@ -44,7 +44,9 @@ def apply_patch(entity: Entity, body: Any, *, allow: Callable[[str, str], None])
         try:
             _change(patched, op, keys, copy.deepcopy(value))
         except LookupError:
-            raise _invalid(f"operation {index} ({op} {_short(path)}): the path leads to nothing that is there") from None
+            raise _invalid(
+                f"operation {index} ({op} {_short(path)}): the path leads to nothing that is there"
+            ) from None
     _check_size(patched)
     return patched, remarks
 
@@ -62,7 +64,13 @@ def _read(index: int, operation: Any, remarks: list[Remark]) -> tuple[str, str, 
     if not isinstance(op, str) or op.lower() not in OPERATIONS:
         raise ServiceError("operation-unsupported", op=_short(op if isinstance(op, str) else literal(op)))
     if op not in OPERATIONS:
-        remarks.append(Remark("patch-op-letter-case", f"[{index}].op", f'"{op}" was sent for "{op.lower()}"; RFC 6902 has lower case only'))
+        remarks.append(
+            Remark(
+                "patch-op-letter-case",
+                f"[{index}].op",
+                f'"{op}" was sent for "{op.lower()}"; RFC 6902 has lower case only',
+            )
+        )
     if not isinstance(path, str) or not path.startswith("/"):
         raise _invalid(f'operation {index} needs a path that starts with "/", got {_short(literal(path))}')
     if _POINTER.fullmatch(path) is None:

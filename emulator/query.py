@@ -92,7 +92,11 @@ class ListQuery:
         Whoever has an index of the field can give `run` the records of that text alone.
         """
         for condition in self.filters:
-            if condition.path.text.removesuffix("[]") == field and condition.operator is EQUALS and not condition.ignore_case:
+            if (
+                condition.path.text.removesuffix("[]") == field
+                and condition.operator is EQUALS
+                and not condition.ignore_case
+            ):
                 values = condition.wanted.values
                 return values[0].text if len(values) == 1 and not values[0].null else None
         return None
@@ -276,9 +280,7 @@ def _count(query: ListQuery, records: Records, columns: Columns) -> int:
     return sum(1 for _ in _matching(query.filters, records, columns))
 
 
-def _first_by_creation(
-    query: ListQuery, records: Records, columns: Columns
-) -> tuple[list[Record], Position | None]:
+def _first_by_creation(query: ListQuery, records: Records, columns: Columns) -> tuple[list[Record], Position | None]:
     """The page's records and, if more follow, its last position; for orders that need no decoding, stopping
     early."""
     ascending = query.order.oldest_first
@@ -308,9 +310,7 @@ def _following(query: ListQuery, source: Iterable[Record]) -> Iterable[Record]:
     return (record for record in source if (record.created_at, record.seq) < last)
 
 
-def _first_by_fields(
-    query: ListQuery, records: Records, columns: Columns
-) -> tuple[list[Record], Position | None]:
+def _first_by_fields(query: ListQuery, records: Records, columns: Columns) -> tuple[list[Record], Position | None]:
     """The same for any other order: decodes whatever may match, and keeps no more than a page of it."""
     order = query.order
     after = None if query.after is None else order.comparable(query.after)

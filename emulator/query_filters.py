@@ -204,9 +204,7 @@ def parse_filter(path: str, symbol: str, value: str, *, collection: str, fields:
 def _check_fit(field: FieldPath, found: Operator, values: Sequence[Value]) -> None:
     """Whether operator and values suit the field's documented type; without one, `true` and `false` still
     have no order."""
-    unsupported = ServiceError(
-        "filter-operator-unsupported-for-field", operator=found.symbol, field=echo(field.text)
-    )
+    unsupported = ServiceError("filter-operator-unsupported-for-field", operator=found.symbol, field=echo(field.text))
     if field.kind in ("object", "array"):
         raise unsupported
     if len(values) > 1 and not found.takes_several:
@@ -215,9 +213,7 @@ def _check_fit(field: FieldPath, found: Operator, values: Sequence[Value]) -> No
     if found.ordering and unordered:
         raise unsupported
     for value in values:
-        if (field.kind == "number" and value.number is None) or (
-            field.kind == "boolean" and value.boolean is None
-        ):
+        if (field.kind == "number" and value.number is None) or (field.kind == "boolean" and value.boolean is None):
             raise ServiceError("value-invalid", value=echo(value.text), field=echo(field.text))
 
 

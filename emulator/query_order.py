@@ -113,8 +113,7 @@ class Order:
     def comparable(self, position: Position) -> tuple[Any, ...]:
         """The position as something that sorts in this order."""
         keys = [
-            _Falling(key) if field.descending else key
-            for field, key in zip(self.fields, position.keys, strict=True)
+            _Falling(key) if field.descending else key for field, key in zip(self.fields, position.keys, strict=True)
         ]
         return *keys, position.seq if self.oldest_first else -position.seq
 

@@ -84,7 +84,9 @@ def read_file(path: Path, before: Mark | None = None, go_on: GoOn = lambda: None
 def _read_array(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
     size = path.stat().st_size
     if size > MAX_ARRAY_BYTES:
-        raise FileFault(f"{size} bytes; an array of more than {MAX_ARRAY_BYTES} cannot be streamed: put one record a line into a .ndjson file")
+        raise FileFault(
+            f"{size} bytes; an array of more than {MAX_ARRAY_BYTES} cannot be streamed: put one record a line into a .ndjson file"
+        )
     try:
         records = orjson.loads(path.read_bytes().removeprefix(_BOM))
     except orjson.JSONDecodeError as fault:
@@ -306,17 +308,18 @@ class _StreamedRows:
         now = self._path.stat()
         if now.st_ino != self._inode or now.st_size < self._mark.size:
             raise self._changed()
+        if first == end:
+            return
         position = first
         for start, batch in self._from(first):
-            skipped = max(0, position - start)
-            taken = batch.slice(skipped, max(0, min(batch.num_rows, end - start) - skipped))
-            if taken.num_rows:
+            skipped = position - start
+            if skipped < batch.num_rows:
+                taken = batch.slice(skipped, min(batch.num_rows, end - start) - skipped)
                 position += taken.num_rows
                 yield taken
-            if position >= end:
+            if position == end:
                 return
-        if position < end:
-            raise self._changed()
+        raise self._changed()
 
     def _from(self, first: int) -> Iterator[tuple[int, RecordBatch]]:
         """Batches with the positions at which they begin; those before `first` may be left out."""

@@ -18,7 +18,14 @@ MAX_LEVELS: Final = 32
 """The most levels of objects and arrays inside each other."""
 
 _INT64: Final = 2**63
-_WORDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", dict: "an object", list: "an array"}
+_WORDS: Final = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    dict: "an object",
+    list: "an array",
+}
 
 
 class RecordFault(ValueError):
@@ -66,7 +73,10 @@ class RecordShape:
             if shape is None:
                 self._count += 1
                 if self._count > MAX_FIELDS:
-                    raise _Clash(name, f"more than {MAX_FIELDS} different fields; make an array of objects of what has changing names")
+                    raise _Clash(
+                        name,
+                        f"more than {MAX_FIELDS} different fields; make an array of objects of what has changing names",
+                    )
                 shape = _Shape()
                 _insert(fields, name, shape, record)
             kind = type(value)

@@ -11,7 +11,8 @@ from emulator.contract import VERDICTS, Contract
 from emulator.errors import ServiceError
 from emulator.exchange import Exchange, Handler, Reply
 from emulator.journal import FilterError, Filters, Journal
-from emulator.report_formats import FORMATS, SEVERITIES, Severity, rendered
+from emulator.report_formats import FORMATS, rendered
+from emulator.report_words import SEVERITIES, Severity
 from emulator.routes import Operation
 
 REQUESTS: Final = "/__emulator/requests"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from emulator.control_client import ControlClient, FlowServiceError
-from emulator.report_formats import Severity, counted, fails, rendered
+from emulator.report_formats import fails, rendered
+from emulator.report_words import Severity, verdict
 from emulator.settings import wants_colour
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -39,8 +40,7 @@ def run_report(url: str, form: str, fail_on: Severity, output: Path | None, fail
             output.write_text(text, "utf-8")
         except OSError as reason:
             return fail(f"cannot write {output}: {reason.strerror or reason}", NOT_FETCHED)
-        summary = report["summary"]
-        print(f"{output}: {counted(summary['violations'], 'violation')}, {counted(summary['remarks'], 'remark')}", file=sys.stderr)
+        print(f"{output}: {verdict(report)}", file=sys.stderr)
     return FAILED if fails(report, fail_on) else 0
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final
 
 import orjson
 
-Severity = Literal["violation", "remark"]
-SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "remark")
-"""What is refused, and what works but is fragile; the worse first."""
+from emulator.report_words import Severity
+
 FORMATS: Final[Mapping[str, str]] = {
     "json": "application/json",
     "text": "text/plain; charset=utf-8",
@@ -17,16 +16,6 @@ FORMATS: Final[Mapping[str, str]] = {
     "html": "text/html; charset=utf-8",
 }
 """The forms, and the content type of each."""
-TITLES: Final[Mapping[str, str]] = {
-    "operations": "operations",
-    "parameters": "query parameters",
-    "fields": "body fields",
-    "destinations": "destinations",
-    "fileForms": "file forms",
-    "statuses": "statuses",
-    "errors": "error codes",
-}
-"""Dimension of the coverage -> what people call it."""
 
 
 def rendered(report: Mapping[str, Any], form: str, fail_on: Severity = "violation", *, colour: bool = False) -> str:
@@ -53,24 +42,3 @@ def rendered(report: Mapping[str, Any], form: str, fail_on: Severity = "violatio
 def fails(report: Mapping[str, Any], fail_on: Severity) -> bool:
     """Whether the report has what `fail_on` names, or worse."""
     return bool(report["violations"]) or (fail_on == "remark" and bool(report["remarks"]))
-
-
-def grouped(names: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The titles of what is covered, those put together that share what stands before a colon: `GET /flows (limit, count)`."""
-    groups: dict[str, list[str]] = {}
-    for entry in names:
-        before, colon, after = entry["title"].partition(": ")
-        groups.setdefault(before, []).extend([after] if colon else [])
-    for before, members in groups.items():
-        yield f"{before} ({', '.join(members)})" if members else before
-
-
-def counted(number: int, thing: str) -> str:
-    """`1 request`, `2 requests`."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
-def where(finding: Mapping[str, Any]) -> str:
-    """Which request a finding was made in first: `POST /data/…/flows (request 12, status 400)`."""
-    first = finding["first"]
-    return f"{first['method']} {first['path']} (request {first['entry']}, status {first['status']})"

@@ -7,10 +7,15 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
-from emulator.report_formats import TITLES, counted, grouped
+from emulator.report_words import TITLES, counted, grouped, printable, verdict
 
 SECTIONS: Final = (
-    ("violations", "Violations", "The real service refuses this.", "No violations: the real service would have taken every request."),
+    (
+        "violations",
+        "Violations",
+        "The real service refuses this.",
+        "No violations: the real service would have taken every request.",
+    ),
     ("remarks", "Remarks", "This works, but it is undocumented, deprecated or fragile.", "No remarks."),
 )
 """(key of the report, heading, what it means, what is said when it is empty)."""
@@ -55,7 +60,7 @@ dt { color: var(--dim); } dd { margin: 0; }
 
 def html_report(report: Mapping[str, Any]) -> str:
     """The report as a page."""
-    return "".join(f"{line}\n" for line in _page(report))
+    return printable("".join(f"{line}\n" for line in _page(report)))
 
 
 def _page(report: Mapping[str, Any]) -> Iterator[str]:
@@ -64,10 +69,11 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
     yield "<!doctype html>"
     yield '<html lang="en">'
     yield '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>Flow Service contract report: {escape(_verdict(summary))}</title>"
+    yield f"<title>Flow Service contract report: {escape(verdict(report))}</title>"
     yield f"<style>{STYLE}</style></head>"
     yield "<body><header><h1>Flow Service contract report</h1>"
-    yield f'<p class="verdict {"bad" if summary["violations"] else "good"}">{escape(_verdict(summary))}</p>'
+    said = verdict(report)
+    yield f'<p class="verdict {"bad" if summary["violations"] else "good"}">{escape(said[:1].upper() + said[1:])}</p>'
     yield f'<p class="dim">What this client sent to the emulator, held against what the real service takes. Emulator time {at}.</p>'
     links = "".join(f'<a href="#{key}">{heading}</a>' for key, heading, *_ in SECTIONS)
     yield f'<nav aria-label="Sections">{links}<a href="#coverage">Coverage</a></nav></header>'
@@ -82,13 +88,8 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
     for dimension, part in report["coverage"].items():
         yield from _dimension(TITLES.get(dimension, dimension), part)
     yield "</section></main>"
-    yield f"<footer><p class=\"dim\">flow-service-emulator {escape(report['emulator'])}</p></footer>"
+    yield f'<footer><p class="dim">flow-service-emulator {escape(report["emulator"])}</p></footer>'
     yield "</body></html>"
-
-
-def _verdict(summary: Mapping[str, Any]) -> str:
-    violated = f"{counted(summary['violations'], 'rule')} violated" if summary["violations"] else "No violations"
-    return f"{violated}, remarks on {counted(summary['remarks'], 'rule')}" if summary["remarks"] else f"{violated}, no remarks"
 
 
 def _numbers(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -119,7 +120,11 @@ def _rule(entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _finding(finding: Mapping[str, Any]) -> Iterator[str]:
     first = finding["first"]
-    place = f"<code>{escape(finding['place'])}</code> " if finding["place"] and finding["place"] not in finding["message"] else ""
+    place = (
+        f"<code>{escape(finding['place'])}</code> "
+        if finding["place"] and finding["place"] not in finding["message"]
+        else ""
+    )
     times = f", {finding['count']:,} times in all" if finding["count"] > 1 else ""
     yield f"<li>{place}{escape(finding['message'])}"
     yield f'<br><span class="request">{escape(first["method"])} {escape(first["path"])}: request {first["entry"]}, status {first["status"]}{times}</span></li>'

@@ -6,17 +6,14 @@ without turning the build red; with `--fail-on remark` it fails as well. The cov
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from emulator.report_formats import Severity, counted, where
+from emulator.report_words import Severity, counted, printable, where
 
 SUITES: Final = {"violation": "violations", "remark": "remarks"}
 """Severity -> name of the test suite."""
-_UNPRINTABLE: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no place for."""
 
 
 def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
@@ -42,17 +39,25 @@ def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _add_case(suite: ElementTree.Element, rule: Mapping[str, Any], entry: Mapping[str, Any] | None, *, fails: bool) -> str:
+def _add_case(
+    suite: ElementTree.Element, rule: Mapping[str, Any], entry: Mapping[str, Any] | None, *, fails: bool
+) -> str:
     """Adds a rule; answers which count it belongs to, none when it was kept."""
-    case = ElementTree.SubElement(suite, "testcase", classname=f"contract.{rule['severity']}", name=_clean(f"{rule['id']}: {rule['title']}"), time="0")
+    case = ElementTree.SubElement(
+        suite,
+        "testcase",
+        classname=f"contract.{rule['severity']}",
+        name=printable(f"{rule['id']}: {rule['title']}"),
+        time="0",
+    )
     if entry is None:
         return ""
-    summary = _clean(f"{counted(entry['count'], 'request')}. {entry['mend']}")
+    summary = printable(f"{counted(entry['count'], 'request')}. {entry['mend']}")
     lines = [f"How to mend it: {entry['mend']}", f"Source: {entry['source']}", ""]
     for finding in entry["findings"]:
         place = f"{finding['place']}: " if finding["place"] else ""
         lines += [f"{place}{finding['message']}", f"  {where(finding)}, {counted(finding['count'], 'time')}"]
-    details = _clean("\n".join(lines))
+    details = printable("\n".join(lines))
     if fails:
         ElementTree.SubElement(case, "failure", message=summary, type=entry["id"]).text = details
         return "failures"
@@ -65,8 +70,6 @@ def _add_properties(suite: ElementTree.Element, report: Mapping[str, Any]) -> No
     properties = ElementTree.SubElement(suite, "properties")
     ElementTree.SubElement(properties, "property", name="requests", value=str(report["summary"]["requests"]))
     for dimension, part in report["summary"]["coverage"].items():
-        ElementTree.SubElement(properties, "property", name=f"coverage.{dimension}", value=f"{part['met']} of {part['total']}")
-
-
-def _clean(text: str) -> str:
-    return _UNPRINTABLE.sub("�", text)
+        ElementTree.SubElement(
+            properties, "property", name=f"coverage.{dimension}", value=f"{part['met']} of {part['total']}"
+        )

@@ -7,13 +7,11 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from emulator.report_formats import TITLES, counted, grouped, where
+from emulator.report_words import TITLES, counted, grouped, printable, verdict, where
 
 WIDTH: Final = 100
 MAX_SHOWN: Final = 10
 """Findings shown of one rule."""
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""Characters that a client could have sent to play with a terminal."""
 _RED, _YELLOW, _GREEN, _BOLD, _DIM, _END = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
@@ -34,9 +32,8 @@ class _Paint:
 
 def _lines(report: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     summary = report["summary"]
-    verdict = paint(_RED, f"{counted(summary['violations'], 'rule')} violated") if summary["violations"] else paint(_GREEN, "no violations")
-    remarks = f"remarks on {counted(summary['remarks'], 'rule')}" if summary["remarks"] else "no remarks"
-    yield paint(_BOLD, f"Contract report: {counted(summary['requests'], 'request')}, ") + verdict + f", {remarks}"
+    colour = _RED if summary["violations"] else _GREEN
+    yield paint(_BOLD, f"Contract report: {counted(summary['requests'], 'request')}, ") + paint(colour, verdict(report))
     for title, code, entries in (("VIOLATIONS: the real service refuses this", _RED, report["violations"]), ("REMARKS: works, but is undocumented, deprecated or fragile", _YELLOW, report["remarks"])):  # fmt: skip
         if entries:
             yield from ("", paint(code + _BOLD, title))
@@ -79,7 +76,7 @@ def _listed(names: Sequence[Mapping[str, Any]]) -> str:
 
 def _wrapped(lead: str, text: str) -> Iterator[str]:
     width = max(WIDTH - len(lead), 20)
-    text = _CONTROLS.sub("�", re.sub(r"[ \t\r\n]+", " ", text))
+    text = printable(re.sub(r"[ \t\r\n]+", " ", text))
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
     for index, line in enumerate(lines):
         line = line.replace("\N{NO-BREAK SPACE}", " ")

@@ -82,7 +82,9 @@ class Routes:
             Operation("create:runs", "POST", f"{BASE}/runs", self.run_now),
             Operation("adhocRun", "POST", ADHOC_PATH, self.adhoc_run),
             Operation("landingZone", "GET", LANDING_ZONE_PATH, self._landing_zone.container),
-            Operation("landingZoneCredentials", "GET", f"{LANDING_ZONE_PATH}/credentials", self._landing_zone.credentials),
+            Operation(
+                "landingZoneCredentials", "GET", f"{LANDING_ZONE_PATH}/credentials", self._landing_zone.credentials
+            ),
             Operation("token", "POST", "/ims/token/v3", self._gateway.token),
             Operation("tokenV2", "POST", "/ims/token/v2", self._gateway.token),
         ]
@@ -116,7 +118,9 @@ class Routes:
     def _patch(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
             if_match = exchange.headers.get("if-match")
-            entity = self._service.patch(exchange.caller, collection, exchange.path_params["id"], if_match, exchange.json)
+            entity = self._service.patch(
+                exchange.caller, collection, exchange.path_params["id"], if_match, exchange.json
+            )
             return Reply(_tag(entity))
 
         return handler
@@ -163,7 +167,12 @@ class Routes:
             kept = {"id", *window.properties}
             items = [{name: value for name, value in item.items() if name in kept} for item in items]
         total, end = len(self._library), window.start + len(items) - 1
-        page_info = {"start": window.start, "end": max(end, 0), "total": total, "hasNext": window.start + len(items) < total}
+        page_info = {
+            "start": window.start,
+            "end": max(end, 0),
+            "total": total,
+            "hasNext": window.start + len(items) < total,
+        }
         return Reply({"items": items, "pageInfo": page_info})
 
     async def test_connection(self, exchange: Exchange) -> Reply:

@@ -168,7 +168,9 @@ def _read_word(stored: dict[str, Any], name: str, words: tuple[str, ...], place:
     for word in words:
         if value.lower() == word.lower():
             stored[name] = word
-            remarks.append(Remark("enum-letter-case", f"{place}.{name}", f'{place}.{name}: "{value}" is taken as "{word}"'))
+            remarks.append(
+                Remark("enum-letter-case", f"{place}.{name}", f'{place}.{name}: "{value}" is taken as "{word}"')
+            )
 
 
 def _check_repetition(stored: dict[str, Any], place: str, violations: list[Violation]) -> None:

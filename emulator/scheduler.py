@@ -153,7 +153,9 @@ class Scheduler:
         """
         unfinished = self._exporter.recover()
         if unfinished:
-            log.warning("%d runs never ended; they are marked as failed, and the next ones carry their rows", unfinished)
+            log.warning(
+                "%d runs never ended; they are marked as failed, and the next ones carry their rows", unfinished
+            )
         self._timetable.clear()
         self._asked.clear()
         self._remembered.clear()

@@ -56,7 +56,14 @@ class FlowService:
     """The operations of the service on its entities."""
 
     def __init__(
-        self, *, store: Store, catalog: Catalog, library: Library, clock: Clock, rng: random.Random, scheduler: Scheduler
+        self,
+        *,
+        store: Store,
+        catalog: Catalog,
+        library: Library,
+        clock: Clock,
+        rng: random.Random,
+        scheduler: Scheduler,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -73,7 +80,9 @@ class FlowService:
         kind = self._kinds[collection]
         draft = self._draft(caller, body)
         self._check(caller, kind, draft)
-        entity = new_entity({"state": ENABLED} | draft.body, scope=caller.scope, rng=self._rng, now_ms=self._clock.now_ms())
+        entity = new_entity(
+            {"state": ENABLED} | draft.body, scope=caller.scope, rng=self._rng, now_ms=self._clock.now_ms()
+        )
         if collection == "flows":
             entity["runs"] = f"/runs?property=flowId=={entity['id']}"
             entity["lastOperation"] = operation_record("create", entity["createdAt"])
@@ -91,7 +100,9 @@ class FlowService:
         """Gives an entity a new etag, as if somebody else had just saved it unchanged; nothing if it is gone."""
         entity = self._store.get(scope, collection, entity_id)
         if entity is not None:
-            self._store.replace(scope, collection, changed_entity(entity, {}, rng=self._rng, now_ms=self._clock.now_ms()))
+            self._store.replace(
+                scope, collection, changed_entity(entity, {}, rng=self._rng, now_ms=self._clock.now_ms())
+            )
 
     def raw(self, caller: Caller, collection: str, entity_id: str) -> bytes:
         """An entity's JSON as bytes."""
@@ -115,7 +126,9 @@ class FlowService:
                 return run(query, self._store.by_index(caller.scope, collection, key))
         return run(query, self._store.records(caller.scope, collection))
 
-    def patch(self, caller: Caller, collection: str, entity_id: str, if_match: str | None, read_body: Callable[[], Any]) -> Entity:
+    def patch(
+        self, caller: Caller, collection: str, entity_id: str, if_match: str | None, read_body: Callable[[], Any]
+    ) -> Entity:
         """The entity after a JSON Patch; all or nothing."""
         kind = self._kinds[collection]
         kept = self.entity(caller, collection, entity_id)
@@ -194,7 +207,9 @@ class FlowService:
             if flow is None:
                 raise ServiceError("adhoc-invalid", reason=f"No flow has the id {destination['flowId'][:100]}")
             if flow["state"] != ENABLED:
-                raise ServiceError("adhoc-invalid", reason=f"The flow {flow['id']} is {flow['state']}; a flow must be enabled to run")
+                raise ServiceError(
+                    "adhoc-invalid", reason=f"The flow {flow['id']} is {flow['state']}; a flow must be enabled to run"
+                )
             carried = set(dataset_ids(self._store, caller.scope, flow))
             for dataset in destination["datasets"]:
                 if dataset["id"] not in carried:
@@ -205,7 +220,10 @@ class FlowService:
             {
                 "flowId": flow["id"],
                 "datasets": [
-                    {"id": dataset_id, "runId": self._scheduler.run_now(caller.scope, flow, frozenset({dataset_id}))["id"]}
+                    {
+                        "id": dataset_id,
+                        "runId": self._scheduler.run_now(caller.scope, flow, frozenset({dataset_id}))["id"],
+                    }
                     for dataset_id in dataset_ids
                 ],
             }
@@ -266,7 +284,10 @@ class FlowService:
         inherited = {"id": target["id"], "connectionSpec": target["connectionSpec"], **target["inheritedAttributes"]}
         changes = []
         for flow in self._flows_naming(caller.scope, "targetConnections", target["id"]):
-            targets = [inherited if each["id"] == target["id"] else each for each in flow["inheritedAttributes"]["targetConnections"]]
+            targets = [
+                inherited if each["id"] == target["id"] else each
+                for each in flow["inheritedAttributes"]["targetConnections"]
+            ]
             flow["inheritedAttributes"] = {**flow["inheritedAttributes"], "targetConnections": targets}
             changes.append(Put(caller.scope, "flows", flow))
         self._store.write(changes)

@@ -123,7 +123,10 @@ class Settings:
     orgs: tuple[str, ...] = setting((), _names, "A,B", "organizations that exist; without it, any")
     sandboxes: tuple[str, ...] = setting((), _names, "A,B", "sandboxes that exist; without it, any")
     allowed_hosts: tuple[str, ...] = setting(
-        (), _names, "A,B", "further host names that control calls may be made under; `.example.org` is all below it, `*` any"
+        (),
+        _names,
+        "A,B",
+        "further host names that control calls may be made under; `.example.org` is all below it, `*` any",
     )
     log_format: str = setting("text", _log_format, "FORMAT", "`text` or `json` lines on standard error")
     rows_per_file: int = setting(500_000, _positive, "N", "rows in one part file at most")

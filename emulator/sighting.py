@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from emulator.exchange import Exchange
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A rule that a request met. `place` is where in the request, such as `params.bucketName`; empty for all of it."""
 
     rule: str
@@ -18,14 +17,14 @@ class Finding:
     message: str
 
 
-@dataclass(slots=True)
+@dataclass
 class Sighting:
     """One answered request.
 
     `exchange` is the request as it came in, to be looked at and not to be kept; all other fields are masked. `at` is
     emulator time and `steady` the machine's steady counter, both in seconds, `duration` is milliseconds. `status` is 0
     when no answer went out. `body` is the request's JSON or form, None where there is none that could be read, and
-    `unread` then says why. `answer` is the answer's body, `refusal` the same as a value when it is an error.
+    `unread` then says why; `body_json` is the same as JSON. `answer` is the answer's body, `refusal` the same as a value when it is an error.
     """
 
     number: int
@@ -41,6 +40,7 @@ class Sighting:
     answer_headers: Mapping[str, str]
     size: int = 0
     body: Any = None
+    body_json: bytes = b""
     unread: str | None = None
     refusal: Any = None
     betrayed: list[str] = field(default_factory=list)

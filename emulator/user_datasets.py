@@ -23,6 +23,7 @@ from emulator.arrow_json_schema import json_schema_of
 from emulator.clock import Clock
 from emulator.datasets import Arrivals, GeneratedRows, RowSource
 from emulator.record_rows import RecordRows, Relocated, decoded_texts, lengthens, record_texts, shape_of_texts
+from emulator.row_schema import SchemaError, parse_row_schema
 from emulator.store import Change, SetMeta, Store
 
 if TYPE_CHECKING:
@@ -89,7 +90,13 @@ def read_records(name: str, records: Sequence[Any], rows_per_hour: float) -> Con
 
 def read_made_up(name: str, schema: dict[str, Any], rows: int, rows_per_hour: float) -> Content:
     """Rows made after a JSON Schema as content. Raises ValueError for a schema or numbers that rows cannot be made from."""
-    trial = GeneratedRows(dataset_id="trial", schema=schema, seed=0, rows=max(rows, 1), rows_per_hour=rows_per_hour, anchor=_TRIAL_ANCHOR)
+    try:
+        parse_row_schema(schema)
+    except SchemaError as fault:
+        raise ValueError(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
+    trial = GeneratedRows(
+        dataset_id="trial", schema=schema, seed=0, rows=max(rows, 1), rows_per_hour=rows_per_hour, anchor=_TRIAL_ANCHOR
+    )
     next(iter(trial.batches(0, 1)))
     Arrivals(rows, rows_per_hour, _TRIAL_ANCHOR)
     return Content(name, rows, rows_per_hour, schema)
@@ -125,7 +132,11 @@ class UserDatasets:
             try:
                 dataset = _from_json(self._store.get_meta(key))
             except (LookupError, TypeError, ValueError) as fault:
-                log.warning("the dataset %s is left out, as what is kept of it is damaged: %s", key.removeprefix(_DATASET), fault)
+                log.warning(
+                    "the dataset %s is left out, as what is kept of it is damaged: %s",
+                    key.removeprefix(_DATASET),
+                    fault,
+                )
                 continue
             self._datasets[dataset.id] = dataset
 
@@ -139,7 +150,10 @@ class UserDatasets:
             dataset = _placed(dataset_id, content, base, content.rows, now)
         else:
             dataset = _following(old, old_texts, content, now)
-        changes: list[Change] = [SetMeta(_DATASET + dataset_id, asdict(dataset)), SetMeta(_POSITIONS + dataset_id, None)]
+        changes: list[Change] = [
+            SetMeta(_DATASET + dataset_id, asdict(dataset)),
+            SetMeta(_POSITIONS + dataset_id, None),
+        ]
         for index in range(max(len(content.texts), len(old_texts))):
             text = content.texts[index] if index < len(content.texts) else None
             if index >= len(old_texts) or text != old_texts[index]:
@@ -191,7 +205,13 @@ class UserDatasets:
         if dataset.schema is None:
             assert content.columns is not None, "records come with their columns"
             grown = dataset.rows_at_anchor - dataset.rows
-            source = RecordRows(content.columns, content.batches, rows_per_hour=dataset.rows_per_hour, anchor=dataset.anchor, grown=grown)
+            source = RecordRows(
+                content.columns,
+                content.batches,
+                rows_per_hour=dataset.rows_per_hour,
+                anchor=dataset.anchor,
+                grown=grown,
+            )
         else:
             source = GeneratedRows(
                 dataset_id=dataset.id,
@@ -256,7 +276,11 @@ def _from_json(value: Any) -> UserDataset:
     whole = (dataset.rows, dataset.rows_at_anchor, dataset.base, dataset.texts)
     if not all(isinstance(number, int) and number >= 0 for number in whole):
         raise ValueError("rows, rows_at_anchor, base and texts are whole numbers from 0")
-    if not isinstance(dataset.id, str) or not isinstance(dataset.name, str) or not isinstance(dataset.schema, dict | None):
+    if (
+        not isinstance(dataset.id, str)
+        or not isinstance(dataset.name, str)
+        or not isinstance(dataset.schema, dict | None)
+    ):
         raise ValueError("id and name are texts, schema is an object")
     Arrivals(dataset.rows_at_anchor, dataset.rows_per_hour, dataset.anchor)
     return dataset

@@ -16,7 +16,8 @@ from emulator.clock import Clock
 from emulator.contract import Contract
 from emulator.exchange import Exchange
 from emulator.journal import Journal
-from emulator.masking import Masker, hide
+from emulator.masking import Masker
+from emulator.secret_texts import hide
 from emulator.sighting import Sighting
 
 MAX_READ: Final = 65_536
@@ -91,7 +92,9 @@ class Witness:
             headers=masker.headers(exchange.headers),
             answer=answered.body,
             answer_headers={
-                name.decode("latin-1"): value.decode("latin-1") for name, value in answered.headers if name in SHOWN_ANSWER_HEADERS
+                name.decode("latin-1"): value.decode("latin-1")
+                for name, value in answered.headers
+                if name in SHOWN_ANSWER_HEADERS
             },
             size=len(exchange.body),
         )
@@ -134,7 +137,7 @@ class Witness:
             # what cannot be read cannot be masked: of such a body nothing but its size and the fault is kept
             seen.unread = reason.msg if isinstance(reason, orjson.JSONDecodeError) else "it cannot be read"
             return []
-        seen.body, seen.betrayed = masked.value, masked.betrayed
+        seen.body, seen.body_json, seen.betrayed = masked.value, masked.encoded, masked.betrayed
         return masked.secrets
 
 

@@ -38,7 +38,9 @@ def act(api: Api, flow: str, query: str) -> dict[str, Any]:
 
 def adhoc(api: Api, *wanted: tuple[str, list[str]]) -> Any:
     """The answer to an ad hoc run of datasets of flows, asked for as the documentation has it."""
-    destinations = [{"flowId": flow_id, "datasets": [{"id": dataset} for dataset in datasets]} for flow_id, datasets in wanted]
+    destinations = [
+        {"flowId": flow_id, "datasets": [{"id": dataset} for dataset in datasets]} for flow_id, datasets in wanted
+    ]
     headers = {"Accept": "application/vnd.adobe.adhoc.dataset.activation+json; version=1"}
     return api.http.post(ADHOC, json={"activationInfo": {"destinations": destinations}}, headers=headers)
 
@@ -87,7 +89,9 @@ def test_state_by_patch_is_an_action_too(api: Api, flow: str) -> None:
     """Changing the state takes effect on the next export; what a disabled flow missed is not made up for."""
     api.advance(HOUR)
     etag = api.item(f"/flows/{flow}")["etag"]
-    assert api.patch(f"/flows/{flow}", etag, [{"op": "replace", "path": "/state", "value": "disabled"}]).status_code == 200
+    assert (
+        api.patch(f"/flows/{flow}", etag, [{"op": "replace", "path": "/state", "value": "disabled"}]).status_code == 200
+    )
     assert api.advance(7 * HOUR) == []
     act(api, flow, "op=enable")
     assert [run["scheduledAt"] for run in api.advance(2 * HOUR)] == [FROZEN_NOW + 10 * HOUR]
@@ -113,9 +117,14 @@ def test_run_now_exports_every_dataset(api: Api, flow: str) -> None:
 
 def test_run_now_leaves_the_schedule_alone(api: Api, flow: str) -> None:
     api.post("/runs", {"flowId": flow})
-    assert [run["scheduledAt"] for run in api.advance(4 * HOUR)] == [FROZEN_NOW, FROZEN_NOW + HOUR, FROZEN_NOW + 4 * HOUR]
+    assert [run["scheduledAt"] for run in api.advance(4 * HOUR)] == [
+        FROZEN_NOW,
+        FROZEN_NOW + HOUR,
+        FROZEN_NOW + 4 * HOUR,
+    ]
 
 
+@pytest.mark.emulator_only
 def test_run_of_a_disabled_flow(api: Api, flow: str) -> None:
     """Reference, Schedule: a disabled flow does not run."""
     act(api, flow, "op=disable")
@@ -181,6 +190,7 @@ def test_adhoc_run_of_a_flow_that_is_not_there(api: Api) -> None:
     assert MISSING in assert_error(adhoc(api, (MISSING, [FIRST])), "adhoc-invalid")["message"]
 
 
+@pytest.mark.emulator_only
 def test_adhoc_run_of_a_disabled_flow(api: Api, flow: str) -> None:
     """Reference, Schedule: a disabled flow does not run."""
     act(api, flow, "op=disable")
@@ -215,10 +225,14 @@ def test_landing_zone_credentials(api: Api, kind: str) -> None:
     body = api.http.get(f"{LANDING_ZONE}/credentials?type={kind}").json()
     assert set(body) == {"containerName", "SASToken", "storageAccountName", "SASUri", "expiryDate"}
     assert body["containerName"] == api.http.get(f"{LANDING_ZONE}?type={kind}").json()["containerName"]
-    assert body["SASUri"] == f"https://{body['storageAccountName']}.blob.core.windows.net/{body['containerName']}?{body['SASToken']}"
+    assert (
+        body["SASUri"]
+        == f"https://{body['storageAccountName']}.blob.core.windows.net/{body['containerName']}?{body['SASToken']}"
+    )
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", body["expiryDate"])
 
 
+@pytest.mark.emulator_only
 def test_landing_zone_credentials_expire_later_than_now(api: Api) -> None:
     """By the emulator's clock: 90 days."""
     assert api.http.get(f"{LANDING_ZONE}/credentials?type=dlz_destination").json()["expiryDate"] == "2026-04-01"
@@ -237,7 +251,12 @@ def test_landing_zone_belongs_to_the_sandbox(api: Api) -> None:
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_token(api: Api, version: str) -> None:
     """Reference, Endpoints: 200 `{"access_token","token_type":"bearer","expires_in":86399}`; needs no headers of the service."""
-    form = {"grant_type": "client_credentials", "client_id": "key", "client_secret": "secret", "scope": "openid,AdobeID"}
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": "key",
+        "client_secret": "secret",
+        "scope": "openid,AdobeID",
+    }
     request = api.http.build_request("POST", f"/ims/token/{version}", data=form)
     for name in ("authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name"):
         del request.headers[name]

@@ -62,6 +62,7 @@ def stored(api: Api) -> int:
     return sum(api.get(f"/{collection}?count=true").json()["count"] for collection in (*COLLECTIONS, "runs"))
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_body_that_is_no_json(api: Api, kind: str) -> None:
     """The message says what is wrong, and stays short."""
@@ -80,6 +81,7 @@ def test_patch_that_is_no_json(api: Api, kind: str) -> None:
     assert api.item(path) == before
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("content", [b"", b" \n ", b"null", b"{}"], ids=["nothing", "blanks", "null", "empty object"])
 def test_body_that_is_empty(api: Api, content: bytes) -> None:
     """Row 1405-400: POST."""
@@ -96,6 +98,7 @@ def test_patch_that_is_empty(api: Api, content: bytes) -> None:
     assert_error(response, "body-empty")
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("body", [[], [{"name": "x"}], "x", 5, 1.5, True, False, "", 0])
 def test_body_that_is_no_object(api: Api, body: Any) -> None:
     for collection in (*COLLECTIONS, "runs"):
@@ -104,7 +107,18 @@ def test_body_that_is_no_object(api: Api, body: Any) -> None:
     assert stored(api) == 0
 
 
-@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/xml", "json", "application/json-patch+json", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "text/plain",
+        "application/xml",
+        "json",
+        "application/json-patch+json",
+        "multipart/form-data; boundary=x",
+    ],
+)
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_body_without_usable_content_type(api: Api, method: str, content_type: str | None) -> None:
     """Reference, "Address and headers": status 400, "A valid content-type must be specified"."""
@@ -117,13 +131,17 @@ def test_body_without_usable_content_type(api: Api, method: str, content_type: s
     assert_error(response, "content-type-missing")
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"]
+)
 def test_content_type_with_a_charset(api: Api, content_type: str) -> None:
     """Reference, "Address and headers": a charset parameter is fine."""
     assert post(api, "/connections", json.dumps(S3.base_connection()).encode(), content_type).status_code == 201
 
 
-@pytest.mark.parametrize("accept", ["application/json", "application/json; version=1", "*/*", "application/json;version=1.0", "nonsense"])
+@pytest.mark.parametrize(
+    "accept", ["application/json", "application/json; version=1", "*/*", "application/json;version=1.0", "nonsense"]
+)
 def test_accept_does_not_matter(api: Api, accept: str) -> None:
     """Reference, "Address and headers": `Accept` may be `application/json; version=1`."""
     assert api.get("/flows", headers={"Accept": accept}).status_code == 200
@@ -137,6 +155,7 @@ def test_largest_body_that_is_read(api: Api) -> None:
     assert_error(post(api, "/connections", filled + b" "), "body-too-large", limit=LIMIT)
 
 
+@pytest.mark.emulator_only
 def test_connection_stays_usable_after_a_body_that_is_too_large(api: Api) -> None:
     """413 beyond 1 MB; the answer can be read, and the same connection goes on."""
     parts = urlsplit(api.url)
@@ -154,6 +173,7 @@ def test_connection_stays_usable_after_a_body_that_is_too_large(api: Api) -> Non
     connection.close()
 
 
+@pytest.mark.emulator_only
 def test_body_that_is_too_large_in_chunks(api: Api) -> None:
     """Without a Content-Length nobody knows the size beforehand."""
 
@@ -169,7 +189,19 @@ def test_body_that_is_too_large_in_chunks(api: Api) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_reads_the_answer_to_a_body_that_is_too_large(api: Api) -> None:
     """curl asks with `Expect: 100-continue` before it sends so much."""
-    command = ["curl", "-sS", "-m", "30", "--data-binary", "@-", "-o", "-", "-w", "\n%{http_code}", f"{api.url}{BASE}/connections"]
+    command = [
+        "curl",
+        "-sS",
+        "-m",
+        "30",
+        "--data-binary",
+        "@-",
+        "-o",
+        "-",
+        "-w",
+        "\n%{http_code}",
+        f"{api.url}{BASE}/connections",
+    ]
     for name, value in {**api.http.headers, **JSON}.items():
         if name.lower() in ("authorization", "content-type") or name.startswith("x-"):
             command += ["-H", f"{name}: {value}"]
@@ -211,7 +243,14 @@ IDS = {
 @pytest.mark.parametrize("kind", IDS)
 def test_id_that_cannot_be_one(api: Api, kind: str) -> None:
     """Row 1439-404; the answer stays short."""
-    for path in ("/connections/{}", "/flows/{}", "/runs/{}", "/connectionSpecs/{}", "/flowSpecs/{}", "/connections/{}/test"):
+    for path in (
+        "/connections/{}",
+        "/flows/{}",
+        "/runs/{}",
+        "/connectionSpecs/{}",
+        "/flowSpecs/{}",
+        "/connections/{}/test",
+    ):
         response = api.get(path.format(IDS[kind]))
         assert_error(response, "resource-not-found")
         assert len(response.content) < 2_000
@@ -232,7 +271,21 @@ def test_id_with_a_slash(api: Api) -> None:
     assert_error(api.get("/flows/a%2Fb"), "path-not-found")
 
 
-@pytest.mark.parametrize("path", ["/", "/data", "/data/foundation", BASE, f"{BASE}/Flows", "/flows", f"{BASE}/flows/x/y/z", "//", "/__emulator/nothing", "/nothing.ico"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/data",
+        "/data/foundation",
+        BASE,
+        f"{BASE}/Flows",
+        "/flows",
+        f"{BASE}/flows/x/y/z",
+        "//",
+        "/__emulator/nothing",
+        "/nothing.ico",
+    ],
+)
 def test_unknown_path(api: Api, path: str) -> None:
     """404 as JSON, with a hint."""
     for method in ("GET", "POST", "DELETE"):
@@ -317,7 +370,24 @@ def test_configs_query_that_is_malformed(api: Api, query: str, field: str) -> No
     assert_error(api.get(f"/connectionSpecs/{S3.spec}/configs?{query}"), "value-invalid", field=field)
 
 
-WRONG_TYPES: list[Any] = [True, False, [], [3], {}, {"value": 3}, 1.5, -1, "", "x", "3 ", "-3", "٣", 10**30, 1e300, "9" * 30]
+WRONG_TYPES: list[Any] = [
+    True,
+    False,
+    [],
+    [3],
+    {},
+    {"value": 3},
+    1.5,
+    -1,
+    "",
+    "x",
+    "3 ",
+    "-3",
+    "٣",
+    10**30,
+    1e300,
+    "9" * 30,
+]
 SCHEDULE: dict[str, tuple[str, list[Any]]] = {
     "interval": ("3, 6, 8, 9, 12 or 24", [*WRONG_TYPES, 0, 1, 2, 4, 25, 48, "0", "7"]),
     "startTime": ("epoch seconds", WRONG_TYPES),
@@ -338,6 +408,7 @@ def shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)[:30] if value != 10**30 else "1e+30"
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("name", SCHEDULE)
 def test_wrong_type_in_the_schedule(api: Api, name: str) -> None:
     """400 that names the field, the value and what is allowed; nothing is stored."""
@@ -424,6 +495,7 @@ PATCHES: list[tuple[str, Any]] = [
 ]
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize(("error", "patch"), PATCHES)
 def test_patch_that_cannot_be_applied(api: Api, error: str, patch: Any) -> None:
     """Rows 1434-400 and 1455-400; the flow stays as it was, and the answer short."""
@@ -435,13 +507,19 @@ def test_patch_that_cannot_be_applied(api: Api, error: str, patch: Any) -> None:
     assert api.item(path) == before
 
 
+@pytest.mark.emulator_only
 def test_patches_cannot_pile_up_depth(api: Api) -> None:
     """Each patch is as deep as a body may be, and goes deeper into what the one before left."""
     path = f"/flows/{api.flow(S3, LATER)}"
     deep: Any = {}
     for _ in range(50):
         deep = {"a": deep}
-    assert api.patch(path, api.item(path)["etag"], [{"op": "add", "path": "/transformations/-", "value": deep}]).status_code == 200
+    assert (
+        api.patch(
+            path, api.item(path)["etag"], [{"op": "add", "path": "/transformations/-", "value": deep}]
+        ).status_code
+        == 200
+    )
     before = api.item(path)
     response = api.patch(path, before["etag"], [{"op": "add", "path": "/transformations/0" + "/a" * 51, "value": deep}])
     assert_error(response, "patch-invalid")
@@ -451,7 +529,9 @@ def test_patches_cannot_pile_up_depth(api: Api) -> None:
 def test_patches_cannot_pile_up_size(api: Api) -> None:
     path = f"/flows/{api.flow(S3, LATER)}"
     first = api.patch(path, api.item(path)["etag"], [{"op": "add", "path": "/description", "value": "x" * 600_000}])
-    response = api.patch(path, first.json()["etag"], [{"op": "add", "path": "/transformations/-", "value": {"y": "y" * 600_000}}])
+    response = api.patch(
+        path, first.json()["etag"], [{"op": "add", "path": "/transformations/-", "value": {"y": "y" * 600_000}}]
+    )
     assert_error(response, "patch-invalid")
 
 
@@ -467,6 +547,7 @@ IF_MATCH = {
 }
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("kind", IF_MATCH)
 def test_if_match_that_is_not_the_etag(api: Api, kind: str) -> None:
     """Reference: If-Match is the etag with its double quotes; the same value without quotes counts as a mismatch."""
@@ -487,7 +568,9 @@ def test_if_match_that_is_missing(api: Api, header: str | None) -> None:
     assert_error(response, "if-match-missing")
 
 
-@pytest.mark.parametrize("query", ["", "?op=", "?op=x", "?op=enabled", "?Op=enable", "?op=enable&x=1", "?op=" + "x" * 10_000, "?op=%00"])
+@pytest.mark.parametrize(
+    "query", ["", "?op=", "?op=x", "?op=enabled", "?Op=enable", "?op=enable&x=1", "?op=" + "x" * 10_000, "?op=%00"]
+)
 def test_action_that_is_none(api: Api, query: str) -> None:
     """Rows 1434-400 and 1451-400."""
     path = f"/flows/{api.flow(S3, LATER)}"
@@ -523,7 +606,11 @@ def test_run_without_flow_id(api: Api, body: Any) -> None:
         {"activationInfo": {"destinations": [{"flowId": "x", "datasets": []}]}},
         {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [5]}]}},
         {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [{"id": "y"}, {"id": "y"}]}]}},
-        {"activationInfo": {"destinations": [{"flowId": f"{number}", "datasets": [{"id": "y"}]} for number in range(101)]}},
+        {
+            "activationInfo": {
+                "destinations": [{"flowId": f"{number}", "datasets": [{"id": "y"}]} for number in range(101)]
+            }
+        },
         {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [{"id": "y"}]}]}},
     ],
 )
@@ -563,12 +650,22 @@ SOUND: dict[str, dict[str, Any]] = {
     "connections": {**S3.base_connection(), "description": "x", "state": "enabled"},
     "sourceConnections": {**SOURCE_CONNECTION, "data": {}},
     "targetConnections": {**S3.target_connection("base"), "state": "disabled"},
-    "flows": {**S3.flow("source", "target", **LATER, endTime=FROZEN_NOW + 86_400, foldernameTemplate="x"), "transformations": [{}]},
+    "flows": {
+        **S3.flow("source", "target", **LATER, endTime=FROZEN_NOW + 86_400, foldernameTemplate="x"),
+        "transformations": [{}],
+    },
     "runs": {"flowId": "x"},
 }
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(codec="utf-8"), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8"), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 

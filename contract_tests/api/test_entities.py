@@ -75,6 +75,7 @@ Make = Callable[[Api], str]
 
 
 @every_kind
+@pytest.mark.emulator_only
 def test_server_fills_what_every_entity_has(api: Api, make: Make) -> None:
     """Reference, Entities: "Server-filled on every stored entity"."""
     entity = api.item(make(api))
@@ -84,7 +85,10 @@ def test_server_fills_what_every_entity_has(api: Api, make: Make) -> None:
     assert entity["version"] == entity["etag"]
     assert (entity["createdAt"], entity["updatedAt"]) == (NOW_MS, NOW_MS)
     assert (entity["imsOrgId"], entity["sandboxName"]) == ("TEST@AdobeOrg", "prod")
-    assert all(isinstance(entity[name], str) and entity[name] for name in ("createdBy", "updatedBy", "createdClient", "updatedClient", "sandboxId"))
+    assert all(
+        isinstance(entity[name], str) and entity[name]
+        for name in ("createdBy", "updatedBy", "createdClient", "updatedClient", "sandboxId")
+    )
 
 
 @every_editable_kind
@@ -119,13 +123,16 @@ def test_creation_answers_id_and_etag(api: Api, collection: str) -> None:
     assert created == {"id": entity["id"], "etag": entity["etag"]}
 
 
-@pytest.mark.parametrize("name", sorted(SERVER_FILLED | {"inheritedAttributes", "runs", "lastOperation", "lastRunDetails"}))
+@pytest.mark.parametrize(
+    "name", sorted(SERVER_FILLED | {"inheritedAttributes", "runs", "lastOperation", "lastRunDetails"})
+)
 def test_values_sent_for_the_servers_fields_are_not_used(api: Api, name: str) -> None:
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
     flow_id = api.created("flows", {**S3.flow(source, target, **LATER), name: "made-up"})
     assert api.item(f"/flows/{flow_id}").get(name) != "made-up"
 
 
+@pytest.mark.emulator_only
 def test_what_a_client_sent_comes_back(api: Api) -> None:
     body = {**S3.target_connection(api.created("connections", S3.base_connection())), "description": "Ünïcode 🐢"}
     entity = api.item(f"/targetConnections/{api.created('targetConnections', body)}")
@@ -150,7 +157,9 @@ def test_a_change_has_a_new_etag_and_version(api: Api, make: Make) -> None:
     path = make(api)
     seen = {api.item(path)["etag"]}
     for number in range(3):
-        answer = api.patch(path, api.item(path)["etag"], [{"op": "replace", "path": "/name", "value": f"name {number}"}])
+        answer = api.patch(
+            path, api.item(path)["etag"], [{"op": "replace", "path": "/name", "value": f"name {number}"}]
+        )
         entity = api.item(path)
         assert answer.json() == {"id": entity["id"], "etag": entity["etag"]}
         assert entity["version"] == entity["etag"]
@@ -247,11 +256,15 @@ SECRETS: list[tuple[Destination, int, list[str], list[str]]] = [
     (SFTP, 0, ["password"], ["domain", "username"]),
     (SFTP, 1, ["sshKey"], ["domain", "username"]),
 ]
-every_secret = pytest.mark.parametrize(("destination", "variant", "secret", "plain"), SECRETS, ids=lambda value: getattr(value, "folder", None))
+every_secret = pytest.mark.parametrize(
+    ("destination", "variant", "secret", "plain"), SECRETS, ids=lambda value: getattr(value, "folder", None)
+)
 
 
 @every_secret
-def test_passwords_are_masked_everywhere(api: Api, destination: Destination, variant: int, secret: list[str], plain: list[str]) -> None:
+def test_passwords_are_masked_everywhere(
+    api: Api, destination: Destination, variant: int, secret: list[str], plain: list[str]
+) -> None:
     """Fields whose schema says `format: password` come back masked: look-up, list, filter, PATCH answer, snapshot."""
     sent = destination.auths[variant]["params"]
     connection_id = api.created("connections", destination.base_connection(variant))
@@ -274,7 +287,10 @@ def test_passwords_are_masked_everywhere(api: Api, destination: Destination, var
 
 def test_a_password_is_not_shown_when_it_is_refused(api: Api) -> None:
     body = S3.base_connection()
-    body = {**body, "auth": {**body["auth"], "params": {**body["auth"]["params"], "s3SecretKey": "TOP SECRET", "s3AccessKey": 5}}}
+    body = {
+        **body,
+        "auth": {**body["auth"], "params": {**body["auth"]["params"], "s3SecretKey": "TOP SECRET", "s3AccessKey": 5}},
+    }
     response = api.post("/connections", body)
     assert set(violations(response)) == {"auth.params.s3SecretKey", "auth.params.s3AccessKey"}
     assert "TOP SECRET" not in response.text
@@ -316,7 +332,11 @@ def test_null_auth_is_no_auth(api: Api, auth: dict[str, Any]) -> None:
 
 
 def test_auth_that_the_landing_zone_does_not_have(api: Api) -> None:
-    body = {"name": "x", "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"}, "auth": {"specName": "Access Key", "params": {}}}
+    body = {
+        "name": "x",
+        "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"},
+        "auth": {"specName": "Access Key", "params": {}},
+    }
     assert_error(api.post("/connections", body), "auth-spec-not-found", specName="Access Key", id=LANDING_ZONE.spec)
 
 
@@ -342,7 +362,21 @@ def test_source_connection_is_one_to_the_data_lake(api: Api, spec: str) -> None:
     assert_error(api.post("/sourceConnections", body), "spec-id-invalid")
 
 
-@pytest.mark.parametrize("datasets", [[], None, "x", {}, [5], [{}], [{"dataSetId": 5}], [{"dataSetId": ""}], [{"dataSetId": "unknown"}], [DATASET, DATASET]])
+@pytest.mark.parametrize(
+    "datasets",
+    [
+        [],
+        None,
+        "x",
+        {},
+        [5],
+        [{}],
+        [{"dataSetId": 5}],
+        [{"dataSetId": ""}],
+        [{"dataSetId": "unknown"}],
+        [DATASET, DATASET],
+    ],
+)
 def test_datasets_that_cannot_be_exported(api: Api, datasets: Any) -> None:
     found = violations(api.post("/sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": datasets}}))
     assert all(place.startswith("params.datasets") for place in found)
@@ -363,7 +397,9 @@ def test_target_connection_inherits_its_base_connection(api: Api, destination: D
     """Reference, Entities: `inheritedAttributes.baseConnection {id, connectionSpec}`."""
     target = api.item(f"/targetConnections/{api.target(destination)}")
     spec = {"id": destination.spec, "version": "1.0"}
-    assert target["inheritedAttributes"] == {"baseConnection": {"id": target["baseConnectionId"], "connectionSpec": spec}}
+    assert target["inheritedAttributes"] == {
+        "baseConnection": {"id": target["baseConnectionId"], "connectionSpec": spec}
+    }
 
 
 def test_target_connection_needs_a_base_connection(api: Api) -> None:
@@ -429,12 +465,16 @@ def test_letter_case_of_enums(api: Api, name: str, sent: str, kept: str) -> None
 def test_mode_is_server_to_server(api: Api, mode: Any) -> None:
     """Reference, "Where the sources disagree": `params.mode` is in no targetSpec and accepted."""
     base = api.created("connections", S3.base_connection())
-    assert "Server-to-server" in violations(api.post("/targetConnections", S3.target_connection(base, mode=mode)))["params.mode"]["message"]
+    assert (
+        "Server-to-server"
+        in violations(api.post("/targetConnections", S3.target_connection(base, mode=mode)))["params.mode"]["message"]
+    )
 
 
 # --- flows --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
 def test_flow_as_the_reference_lists_it(api: Api, destination: Destination) -> None:
     """Reference, Entities: Flow, what the server fills."""
@@ -446,7 +486,9 @@ def test_flow_as_the_reference_lists_it(api: Api, destination: Destination) -> N
     assert flow["inheritedAttributes"] == {
         "properties": {"isDestinationFlow": True},
         "sourceConnections": [{"id": source_id, "connectionSpec": {"id": DATA_LAKE, "version": "1.0"}}],
-        "targetConnections": [{"id": target_id, "connectionSpec": spec, "baseConnection": {"id": base_id, "connectionSpec": spec}}],
+        "targetConnections": [
+            {"id": target_id, "connectionSpec": spec, "baseConnection": {"id": base_id, "connectionSpec": spec}}
+        ],
     }
     assert flow["runs"] == f"/runs?property=flowId=={flow_id}"
     assert flow["lastOperation"] == {
@@ -495,7 +537,10 @@ def test_target_of_another_destination_does_not_fit_the_flow_spec(api: Api, dest
 
 def test_source_and_target_cannot_be_swapped(api: Api) -> None:
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
-    assert set(violations(api.post("/flows", S3.flow(target, source, **LATER)))) == {"sourceConnectionIds[0]", "targetConnectionIds[0]"}
+    assert set(violations(api.post("/flows", S3.flow(target, source, **LATER)))) == {
+        "sourceConnectionIds[0]",
+        "targetConnectionIds[0]",
+    }
 
 
 @pytest.mark.parametrize("name", ["sourceConnectionIds", "targetConnectionIds"])
@@ -586,13 +631,16 @@ def test_entities_are_invisible_to_every_other_scope(api: Api, make: Make, scope
     """Reference, Entities: of one org and sandbox."""
     path = make(api)
     collection = path.split("/")[1]
-    other = Api(api.url, **scope)
+    other = Api(api.url, org=scope.get("org", "TEST@AdobeOrg"), sandbox=scope.get("sandbox", "prod"))
     assert_error(other.get(path), "resource-not-found")
     assert other.items(f"/{collection}") == []
     assert other.get(f"/{collection}?count=true").json() == {"count": 0}
     if make is not a_run:
         assert_error(other.delete(path), "resource-not-found")
-        assert_error(other.patch(path, api.item(path)["etag"], [{"op": "replace", "path": "/name", "value": "x"}]), "resource-not-found")
+        assert_error(
+            other.patch(path, api.item(path)["etag"], [{"op": "replace", "path": "/name", "value": "x"}]),
+            "resource-not-found",
+        )
     other.close()
     assert api.item(path)
 
@@ -603,7 +651,10 @@ def test_references_do_not_reach_into_another_scope(api: Api) -> None:
     flow = api.flow(S3, LATER)
     other = Api(api.url, sandbox="dev")
     assert "baseConnectionId" in violations(other.post("/targetConnections", S3.target_connection(base)))
-    assert set(violations(other.post("/flows", S3.flow(source, target, **LATER)))) == {"sourceConnectionIds[0]", "targetConnectionIds[0]"}
+    assert set(violations(other.post("/flows", S3.flow(source, target, **LATER)))) == {
+        "sourceConnectionIds[0]",
+        "targetConnectionIds[0]",
+    }
     assert_error(other.post("/runs", {"flowId": flow}), "run-flow-not-found", id=flow)
     other.close()
 

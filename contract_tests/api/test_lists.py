@@ -146,7 +146,9 @@ def test_filter_into_arrays(api: Api) -> None:
 def test_only_destination_flows(api: Api) -> None:
     """API reference, GET /flows: `property=inheritedAttributes.properties.isDestinationFlow==true`."""
     flow_id = api.flow(S3, LATER)
-    assert [flow["id"] for flow in api.items("/flows?property=inheritedAttributes.properties.isDestinationFlow==true")] == [flow_id]
+    assert [
+        flow["id"] for flow in api.items("/flows?property=inheritedAttributes.properties.isDestinationFlow==true")
+    ] == [flow_id]
     assert api.items("/flows?property=inheritedAttributes.properties.isDestinationFlow==false") == []
 
 
@@ -191,7 +193,10 @@ def test_names_with_characters_that_mean_something(api: Api) -> None:
 def test_projection(api: Api) -> None:
     """A `property` with no operator is a comma-separated list of top-level fields to return."""
     ids = named(api, "a", "b")
-    assert api.items("/connections", property="id,name") == [{"id": ids["b"], "name": "b"}, {"id": ids["a"], "name": "a"}]
+    assert api.items("/connections", property="id,name") == [
+        {"id": ids["b"], "name": "b"},
+        {"id": ids["a"], "name": "a"},
+    ]
 
 
 def test_projection_with_filter(api: Api) -> None:
@@ -226,12 +231,14 @@ def test_limit(api: Api, limit: int) -> None:
     assert names(api, "/connections", limit=limit) == ["c", "b", "a"][:limit]
 
 
+@pytest.mark.emulator_only
 def test_at_most_100_a_page(api: Api) -> None:
     for number in range(101):
         api.created("connections", {"name": f"{number}"})
     assert [len(page) for page in pages(api, "/connections")] == [100, 1]
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows", "runs"])
 def test_empty_list(api: Api, collection: str) -> None:
     assert api.get(f"/{collection}").json() == {"items": [], "_links": {}}
@@ -328,7 +335,9 @@ def test_a_token_that_was_changed(api: Api) -> None:
     named(api, "a", "b")
     token = token_of(api.get("/connections?limit=1"))
     for changed in (token[:-1], token + "A", token[1:], token.swapcase(), token.replace(token[5], "_")):
-        assert_error(api.get("/connections", params={"continuationToken": changed}), "value-invalid", field="continuationToken")
+        assert_error(
+            api.get("/connections", params={"continuationToken": changed}), "value-invalid", field="continuationToken"
+        )
 
 
 def test_a_token_can_be_used_again(api: Api) -> None:
@@ -392,7 +401,11 @@ def test_configs_page_by_default(api: Api) -> None:
     """Reference, Endpoints: `start` default 0, `limit` default 20."""
     body = api.get(CONFIGS).json()
     assert len(body["items"]) == 20
-    assert {name: body["pageInfo"][name] for name in ("start", "end", "hasNext")} == {"start": 0, "end": 19, "hasNext": True}
+    assert {name: body["pageInfo"][name] for name in ("start", "end", "hasNext")} == {
+        "start": 0,
+        "end": 19,
+        "hasNext": True,
+    }
 
 
 def test_configs_pages_follow_each_other(api: Api) -> None:
@@ -420,7 +433,9 @@ def test_configs_behind_the_last(api: Api) -> None:
 def test_configs_properties(api: Api, properties: str) -> None:
     """`properties=name,state` cuts each item down to those fields (with `id`)."""
     wanted = ({"id", *properties.split(",")}) - {"nothing"}
-    assert {frozenset(item) for item in api.get(f"{CONFIGS}&properties={properties}").json()["items"]} == {frozenset(wanted)}
+    assert {frozenset(item) for item in api.get(f"{CONFIGS}&properties={properties}").json()["items"]} == {
+        frozenset(wanted)
+    }
 
 
 def test_configs_are_the_same_whichever_spec_is_asked(api: Api) -> None:

@@ -91,23 +91,47 @@ def test_remove_with_a_value(api: Api, connection: str) -> None:
 
 def test_arrays(api: Api, flow: str) -> None:
     """RFC 6902: `add` inserts at an index or, at `-`, behind the last; `remove` closes the gap."""
-    operations = [{"op": "add", "path": f"/transformations/{place}", "value": {"n": number}} for number, place in enumerate(["-", "-", "0", "1"])]
-    after = patched(api, flow, *operations, {"op": "remove", "path": "/transformations/2"}, replace("/transformations/0/n", 9))
+    operations = [
+        {"op": "add", "path": f"/transformations/{place}", "value": {"n": number}}
+        for number, place in enumerate(["-", "-", "0", "1"])
+    ]
+    after = patched(
+        api, flow, *operations, {"op": "remove", "path": "/transformations/2"}, replace("/transformations/0/n", 9)
+    )
     assert after["transformations"] == [{"n": 9}, {"n": 3}, {"n": 1}]
 
 
 def test_escaped_names(api: Api, flow: str) -> None:
     """RFC 6901: `~1` is `/`, `~0` is `~`."""
-    after = patched(api, flow, {"op": "add", "path": "/transformations/-", "value": {}}, {"op": "add", "path": "/transformations/0/a~1b~0c~01", "value": 1})
+    after = patched(
+        api,
+        flow,
+        {"op": "add", "path": "/transformations/-", "value": {}},
+        {"op": "add", "path": "/transformations/0/a~1b~0c~01", "value": 1},
+    )
     assert after["transformations"] == [{"a/b~c~1": 1}]
 
 
 def test_operations_build_on_each_other(api: Api, flow: str) -> None:
-    after = patched(api, flow, replace("/name", "one"), {"op": "remove", "path": "/description"}, {"op": "add", "path": "/description", "value": "two"})
+    after = patched(
+        api,
+        flow,
+        replace("/name", "one"),
+        {"op": "remove", "path": "/description"},
+        {"op": "add", "path": "/description", "value": "two"},
+    )
     assert (after["name"], after["description"]) == ("one", "two")
 
 
-@pytest.mark.parametrize("last", [{"op": "remove", "path": "/nothing"}, replace("/id", "x"), replace("/sourceConnectionIds", []), {"op": "move", "path": "/x"}])
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"op": "remove", "path": "/nothing"},
+        replace("/id", "x"),
+        replace("/sourceConnectionIds", []),
+        {"op": "move", "path": "/x"},
+    ],
+)
 def test_all_or_nothing(api: Api, flow: str, last: dict[str, Any]) -> None:
     before = api.item(flow)
     assert api.patch(flow, before["etag"], [replace("/name", "new"), last]).status_code == 400
@@ -121,15 +145,38 @@ def test_1000_operations(api: Api, flow: str) -> None:
 
 # --- what a patch may not do --------------------------------------------------------------------------------------
 
-SERVER_FIELDS = ["id", "createdAt", "updatedAt", "createdBy", "updatedBy", "createdClient", "updatedClient", "sandboxId", "sandboxName", "imsOrgId", "version", "etag"]
+SERVER_FIELDS = [
+    "id",
+    "createdAt",
+    "updatedAt",
+    "createdBy",
+    "updatedBy",
+    "createdClient",
+    "updatedClient",
+    "sandboxId",
+    "sandboxName",
+    "imsOrgId",
+    "version",
+    "etag",
+]
 
 
 @pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows"])
-def test_the_servers_own_fields_are_refused_by_name(api: Api, flow: str, connection: str, source: str, target: str, collection: str) -> None:
-    path = {"connections": connection, "sourceConnections": source, "targetConnections": target, "flows": flow}[collection]
-    derived = {"flows": ["inheritedAttributes", "runs", "lastOperation", "lastRunDetails"], "connections": []}.get(collection, ["inheritedAttributes"])
+def test_the_servers_own_fields_are_refused_by_name(
+    api: Api, flow: str, connection: str, source: str, target: str, collection: str
+) -> None:
+    path = {"connections": connection, "sourceConnections": source, "targetConnections": target, "flows": flow}[
+        collection
+    ]
+    derived = {"flows": ["inheritedAttributes", "runs", "lastOperation", "lastRunDetails"], "connections": []}.get(
+        collection, ["inheritedAttributes"]
+    )
     for name in [*SERVER_FIELDS, *derived]:
-        for operation in (replace(f"/{name}", "x"), {"op": "remove", "path": f"/{name}"}, {"op": "add", "path": f"/{name}/x", "value": 1}):
+        for operation in (
+            replace(f"/{name}", "x"),
+            {"op": "remove", "path": f"/{name}"},
+            {"op": "add", "path": f"/{name}/x", "value": 1},
+        ):
             report = refused(api, path, "patch-invalid", operation)
             assert f"{name} is filled by the server" in report["detailed-message"]
 
@@ -168,18 +215,21 @@ def test_datasets_cannot_be_changed_after_creation(api: Api, source: str, operat
     assert f"{operation['path']} cannot be updated" in report["detailed-message"]
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("path", ["/flowSpec", "/flowSpec/id", "/flowSpec/version"])
 def test_the_spec_of_a_flow_is_for_ever(api: Api, flow: str, path: str) -> None:
     report = refused(api, flow, "patch-invalid", replace(path, "x"))
     assert f"{path} cannot be updated" in report["detailed-message"]
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("state", ["paused", "ENABLED", "", None, 5, [], {}])
 def test_state_that_is_none(api: Api, flow: str, state: Any) -> None:
     """Row 1456-400: state in a body."""
     refused(api, flow, "state-invalid", replace("/state", state))
 
 
+@pytest.mark.emulator_only
 def test_state_cannot_be_removed(api: Api, flow: str) -> None:
     refused(api, flow, "state-invalid", {"op": "remove", "path": "/state"}, state="null")
 
@@ -194,7 +244,9 @@ def test_state_cannot_be_removed(api: Api, flow: str) -> None:
     ({"op": "remove", "path": "/name"}, "name"),
     (replace("/params", []), "params"),
 ])  # fmt: skip
-def test_the_result_is_checked_as_a_creation_would_be(api: Api, target: str, operation: dict[str, Any], place: str) -> None:
+def test_the_result_is_checked_as_a_creation_would_be(
+    api: Api, target: str, operation: dict[str, Any], place: str
+) -> None:
     before = api.item(target)
     assert set(violations(api.patch(target, before["etag"], [operation]))) == {place}
     assert api.item(target) == before
@@ -211,7 +263,9 @@ def test_two_writers_with_one_etag(api: Api, flow: str) -> None:
     """One wins, the other gets 412 with the etag that is current."""
     etag = api.item(flow)["etag"]
     with ThreadPoolExecutor(8) as pool:
-        responses = list(pool.map(lambda number: api.patch(flow, etag, [replace("/name", f"writer {number}")]), range(8)))
+        responses = list(
+            pool.map(lambda number: api.patch(flow, etag, [replace("/name", f"writer {number}")]), range(8))
+        )
     (winner,) = [response for response in responses if response.status_code == 200]
     for response in responses:
         if response is not winner:
@@ -280,9 +334,16 @@ def test_a_new_password_is_checked(api: Api, connection: str) -> None:
 def test_remove_and_add_auth_params_in_one_patch(api: Api, connection: str) -> None:
     """API reference, PATCH /connections: `remove` and `add` of `/auth/params`; what counts is the result."""
     params = S3.auths[0]["params"]
-    patched(api, connection, {"op": "remove", "path": "/auth/params", "value": params}, {"op": "add", "path": "/auth/params", "value": params})
+    patched(
+        api,
+        connection,
+        {"op": "remove", "path": "/auth/params", "value": params},
+        {"op": "add", "path": "/auth/params", "value": params},
+    )
     before = api.item(connection)
-    assert "auth.params" in violations(api.patch(connection, before["etag"], [{"op": "remove", "path": "/auth/params"}]))
+    assert "auth.params" in violations(
+        api.patch(connection, before["etag"], [{"op": "remove", "path": "/auth/params"}])
+    )
 
 
 def test_another_kind_of_credentials(api: Api) -> None:
@@ -308,7 +369,12 @@ def test_a_schedule_as_the_api_reference_patches_it(api: Api, flow: str) -> None
 
 def test_a_start_time_alone_keeps_the_rest(api: Api) -> None:
     """Reference, "Where the sources disagree": a real client replaces `/scheduleParams` by `{"startTime": …}` alone."""
-    schedule = {**LATER, "endTime": FROZEN_NOW + 9 * DAY, "exportMode": "FIRST_FULL_THEN_INCREMENTAL", "foldernameTemplate": "%DATASET_ID%"}
+    schedule = {
+        **LATER,
+        "endTime": FROZEN_NOW + 9 * DAY,
+        "exportMode": "FIRST_FULL_THEN_INCREMENTAL",
+        "foldernameTemplate": "%DATASET_ID%",
+    }
     path = f"/flows/{api.flow(S3, schedule)}"
     after = patched(api, path, replace("/scheduleParams", {"startTime": FROZEN_NOW + 2 * HOUR}))
     assert after["scheduleParams"] == {**schedule, "startTime": FROZEN_NOW + 2 * HOUR}
@@ -316,7 +382,10 @@ def test_a_start_time_alone_keeps_the_rest(api: Api) -> None:
 
 def test_a_whole_schedule_keeps_nothing(api: Api) -> None:
     path = f"/flows/{api.flow(S3, {**LATER, 'endTime': FROZEN_NOW + 9 * DAY, 'foldernameTemplate': '%DATASET_ID%'})}"
-    assert patched(api, path, replace("/scheduleParams", {**LATER, "interval": 6}))["scheduleParams"] == {**LATER, "interval": 6}
+    assert patched(api, path, replace("/scheduleParams", {**LATER, "interval": 6}))["scheduleParams"] == {
+        **LATER,
+        "interval": 6,
+    }
 
 
 def test_one_part_of_a_schedule(api: Api, flow: str) -> None:
@@ -328,6 +397,7 @@ def test_the_end_of_a_schedule_can_be_removed(api: Api) -> None:
     assert patched(api, path, {"op": "remove", "path": "/scheduleParams/endTime"})["scheduleParams"] == LATER
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("name", ["interval", "timeUnit", "startTime"])
 def test_a_required_part_of_a_schedule_cannot_be_removed(api: Api, flow: str, name: str) -> None:
     before = api.item(flow)
@@ -338,7 +408,9 @@ def test_a_required_part_of_a_schedule_cannot_be_removed(api: Api, flow: str, na
 
 @pytest.mark.parametrize("value", [None, [], "x", 5])
 def test_a_schedule_cannot_become_something_else(api: Api, flow: str, value: Any) -> None:
-    assert set(violations(api.patch(flow, api.item(flow)["etag"], [replace("/scheduleParams", value)]))) == {"scheduleParams"}
+    assert set(violations(api.patch(flow, api.item(flow)["etag"], [replace("/scheduleParams", value)]))) == {
+        "scheduleParams"
+    }
 
 
 # --- references after a patch -------------------------------------------------------------------------------------
@@ -356,7 +428,9 @@ def test_a_flow_gets_another_source(api: Api, flow: str) -> None:
 
 def test_a_flow_cannot_get_a_source_that_is_not_there(api: Api, flow: str) -> None:
     before = api.item(flow)
-    assert "sourceConnectionIds[0]" in violations(api.patch(flow, before["etag"], [replace("/sourceConnectionIds/0", MISSING)]))
+    assert "sourceConnectionIds[0]" in violations(
+        api.patch(flow, before["etag"], [replace("/sourceConnectionIds/0", MISSING)])
+    )
     assert api.item(flow) == before
 
 

@@ -281,10 +281,15 @@ def test_a_new_folder_for_every_export(api: Api, destination: Destination) -> No
     api.flow(destination, HOURLY)
     api.advance(4 * HOUR)
     head = "/".join(part for part in (destination.folder, destination.container, "folder/subfolder", FIRST) if part)
-    assert [folder_of(file["path"]) for file in files(api)] == [f"{head}/{stamp(SOON)}", f"{head}/{stamp(SOON + 3 * HOUR)}"]
+    assert [folder_of(file["path"]) for file in files(api)] == [
+        f"{head}/{stamp(SOON)}",
+        f"{head}/{stamp(SOON + 3 * HOUR)}",
+    ]
 
 
-FILE_NAME = re.compile(r"part-00000-tid-\d{18,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+-1-c000\.(?P<extension>.+)")
+FILE_NAME = re.compile(
+    r"part-00000-tid-\d{18,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+-1-c000\.(?P<extension>.+)"
+)
 
 
 @pytest.mark.parametrize(("file_type", "compression", "extension"), [
@@ -330,7 +335,8 @@ def test_one_schedule_serves_every_dataset(api: Api) -> None:
 
 def test_datasets_of_several_sources(api: Api) -> None:
     sources = [
-        api.created("sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": dataset}]}}) for dataset in (FIRST, SECOND)
+        api.created("sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": dataset}]}})
+        for dataset in (FIRST, SECOND)
     ]
     api.created("flows", {**S3.flow("", api.target(S3), **HOURLY), "sourceConnectionIds": sources})
     api.advance(HOUR)
@@ -371,20 +377,21 @@ MACROS = {
 }
 
 
-@pytest.mark.parametrize("spelling", ["foldernameTemplate", "folderNameTemplate"])
 @pytest.mark.parametrize("macro", MACROS)
-def test_macro_of_the_folder_template(api: Api, macro: str, spelling: str) -> None:
-    """Reference, Schedule: the macros; both spellings are accepted. `/` separates folders."""
-    flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, spelling: f'a/{macro}/b-{macro}'})}")
+def test_macro_of_the_folder_template(api: Api, macro: str) -> None:
+    """Reference, Schedule: the macros; `/` separates folders."""
+    flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, 'foldernameTemplate': f'a/{macro}/b-{macro}'})}")
     api.advance(HOUR)
     (file,) = files(api)
     value = MACROS[macro].format(target=flow["targetConnectionIds"][0])
     assert folder_of(file["path"]) == f"amazon-s3/your-bucket-name/folder/subfolder/a/{value}/b-{value}"
 
 
-def test_all_macros_in_one_template(api: Api) -> None:
+@pytest.mark.parametrize("spelling", ["foldernameTemplate", "folderNameTemplate"])
+def test_all_macros_in_one_template(api: Api, spelling: str) -> None:
+    """Reference, "Where the sources disagree": both spellings are accepted."""
     template = "/".join(itertools.chain(MACROS, ["x"]))
-    flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, 'foldernameTemplate': template})}")
+    flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, spelling: template})}")
     api.advance(HOUR)
     (file,) = files(api)
     values = "/".join(MACROS.values()).format(target=flow["targetConnectionIds"][0])

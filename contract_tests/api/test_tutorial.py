@@ -41,7 +41,9 @@ def test_eligible_datasets(api: Api) -> None:
 
 def test_eligible_datasets_in_full(api: Api) -> None:
     """Step 1 without `properties`: the fields of the tutorial's sample; `end` is the index of the last item."""
-    response = api.get(f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets&limit=5")
+    response = api.get(
+        f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets&limit=5"
+    )
     body = response.json()
     assert body["items"][0] == {
         "id": "5ef3e324052581191aa6a466",

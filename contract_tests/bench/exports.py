@@ -109,7 +109,12 @@ def _export(rows: int, form: dict[str, str]) -> tuple[float, float, int, int]:
             assert run["status"] == "success"
         files = [file for file in api.control("GET", "/exports")["items"] if file["dataset"] == "large"]
         assert sum(file["rows"] for file in files) == rows
-        return seconds, waiting.longest, _memory(process.process.pid, "VmHWM") - idle, sum(file["size"] for file in files)
+        return (
+            seconds,
+            waiting.longest,
+            _memory(process.process.pid, "VmHWM") - idle,
+            sum(file["size"] for file in files),
+        )
 
 
 def _memory(pid: int, what: str) -> int:

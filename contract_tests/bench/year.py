@@ -40,10 +40,9 @@ def run(folder: Path, days: int, flows: int, hours: int) -> tuple[list[Sample], 
         api = Api(process.url, org=HEADERS["x-gw-ims-org-id"])
         now = int(api.control("GET", "/clock")["now"])
         for number in range(flows):
-            api.flow(
-                DESTINATIONS[number % len(DESTINATIONS)],
-                {"interval": hours, "timeUnit": "hour", "startTime": now + 60 * (number + 1)},
-            )
+            start = now + 60 * (number + 1)
+            schedule = {"interval": hours, "timeUnit": "hour", "startTime": start, "endTime": start + (days + 1) * DAY}
+            api.flow(DESTINATIONS[number % len(DESTINATIONS)], schedule)
         for day in range(1, days + 1):
             done = api.advance(DAY)
             count += len(done)

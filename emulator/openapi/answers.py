@@ -105,7 +105,8 @@ RECORDS: Final[Schema] = record(
     required=tuple(_COUNTS),
 )
 STATUS: Final[Schema] = record(
-    {"status": RUN_STATE, "errors": STATUS_ERRORS, "activityRefs": array(TEXT)}, required=("status",)
+    {"status": RUN_STATE, "errors": STATUS_ERRORS, "activityRefs": array(TEXT), "extensions": {"type": "object"}},
+    required=("status",),
 )
 
 _SERVER_FIELDS: Final[Schema] = {
@@ -134,10 +135,12 @@ _ENTITIES: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
             "name": TEXT,
             "description": OPTIONAL_TEXT,
             "connectionSpec": SPEC,
+            "data": {"type": ["object", "null"]},
             "params": record({"datasets": array(record({"dataSetId": TEXT, "name": TEXT}, required=("dataSetId",)))}),
+            "inheritedAttributes": record({"baseConnection": BASE}),
             "state": STATE,
         },
-        ("name", "connectionSpec", "params", "state"),
+        ("name", "connectionSpec", "params", "inheritedAttributes", "state"),
     ),
     "TargetConnection": (
         {

@@ -11,8 +11,14 @@ from emulator.openapi.console import CONSOLE_OPERATIONS
 from emulator.openapi.datasets import DATASET_OPERATIONS
 from emulator.openapi.description import BINARY, Description, parameter
 from emulator.openapi.reports import REPORT_OPERATIONS
+from emulator.settings import LATEST_TIME
 
-_CLOCK_NOW: Final[Schema] = {"type": "number", "minimum": 0, "description": "epoch seconds, not in the past"}
+_CLOCK_NOW: Final[Schema] = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": LATEST_TIME,
+    "description": "epoch seconds, not in the past",
+}
 
 CONTROL_OPERATIONS: Final[dict[str, Description]] = {
     "health": Description("emulator", "Whether the emulator is ready", {200: ref("Health")}),
@@ -71,7 +77,9 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         ("control-invalid", "store-unavailable"),
         body={
             "oneOf": [
-                record({"seconds": {"type": "number", "minimum": 0}}, additionalProperties=False),
+                record(
+                    {"seconds": {"type": "number", "minimum": 0, "maximum": LATEST_TIME}}, additionalProperties=False
+                ),
                 record({"to": _CLOCK_NOW}, additionalProperties=False),
             ]
         },

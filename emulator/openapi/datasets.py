@@ -18,7 +18,12 @@ _ID: Final[Schema] = {
     "description": "the dataset's id",
     "schema": {"type": "string", "pattern": f"^{ID_PATTERN.pattern}$"},
 }
-_RATE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": MAX_ROWS_PER_HOUR, "description": "rows that each hour adds"}
+_RATE: Final[Schema] = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": MAX_ROWS_PER_HOUR,
+    "description": "rows that each hour adds",
+}
 _FACTS: Final[Schema] = {
     "id": TEXT,
     "name": TEXT,
@@ -35,7 +40,12 @@ _WHOLE: Final = record(
 _NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "description": "the id when absent"}
 _MADE_UP: Final[Schema] = {
     "name": _NAME,
-    "rows": {"type": "integer", "minimum": 0, "maximum": MAX_ROWS, "description": "how many there are from the beginning"},
+    "rows": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MAX_ROWS,
+        "description": "how many there are from the beginning",
+    },
     "rowsPerHour": _RATE,
 }
 _BODY: Final[Schema] = {

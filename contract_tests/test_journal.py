@@ -1,0 +1,611 @@
+"""The journal: every request with its answer and verdict, in a bounded ring, and never a secret in it.
+
+Source: issue "A test bench for other people's clients", and DESIGN, control API.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract_tests.support import Api, assert_error, serving
+from contract_tests.tutorial import BASE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
+from emulator.catalog import Catalog, load_catalog
+from emulator.clock import Clock
+from emulator.contract import VERDICTS, Contract
+from emulator.exchange import Exchange
+from emulator.journal import FILTERS, MAX_BODY, FilterError, Filters, Journal
+from emulator.masking import Masker
+from emulator.secret_texts import hide
+from emulator.sighting import Finding, Sighting
+from emulator.validation import MASK, Remark
+from emulator.witness import Answered, Witness
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+@pytest.fixture(scope="module")
+def masker(catalog: Catalog) -> Masker:
+    return Masker(catalog)
+
+
+def requests(api: Api, **filters: Any) -> list[dict[str, Any]]:
+    """The journal's entries."""
+    items: list[dict[str, Any]] = api.control("GET", "/requests", params=filters)["items"]
+    return items
+
+
+# --- what is in it ----------------------------------------------------------------------------------------------------
+
+
+def test_a_request_with_its_answer(api: Api) -> None:
+    """Everything that is known of a request, with time, duration and verdict."""
+    now = api.control("GET", "/clock")["now"]
+    response = api.post("/sourceConnections", SOURCE_CONNECTION, headers={"x-request-id": "a-client's-id"})
+    (entry,) = requests(api)
+    assert entry["durationMs"] > 0
+    assert entry["request"]["headers"]["x-gw-ims-org-id"] == "TEST@AdobeOrg"
+    assert entry["request"]["headers"]["content-type"] == "application/json"
+    del entry["durationMs"], entry["request"]["headers"]
+    assert entry == {
+        "number": 1,
+        "at": now,
+        "requestId": "a-client's-id",
+        "method": "POST",
+        "path": f"{BASE}/sourceConnections",
+        "query": "",
+        "operation": "create:sourceConnections",
+        "org": "TEST@AdobeOrg",
+        "sandbox": "prod",
+        "request": {"size": len(response.request.content), "body": SOURCE_CONNECTION},
+        "status": 201,
+        "answer": {
+            "headers": {"content-type": "application/json"},
+            "size": len(response.content),
+            "body": response.json(),
+        },
+        "error": None,
+        "fault": None,
+        "verdict": "ok",
+        "findings": [],
+    }
+
+
+def test_a_bad_request_is_explained(api: Api) -> None:
+    """The verdict rests on rules, each with the place, the sentence and how to mend it."""
+    source = api.created("sourceConnections", SOURCE_CONNECTION)
+    body = {
+        **S3.flow(source, "no-such-target"),
+        "scheduleParams": {"interval": 5, "timeUnit": "hour", "startTime": 2_000_000_000},
+    }
+    api.post("/flows", body)
+    entry = requests(api)[-1]
+    assert (entry["status"], entry["error"], entry["verdict"]) == (400, "provider-rejected", "violation")
+    by_place = {finding["place"]: finding for finding in entry["findings"]}
+    assert set(by_place) == {"targetConnectionIds[0]", "scheduleParams.interval"}
+    found = by_place["scheduleParams.interval"]
+    assert found["rule"] == "provider-rejected"
+    assert found["severity"] == "violation"
+    assert "3, 6, 8, 9, 12" in found["message"]
+    assert found["mend"].endswith(".")
+
+
+def test_what_is_not_there_is_in_the_journal_too(api: Api) -> None:
+    """404, 405 and 501; but no control call, be it good or bad."""
+    api.get("/nope")
+    api.http.put(f"{BASE}/flows", json={})
+    api.get("/connections/x/explore")
+    api.http.get("/__emulator/nope")
+    api.http.get("/openapi.json")
+    api.control("GET", "/clock")
+    assert [(entry["status"], entry["operation"], entry["verdict"]) for entry in requests(api)] == [
+        (404, None, "violation"),
+        (405, None, "violation"),
+        (501, "exploreConnection", "remark"),
+    ]
+
+
+def test_newest_last_and_numbered(api: Api) -> None:
+    for limit in (1, 2, 3):
+        api.get(f"/flows?limit={limit}")
+    entries = requests(api)
+    assert [entry["query"] for entry in entries] == ["limit=1", "limit=2", "limit=3"]
+    assert [entry["number"] for entry in entries] == [1, 2, 3]
+    answer = api.control("GET", "/requests", params={"limit": 2})
+    assert [entry["number"] for entry in answer["items"]] == [2, 3]
+    assert (answer["number"], answer["dropped"]) == (3, 0)
+
+
+def test_delete_empties_it_and_numbers_go_on(api: Api) -> None:
+    api.get("/flows")
+    assert api.control("DELETE", "/requests") == {"status": "ok", "number": 1}
+    assert requests(api) == []
+    api.get("/flows")
+    assert [entry["number"] for entry in requests(api)] == [2]
+    assert api.control("GET", "/requests")["dropped"] == 1
+
+
+def test_an_injected_fault_is_told(api: Api) -> None:
+    """The rule's id, and a verdict that does not blame the client."""
+    api.control(
+        "PUT", "/faults", {"rules": [{"kind": "error", "error": "service-unavailable", "operation": "list:flows"}]}
+    )
+    assert api.get("/flows").status_code == 503
+    (entry,) = requests(api)
+    assert entry["fault"]
+    assert (entry["error"], entry["verdict"], entry["findings"]) == ("service-unavailable", "injected", [])
+
+
+def test_an_answer_that_never_came(api: Api) -> None:
+    """A connection that a fault rule drops: the request is in the journal, without an answer."""
+    api.control("PUT", "/faults", {"rules": [{"kind": "reset", "operation": "list:flows"}]})
+    with pytest.raises(httpx.TransportError):
+        api.get("/flows")
+    (entry,) = requests(api)
+    assert (entry["status"], entry["answer"], entry["verdict"]) == (0, {"headers": {}, "size": 0}, "injected")
+
+
+def test_an_answer_cut_short(api: Api) -> None:
+    """What went out is kept as text, since it is no JSON any more."""
+    api.control("PUT", "/faults", {"rules": [{"kind": "truncate", "bytes": 9, "operation": "list:flows"}]})
+    with pytest.raises(httpx.TransportError):
+        api.get("/flows")
+    (entry,) = requests(api)
+    assert entry["answer"]["text"] == '{"items":'
+
+
+def test_long_bodies_are_cut(api: Api) -> None:
+    """16 KB of a body are kept, and nothing of one that would take long to look through."""
+    api.post("/connections", {"name": "n" * 20_000})
+    api.post("/connections", {"name": "n" * 70_000})
+    short, long = requests(api)
+    assert short["request"]["text"] == '{"name":"' + "n" * (MAX_BODY - 9)
+    assert short["request"]["size"] > 20_000
+    assert set(long["request"]) == {"headers", "size", "unread"}
+    api.get("/connectionSpecs")
+    answer = requests(api)[-1]["answer"]
+    assert len(answer["text"]) <= MAX_BODY < answer["size"]
+
+
+# --- filters ----------------------------------------------------------------------------------------------------------
+
+
+def test_filters(api: Api) -> None:
+    """By method, path (its beginning or a glob, with or without the base path), status, operation, verdict, org and sandbox."""
+    api.get("/flows")
+    api.get("/flows/nope")
+    api.post("/connections", {"name": 5})
+    api.delete("/connections/nope", headers={"x-gw-ims-org-id": "OTHER@AdobeOrg", "x-sandbox-name": "dev"})
+
+    def numbers(**filters: Any) -> list[int]:
+        return [entry["number"] for entry in requests(api, **filters)]
+
+    assert numbers(method="get") == [1, 2]
+    assert numbers(path="/flows") == [1, 2]
+    assert numbers(path=f"{BASE}/flows/") == [2]
+    assert numbers(path="*/connections*") == [3, 4]
+    assert numbers(path="/flows/????") == [2]
+    assert numbers(status="404") == [2, 4]
+    assert numbers(status="4xx") == [2, 3, 4]
+    assert numbers(status="2XX") == [1]
+    assert numbers(operation="create:connections") == [3]
+    assert numbers(verdict="violation") == [2, 3, 4]
+    assert numbers(org="OTHER@AdobeOrg", sandbox="dev") == [4]
+    assert numbers(since=2) == [3, 4]
+    assert numbers(since=2, status="4xx", limit=1) == [4]
+    assert numbers(since=99) == []
+    assert numbers(method="PUT") == []
+
+
+def test_since_an_instant(api: Api) -> None:
+    """Epoch seconds of the emulator's time, where the number is too large for an entry's."""
+    api.get("/flows")
+    api.advance(60)
+    later = api.control("GET", "/clock")["now"]
+    api.get("/runs")
+    assert [entry["number"] for entry in requests(api, since=later)] == [2]
+    assert [entry["number"] for entry in requests(api, since=later - 60)] == [1, 2]
+    assert requests(api, since=later + 0.5) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("nope=1", ", ".join(FILTERS)),
+        ("status=6xx", "404"),
+        ("status=", "404"),
+        ("method=G-T", "GET"),
+        ("limit=0", "from 1"),
+        ("limit=x", "from 1"),
+        ("since=yesterday", "epoch seconds"),
+        ("since=-1", "epoch seconds"),
+        ("since=nan", "epoch seconds"),
+        ("since=1&since=2", "twice"),
+        ("path=", "empty"),
+        ("verdict=bad", ", ".join(VERDICTS)),
+    ],
+)
+def test_a_bad_filter_names_what_is_allowed(api: Api, query: str, named: str) -> None:
+    response = api.http.get(f"/__emulator/requests?{query}")
+    assert named in assert_error(response, "control-invalid")["detail"]
+
+
+def test_delete_takes_no_filter(api: Api) -> None:
+    assert_error(api.http.delete("/__emulator/requests?status=404"), "control-invalid")
+
+
+# --- the ring ---------------------------------------------------------------------------------------------------------
+
+
+def sighting(journal: Journal, answer: bytes = b"{}", **fields: Any) -> Sighting:
+    """A request, as the journal is told of it."""
+    exchange = Exchange("GET", "/x", "", {}, "id", operation=fields.pop("operation", None))
+    given = {"at": 0.0, "steady": 0.0, "duration": 1.0, "status": 200, "path": "/x", "query": "", **fields}
+    return Sighting(
+        number=journal.next_number(), exchange=exchange, headers={}, answer=answer, answer_headers={}, **given
+    )
+
+
+def numbers_of(journal: Journal, **filters: Any) -> list[int]:
+    return [orjson.loads(entry)["number"] for entry in journal.find(Filters(**filters))]
+
+
+@given(st.lists(st.integers(0, 400), max_size=30), st.integers(1, 8), st.integers(300, 3_000))
+def test_the_ring_is_bounded_in_count_and_in_bytes(sizes: list[int], entries: int, max_bytes: int) -> None:
+    """Whatever comes: the newest entries that fit, none torn; numbers go on."""
+    journal = Journal(entries, {}, max_bytes=max_bytes)
+    for size in sizes:
+        journal.add(sighting(journal, orjson.dumps("x" * size)), "ok", [])
+    kept = journal.find(Filters())
+    assert len(kept) <= entries
+    assert sum(map(len, kept)) <= max_bytes
+    assert numbers_of(journal) == list(range(len(sizes) - len(kept) + 1, len(sizes) + 1))
+    assert journal.dropped == len(sizes) - len(kept)
+    if len(kept) < min(entries, len(sizes)):
+        oldest_dropped = len(b"x" * sizes[len(sizes) - len(kept) - 1])
+        assert sum(map(len, kept)) + oldest_dropped + 300 > max_bytes
+    for since in range(len(sizes) + 2):
+        assert numbers_of(journal, number=since) == [number for number in numbers_of(journal) if number > since]
+
+
+def test_zero_entries_switch_it_off(tmp_path: Path) -> None:
+    """`--journal-entries 0`: nothing is kept, the contract report works on."""
+    with serving(tmp_path, "--journal-entries", "0") as process:
+        api = Api(process.url)
+        api.get("/nope")
+        assert api.control("GET", "/requests") == {"items": [], "number": 1, "dropped": 1}
+        assert [rule["id"] for rule in api.control("GET", "/contract")["violations"]] == ["path-not-found"]
+        api.close()
+
+
+def test_a_snapshot_is_put_back(api: Api) -> None:
+    """With reset in between: the same entries, the same numbers. A journal that keeps fewer takes the newest."""
+    api.created("connections", SFTP.base_connection())
+    api.get("/flows/nope")
+    before = api.control("GET", "/requests")
+    state = api.control("GET", "/state")
+    api.control("POST", "/reset")
+    assert api.control("GET", "/requests") == {"items": [], "number": 0, "dropped": 0}
+    api.control("PUT", "/state", state)
+    assert api.control("GET", "/requests") == before
+    small = Journal(1, {})
+    small.check(state["requests"])
+    small.restore(state["requests"])
+    assert numbers_of(small) == [2]
+    small.restore({"number": 7, "entries": []})
+    assert (numbers_of(small), small.number) == ([], 7)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda part: [],
+        lambda part: {"entries": part["entries"]},
+        lambda part: {**part, "number": 1},
+        lambda part: {**part, "number": -1},
+        lambda part: {**part, "entries": {}},
+        lambda part: {**part, "entries": [*part["entries"], 7]},
+        lambda part: {**part, "entries": part["entries"][::-1]},
+        lambda part: {**part, "entries": [{**part["entries"][0], "path": None}]},
+        lambda part: {**part, "entries": [{"number": 1}]},
+    ],
+)
+def test_a_damaged_snapshot_is_refused_whole(api: Api, damage: Any) -> None:
+    api.get("/flows")
+    api.get("/runs")
+    state = api.control("GET", "/state")
+    before = api.control("GET", "/requests")
+    response = api.http.put("/__emulator/state", json={**state, "requests": damage(state["requests"])})
+    assert '"requests"' in assert_error(response, "control-invalid")["detail"]
+    assert api.control("GET", "/requests") == before
+
+
+def test_a_deep_body_survives_a_snapshot(api: Api) -> None:
+    """A body as deep as one may be lies deeper still in a snapshot."""
+    deep: Any = 1
+    for _ in range(62):
+        deep = {"a": deep}
+    api.created("connections", {**LANDING_ZONE.base_connection(), "deep": deep})
+    api.control("PUT", "/state", api.control("GET", "/state"))
+    assert len(requests(api)) == 1
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Marks:
+    """Secrets that can be told from everything else."""
+
+    given: list[str] = field(default_factory=list)
+
+    def new(self, form: str = "{}") -> str:
+        """A secret of a form; its mark is what is searched for."""
+        mark = f"MARK{len(self.given):04d}MARK"
+        self.given.append(mark)
+        return form.format(mark)
+
+    def found_in(self, text: str) -> list[str]:
+        return [mark for mark in self.given if mark in text]
+
+
+PASSWORDS = {
+    "s3SecretKey": "wJalrXUtnFEMI/K7MDENG+{}",
+    "connectionString": "AccountName=a;AccountKey={}",
+    "servicePrincipalKey": "{}",
+    "secretAccessKey": "{}",
+    "password": 'quo"ted {} \\ back',
+    "sshKey": "{}",
+}
+
+
+def plant(api: Api, marks: Marks) -> None:
+    """Sends secrets wherever a client can put one: where they belong, misplaced, in broken requests, in texts."""
+    headers = {
+        "Authorization": f"Bearer {marks.new()}",
+        "x-api-key": marks.new(),
+        "Cookie": marks.new(),
+        "x-my-secret": marks.new(),
+    }
+    for destination in DESTINATIONS:
+        for variant, auth in enumerate(destination.auths):
+            params = {
+                name: marks.new(PASSWORDS[name]) if name in PASSWORDS else value
+                for name, value in auth["params"].items()
+            }
+            good = destination.base_connection(variant)
+            created = api.created("connections", good)
+            etag = api.item(f"/connections/{created}")["etag"]
+            auth = {
+                **auth,
+                "params": {
+                    **params,
+                    "unknown": marks.new(),
+                    "nested": {"deep": [marks.new()]},
+                    "number": int(marks.new("7")),
+                },
+            }
+            api.post("/connections", {**good, "auth": auth}, headers=headers)
+            api.post("/connections", {**good, "auth": auth, "name": 5}, headers=headers)
+            api.post("/connections", {**good, "auth": {**auth, "params": marks.new()}})
+            api.post("/connections", {**good, "auth": marks.new()})
+            api.post("/connections", {**good, "Auth": auth, **params})
+            api.post(
+                "/targetConnections", {**destination.target_connection(created), "params": {**params, "path": "x"}}
+            )
+            for path, value in (
+                ("/auth", auth),
+                ("/auth/params", auth["params"]),
+                ("/auth/params/password", marks.new()),
+                ("auth.params.password", marks.new()),
+                ("/Auth~1params", [marks.new()]),
+                ("/params/secretAccessKey", marks.new()),
+                (7, marks.new()),
+            ):
+                operation = {"op": "replace", "path": path, "value": value}
+                api.patch(
+                    f"/connections/{created}", etag, [operation, {"op": "add", "value": marks.new()}], headers=headers
+                )
+                api.patch(f"/connections/{created}", '"stale"', operation)
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": marks.new(),
+        "client_secret": marks.new(),
+        "scope": "openid",
+    }
+    api.http.post("/ims/token/v3", data=form)
+    api.http.post("/ims/token/v3", data={**form, "grant_type": "nope", "code": marks.new()})
+    api.http.post("/ims/token/v3", json=form)
+    api.http.post(f"/ims/token/v3?client_secret={marks.new()}&access_token={marks.new()}")
+    for content in ('{"auth": "%s"', '"%s"', '["%s", {"a": 1}]', "{'password': '%s'}", "password=%s&x=1"):
+        api.http.post(
+            f"{BASE}/connections", content=content % marks.new(), headers={"Content-Type": "application/json"}
+        )
+        api.http.post(f"{BASE}/connections", content=content % marks.new(), headers={"Content-Type": "text/plain"})
+    api.get(f"/connections?property=auth.params.password=={marks.new()}")
+    api.get(f"/connections?property=auth.params.password==={marks.new()}")
+    api.get(f"/connections?token={marks.new()}&limit=5")
+    api.get(f"/flows/password={marks.new()}", headers=headers)
+    api.get(f"/nope/{headers['x-api-key']}", headers=headers)
+    api.created("connections", {**LANDING_ZONE.base_connection(), "name": f"password={marks.new('hunter2{}')}"})
+    secret = marks.new("0123456789ABCDEF{}")
+    api.post(
+        "/connections",
+        {
+            **S3.base_connection(),
+            "name": f"made with {secret}",
+            "auth": {"specName": "Access Key", "params": {"s3SecretKey": secret}},
+        },
+    )
+
+
+def test_no_secret_is_in_the_journal_the_report_the_snapshot_or_the_log(tmp_path: Path) -> None:
+    marks = Marks()
+    with serving(tmp_path, "--log-format", "json") as process:
+        api = Api(process.url)
+        plant(api, marks)
+        token = api.http.post(
+            "/ims/token/v3",
+            data={"grant_type": "client_credentials", "client_id": "id-of-client", "client_secret": "s"},
+        ).json()["access_token"]
+        sas = api.http.get("/data/foundation/connectors/landingzone/credentials?type=dlz_destination").json()
+        assert len(marks.given) > 100
+        journal = api.http.get("/__emulator/requests").text
+        assert len(json.loads(journal)["items"]) > 100
+        shown = {"journal": journal, "requests of the snapshot": json.dumps(api.control("GET", "/state")["requests"])}
+        shown["contract of the snapshot"] = json.dumps(api.control("GET", "/state")["contract"])
+        for form in ("json", "text", "junit", "html"):
+            shown[form] = api.http.get(f"/__emulator/contract?format={form}").text
+        api.close()
+    for name, text in shown.items():
+        assert marks.found_in(text) == [], name
+        for secret in (token, token.split(".")[1], sas["SASToken"], sas["SASUri"].partition("?")[2], "hunter2"):
+            assert secret not in text, name
+    log = process.log.read_text()
+    assert "could not be noted" not in log
+    allowed = {mark for mark in marks.given if f"password={mark}" in log or f"/nope/{mark}" in log}
+    assert set(marks.found_in(log)) <= allowed  # a path is logged as it came: two requests have a mark in it
+
+
+def test_what_is_no_secret_is_shown(api: Api) -> None:
+    """Masking that hides everything would hide what is wrong: names, kinds, and the parameters that the specs show."""
+    api.created("connections", S3.base_connection())
+    body = requests(api)[-1]["request"]["body"]
+    assert body == {
+        **S3.base_connection(),
+        "auth": {"specName": "Access Key", "params": {"s3SecretKey": MASK, "s3AccessKey": "AKIAIOSFODNN7EXAMPLE"}},
+    }
+    api.http.post(
+        "/ims/token/v3",
+        data={"grant_type": "client_credentials", "client_id": "a", "client_secret": "b", "scope": "openid"},
+    )
+    entry = requests(api)[-1]
+    assert entry["request"]["body"] == {
+        "grant_type": "client_credentials",
+        "client_id": MASK,
+        "client_secret": MASK,
+        "scope": "openid",
+    }
+    assert entry["answer"]["body"] == {"access_token": MASK, "token_type": "bearer", "expires_in": 86399}
+    api.get('/flows?property=name=="a name"&orderby=-createdAt')
+    assert requests(api)[-1]["query"] == "property=name==%22a%20name%22&orderby=-createdAt"
+
+
+def test_of_a_body_that_cannot_be_read_only_size_and_fault_are_kept(api: Api) -> None:
+    api.http.post(f"{BASE}/connections", content='{"auth": "S', headers={"Content-Type": "application/json"})
+    request = requests(api)[-1]["request"]
+    assert set(request) == {"headers", "size", "unread"}
+    assert request["size"] == 11
+
+
+texts = st.text(string.ascii_letters + string.digits + '"\\/ +=&é', min_size=5, max_size=40)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    value=json_values, key=st.sampled_from([*PASSWORDS, "clientSecret", "my_access_token", "Auth", "auth", "API-Key"])
+)
+def test_whatever_stands_in_a_secret_field_is_masked(masker: Masker, value: Any, key: str) -> None:
+    """Of any type, at any depth, with the rest of the body as it was."""
+    body = {"name": "n", "a": [{"b": {key: {"x": value} if key.lower() == "auth" else value}, "kept": 1}]}
+    masked = masker.body(orjson.dumps(body))
+    inner = masked.value["a"][0]
+    assert inner["kept"] == 1
+    assert inner["b"][key] in ((MASK, None) if key.lower() != "auth" else ({"x": MASK}, {"x": None}))
+    assert orjson.loads(masked.encoded) == masked.value
+
+
+@given(secret=texts, before=texts, cut=st.integers(0, 40))
+def test_a_repeated_secret_is_hidden(secret: str, before: str, cut: int) -> None:
+    """Whole, cut short to no less than 16 characters, or as Python or JSON quote it."""
+    cut = max(cut, 16)
+    for form in (
+        secret,
+        secret[:cut],
+        repr(secret),
+        json.dumps(secret, ensure_ascii=False),
+        orjson.dumps(secret).decode(),
+    ):
+        hidden = hide({"message": f"{before}{form}"}, [secret])["message"]
+        assert secret not in hidden
+        assert MASK in hidden
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Bearer abcdef123", "Bearer ****"),
+        ("https://user:pass@host/", "https://****@host/"),
+        ("AccountKey=abc==;Endpoint=x", "AccountKey=****;Endpoint=x"),
+        ("sv=1&sig=abcd%2B&sp=r", "sv=1&sig=****&sp=r"),
+        ("the password: hunter2!", "the password: ****"),
+        ("eyJhbGciOi.eyJzdWIi.c2ln", "****"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", "****"),
+        ("export of the access key report: monthly", None),
+        ("/flows?continuationToken=abcdef12", None),
+        ("designs, keys and tokens", None),
+        ("s3://bucket/folder", None),
+    ],
+)
+def test_texts_that_look_like_secrets(masker: Masker, text: str, shown: str | None) -> None:
+    secrets: list[str] = []
+    assert masker.text(text, secrets) == (shown or text)
+    assert bool(secrets) == (shown is not None)
+
+
+@pytest.mark.parametrize("part", ["-eyJaaaaaa", "token:", "://a:", "bearer ", "-----BEGIN ", "key ", "sig=:", "secret"])
+def test_long_texts_take_little_time(masker: Masker, part: str) -> None:
+    """64 KB of what the patterns begin with: with work that grows with the square, this test would take minutes."""
+    masker.text(part * (400_000 // len(part)), [])
+
+
+def test_a_body_with_very_many_secrets_is_hidden_whole(masker: Masker) -> None:
+    masked = masker.body(
+        orjson.dumps({"auth": {"params": {f"k{number}": f"secret-{number:05d}" for number in range(1_000)}}})
+    )
+    assert masked.value == MASK
+
+
+def test_a_failure_in_here_harms_no_request(catalog: Catalog, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the next request is noted again."""
+    clock = Clock("frozen", now=0.0)
+    contract = Contract(catalog, now=clock.now, document=dict, expiry=lambda token: None)
+    journal = Journal(5, contract.rules)
+    witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
+    unheard_of = Exchange("GET", "/data/x", "", {}, "id", operation="list:flows", remarks=[Remark("a", "b", {})])  # type: ignore[arg-type]
+    witness.note(unheard_of, Answered(), 0.0)
+    assert "could not be noted" in caplog.text
+    witness.note(Exchange("GET", "/data/x", "", {}, "id", operation="list:flows"), Answered(), 0.0)
+    assert numbers_of(journal) == [2]
+
+
+def test_filters_by_hand() -> None:
+    """`since` below a hundred million is an entry's number, above an instant; a fraction makes any number an instant."""
+    assert Filters.read([("since", "99999999")], VERDICTS) == Filters(number=99_999_999)
+    assert Filters.read([("since", "100000000")], VERDICTS) == Filters(at=1e8)
+    assert Filters.read([("since", "5.0")], VERDICTS) == Filters(at=5.0)
+    with pytest.raises(FilterError, match="method"):
+        Filters.read([("METHOD", "GET")], VERDICTS)
+
+
+def test_a_finding_of_an_unknown_rule_is_told_without_its_mend() -> None:
+    journal = Journal(5, {})
+    journal.add(sighting(journal), "remark", [Finding("new-rule", "a", "b")])
+    (entry,) = journal.find(Filters())
+    assert orjson.loads(entry)["findings"] == [{"rule": "new-rule", "place": "a", "message": "b"}]

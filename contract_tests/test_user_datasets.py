@@ -1,0 +1,533 @@
+"""A user's own datasets: by control call and in files, exported like any other.
+
+The rules for what is new after a change are those at the top of `emulator/user_datasets.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contract_tests.in_process import LocalEmulator
+from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
+from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, S3
+from emulator.settings import Settings
+
+HOUR = 3600
+LOYALTY = "5ff749e75b636cea4c32bc07"
+SCHEDULE = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW}
+ORDERS = [
+    {
+        "id": 1,
+        "total": 9,
+        "lines": [{"sku": "A-1", "tags": ["x", None]}],
+        "customer": {"name": "Zoë", "vip": True},
+        "note": None,
+    },
+    {"id": 2, "total": 10.5, "coupon": "é\u2028\n", "lines": [], "customer": {"name": "B", "vip": None}, "empty": {}},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("own")
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    """A server with an empty fixtures folder of its own."""
+    (folder / "fixtures" / "datasets").mkdir(parents=True)
+    with serving(folder, "--fixtures", str(folder / "fixtures")) as process:
+        yield process.url
+
+
+@pytest.fixture
+def files(folder: Path) -> Path:
+    """The folder of dataset files, empty."""
+    datasets = folder / "fixtures" / "datasets"
+    datasets.mkdir(parents=True, exist_ok=True)
+    for file in datasets.iterdir():
+        file.unlink()
+    return datasets
+
+
+@pytest.fixture
+def api(files: Path, url: str) -> Iterator[Api]:
+    client = Api(url)
+    client.control("POST", "/reset", params={"exports": "true"})
+    yield client
+    client.close()
+
+
+def put(api: Api, dataset: str, **body: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = api.control("PUT", f"/datasets/{dataset}", body)
+    return answer
+
+
+def refused(api: Api, dataset: str, body: Any) -> str:
+    """The reason for which a PUT is refused."""
+    response = api.http.put(f"/__emulator/datasets/{dataset}", json=body)
+    reason: str = assert_error(response, "control-invalid")["detail"]
+    return reason
+
+
+def own(api: Api) -> dict[str, dict[str, Any]]:
+    """The datasets that are not of the fixtures, by file or id."""
+    items = api.control("GET", "/datasets")["items"]
+    return {item.get("file", item["id"]): item for item in items if item["origin"] != "fixtures"}
+
+
+def exported(api: Api, run: str) -> list[Any]:
+    """The rows of a run's NDJSON files."""
+    items = api.control("GET", "/exports", params={"run": run})["items"]
+    texts = [api.http.get(f"/__emulator/exports/{item['path']}").text for item in items]
+    return [json.loads(line) for text in texts for line in text.split("\n") if line]
+
+
+def next_rows(api: Api, hours: int = 3) -> list[Any]:
+    """The rows of the one run within the next hours, which succeeds."""
+    (run,) = api.advance(hours * HOUR)
+    assert run["status"] == "success", api.item(f"/runs/{run['id']}")
+    return exported(api, run["id"])
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def test_records_come_out_as_they_went_in(api: Api) -> None:
+    put(api, "orders", name="Orders", records=ORDERS)
+    api.flow(S3, SCHEDULE, datasets=["orders"])
+    rows = next_rows(api, 0)
+    assert rows == [
+        {
+            "id": 1,
+            "total": 9.0,
+            "lines": [{"sku": "A-1", "tags": ["x", None]}],
+            "customer": {"name": "Zoë", "vip": True},
+        },
+        {"id": 2, "total": 10.5, "coupon": "é\u2028\n", "lines": [], "customer": {"name": "B"}},
+    ]
+    assert [list(row) for row in rows] == [
+        ["id", "total", "lines", "customer"],
+        ["id", "total", "coupon", "lines", "customer"],
+    ]
+
+
+def test_records_as_parquet(api: Api, folder: Path) -> None:
+    put(api, "orders", records=ORDERS)
+    api.flow(S3, SCHEDULE, datasets=["orders"], datasetFileType="PARQUET", compression="GZIP")
+    api.advance(0)
+    (item,) = api.control("GET", "/exports")["items"]
+    table = pq.read_table(folder / "exports" / item["path"])
+    assert table.column_names == ["id", "total", "coupon", "lines", "customer", "note"]
+    assert table.schema.field("id").type == pa.int64()
+    assert table.schema.field("total").type == pa.float64()
+    assert table.to_pylist()[0]["lines"] == ORDERS[0]["lines"]
+
+
+def test_a_dataset_is_eligible_like_any_other(api: Api) -> None:
+    put(api, "orders", name="My Orders", records=ORDERS)
+    params = {"outputType": "activationDatasets", "outputField": "datasets", "start": "36", "limit": "5"}
+    page = api.get(f"/connectionSpecs/{DATA_LAKE}/configs", params=params).json()
+    built_in = api.get(f"/connectionSpecs/{DATA_LAKE}/configs", params={**params, "start": "0"}).json()["items"][0]
+    assert [(item["id"], item["name"]) for item in page["items"]] == [("orders", "My Orders")]
+    assert page["pageInfo"] == {"start": 36, "end": 36, "total": 37, "hasNext": False}
+    assert page["items"][0].keys() == built_in.keys()
+
+
+def test_what_a_dataset_is_told_as(api: Api) -> None:
+    answer = put(api, "orders", name="Orders", records=ORDERS, rowsPerHour=2)
+    facts = {"id": "orders", "name": "Orders", "origin": "call", "rows": 2, "rowsPerHour": 2}
+    assert answer == {**facts, "schema": answer["schema"]}
+    assert answer["schema"]["properties"]["total"] == {"type": "number"}
+    assert answer["schema"]["properties"]["lines"]["items"]["properties"]["tags"] == {
+        "type": "array",
+        "items": {"type": "string"},
+    }
+    api.advance(90 * 60)
+    assert api.control("GET", "/datasets/orders") == {**answer, "rows": 5}
+    assert own(api) == {"orders": {**facts, "rows": 5}}
+    told = api.control("GET", f"/datasets/{LOYALTY}")
+    assert (told["origin"], told["rows"], told["schema"]["x-kind"]) == ("fixtures", 2515, "profile")
+
+
+def test_a_body_of_many_megabytes_is_taken(api: Api) -> None:
+    records = [{"n": number, "text": "x" * 1000} for number in range(3_000)]
+    assert put(api, "long", records=records)["rows"] == 3_000
+    api.flow(S3, SCHEDULE, datasets=["long"])
+    assert next_rows(api, 0) == records
+
+
+# --- what is new after a change ---------------------------------------------------------------------------------------
+
+
+def test_appended_records_are_new_and_nothing_else(api: Api) -> None:
+    records = [{"n": number} for number in range(1_500)]
+    put(api, "log", records=records)
+    api.flow(S3, SCHEDULE, datasets=["log"])
+    assert next_rows(api, 0) == records
+    more = [*records, {"n": 1.5, "late": True}, {"n": -1}]
+    put(api, "log", records=more)
+    assert next_rows(api) == more[1_500:]
+    put(api, "log", records=more)
+    assert next_rows(api) == []
+
+
+@pytest.mark.parametrize(
+    "records", [[{"n": 1}], [{"n": 1}, {"n": 3}], [{"n": 7}, {"n": 1}, {"n": 2}], [{"m": 1}, {"m": 2}]]
+)
+def test_anything_but_appending_makes_all_records_new(api: Api, records: list[Any]) -> None:
+    put(api, "log", records=[{"n": 1}, {"n": 2}])
+    api.flow(S3, SCHEDULE, datasets=["log"])
+    api.advance(0)
+    put(api, "log", records=records)
+    assert next_rows(api) == records
+    put(api, "log", records=[*records, {"n": 9}])
+    assert next_rows(api) == [{"n": 9}]
+
+
+def test_records_grow_by_being_repeated(api: Api) -> None:
+    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=1)
+    api.flow(S3, SCHEDULE, datasets=["log"])
+    assert [row["n"] for row in next_rows(api, 0)] == [1, 2, 3]
+    assert [row["n"] for row in next_rows(api)] == [1, 2, 3]
+    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=0.5)
+    assert [row["n"] for row in next_rows(api)] == [1]
+    assert [row["n"] for row in next_rows(api)] == [2, 3]
+
+
+def test_rows_made_after_a_schema(api: Api) -> None:
+    schema = {
+        "type": "object",
+        "required": ["_id", "level"],
+        "properties": {
+            "_id": {"type": "string"},
+            "level": {"enum": [1, 2]},
+            "at": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+    assert put(api, "made", schema=schema, rows=30, rowsPerHour=2)["schema"] == schema
+    api.flow(S3, SCHEDULE, datasets=["made"])
+    rows = next_rows(api, 0) + next_rows(api)
+    assert len(rows) == len({row["_id"] for row in rows}) == 36
+    assert {row["level"] for row in rows} == {1, 2}
+    put(api, "made", schema=schema, rows=30, rowsPerHour=10)
+    assert len(next_rows(api)) == 30
+    put(api, "made", schema=schema, rows=100)
+    rows += next_rows(api)
+    assert len({row["_id"] for row in rows}) == 36 + 100 - 66
+    put(api, "made", schema=schema, rows=20)
+    assert len(next_rows(api)) == 20
+
+
+def test_rows_like_those_of_another_dataset(api: Api) -> None:
+    put(api, "loyal", like=LOYALTY, rows=3)
+    put(api, "orders", records=ORDERS)
+    put(api, "many-orders", name="Many", like="orders", rows=4)
+    api.flow(S3, SCHEDULE, datasets=["loyal"])
+    assert all(row["loyaltyID"].startswith("LOY-") for row in next_rows(api, 0))
+    api.flow(S3, SCHEDULE, datasets=["many-orders"])
+    rows = next_rows(api, 0)
+    assert [set(row) for row in rows] == [{"id", "total", "coupon", "lines", "customer", "note"}] * 4
+
+
+def test_a_dataset_in_use_that_is_deleted_fails_the_next_run(api: Api) -> None:
+    put(api, "log", records=[{"n": 1}])
+    flow = api.flow(S3, SCHEDULE, datasets=["log"])
+    api.advance(0)
+    assert api.control("DELETE", "/datasets/log") == {"deleted": 1}
+    (run,) = api.advance(3 * HOUR)
+    (error,) = api.item(f"/runs/{run['id']}")["metrics"]["statusSummary"]["errors"]
+    assert error["message"] == "Job aborted. The dataset log is not eligible any more"
+    put(api, "log", records=[{"n": 2}])
+    assert next_rows(api) == [{"n": 2}]
+    assert api.item(f"/flows/{flow}")["lastRunDetails"]["state"] == "success"
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ([], "a JSON object is needed"),
+        ({"name": "x"}, 'one of "records", "schema" and "like" is needed'),
+        ({"records": [], "like": LOYALTY}, 'one of "records", "schema" and "like" is needed'),
+        ({"records": [], "rows": 3}, '"rows" does not go with "records"'),
+        ({"records": [], "name": ""}, '"name" must be a text of 1 to 200 characters'),
+        ({"records": {"a": 1}}, '"records" must be an array of objects'),
+        ({"records": [{"a": 1}, 3]}, "record 2: a record is a JSON object, not 3"),
+        (
+            {"records": [{"a": 1}, {"a": "x"}]},
+            "record 2, field a: 'x' is a text, but the field was a whole number before",
+        ),
+        ({"records": [{"a": {"b": [{"c": 1}, {"c": [True]}]}}]}, "record 1, field a.b[].c: [...] is an array"),
+        ({"records": [{"a": 2**63}]}, "record 1, field a: 9223372036854775808 is beyond 64 bits"),
+        ({"records": [{}, {"a": {}}]}, "no record has a field with a value"),
+        ({"records": [{f"f{n}": 1 for n in range(2_001)}]}, "more than 2000 different fields"),
+        ({"records": [], "rowsPerHour": 1}, "rowsPerHour needs records"),
+        ({"records": [{"a": 1}], "rowsPerHour": -1}, '"rowsPerHour" must be a number from 0'),
+        ({"records": [{"a": 1}], "rowsPerHour": True}, '"rowsPerHour" must be a number from 0'),
+        ({"like": LOYALTY}, '"rows" must be a whole number from 0 to 100000000000, got null'),
+        ({"like": LOYALTY, "rows": 1.5}, '"rows" must be a whole number'),
+        ({"like": LOYALTY, "rows": 10**12}, '"rows" must be a whole number'),
+        ({"like": "nothing", "rows": 1}, '"like" must be the id of a dataset, got "nothing"'),
+        ({"schema": [], "rows": 1}, '"schema" must be a JSON Schema (draft 7)'),
+        ({"schema": {"type": "objekt"}, "rows": 1}, '"schema" at /type: "objekt" is not valid'),
+        ({"schema": {"type": "string"}, "rows": 1}, "rows are objects"),
+        (
+            {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "a": {"type": "object", "properties": {"b": {"minimum": 5, "maximum": 2, "type": "number"}}}
+                    },
+                },
+                "rows": 1,
+            },
+            '"schema", property a.b: minimum 5 is greater than maximum 2',
+        ),
+        ({"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}, "rows": 1}, "'$ref' is not supported"),
+    ],
+)
+def test_bad_datasets_are_refused_with_what_is_needed(api: Api, body: Any, reason: str) -> None:
+    assert reason in refused(api, "mine", body)
+    assert own(api) == {}
+
+
+def test_ids_that_cannot_be_used(api: Api, files: Path) -> None:
+    (files / "taken.csv").write_text("a\n1\n")
+    body = {"records": [{"a": 1}]}
+    for taken, owner in ((DATASET["dataSetId"], "a dataset of the fixtures"), ("taken", "the file taken.csv")):
+        for response in (
+            api.http.put(f"/__emulator/datasets/{taken}", json=body),
+            api.http.delete(f"/__emulator/datasets/{taken}"),
+        ):
+            assert f"the id '{taken}' is that of {owner}" in assert_error(response, "control-conflict")["detail"]
+    assert "1 to 64 letters, digits, - and _ only" in refused(api, "a.b", body)
+    for method in ("GET", "DELETE"):
+        assert_error(api.http.request(method, "/__emulator/datasets/none"), "control-not-found")
+
+
+# --- state ------------------------------------------------------------------------------------------------------------
+
+
+def in_process(scenario: Callable[[LocalEmulator], Awaitable[Any]], settings: Settings) -> Any:
+    """Runs something with an emulator, and answers what it answers."""
+
+    async def run() -> Any:
+        async with LocalEmulator(settings) as emulator:
+            return await scenario(emulator)
+
+    return asyncio.run(run())
+
+
+def test_datasets_outlive_a_restart(tmp_path: Path) -> None:
+    settings = Settings(export_dir=tmp_path / "exports", data_dir=tmp_path / "data")
+    records = [{"n": number, "text": f"no. {number}"} for number in range(2_300)]
+
+    async def before(emulator: LocalEmulator) -> None:
+        await emulator.control("PUT", "/datasets/log", {"records": records[:1_200], "rowsPerHour": 3})
+        await emulator.control("PUT", "/datasets/made", {"like": "log", "rows": 7})
+        source, target = await emulator.source("log"), await emulator.target(S3)
+        await emulator.created("flows", S3.flow(source, target, **SCHEDULE))
+        await emulator.advance(0)
+        await emulator.control("PUT", "/datasets/log", {"records": records})
+
+    async def after(emulator: LocalEmulator) -> list[Any]:
+        (run,) = await emulator.advance(3 * HOUR)
+        items = (await emulator.control("GET", "/exports", params={"run": run["id"]}))["items"]
+        texts = [(settings.export_dir / item["path"]).read_text() for item in items]
+        assert [item["rows"] for item in (await emulator.control("GET", "/datasets"))["items"][-2:]] == [2_300, 7]
+        return [json.loads(line) for text in texts for line in text.splitlines()]
+
+    in_process(before, settings)
+    assert in_process(after, settings) == records[1_200:]
+
+
+def test_a_reset_forgets_datasets_and_a_snapshot_brings_them_back(api: Api) -> None:
+    put(api, "log", records=ORDERS)
+    put(api, "made", like="log", rows=5, rowsPerHour=1)
+    before, state = own(api), api.control("GET", "/state")
+    api.control("POST", "/reset")
+    assert own(api) == {}
+    put(api, "other", records=[])
+    api.control("PUT", "/state", state)
+    assert own(api) == before
+    api.flow(S3, SCHEDULE, datasets=["log"])
+    assert [row["id"] for row in next_rows(api, 0)] == [1, 2]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    ".json": lambda records: json.dumps(records).encode(),
+    ".ndjson": lambda records: b"\xef\xbb\xbf" + "".join(json.dumps(record) + "\r\n" for record in records).encode(),
+    ".csv": lambda records: "".join(
+        ["n;text\n", *(f'{record["n"]};"{record["text"]}"\n' for record in records)]
+    ).encode(),
+    ".parquet": lambda records: parquet(records),
+}
+
+
+def parquet(records: list[dict[str, Any]]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(records), sink, row_group_size=len(records) // 2 + 1)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+@pytest.mark.parametrize("extension", FORMS)
+def test_files_are_picked_up_when_they_come_grow_change_and_go(api: Api, files: Path, extension: str) -> None:
+    file, written = files / f"log{extension}", FORMS[extension]
+    records = [{"n": number, "text": f'a; "" {number}'.replace('""', "'")} for number in range(12_000)]
+    file.write_bytes(written(records[:9_000]))
+    assert own(api) == {
+        file.name: {"id": "log", "name": "log", "origin": "file", "file": file.name, "rows": 9_000, "rowsPerHour": 0}
+    }
+    api.flow(S3, SCHEDULE, datasets=["log"])
+    assert next_rows(api, 0) == records[:9_000]
+    file.write_bytes(written(records))
+    assert next_rows(api) == records[9_000:]
+    assert next_rows(api) == []
+    changed = [{"n": -1, "text": "other"}, *records[1:50]]
+    file.write_bytes(written(changed))
+    assert next_rows(api) == changed
+    file.unlink()
+    assert own(api) == {}
+    assert [run["status"] for run in api.advance(3 * HOUR)] == ["failed"]
+
+
+def test_a_last_line_is_waited_for_until_it_is_whole(api: Api, files: Path) -> None:
+    file = files / "log.ndjson"
+    file.write_text('{"n":1}\n{"n":')
+    api.flow(S3, SCHEDULE, datasets=["log"])
+    assert next_rows(api, 0) == [{"n": 1}]
+    with file.open("a") as opened:
+        opened.write("2}\n")
+    assert next_rows(api) == [{"n": 2}]
+
+
+def test_columns_of_csv_are_typed_only_where_nothing_is_lost(api: Api, files: Path) -> None:
+    lines = [
+        "zip,amount,count,vip,mixed,long,when,none",
+        "007,1.50,3,true,1,12345678901234567890,2026-01-01,",
+        "010,2,,false,x,1,,",
+    ]
+    (files / "codes.csv").write_bytes("\r\n".join(lines).encode())
+    api.flow(S3, SCHEDULE, datasets=["codes"])
+    assert next_rows(api, 0) == [
+        {
+            "zip": "007",
+            "amount": 1.5,
+            "count": 3,
+            "vip": True,
+            "mixed": "1",
+            "long": "12345678901234567890",
+            "when": "2026-01-01",
+        },
+        {"zip": "010", "amount": 2, "vip": False, "mixed": "x", "long": "1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.csv", b"a,b\n1,2\n1\n", "incorrect number of fields for line 3, expected 2 got 1"),
+        ("a.csv", b"a,b\n1,2\n1,2,3\n", "incorrect number of fields for line 3, expected 2 got 3"),
+        ("a.csv", b"a,\n1,2\n", "column 2 has no name"),
+        ("a.csv", b"a,a\n1,2\n", "two columns are named 'a'"),
+        ("a.csv", b"", "the first line has to have the columns' names"),
+        ("a.csv", b"a\n\xe9\n", "not in UTF-8"),
+        ("a.json", b"{}", "an array of records is needed"),
+        ("a.json", b'[{"a":1},', "this is not JSON"),
+        ("a.json", b'[{"a":1},[]]', "record 2: a record is a JSON object"),
+        ("a.ndjson", b'{"a":1}\n{"a":}\n', "line 2 is not JSON"),
+        ("a.ndjson", b'{"a":1}\n\n{"a":[]}\n', "record 2, field a: [] is an array"),
+        ("a.parquet", b"PAR1", "this is no Parquet file"),
+        ("a.parquet", b"PAR1" + b"\0" * 50, "not the whole of it"),
+        ("a b.csv", b"a\n1\n", "1 to 64 letters, digits, - and _ only"),
+        (f"{LOYALTY}.csv", b"a\n1\n", "is that of a dataset of the fixtures"),
+    ],
+)
+def test_files_that_cannot_be_used_are_listed_with_the_reason(
+    api: Api, files: Path, name: str, content: bytes, problem: str
+) -> None:
+    (files / name).write_bytes(content)
+    (files / "good.csv").write_text("a\n1\n")
+    found = own(api)
+    assert problem in found[name]["problem"]
+    assert found["good.csv"]["rows"] == 1
+    params = {"outputType": "activationDatasets", "outputField": "datasets", "start": "36"}
+    assert [item["id"] for item in api.get(f"/connectionSpecs/{DATA_LAKE}/configs", params=params).json()["items"]] == [
+        "good"
+    ]
+
+
+def test_of_two_files_with_one_id_the_first_has_it(api: Api, files: Path) -> None:
+    (files / "log.csv").write_text("a\n1\n")
+    (files / "log.ndjson").write_text('{"a":1}\n{"a":2}\n')
+    assert own(api)["log.ndjson"]["problem"] == "the id 'log' is that of the file log.csv"
+    put(api, "mine", records=[])
+    (files / "mine.csv").write_text("a\n1\n")
+    assert "a dataset that was put" in own(api)["mine.csv"]["problem"]
+    api.control("DELETE", "/datasets/mine")
+    (files / "log.csv").unlink()
+    assert {name: item["rows"] for name, item in own(api).items()} == {"log.ndjson": 2, "mine.csv": 1}
+
+
+def test_a_file_keeps_its_place_over_restarts_and_resets(tmp_path: Path) -> None:
+    settings = Settings(export_dir=tmp_path / "exports", data_dir=tmp_path / "data", fixtures=tmp_path)
+    file = tmp_path / "datasets" / "log.ndjson"
+    file.parent.mkdir()
+    file.write_text('{"n":1}\n')
+
+    async def rows(emulator: LocalEmulator, hours: int) -> list[Any]:
+        (run,) = await emulator.advance(hours * HOUR)
+        items = (await emulator.control("GET", "/exports", params={"run": run["id"]}))["items"]
+        return [
+            json.loads(line)["n"]
+            for item in items
+            for line in (settings.export_dir / item["path"]).read_text().splitlines()
+        ]
+
+    async def flow(emulator: LocalEmulator) -> None:
+        await emulator.created("flows", S3.flow(await emulator.source("log"), await emulator.target(S3), **SCHEDULE))
+
+    async def first(emulator: LocalEmulator) -> None:
+        await flow(emulator)
+        assert await rows(emulator, 0) == [1]
+
+    async def second(emulator: LocalEmulator) -> None:
+        assert await rows(emulator, 3) == [2]
+        file.write_text('{"n":3}\n')
+        state = await emulator.control("GET", "/state")
+        assert await rows(emulator, 3) == [3]
+        await emulator.control("PUT", "/state", state)
+        assert await rows(emulator, 3) == [3]
+        await emulator.control("POST", "/reset")
+        await flow(emulator)
+        assert await rows(emulator, 0) == [3]
+
+    in_process(first, settings)
+    file.write_text('{"n":1}\n{"n":2}\n')
+    in_process(second, settings)
+
+
+def test_no_folder_is_no_file_and_a_description_none_of_the_users(api: Api, files: Path) -> None:
+    (files / "made.json").write_text(json.dumps([{"id": "made", "schema": "device"}]))
+    (files / ".hidden.csv").write_text("a\n1\n")
+    (files / "readme.txt").write_text("a\n1\n")
+    assert own(api) == {}
+    (files / "made.json").unlink()
+    files.rename(files.with_name("away"))
+    assert own(api) == {}
+    files.with_name("away").rename(files)
+    assert api.http.get(f"{BASE}/flows").status_code == 200

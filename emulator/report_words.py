@@ -1,0 +1,58 @@
+"""The words that all forms of the contract report have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal
+
+Severity = Literal["violation", "remark"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "remark")
+"""What is refused, and what works but is fragile; the worse first."""
+TITLES: Final[Mapping[str, str]] = {
+    "operations": "operations",
+    "parameters": "query parameters",
+    "fields": "body fields",
+    "destinations": "destinations",
+    "fileForms": "file forms",
+    "statuses": "statuses",
+    "errors": "error codes",
+}
+"""Dimension of the coverage -> what people call it."""
+
+
+def verdict(report: Mapping[str, Any]) -> str:
+    """The report in a few words: `2 rules violated, remarks on 1 rule`."""
+    violated, remarked = report["summary"]["violations"], report["summary"]["remarks"]
+    return ", ".join(
+        (
+            f"{counted(violated, 'rule')} violated" if violated else "no violations",
+            f"remarks on {counted(remarked, 'rule')}" if remarked else "no remarks",
+        )
+    )
+
+
+def grouped(names: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The titles of what is covered, those put together that share what stands before a colon: `GET /flows (limit, count)`."""
+    groups: dict[str, list[str]] = {}
+    for entry in names:
+        before, colon, after = entry["title"].partition(": ")
+        groups.setdefault(before, []).extend([after] if colon else [])
+    for before, members in groups.items():
+        yield f"{before} ({', '.join(members)})" if members else before
+
+
+def printable(text: str) -> str:
+    """A text that any page, XML document or terminal can take: what a client sent may have control characters in it."""
+    return re.sub("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 request`, `2 requests`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def where(finding: Mapping[str, Any]) -> str:
+    """Which request a finding was made in first: `POST /data/…/flows (request 12, status 400)`."""
+    first = finding["first"]
+    return f"{first['method']} {first['path']} (request {first['entry']}, status {first['status']})"
