@@ -116,6 +116,7 @@ class Life:
 
     async def do_block(self, emulator: LocalEmulator) -> None:
         """A file stands where the second target's bucket has to be, while exports fall due."""
+        await emulator.advance(0)  # no run is under way while the folder is moved
         folder, aside = self.settings.export_dir / S3.folder / BUCKETS[1], self.settings.export_dir / "aside"
         folder.parent.mkdir(exist_ok=True)
         if folder.exists():

@@ -5,6 +5,7 @@ Source: issue "A test bench for other people's clients", and DESIGN, control API
 
 from __future__ import annotations
 
+import asyncio
 import json
 import string
 from dataclasses import dataclass, field
@@ -582,6 +583,17 @@ def test_a_body_with_very_many_secrets_is_hidden_whole(masker: Masker) -> None:
     assert masked.value == MASK
 
 
+def noted(witness: Witness, *exchanges: Exchange) -> None:
+    """Has a witness note requests, on an event loop as it is used to."""
+
+    async def note() -> None:
+        for exchange in exchanges:
+            witness.note(exchange, Answered(), 0.0)
+        witness.flush()
+
+    asyncio.run(note())
+
+
 def test_a_failure_in_here_harms_no_request(catalog: Catalog, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and the next request is noted again."""
     clock = Clock("frozen", now=0.0)
@@ -589,9 +601,9 @@ def test_a_failure_in_here_harms_no_request(catalog: Catalog, caplog: pytest.Log
     journal = Journal(5, contract.rules)
     witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
     unheard_of = Exchange("GET", "/data/x", "", {}, "id", operation="list:flows", remarks=[Remark("a", "b", {})])  # type: ignore[arg-type]
-    witness.note(unheard_of, Answered(), 0.0)
+    noted(witness, unheard_of)
     assert "could not be noted" in caplog.text
-    witness.note(Exchange("GET", "/data/x", "", {}, "id", operation="list:flows"), Answered(), 0.0)
+    noted(witness, Exchange("GET", "/data/x", "", {}, "id", operation="list:flows"))
     assert numbers_of(journal) == [2]
 
 

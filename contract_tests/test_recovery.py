@@ -132,9 +132,9 @@ def test_runs_that_waited_or_were_under_way_end_as_failed_when_the_server_does(t
             await emulator.control("PUT", "/datasets/large", {"like": LOYALTY, "rows": LARGE})
             source, target = await emulator.source("large"), await emulator.target(S3)
             flow = await emulator.created("flows", S3.flow(source, target, **SCHEDULE))
-            await emulator.created("runs", {"flowId": flow})
             while not (await emulator.control("GET", "/exports"))["inProgress"]:
                 await asyncio.sleep(0.01)
+            await emulator.created("runs", {"flowId": flow})
 
     async def look() -> list[tuple[str, str]]:
         async with LocalEmulator(settings) as emulator:

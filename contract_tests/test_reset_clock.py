@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error
-from contract_tests.tutorial import S3
+from contract_tests.tutorial import DATASET, S3
 from emulator.clock import Clock
-from emulator.settings import environment_of_tests
+from emulator.settings import LATEST_TIME, environment_of_tests
 
 LONG_AGO = 1_675_900_800
 """2023-02-09T00:00:00Z."""
@@ -31,6 +31,19 @@ def test_time_starts_in_the_past(api: Api) -> None:
         assert run["scheduledAt"] == now + 60
         rows.append(sum(file["rows"] for file in api.control("GET", "/exports")["items"]))
     assert rows[0] == rows[1] > 0
+
+
+@pytest.mark.parametrize("now", [0, LATEST_TIME])
+def test_the_first_and_the_last_instant(api: Api, now: float) -> None:
+    """Everything works at both ends of the clock: exports, credentials with an end, a dataset that is put there."""
+    reset(api, {"now": now})
+    flow = api.flow(S3, {"interval": 0, "timeUnit": "day", "startTime": int(now), "exportMode": "DAILY_FULL_EXPORT"})
+    (run,) = api.advance(0)
+    assert (run["flowId"], run["status"]) == (flow, "success")
+    path = "/data/foundation/connectors/landingzone/credentials?type=dlz_destination"
+    assert api.http.get(path).status_code == 200
+    api.control("PUT", "/datasets/young", {"like": DATASET["dataSetId"], "rows": 10, "rowsPerHour": 1})
+    api.control("DELETE", "/datasets/young")
 
 
 def test_mode_and_speed(api: Api) -> None:

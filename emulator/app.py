@@ -92,7 +92,6 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         catalog=catalog,
         library=library,
         clock=clock,
-        rng=rng,
         export_dir=settings.export_dir,
         rows_per_file=settings.rows_per_file,
         keep_runs=settings.keep_runs,

@@ -55,7 +55,6 @@ class Exporter:
         catalog: Catalog,
         library: Library,
         clock: Clock,
-        rng: random.Random,
         export_dir: Path,
         rows_per_file: int,
         keep_runs: int,
@@ -65,7 +64,6 @@ class Exporter:
         self._plan = ExportPlan(store, catalog, library)
         self._library = library
         self._clock = clock
-        self._rng = rng
         self._root = export_dir
         self._rows_per_file = rows_per_file
         self._keep_runs = keep_runs
@@ -75,9 +73,10 @@ class Exporter:
         self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None
     ) -> tuple[Job, Entity]:
         """Records a run that waits for its turn, and answers the job that will carry it out and the run's entity."""
-        entity = self._new_record(scope, flow)
-        job = Job(scope, flow["id"], entity["id"], scheduled_at, dataset_ids)
-        self._store.write([Put(scope, "runs", entity), SetMeta(_marker(entity["id"]), _marker_value(job, []))])
+        run_id, counted = self.new_run_id(flow["id"])
+        entity = self._new_record(scope, flow, run_id)
+        job = Job(scope, flow["id"], run_id, scheduled_at, dataset_ids)
+        self._store.write([counted, Put(scope, "runs", entity), SetMeta(_marker(run_id), _marker_value(job, []))])
         return job, entity
 
     async def prepare(self, job: Job) -> None:
@@ -94,7 +93,7 @@ class Exporter:
             self._fail(job, _FLOW_GONE)
             return None
         waiting = self._store.get(job.scope, "runs", job.run_id)
-        entity = waiting if waiting is not None else self._new_record(job.scope, flow, job.run_id)
+        entity = waiting or self._new_record(job.scope, flow, job.run_id)
         run = Run(job=job, flow=flow, entity=entity, pieces=[], started_ms=self._clock.now_ms())
         ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self.bookmarks(flow["id"])
         try:
@@ -103,7 +102,7 @@ class Exporter:
             run.fault = self._faults.plan_run(job.scope, job.flow_id, exports)
         except Exception as fault:  # whatever is wrong with this flow, the others go on
             run.problem = _explain(fault)
-        record = run_record(run, IN_PROGRESS, now_ms=self._clock.now_ms(), rng=self._rng)
+        record = self._record(run, IN_PROGRESS)
         folders = [list(piece.parts) for piece in run.pieces]
         self._store.write([Put(job.scope, "runs", record), SetMeta(_marker(job.run_id), _marker_value(job, folders))])
         run.entity = record
@@ -134,13 +133,13 @@ class Exporter:
     def progress(self, run: Run) -> None:
         """Brings the record of a long run up to date."""
         if self._store.raw(run.job.scope, "runs", run.job.run_id) is not None:
-            run.entity = run_record(run, IN_PROGRESS, now_ms=self._clock.now_ms(), rng=self._rng)
+            run.entity = self._record(run, IN_PROGRESS)
             self._store.write([Put(run.job.scope, "runs", run.entity)])
 
     def finish(self, run: Run) -> Entity:
         """Records how a run ended, where the next one starts, and the flow's `lastRunDetails`; answers the run's entity."""
         status = FAILED if run.problem is not None else SUCCESS
-        record = run_record(run, status, now_ms=self._clock.now_ms(), rng=self._rng)
+        record = self._record(run, status)
         scope, flow_id = run.job.scope, run.job.flow_id
         changes: list[Put | Delete | SetMeta] = [Put(scope, "runs", record), SetMeta(_marker(run.job.run_id), None)]
         flow = self._store.get(scope, "flows", flow_id)
@@ -204,18 +203,25 @@ class Exporter:
         """Dataset id -> the position up to which this flow has exported its rows."""
         return dict(self._store.get_meta(bookmark_key(flow_id)) or {})
 
-    def _new_record(self, scope: Scope, flow: Entity, run_id: str | None = None) -> Entity:
-        body = {"flowId": flow["id"], "flowSpec": flow["flowSpec"], "providerRefId": hex_text(self._rng)}
-        entity = new_entity(body, scope=scope, rng=self._rng, now_ms=self._clock.now_ms())
-        if run_id is not None:
-            entity["id"] = run_id
+    def new_run_id(self, flow_id: str) -> tuple[str, SetMeta]:
+        """An id for a flow's next run, and what has to be stored with the run so that the one after it gets another.
+
+        It comes from the flow's id and the number of its runs alone: runs go on beside a client's requests, and whatever both
+        drew from would differ from one time to the next. Files have their names from it.
+        """
+        number = (self._store.get_meta(runs_key(flow_id)) or 0) + 1
+        return uuid_text(random.Random(f"{flow_id}/{number}")), SetMeta(runs_key(flow_id), number)
+
+    def _new_record(self, scope: Scope, flow: Entity, run_id: str) -> Entity:
+        draws = random.Random(f"{run_id}/{WAITING}")
+        body = {"flowId": flow["id"], "flowSpec": flow["flowSpec"], "providerRefId": hex_text(draws)}
+        entity = new_entity(body, scope=scope, rng=draws, now_ms=self._clock.now_ms()) | {"id": run_id}
         entity["metrics"] = {"statusSummary": {"status": WAITING, "activityRefs": []}}
         entity["activities"] = []
         return entity
 
-    def new_run_id(self) -> str:
-        """An id for a run that the schedule asks for."""
-        return uuid_text(self._rng)
+    def _record(self, run: Run, status: str) -> Entity:
+        return run_record(run, status, now_ms=self._clock.now_ms(), rng=random.Random(f"{run.job.run_id}/{status}"))
 
     def _write_piece(self, run: Run, index: int, piece: Piece) -> None:
         batches = piece.rows.batches(piece.first, piece.end)
@@ -280,6 +286,11 @@ class Exporter:
 def bookmark_key(flow_id: str) -> str:
     """Under which key the store keeps how far a flow has exported its datasets."""
     return f"bookmarks/{flow_id}"
+
+
+def runs_key(flow_id: str) -> str:
+    """Under which key the store keeps how many runs a flow has had."""
+    return f"runs-of/{flow_id}"
 
 
 def _marker(run_id: str) -> str:

@@ -59,7 +59,10 @@ class Middleware:
             return
         exchange = self._exchange(asgi)
         asgi["exchange"] = exchange
-        began, answered = self._witness.steady(), Answered()
+        seen = self._witness.sees(exchange.path)
+        if not seen:
+            self._witness.flush()
+        began, answered = self._witness.steady(), Answered(whole=seen)
 
         async def noted_send(message: Any) -> None:
             answered.note(message)
@@ -75,7 +78,7 @@ class Middleware:
             notes += f" (fault {exchange.fault})"
         level = logging.DEBUG if exchange.operation in POLLED else logging.INFO
         log.log(level, "%s %s %d%s", exchange.method, exchange.path[:200], answered.status, notes)
-        if self._witness.sees(exchange.path):
+        if seen:
             self._witness.note(exchange, answered, began)
 
     async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from emulator.clock import Clock
 from emulator.entities import ENABLED, Entity, Scope
 from emulator.errors import ServiceError
-from emulator.exporter import Exporter, bookmark_key
+from emulator.exporter import Exporter, bookmark_key, runs_key
 from emulator.runs import Job, Run
 from emulator.schedule import Schedule, schedule_of
 from emulator.store import SetMeta, Store, StoreError
@@ -144,7 +144,7 @@ class Scheduler:
         """Ends a flow's schedule; answers what the store is to forget about it."""
         self._timetable.remove(flow_id)
         self._orders.pop(flow_id, None)
-        return [SetMeta(bookmark_key(flow_id), None), SetMeta(scheduled_key(flow_id), None)]
+        return [SetMeta(key(flow_id), None) for key in (bookmark_key, scheduled_key, runs_key)]
 
     def load(self) -> None:
         """Makes the timetable from the store. Exports missed meanwhile are not made up for: the latest due one runs once.
@@ -318,10 +318,11 @@ class Scheduler:
                 self._timetable.remove(flow_id)
                 continue
             self._clock.move_to(due)
-            self._store.write([SetMeta(scheduled_key(flow_id), scheduled_at)])  # if it cannot, the export stays planned
+            run_id, counted = self._exporter.new_run_id(flow_id)
+            self._store.write([counted, SetMeta(scheduled_key(flow_id), scheduled_at)])  # if it cannot, the export stays planned
             self._timetable.remove(flow_id)
             self._plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
-            return Job(scope, flow_id, self._exporter.new_run_id(), scheduled_at)
+            return Job(scope, flow_id, run_id, scheduled_at)
         return None
 
     async def _carry_out(self, job: Job) -> dict[str, Any]:

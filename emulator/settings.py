@@ -16,8 +16,8 @@ MAX_CONTROL_BYTES = 256_000_000
 """The same for control calls: a snapshot carries everything, and a dataset all of its records."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 """Where a server listens that was started without flags."""
-LATEST_TIME = 253_402_300_799.0
-"""9999-12-31T23:59:59Z, epoch seconds: the last instant that the clock can show."""
+LATEST_TIME = 253_370_764_799.0
+"""9998-12-31T23:59:59Z, epoch seconds: the last instant that the clock can show; a date up to a year later is still one."""
 
 
 def _text(value: str) -> str:
