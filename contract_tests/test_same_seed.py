@@ -24,7 +24,9 @@ async def exported(folder: Path, seed: int, patience: float) -> dict[str, bytes]
         for index, destination in enumerate(DESTINATIONS):
             form = {"datasetFileType": ("JSON", "PARQUET")[index % 2], "compression": ("GZIP", "NONE")[index // 2 % 2]}
             source = await emulator.source(DATASET["dataSetId"], LOYALTY, "mine")
-            body = destination.flow(source, await emulator.target(destination, **form), interval=3, timeUnit="hour", startTime=FROZEN_NOW)
+            body = destination.flow(
+                source, await emulator.target(destination, **form), interval=3, timeUnit="hour", startTime=FROZEN_NOW
+            )
             flow = await emulator.created("flows", body)  # its first export begins now, beside the next requests
             await asyncio.sleep(patience)
             await emulator.created("runs", {"flowId": flow})

@@ -319,7 +319,9 @@ class Scheduler:
                 continue
             self._clock.move_to(due)
             run_id, counted = self._exporter.new_run_id(flow_id)
-            self._store.write([counted, SetMeta(scheduled_key(flow_id), scheduled_at)])  # if it cannot, the export stays planned
+            self._store.write(
+                [counted, SetMeta(scheduled_key(flow_id), scheduled_at)]
+            )  # if it cannot, the export stays planned
             self._timetable.remove(flow_id)
             self._plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
             return Job(scope, flow_id, run_id, scheduled_at)
