@@ -29,7 +29,7 @@ from emulator.masking import Masker
 from emulator.secret_texts import hide
 from emulator.sighting import Finding, Sighting
 from emulator.validation import MASK, Remark
-from emulator.witness import Answered, Witness
+from emulator.witness import MAX_WAITING, MAX_WAITING_BYTES, Answered, Witness
 
 
 @pytest.fixture(scope="module")
@@ -435,8 +435,8 @@ def plant(api: Api, marks: Marks) -> None:
             f"{BASE}/connections", content=content % marks.new(), headers={"Content-Type": "application/json"}
         )
         api.http.post(f"{BASE}/connections", content=content % marks.new(), headers={"Content-Type": "text/plain"})
-    api.get(f"/connections?property=auth.params.password=={marks.new()}")
-    api.get(f"/connections?property=auth.params.password==={marks.new()}")
+    api.get(f"/connections?property=auth.params.sshKey=={marks.new()}")
+    api.get(f"/connections?property=auth.params.sshKey==={marks.new()}")
     api.get(f"/connections?token={marks.new()}&limit=5")
     api.get(f"/flows/password={marks.new()}", headers=headers)
     api.get(f"/nope/{headers['x-api-key']}", headers=headers)
@@ -583,28 +583,64 @@ def test_a_body_with_very_many_secrets_is_hidden_whole(masker: Masker) -> None:
     assert masked.value == MASK
 
 
-def noted(witness: Witness, *exchanges: Exchange) -> None:
-    """Has a witness note requests, on an event loop as it is used to."""
+@pytest.fixture
+def watched(catalog: Catalog) -> tuple[Witness, Journal]:
+    """A witness, and the journal that it writes into."""
+    clock = Clock("frozen", now=0.0)
+    contract = Contract(catalog, now=clock.now, document=dict, expiry=lambda token: None)
+    journal = Journal(500, contract.rules)
+    return Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock), journal
+
+
+def exchange(body: bytes = b"", **fields: Any) -> Exchange:
+    return Exchange("GET", "/data/x", "", {}, "id", body, operation="list:flows", **fields)
+
+
+def test_requests_wait_for_one_another_and_not_for_long(watched: tuple[Witness, Journal]) -> None:
+    """They are noted together: when there are many, when they are large, when somebody looks, and soon in any case."""
+    witness, journal = watched
 
     async def note() -> None:
-        for exchange in exchanges:
-            witness.note(exchange, Answered(), 0.0)
+        for _ in range(MAX_WAITING - 1):
+            witness.note(exchange(), Answered(), 0.0)
+        assert journal.number == 0
+        witness.note(exchange(), Answered(), 0.0)
+        assert journal.number == MAX_WAITING
+        witness.note(exchange(b"1" * (MAX_WAITING_BYTES + 1)), Answered(), 0.0)
+        assert journal.number == MAX_WAITING + 1
+        witness.note(exchange(), Answered(), 0.0)
+        witness.flush()
+        assert journal.number == MAX_WAITING + 2
+        witness.note(exchange(), Answered(), 0.0)
+        async with asyncio.timeout(20):
+            while journal.number < MAX_WAITING + 3:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(note())
+    assert numbers_of(journal) == list(range(1, MAX_WAITING + 4))
+
+
+def test_a_failure_in_here_harms_no_request(watched: tuple[Witness, Journal], caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the next request is noted."""
+    witness, journal = watched
+
+    async def note() -> None:
+        unheard_of: Any = {}
+        witness.note(exchange(remarks=[Remark("a", "b", unheard_of)]), Answered(), 0.0)
+        witness.note(exchange(), Answered(), 0.0)
         witness.flush()
 
     asyncio.run(note())
-
-
-def test_a_failure_in_here_harms_no_request(catalog: Catalog, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the next request is noted again."""
-    clock = Clock("frozen", now=0.0)
-    contract = Contract(catalog, now=clock.now, document=dict, expiry=lambda token: None)
-    journal = Journal(5, contract.rules)
-    witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
-    unheard_of = Exchange("GET", "/data/x", "", {}, "id", operation="list:flows", remarks=[Remark("a", "b", {})])  # type: ignore[arg-type]
-    noted(witness, unheard_of)
     assert "could not be noted" in caplog.text
-    noted(witness, Exchange("GET", "/data/x", "", {}, "id", operation="list:flows"))
     assert numbers_of(journal) == [2]
+
+
+def test_of_the_emulators_own_answers_nothing_is_kept() -> None:
+    """An exported file that is downloaded may be larger than the memory."""
+    answered = Answered(whole=False)
+    answered.note({"type": "http.response.start", "status": 200, "headers": []})
+    answered.note({"type": "http.response.body", "body": b"x" * 1_000, "more_body": True})
+    assert (answered.status, answered.pieces) == (200, [])
 
 
 def test_filters_by_hand() -> None:

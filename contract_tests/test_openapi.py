@@ -24,7 +24,8 @@ from schemathesis.checks import load_all_checks
 
 from contract_tests.acquainted import acquainted, inhabited
 from contract_tests.support import ERRORS, Api, ServerProcess, serving
-from emulator.catalog import load_catalog
+from contract_tests.tutorial import SFTP
+from emulator.catalog import fixtures_dir, load_catalog
 from emulator.control import CONTROL
 from emulator.exchange import Exchange, Reply
 from emulator.openapi.answers import ENTITY_SCHEMAS
@@ -34,6 +35,7 @@ from emulator.routes import Operation
 
 ORG = "OPENAPI@AdobeOrg"
 API_KEY = "openapi"
+OWN_ID = "11111111-1111-4111-8111-111111111111"
 REFUSING = "^(list|patch|delete):|^create:(sourceConnections|targetConnections|flows|runs)$|^(adhocRun|actOnFlow)$|^control:(put|add|advance)"
 """Operations that may refuse what fits the schema: it cannot say which ids, etags, tokens, places, states or times there are."""
 ALIKE = "^create:(connections|.*Connections)$|^(list|get|patch|delete):(connections|.*Connections|.*Specs|runs)$|^tokenV2$|^control:(put|add)(Faults|Dataset)$"
@@ -157,6 +159,33 @@ def test_every_error_is_documented_where_it_may_occur(described: Described) -> N
     assert set(ERRORS) - documented == set()
 
 
+def test_a_destination_of_the_users_own(tmp_path: Path) -> None:
+    """With the name of a built-in one, and with a schema that refers to a part of itself."""
+    for kind in ("connection-specs", "flow-specs"):
+        wrapper = json.loads((fixtures_dir() / kind / "sftp.json").read_text("utf-8"))
+        spec = wrapper.get("spec", wrapper)
+        spec["id"] = OWN_ID
+        if kind == "connection-specs":
+            wrapper["destination"] = "my-own"
+            target = spec["targetSpec"]["spec"]
+            target["definitions"] = {"folder": {"type": "string", "minLength": 3}}
+            target["properties"]["remotePath"] = {"$ref": "#/definitions/folder"}
+        else:
+            spec["targetConnectionSpecIds"] = [OWN_ID]
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "own.json").write_text(json.dumps(wrapper), "utf-8")
+    components = document([], load_catalog(tmp_path))["components"]
+    validator = Draft202012Validator({"$ref": "#/components/schemas/TargetConnectionRequest", "components": components})
+    body = SFTP.target_connection("base")
+    assert validator.is_valid(body)
+    body["connectionSpec"]["id"] = OWN_ID
+    assert validator.is_valid(body)
+    body["params"]["remotePath"] = "ab"
+    assert not validator.is_valid(body)
+    body["connectionSpec"]["id"] = SFTP.spec
+    assert validator.is_valid(body)
+
+
 def closed(schema: Any) -> Any:
     """A copy in which objects have no other properties than those that are described."""
     if isinstance(schema, list):
@@ -252,7 +281,7 @@ def test_schemathesis_on_disturbing_calls(described: Described, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["--exclude-operation-id-regex", "--include-operation-id-regex"])
 def test_schemathesis_at_length(described: Described, tmp_path: Path, which: str) -> None:
-    """The same with everything: some 15,000 requests."""
+    """The same with everything: some 17,000 requests."""
     run_schemathesis(described, tmp_path, which, DISTURBING, "-n", "120", quick=False)
 
 

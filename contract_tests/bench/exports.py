@@ -4,7 +4,8 @@
 
 - `month`: thirty days of three-hourly exports to six destinations, 1,440 of them;
 - `speed [rows]`: one export end to end through a server, and the file writer alone, fed with ready-made columns;
-- `memory [rows]`: how far the server's memory rises above where it was, for the given number of rows;
+- `memory [rows]`: how far the server's memory rises above that of a server just started, for the given number of rows;
+- `files [rows]`: a user's own files, NDJSON and Parquet: how fast they are looked through, and how fast they come out;
 - `same [python …]`: whether two servers, one for each interpreter, give the same files for the same seed and requests.
 """
 
@@ -27,6 +28,7 @@ from contract_tests.support import FROZEN_NOW, Api, serving
 from contract_tests.tutorial import DESTINATIONS, S3
 from emulator.catalog import load_catalog
 from emulator.datasets import BATCH_ROWS, GeneratedRows
+from emulator.row_encoding import encode_ndjson, encode_parquet
 from emulator.writers import FileForm, write_parts
 
 if TYPE_CHECKING:
@@ -97,10 +99,10 @@ def _export(rows: int, form: dict[str, str]) -> tuple[float, float, int, int]:
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as process:
         api = Api(process.url)
         api.http.timeout = httpx.Timeout(3600)
+        idle = _memory(process.process.pid, "VmRSS")
         api.control("PUT", "/datasets/large", {"like": LIKE, "rows": rows})
         api.control("PUT", "/datasets/small", {"like": LIKE, "rows": 20_000})
         for dataset in ("small", "large"):  # the small one loads what an export needs
-            idle = _memory(process.process.pid, "VmRSS")
             api.flow(S3, ONCE, datasets=[dataset], **form)
             with _Waiting(process.url) as waiting:
                 began = time.perf_counter()
@@ -115,6 +117,41 @@ def _export(rows: int, form: dict[str, str]) -> tuple[float, float, int, int]:
             _memory(process.process.pid, "VmHWM") - idle,
             sum(file["size"] for file in files),
         )
+
+
+def files(rows: int = 500_000) -> None:
+    dataset = load_catalog().datasets[LIKE]
+    source = GeneratedRows(
+        dataset_id="file", schema=dataset.schema, seed=0, rows=rows, rows_per_hour=0, anchor=FROZEN_NOW
+    )
+    for extension in (".ndjson", ".parquet"):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "fixtures" / "datasets").mkdir(parents=True)
+            with serving(folder, "--fixtures", str(folder / "fixtures")) as process:
+                api = Api(process.url)
+                api.http.timeout = httpx.Timeout(3600)
+                idle = _memory(process.process.pid, "VmRSS")
+                with (folder / "fixtures" / "datasets" / f"mine{extension}").open("wb") as file:
+                    if extension == ".parquet":
+                        encode_parquet(source.batches(0, rows), source.arrow_schema, file, gzip=True)
+                    else:
+                        encode_ndjson(source.batches(0, rows), source.arrow_schema, file)
+                    size = file.tell()
+                with _Waiting(process.url) as waiting:
+                    began = time.perf_counter()
+                    api.control("GET", "/datasets/mine")
+                    looked = time.perf_counter()
+                    api.flow(S3, ONCE, datasets=["mine"], **FORMS[1])
+                    (run,) = api.advance(0)
+                    ended = time.perf_counter()
+                assert run["status"] == "success"
+                print(
+                    f"files: {rows:,} rows of {extension}, {size / 1e6:,.0f} MB: looked through at {rows / (looked - began):,.0f} "
+                    f"rows/s, exported as JSON GZIP at {rows / (ended - looked):,.0f} rows/s, "
+                    f"{(_memory(process.process.pid, 'VmHWM') - idle) / 1e6:.0f} MB above idle, longest wait {waiting.longest * 1000:.0f} ms",
+                    flush=True,
+                )
 
 
 def _memory(pid: int, what: str) -> int:
@@ -211,7 +248,7 @@ def tell_digest() -> None:
 
 
 def main() -> None:
-    parts = {"month": month, "speed": speed, "memory": memory}
+    parts = {"month": month, "speed": speed, "memory": memory, "files": files}
     if not sys.argv[1:]:
         for part in parts.values():
             part()

@@ -6,6 +6,7 @@ The forms and the specs are the very ones that requests are checked against; onl
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -35,24 +36,25 @@ def request_schemas(catalog: Catalog) -> dict[str, Schema]:
     schemas = dict(_patch_schemas())
     schemas["RunRequest"] = RUN_BODY
     schemas["AdhocRunRequest"] = _adhoc_run()
+    names = component_names(catalog)
     for spec in catalog.connection_specs.values():
-        schemas |= _spec_parts(spec)
+        schemas |= _spec_parts(spec, names)
     destinations = [spec for spec in catalog.connection_specs.values() if spec.target is not None]
     sources = [spec for spec in catalog.connection_specs.values() if spec.source is not None]
     bases = [
-        *(_connection(spec, named=True) for spec in destinations),
-        _connection(catalog.assumed_connection_spec, named=False),
+        *(_connection(spec, names, named=True) for spec in destinations),
+        _connection(catalog.assumed_connection_spec, names, named=False),
     ]
     schemas["ConnectionRequest"] = _one_of(bases)
     schemas["SourceConnectionRequest"] = _one_of(
-        [_with_params("sourceConnections", spec, "SourceParams") for spec in sources]
+        [_with_params("sourceConnections", spec, names["SourceParams", spec.id]) for spec in sources]
     )
     schemas["TargetConnectionRequest"] = _one_of(
-        [_with_params("targetConnections", spec, "TargetParams") for spec in destinations]
+        [_with_params("targetConnections", spec, names["TargetParams", spec.id]) for spec in destinations]
     )
     flows: list[Schema] = []
     for alike in _alike(catalog.flow_specs.values()):
-        name = part_name("Schedule", alike[0].name)
+        name = names["Schedule", alike[0].id]
         schemas[name] = _plain(_schedule(alike[0]), name)
         flows.append(_flow(alike, name))
     schemas["FlowRequest"] = _one_of(flows)
@@ -71,33 +73,45 @@ def _adhoc_run() -> Schema:
     return body
 
 
-def part_name(what: str, name: str) -> str:
-    """The name of a component that belongs to one spec: `Auth`, `Amazon S3` -> `Auth.Amazon-S3`."""
-    return f"{what}.{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}"
+def component_names(catalog: Catalog) -> dict[tuple[str, ...], str]:
+    """(what, id of the spec, name of its authSpec if that is what) -> name of a component, such as `TargetParams.Amazon-S3`.
+
+    Specs of one name, which a user's fixtures may have, are numbered.
+    """
+    wanted: list[tuple[tuple[str, ...], str]] = [
+        (("Schedule", spec.id), spec.name) for spec in catalog.flow_specs.values()
+    ]
+    for spec in catalog.connection_specs.values():
+        wanted += [((what, spec.id), spec.name) for what in ("SourceParams", "TargetParams")]
+        wanted += [(("Auth", spec.id, auth), f"{spec.name} {auth}") for auth in spec.auth]
+    names: dict[tuple[str, ...], str] = {}
+    taken: Counter[str] = Counter()
+    for key, text in wanted:
+        name = f"{key[0]}.{re.sub(r'[^A-Za-z0-9]+', '-', text).strip('-')}"
+        taken[name] += 1
+        names[key] = name if taken[name] == 1 else f"{name}.{taken[name]}"
+    return names
 
 
-def _spec_parts(spec: ConnectionSpec) -> Iterator[tuple[str, Schema]]:
-    for auth_name, validator in spec.auth.items():
-        name = part_name("Auth", f"{spec.name} {auth_name}")
+def _spec_parts(spec: ConnectionSpec, names: Mapping[tuple[str, ...], str]) -> Iterator[tuple[str, Schema]]:
+    for auth, validator in spec.auth.items():
+        name = names["Auth", spec.id, auth]
         yield name, _plain(validator.schema, name)
     if spec.source is not None:
-        name = part_name("SourceParams", spec.name)
+        name = names["SourceParams", spec.id]
         yield name, _plain(spec.source.schema, name)
     if spec.target is not None:
-        name = part_name("TargetParams", spec.name)
+        name = names["TargetParams", spec.id]
         params = _plain(spec.target.schema, name)
         params["properties"] = {"mode": {"const": MODE}, **params.get("properties", {})}
         yield name, params
 
 
-def _connection(spec: ConnectionSpec, *, named: bool) -> Schema:
+def _connection(spec: ConnectionSpec, names: Mapping[tuple[str, ...], str], *, named: bool) -> Schema:
     """The body that creates a base connection; `named` says whether it names the connection spec."""
     form = BODIES["connections"]
-    properties, required, example = (
-        dict(form["properties"]),
-        list(form["required"]),
-        {"name": f"{spec.name} base connection"},
-    )
+    properties, required = dict(form["properties"]), list(form["required"])
+    example: dict[str, Any] = {"name": f"{spec.name} base connection"}
     if named:
         properties["connectionSpec"] = _exactly(spec)
         required.append("connectionSpec")
@@ -106,8 +120,7 @@ def _connection(spec: ConnectionSpec, *, named: bool) -> Schema:
         properties["connectionSpec"] = False  # of a body that names one, only the other branches say what is right
     if spec.auth:
         kinds = [
-            record({"specName": {"const": name}, "params": ref(part_name("Auth", f"{spec.name} {name}"))})
-            for name in spec.auth
+            record({"specName": {"const": auth}, "params": ref(names["Auth", spec.id, auth])}) for auth in spec.auth
         ]
         properties["auth"] = _one_of(kinds)
         required.append("auth")
@@ -121,10 +134,10 @@ def _connection(spec: ConnectionSpec, *, named: bool) -> Schema:
     return {**form, "title": title, "properties": properties, "required": required, "examples": examples or [example]}
 
 
-def _with_params(collection: str, spec: ConnectionSpec, what: str) -> Schema:
-    """The body that creates a source or target connection."""
+def _with_params(collection: str, spec: ConnectionSpec, params: str) -> Schema:
+    """The body that creates a source or target connection; `params` is the component of its `params`."""
     form = BODIES[collection]
-    changed = {"connectionSpec": _exactly(spec), "params": ref(part_name(what, spec.name))}
+    changed = {"connectionSpec": _exactly(spec), "params": ref(params)}
     example: dict[str, Any] = {"name": f"{spec.name} connection", **_reference(spec)}
     if "baseConnectionId" in form["required"]:
         example["baseConnectionId"] = _SOME_ID
