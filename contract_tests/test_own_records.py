@@ -190,9 +190,23 @@ def test_a_file_that_changes_during_an_export_ends_it(name: str, tmp_path: Path)
     file.write_bytes(FORMS[name](records[:5]))
     with pytest.raises(FileFault, match="was changed while it was exported"):
         rows_of(source)
+    (tmp_path / "other").write_bytes(FORMS[name]([*records, *records]))
+    (tmp_path / "other").replace(file)
+    with pytest.raises(FileFault, match="was changed while it was exported"):
+        rows_of(source)
     file.unlink()
     with pytest.raises(FileNotFoundError):
         rows_of(source)
+
+
+def test_a_column_of_csv_is_what_all_of_its_rows_allow(tmp_path: Path) -> None:
+    file = tmp_path / "f.csv"
+    lines = [f"{number},{number},1,{number},true," for number in range(9_000)]
+    file.write_text("\n".join(["a,b,c,d,e,f", *lines, "0.5,x,,-7,false,", ""]))
+    rows = rows_of(read_file(file).source)
+    assert rows[1] == {"a": 1.0, "b": "1", "c": 1, "d": 1, "e": True}
+    assert rows[-1] == {"a": 0.5, "b": "x", "d": -7, "e": False}
+    assert [type(value) for value in rows[1].values()] == [float, str, int, int, bool]
 
 
 def test_reading_can_be_ended(tmp_path: Path) -> None:

@@ -201,6 +201,8 @@ def test_records_grow_by_being_repeated(api: Api) -> None:
     put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=0.5)
     assert [row["n"] for row in next_rows(api)] == [1]
     assert [row["n"] for row in next_rows(api)] == [2, 3]
+    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}])
+    assert [row["n"] for row in next_rows(api)] == [1, 2, 3, 4]
 
 
 def test_rows_made_after_a_schema(api: Api) -> None:
@@ -272,6 +274,7 @@ def test_a_dataset_in_use_that_is_deleted_fails_the_next_run(api: Api) -> None:
         ({"records": [{"a": 2**63}]}, "record 1, field a: 9223372036854775808 is beyond 64 bits"),
         ({"records": [{}, {"a": {}}]}, "no record has a field with a value"),
         ({"records": [{f"f{n}": 1 for n in range(2_001)}]}, "more than 2000 different fields"),
+        ({"records": [json.loads('{"a":' * 40 + "1" + "}" * 40)]}, "nested deeper than 32 levels"),
         ({"records": [], "rowsPerHour": 1}, "rowsPerHour needs records"),
         ({"records": [{"a": 1}], "rowsPerHour": -1}, '"rowsPerHour" must be a number from 0'),
         ({"records": [{"a": 1}], "rowsPerHour": True}, '"rowsPerHour" must be a number from 0'),
@@ -512,13 +515,44 @@ def test_a_file_keeps_its_place_over_restarts_and_resets(tmp_path: Path) -> None
         assert await rows(emulator, 3) == [3]
         await emulator.control("PUT", "/state", state)
         assert await rows(emulator, 3) == [3]
+        file.write_text('{"n":3}\n{"n":4}\n')
+        assert await rows(emulator, 3) == [4]
+        file.write_text('{"n":3}\n{"n":5}\n')
+        assert await rows(emulator, 3) == [3, 5]
+        (tmp_path / "datasets" / "another.csv").write_text("n\n1\n")
+        assert await rows(emulator, 3) == []
+        await emulator.control("PUT", "/state", state)
+        assert await rows(emulator, 3) == [3, 5]
         await emulator.control("POST", "/reset")
         await flow(emulator)
-        assert await rows(emulator, 0) == [3]
+        assert await rows(emulator, 0) == [3, 5]
+        file.write_text('{"n":3}\n{"n":5}\n{"n":6}\n')
+        assert await rows(emulator, 3) == [6]
 
     in_process(first, settings)
     file.write_text('{"n":1}\n{"n":2}\n')
     in_process(second, settings)
+
+
+def test_a_snapshot_that_knows_less_of_a_file_goes_on_from_there(tmp_path: Path) -> None:
+    settings = Settings(export_dir=tmp_path / "exports", fixtures=tmp_path)
+    file = tmp_path / "datasets" / "log.ndjson"
+    file.parent.mkdir()
+
+    async def scenario(emulator: LocalEmulator) -> None:
+        file.write_text('{"n":1}\n')
+        await emulator.created("flows", S3.flow(await emulator.source("log"), await emulator.target(S3), **SCHEDULE))
+        await emulator.advance(0)
+        state = await emulator.control("GET", "/state")
+        for content in ('{"n":1}\n{"n":2}\n', '{"n":1}\n{"n":3}\n'):
+            file.write_text(content)
+            await emulator.advance(3 * HOUR)
+        await emulator.control("PUT", "/state", state)
+        (run,) = await emulator.advance(3 * HOUR)
+        (item,) = (await emulator.control("GET", "/exports", params={"run": run["id"]}))["items"]
+        assert (settings.export_dir / item["path"]).read_text() == '{"n":3}\n'
+
+    in_process(scenario, settings)
 
 
 def test_no_folder_is_no_file_and_a_description_none_of_the_users(api: Api, files: Path) -> None:

@@ -122,8 +122,8 @@ def _read_ndjson(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
         blocks.add(lines, len(records))
     check_columns(shape)
     mark = Mark(shape.records, blocks.end, prefix.digest())
-    lengthened = prefix.is_like(before) and (before is None or _ends_a_line(path, before.size))
-    return FileRows(_NdjsonRows(path, shape.arrow_schema(), mark, blocks), mark, lengthened)
+    rows = _NdjsonRows(path, shape.arrow_schema(), mark, blocks)
+    return FileRows(rows, mark, prefix.is_like(before))
 
 
 def _read_csv(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:

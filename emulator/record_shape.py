@@ -89,7 +89,7 @@ class RecordShape:
                     raise clash.below(name) from None
 
     def _note_value(self, shape: _Shape, value: Any, kind: type, level: int) -> None:
-        if kind is int and not -_INT64 <= value < _INT64:
+        if kind is int and value >= _INT64:  # what is below comes as a float
             raise _Clash("", f"{value} is beyond 64 bits; send it as a text")
         known = shape.kind
         if known is None or (known is int and kind is float):
