@@ -21,18 +21,18 @@ import pytest
 
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, ServerProcess, assert_error, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
+from emulator.api.exchange import Exchange
+from emulator.api.routes import UNSUPPORTED
 from emulator.catalog import load_catalog
 from emulator.cli import main
-from emulator.contract import Contract
-from emulator.contract_coverage import DIMENSIONS, what_is_there
-from emulator.contract_rules import ERRORS as ERROR_RULES
-from emulator.contract_rules import INJECTED, NOT_THE_CLIENTS, contract_rules
-from emulator.exchange import Exchange
-from emulator.report_formats import FORMATS, rendered
-from emulator.report_words import TITLES
-from emulator.routes import UNSUPPORTED
-from emulator.sighting import Sighting
-from emulator.validation import Remark
+from emulator.contract.contract import Contract
+from emulator.contract.coverage import DIMENSIONS, what_is_there
+from emulator.contract.rules import ERRORS as ERROR_RULES
+from emulator.contract.rules import INJECTED, NOT_THE_CLIENTS, contract_rules
+from emulator.contract.sighting import Sighting
+from emulator.reports.formats import FORMATS, rendered
+from emulator.reports.words import TITLES
+from emulator.validation.validation import Remark
 
 PACKAGE = Path(__file__).parent.parent / "emulator"
 
@@ -75,7 +75,7 @@ def test_every_remark_of_the_service_has_a_rule() -> None:
     """Whatever the code remarks on stands in the table."""
     rules = contract_rules(load_catalog().errors)
     used = set()
-    for file in PACKAGE.glob("*.py"):
+    for file in PACKAGE.rglob("*.py"):
         used |= set(re.findall(r'(?:Remark|Finding|\.remark)\(\s*"([a-z-]+)"', file.read_text("utf-8")))
     assert len(used) > 15
     assert used <= set(rules)
@@ -83,7 +83,7 @@ def test_every_remark_of_the_service_has_a_rule() -> None:
 
 def test_every_remark_is_made_somewhere() -> None:
     """No rule stands in the table that nothing can meet."""
-    sources = "".join(file.read_text("utf-8") for file in PACKAGE.glob("*.py") if file.name != "contract_rules.py")
+    sources = "".join(file.read_text("utf-8") for file in PACKAGE.rglob("*.py") if file.name != "rules.py")
     constants = {
         "token-expired": "TOKEN_EXPIRED",
         "etag-not-latest": "ETAG_NOT_LATEST",
@@ -702,7 +702,7 @@ def test_html(told: dict[str, Any]) -> None:
 
 def test_html_has_enough_contrast() -> None:
     """Text on its backgrounds, in both colour schemes and in print: at least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
-    from emulator.report_html import STYLE
+    from emulator.reports.html import STYLE
 
     def luminance(colour: str) -> float:
         digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft7Validator
 
 from emulator.catalog import load_catalog
-from emulator.datasets import BATCH_ROWS, MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
+from emulator.rows.seeded import BATCH_ROWS, MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
 
 ANCHOR = 1_700_000_000.0
 ROWS = 1_500

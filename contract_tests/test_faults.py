@@ -24,11 +24,11 @@ from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP
 from emulator.app import Emulator, create_app
 from emulator.clock import Clock, random_source
 from emulator.errors import ErrorTable
-from emulator.fault_fields import RuleError, ServiceCall, Vocabulary
-from emulator.fault_rules import KINDS, read_rules
-from emulator.faults import Armed, Call, Faults
+from emulator.faults.faults import Armed, Call, Faults
+from emulator.faults.fields import RuleError, ServiceCall, Vocabulary
+from emulator.faults.rules import KINDS, read_rules
+from emulator.faults.scenarios import SCENARIOS
 from emulator.globs import overlap
-from emulator.scenarios import SCENARIOS
 from emulator.settings import Settings
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}

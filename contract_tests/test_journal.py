@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 
 from contract_tests.support import Api, assert_error, serving
 from contract_tests.tutorial import BASE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
+from emulator.api.exchange import Exchange
 from emulator.catalog import Catalog, load_catalog
 from emulator.clock import Clock
-from emulator.contract import VERDICTS, Contract
-from emulator.exchange import Exchange
-from emulator.journal import FILTERS, MAX_BODY, FilterError, Filters, Journal
-from emulator.masking import Masker
-from emulator.secret_texts import hide
-from emulator.sighting import Finding, Sighting
-from emulator.validation import MASK, Remark
-from emulator.witness import MAX_WAITING, MAX_WAITING_BYTES, Answered, Witness
+from emulator.contract.contract import VERDICTS, Contract
+from emulator.contract.journal import FILTERS, MAX_BODY, FilterError, Filters, Journal
+from emulator.contract.masking import Masker
+from emulator.contract.secret_texts import hide
+from emulator.contract.sighting import Finding, Sighting
+from emulator.contract.witness import MAX_WAITING, MAX_WAITING_BYTES, Answered, Witness
+from emulator.validation.validation import MASK, Remark
 
 
 @pytest.fixture(scope="module")

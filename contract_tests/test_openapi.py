@@ -25,13 +25,13 @@ from schemathesis.checks import load_all_checks
 from contract_tests.acquainted import acquainted, inhabited
 from contract_tests.support import ERRORS, Api, ServerProcess, serving
 from contract_tests.tutorial import SFTP
+from emulator.api.exchange import Exchange, Reply
+from emulator.api.routes import Operation
 from emulator.catalog import fixtures_dir, load_catalog
-from emulator.control import CONTROL
-from emulator.exchange import Exchange, Reply
+from emulator.control.control import CONTROL
 from emulator.openapi.answers import ENTITY_SCHEMAS
 from emulator.openapi.document import document
 from emulator.openapi.operations import descriptions
-from emulator.routes import Operation
 
 ORG = "OPENAPI@AdobeOrg"
 API_KEY = "openapi"

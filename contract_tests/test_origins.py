@@ -8,7 +8,7 @@ import pytest
 
 from contract_tests.support import Api, assert_error, serving
 from emulator.errors import ServiceError
-from emulator.origins import OriginGuard
+from emulator.serving.origins import OriginGuard
 
 OURS = [
     "localhost",

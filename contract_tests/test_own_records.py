@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import emulator.record_files
-import emulator.record_rows
-from emulator.arrow_json_schema import json_schema_of
-from emulator.datasets import RowSource
-from emulator.record_files import FileFault, Mark, read_file
-from emulator.record_rows import RecordRows, Relocated, decoded_texts, lengthens, record_texts, shape_of_texts
-from emulator.row_schema import parse_row_schema
+import emulator.datasets.record_files
+import emulator.datasets.record_rows
+from emulator.datasets.arrow_json_schema import json_schema_of
+from emulator.datasets.record_files import FileFault, Mark, read_file
+from emulator.datasets.record_rows import RecordRows, Relocated, decoded_texts, lengthens, record_texts, shape_of_texts
+from emulator.rows.row_schema import parse_row_schema
+from emulator.rows.seeded import RowSource
 
 NAMES = st.sampled_from(["a", "b", "é", "x.y", " ", "[]"])
 PLAIN: dict[str, st.SearchStrategy[Any]] = {
@@ -91,7 +91,7 @@ def test_any_records_of_one_shape_come_out_as_they_are(drawn: tuple[dict[str, An
 def test_records_are_lengthened_when_the_old_ones_come_first(before: list[int], after: list[int], kept: int) -> None:
     after = before[:kept] + after
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emulator.record_rows, "CHUNK_RECORDS", 3)
+        patch.setattr(emulator.datasets.record_rows, "CHUNK_RECORDS", 3)
         texts = [record_texts([{"n": number} for number in numbers])[0] for numbers in (after, before)]
     assert lengthens(*texts) == (after[: len(before)] == before)
 
@@ -138,8 +138,8 @@ FORMS: dict[str, Callable[[list[Any]], bytes]] = {
 def test_a_file_gives_any_range_of_rows_and_knows_its_beginning(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(emulator.record_files, "_PIECE_BYTES", 64)
-    monkeypatch.setattr(emulator.record_files, "_BLOCK_RECORDS", 8)
+    monkeypatch.setattr(emulator.datasets.record_files, "_PIECE_BYTES", 64)
+    monkeypatch.setattr(emulator.datasets.record_files, "_BLOCK_RECORDS", 8)
     file = tmp_path / name
 
     @settings(max_examples=25, deadline=None)

@@ -20,11 +20,11 @@ from contract_tests import webdriver
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error
 from contract_tests.tutorial import AZURE_BLOB, GOOGLE, LANDING_ZONE, S3, SFTP
 from contract_tests.webdriver import ENTER, ESCAPE, SPACE, TAB, Browser
-from emulator.console import MAX_FILES, MAX_FLOWS, MAX_RUNS, PAGE_FILES
-from emulator.previews import MAX_LINE, MAX_ROWS, MAX_TEXT, PreviewError, preview
+from emulator.control.console import MAX_FILES, MAX_FLOWS, MAX_RUNS, PAGE_FILES
+from emulator.control.previews import MAX_LINE, MAX_ROWS, MAX_TEXT, PreviewError, preview
 
 HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}
-FOLDER = Path(__file__).parent.parent / "emulator" / "page"
+FOLDER = Path(__file__).parent.parent / "emulator" / "control" / "page"
 in_browser = pytest.mark.skipif(webdriver.missing() is not None, reason=f"no browser: {webdriver.missing()}")
 
 

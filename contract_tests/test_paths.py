@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from emulator.paths import (
+from emulator.files.paths import (
     MAX_FOLDER_BYTES,
     MAX_PART_BYTES,
     MAX_PARTS,

@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from contract_tests.support import ServerProcess
-from emulator import local_server
-from emulator.testing import FlowService, FlowServiceError, FlowServiceServer, epoch_seconds
+from emulator.testing import FlowService, FlowServiceError, FlowServiceServer, epoch_seconds, local_server
 
 pytest_plugins = ("pytester",)
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.errors import ErrorTable, ServiceError
-from emulator.query import DEFAULT_LIMIT, Page, PageWindow, Record, parse, parse_page_window, run
-from emulator.query_token import decode_token, encode_token
+from emulator.query.query import DEFAULT_LIMIT, Page, PageWindow, Record, parse, parse_page_window, run
+from emulator.query.token import decode_token, encode_token
 
 ERRORS = ErrorTable.from_rows(
     json.loads((Path(__file__).parents[1] / "fixtures" / "errors.json").read_text(encoding="utf-8"))

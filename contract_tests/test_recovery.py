@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-import emulator.scheduler
+import emulator.exports.scheduler
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
 from contract_tests.tutorial import BASE, S3
@@ -87,7 +87,7 @@ def small_parts(process: ServerProcess) -> set[str]:
 def test_progress_is_told_in_the_run_the_list_and_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(emulator.scheduler, "PROGRESS_SECONDS", 0.01)
+    monkeypatch.setattr(emulator.exports.scheduler, "PROGRESS_SECONDS", 0.01)
     rows = 150_000
 
     async def follow() -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:

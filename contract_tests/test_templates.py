@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.paths import safe_parts
-from emulator.templates import (
+from emulator.files.paths import safe_parts
+from emulator.files.templates import (
     DEFAULT_TEMPLATE,
     MAX_TEMPLATE_LENGTH,
     TemplateValues,

@@ -24,10 +24,10 @@ from arro3.core import RecordBatch, Schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator import gzip_stream, writers
-from emulator.gzip_stream import Engine, GzipStream, ZlibEngine, fastest
-from emulator.row_encoding import UnwritableRows
-from emulator.writers import (
+from emulator.files import gzip_stream, writers
+from emulator.files.gzip_stream import Engine, GzipStream, ZlibEngine, fastest
+from emulator.files.row_encoding import UnwritableRows
+from emulator.files.writers import (
     FileForm,
     WritingCancelled,
     WrittenFile,
@@ -366,7 +366,7 @@ IN_A_CHILD = """
 import random, sys
 from pathlib import Path
 from arro3.core import Array, DataType, RecordBatch
-from emulator.writers import FileForm, write_parts
+from emulator.files.writers import FileForm, write_parts
 
 noise = random.Random(3)
 ids = [f"{noise.getrandbits(256):064x}" for _ in range(10_000)]
@@ -547,7 +547,7 @@ class TestGzipStream:
 
 def test_nothing_heavy_is_imported_at_the_start() -> None:
     code = (
-        "import sys; before = set(sys.modules); import emulator.writers, emulator.paths, emulator.templates;"
+        "import sys; before = set(sys.modules); import emulator.files.writers, emulator.paths, emulator.templates;"
         "print(*(name for name in set(sys.modules) - before if name.split('.')[0] in ('arro3', 'hashlib')))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,35 +11,35 @@ from typing import Any
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from emulator.api.gateway import Gateway, Tokens
+from emulator.api.landing_zone import LandingZone
+from emulator.api.routes import Routes, no_route, starlette_routes
 from emulator.catalog import Catalog, load_catalog
 from emulator.clock import Clock, random_source
-from emulator.console import Console
-from emulator.contract import Contract
-from emulator.control import Control, Part
-from emulator.dataset_calls import DatasetCalls
-from emulator.exporter import Exporter
-from emulator.exports import Exports, mark_export_dir
-from emulator.fault_calls import FaultCalls
-from emulator.fault_fields import Vocabulary
-from emulator.faults import Faults, FaultsState
-from emulator.gateway import Gateway, Tokens
-from emulator.injection import Injector, service_calls
-from emulator.journal import Journal
-from emulator.landing_zone import LandingZone
-from emulator.library import Library
-from emulator.masking import Masker
-from emulator.middleware import Middleware
+from emulator.contract.contract import Contract
+from emulator.contract.journal import Journal
+from emulator.contract.masking import Masker
+from emulator.contract.witness import Witness
+from emulator.control.console import Console
+from emulator.control.control import Control, Part
+from emulator.control.dataset_calls import DatasetCalls
+from emulator.control.fault_calls import FaultCalls
+from emulator.control.report_calls import ReportCalls
+from emulator.control.state import ClockState, LibraryState, StoreState
+from emulator.datasets.library import Library
+from emulator.exports.exported_files import Exports, mark_export_dir
+from emulator.exports.exporter import Exporter
+from emulator.exports.scheduler import Scheduler
+from emulator.faults.faults import Faults, FaultsState
+from emulator.faults.fields import Vocabulary
+from emulator.files.writers import remove_leftovers
 from emulator.openapi import OpenApi
-from emulator.origins import OriginGuard
-from emulator.report_calls import ReportCalls
-from emulator.routes import Routes, no_route, starlette_routes
-from emulator.scheduler import Scheduler
-from emulator.service import INDEXES, FlowService
+from emulator.service.service import INDEXES, FlowService
+from emulator.serving.injection import Injector, service_calls
+from emulator.serving.middleware import Middleware
+from emulator.serving.origins import OriginGuard
 from emulator.settings import Settings
-from emulator.state import ClockState, LibraryState, StoreState
-from emulator.store import Store
-from emulator.witness import Witness
-from emulator.writers import remove_leftovers
+from emulator.store.store import Store
 
 log = logging.getLogger("emulator.app")
 

@@ -31,9 +31,9 @@ from emulator.fixture_files import (
     read_by_id,
     read_entry,
 )
-from emulator.row_schema import ITEMS, parse_row_schema
-from emulator.row_schema import SchemaError as RowSchemaError
-from emulator.validation import SchemaError, SchemaValidator
+from emulator.rows.row_schema import ITEMS, parse_row_schema
+from emulator.rows.row_schema import SchemaError as RowSchemaError
+from emulator.validation.validation import SchemaError, SchemaValidator
 
 __all__ = [
     "Catalog",

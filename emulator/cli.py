@@ -9,8 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from emulator import __version__
-from emulator.report_formats import FORMATS
-from emulator.report_words import SEVERITIES
+from emulator.reports.formats import FORMATS
+from emulator.reports.words import SEVERITIES
 from emulator.settings import DEFAULT_URL, Settings, flag_name, read_settings, variable_name
 
 PROGRAM = "flow-service-emulator"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
+from emulator.api.routes import BASE
 from emulator.catalog import Catalog, ConnectionSpec, FlowSpec, load_catalog
-from emulator.routes import BASE
 from emulator.settings import wants_colour
 
 DAY = 86_400

@@ -18,8 +18,8 @@ import pytest
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from emulator.local_server import ServerPool
     from emulator.testing import FlowService, FlowServiceServer
+    from emulator.testing.local_server import ServerPool
 
 SECTION = "Flow Service requests"
 MARK = "flow_service"
@@ -118,7 +118,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.fixture(scope="session")
 def _flow_service_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPool]:
-    from emulator.local_server import ServerPool
+    from emulator.testing.local_server import ServerPool
 
     pool = ServerPool(tmp_path_factory.mktemp("flow-service"))
     try:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from emulator.control_client import ControlClient, FlowServiceError
-from emulator.report_formats import fails, rendered
-from emulator.report_words import Severity, verdict
+from emulator.reports.formats import fails, rendered
+from emulator.reports.words import Severity, verdict
 from emulator.settings import wants_colour
+from emulator.testing.control_client import ControlClient, FlowServiceError
 
 TIMEOUT_SECONDS: Final = 30.0
 REPORT_FORMAT: Final = 1

@@ -18,10 +18,10 @@ import uvicorn
 from emulator.app import Emulator, create_app
 from emulator.catalog import FixtureError
 from emulator.clock import Clock
-from emulator.connections import LendingProtocol
+from emulator.serving.connections import LendingProtocol
 from emulator.settings import Settings
-from emulator.store import StoreError
-from emulator.validation import preload
+from emulator.store.store import StoreError
+from emulator.validation.validation import preload
 
 BACKLOG = 2048
 PRELOAD_AFTER_SECONDS = 0.3

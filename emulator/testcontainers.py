@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from testcontainers.core.container import DockerContainer
 
-from emulator.control_client import ControlClient, FlowServiceError
 from emulator.settings import Settings, flag_name, variable_name
 from emulator.testing import FlowServiceServer
+from emulator.testing.control_client import ControlClient, FlowServiceError
 
 IMAGE = "flow-service-emulator"
 PORT = 8080

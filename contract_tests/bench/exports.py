@@ -27,9 +27,9 @@ import httpx
 from contract_tests.support import FROZEN_NOW, Api, serving
 from contract_tests.tutorial import DESTINATIONS, S3
 from emulator.catalog import load_catalog
-from emulator.datasets import BATCH_ROWS, GeneratedRows
-from emulator.row_encoding import encode_ndjson, encode_parquet
-from emulator.writers import FileForm, write_parts
+from emulator.files.row_encoding import encode_ndjson, encode_parquet
+from emulator.files.writers import FileForm, write_parts
+from emulator.rows.seeded import BATCH_ROWS, GeneratedRows
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch

@@ -213,8 +213,8 @@ def _writer_alone(api: Api, form: dict[str, Any], count: int) -> float:
     import random
 
     from emulator.catalog import load_catalog
-    from emulator.datasets import GeneratedRows
-    from emulator.writers import FileForm, write_parts
+    from emulator.files.writers import FileForm, write_parts
+    from emulator.rows.seeded import GeneratedRows
 
     dataset = next(entry for entry in load_catalog(None).datasets.values() if entry.id == "5ef3e3259ad2a1191ab7dd7d")
     rows = GeneratedRows(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from emulator.api.exchange import Exchange, Reply
+from emulator.api.routes import Operation
 from emulator.catalog import Catalog
-from emulator.exchange import Exchange, Reply
-from emulator.routes import Operation
 
 PATH: Final = "/openapi.json"
 

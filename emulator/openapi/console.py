@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.console import DEFAULT_ROWS, PAGE_FILES
+from emulator.control.console import DEFAULT_ROWS, PAGE_FILES
+from emulator.control.previews import MAX_ROWS
 from emulator.openapi.answers import CLOCK, COUNT, TEXT, Schema, array, record, ref
 from emulator.openapi.description import Description, parameter
-from emulator.previews import MAX_ROWS
 
 _ITEMS: Final[Schema] = array({"type": "object"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from emulator.clock import MODES
-from emulator.control import MAX_SPEED
+from emulator.control.control import MAX_SPEED
 from emulator.openapi.answers import TEXT, Schema, record, ref
 from emulator.openapi.console import CONSOLE_OPERATIONS
 from emulator.openapi.datasets import DATASET_OPERATIONS

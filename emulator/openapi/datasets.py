@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.dataset_calls import MAX_NAME
-from emulator.dataset_files import ID_PATTERN
-from emulator.datasets import MAX_ROWS, MAX_ROWS_PER_HOUR
-from emulator.library import CALL, FILE, FIXTURES
+from emulator.control.dataset_calls import MAX_NAME
+from emulator.datasets.dataset_files import ID_PATTERN
+from emulator.datasets.library import CALL, FILE, FIXTURES
 from emulator.openapi.answers import COUNT, TEXT, Schema, array, record
 from emulator.openapi.description import Description
+from emulator.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
 
 _ID: Final[Schema] = {
     "name": "id",

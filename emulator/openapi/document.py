@@ -8,10 +8,11 @@ from typing import Any, Final
 import orjson
 
 from emulator import __version__
+from emulator.api.gateway import DEFAULT_SANDBOX, GATEWAY_PREFIX, GRANTS, MAX_NAME
+from emulator.api.routes import Operation
 from emulator.catalog import Catalog
-from emulator.control import CONTROL
+from emulator.control.control import CONTROL
 from emulator.errors import ErrorTable
-from emulator.gateway import DEFAULT_SANDBOX, GATEWAY_PREFIX, GRANTS, MAX_NAME
 from emulator.openapi.answers import ETAG, SCHEMAS, TEXT, Schema, record
 from emulator.openapi.console import CONSOLE_SCHEMAS
 from emulator.openapi.description import JSON, Description, header
@@ -20,7 +21,6 @@ from emulator.openapi.faults import FAULT_SCHEMAS
 from emulator.openapi.operations import descriptions
 from emulator.openapi.reports import REPORT_SCHEMAS
 from emulator.openapi.requests import request_schemas
-from emulator.routes import Operation
 
 OPENAPI: Final = "3.1.0"
 _GATEWAY_ERRORS: Final = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.fault_fields import MAX_COUNT, MAX_PIECES, MAX_RETRY_AFTER, MAX_SECONDS, MAX_TEXT
-from emulator.fault_rules import KINDS, MAX_RULES, READ_ONLY, fields_of
+from emulator.faults.fields import MAX_COUNT, MAX_PIECES, MAX_RETRY_AFTER, MAX_SECONDS, MAX_TEXT
+from emulator.faults.rules import KINDS, MAX_RULES, READ_ONLY, fields_of
+from emulator.faults.scenarios import SCENARIOS
 from emulator.openapi.answers import COUNT, TEXT, Schema, array, record, ref
-from emulator.scenarios import SCENARIOS
 
 _NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
 _COUNTER: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from emulator.api.landing_zone import CONTAINERS
+from emulator.api.routes import READABLE, UNSUPPORTED, WRITABLE
 from emulator.catalog import Catalog
-from emulator.landing_zone import CONTAINERS
 from emulator.openapi.answers import ENTITY_SCHEMAS, Schema, look_up_of, page_of, ref
 from emulator.openapi.control_operations import CONTROL_OPERATIONS
 from emulator.openapi.description import FORM, Description, header, parameter
-from emulator.query import DEFAULT_WINDOW, MAX_LIMIT, MAX_PROPERTIES
-from emulator.routes import READABLE, UNSUPPORTED, WRITABLE
-from emulator.service import ACTIONS
+from emulator.query.query import DEFAULT_WINDOW, MAX_LIMIT, MAX_PROPERTIES
+from emulator.service.service import ACTIONS
 
 _TEXT: Final[Schema] = {"type": "string"}
 _PAGE_SIZE: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}

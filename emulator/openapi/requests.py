@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from emulator.bodies import ADHOC_BODY, BODIES, RUN_BODY
 from emulator.catalog import Catalog, ConnectionSpec, FlowSpec
-from emulator.kinds import DATASETS_WORKFLOW, MODE
 from emulator.openapi.answers import Schema, array, record, ref
-from emulator.patching import MAX_OPERATIONS, OPERATIONS
-from emulator.schemas import PreparedSchema, copied, every_part
+from emulator.service.bodies import ADHOC_BODY, BODIES, RUN_BODY
+from emulator.service.kinds import DATASETS_WORKFLOW, MODE
+from emulator.service.patching import MAX_OPERATIONS, OPERATIONS
+from emulator.validation.schemas import PreparedSchema, copied, every_part
 
 _OWN_KEYWORDS: Final = ("conditional", "uiAttributes")
 """What stands in the specs' schemas beside JSON Schema."""

@@ -1,0 +1,1 @@
+"""The Flow Service's own HTTP interface, behind its gateway."""

@@ -1,0 +1,1 @@
+"""What is seen of clients, with secrets masked, and what is said of it."""

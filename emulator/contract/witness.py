@@ -1,0 +1,172 @@
+"""What is noted of every answered request: secrets are masked, the contract judges, the journal writes it down.
+
+Answered requests wait a moment, so that several can be noted together: noted one by one they cost twice as much, since the
+code and data for it would have left the processor's caches in between. The wait ends as soon as anybody could look, with
+the next control call, and after WAIT_SECONDS at the latest; so long, and no longer, a secret is in memory as it came. What
+is kept, in the journal, in the report and in snapshots, never had one in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+import orjson
+
+from emulator.api.exchange import Exchange
+from emulator.clock import Clock
+from emulator.contract.contract import Contract
+from emulator.contract.journal import Journal
+from emulator.contract.masking import Masker
+from emulator.contract.secret_texts import hide
+from emulator.contract.sighting import Sighting
+
+MAX_WAITING: Final = 32
+"""Requests that are noted together at most."""
+MAX_WAITING_BYTES: Final = 1_000_000
+"""Bytes of their bodies and answers, on which they are noted at once."""
+WAIT_SECONDS: Final = 0.05
+MAX_READ: Final = 65_536
+"""A longer request body is not looked into: reading it twice would hold up others."""
+SHOWN_ANSWER_HEADERS: Final = frozenset((b"allow", b"content-type", b"etag", b"location", b"retry-after"))
+UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
+"""Beginnings of paths that are the emulator's own, or a browser's doing."""
+PUBLIC: Final = frozenset({"listConfigs"})
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+log = logging.getLogger("emulator.witness")
+
+
+class Answered:
+    """What went out as an answer, message by message; of the body nothing unless `whole`."""
+
+    __slots__ = ("headers", "pieces", "status", "whole")
+
+    def __init__(self, *, whole: bool = True) -> None:
+        self.whole = whole
+        self.status = 0
+        self.headers: Iterable[tuple[bytes, bytes]] = ()
+        self.pieces: list[bytes] = []
+
+    def note(self, message: Any) -> None:
+        """Takes down an ASGI message that was sent."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], message["headers"]
+        elif self.whole and message["type"] == "http.response.body":
+            self.pieces.append(message.get("body", b""))
+
+    @property
+    def body(self) -> bytes:
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+
+
+class Witness:
+    """Sees every request after its answer. Whatever goes wrong here is logged and harms no request."""
+
+    def __init__(self, *, masker: Masker, contract: Contract, journal: Journal, clock: Clock) -> None:
+        self._masker = masker
+        self._contract = contract
+        self._journal = journal
+        self._clock = clock
+        self._waiting: list[tuple[Exchange, Answered, float, float, float]] = []
+        self._bytes = 0
+
+    def sees(self, path: str) -> bool:
+        """Whether requests of this path are noted."""
+        return not path.startswith(UNSEEN)
+
+    def steady(self) -> float:
+        """Now, as `note` wants to know it of a request's beginning."""
+        return self._clock.steady()
+
+    def note(self, exchange: Exchange, answered: Answered, began: float) -> None:
+        """Notes a request that came in at `began` (seconds of `Clock.steady`) and has been answered, in a moment.
+
+        To be called on the event loop.
+        """
+        self._waiting.append((exchange, answered, self._clock.now(), self._clock.steady(), began))
+        self._bytes += len(exchange.body) + sum(map(len, answered.pieces))
+        if len(self._waiting) >= MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
+            self.flush()
+        elif len(self._waiting) == 1:
+            asyncio.get_running_loop().call_later(WAIT_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Notes the requests that wait; to be called before anybody looks at the journal, the contract or a snapshot."""
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        for exchange, answered, at, steady, began in waiting:
+            try:
+                seen = self._sighting(exchange, answered, at, steady, began)
+                verdict, findings = self._contract.judge(seen)
+                self._journal.add(seen, verdict, findings)
+            except Exception:
+                log.exception("%s %s could not be noted in the journal", exchange.method, exchange.path[:200])
+
+    def _sighting(self, exchange: Exchange, answered: Answered, at: float, steady: float, began: float) -> Sighting:
+        masker = self._masker
+        seen = Sighting(
+            number=self._journal.next_number(),
+            exchange=exchange,
+            at=at,
+            steady=steady,
+            duration=(steady - began) * 1000,
+            status=answered.status,
+            path=exchange.path,
+            query="",
+            headers=masker.headers(exchange.headers),
+            answer=answered.body,
+            answer_headers={
+                name.decode("latin-1"): value.decode("latin-1")
+                for name, value in answered.headers
+                if name in SHOWN_ANSWER_HEADERS
+            },
+            size=len(exchange.body),
+        )
+        secrets = self._read_body(seen) if exchange.body else []
+        if exchange.query_string:
+            seen.query = masker.query(exchange.query_string, secrets)
+        if exchange.error is not None:
+            secrets += masker.header_secrets(exchange.headers)
+            seen.path = hide(masker.text(exchange.path, secrets), secrets)
+            seen.refusal = hide(exchange.answer, secrets)
+        if seen.answer:
+            seen.answer = self._masked_answer(seen, secrets)
+        return seen
+
+    def _masked_answer(self, seen: Sighting, secrets: list[str]) -> bytes:
+        """The answer as it went out, masked; nothing of one that a fault rule cut off before it could be read."""
+        exchange = seen.exchange
+        if exchange.error is not None and exchange.fault is None:
+            return orjson.dumps(seen.refusal)
+        if _as_shown(exchange) and exchange.error is None:
+            return seen.answer
+        try:
+            answer = self._masker.answer(seen.answer)
+            return orjson.dumps(hide(orjson.loads(answer), secrets)) if exchange.error is not None else answer
+        except orjson.JSONDecodeError:
+            return b""
+
+    def _read_body(self, seen: Sighting) -> list[str]:
+        """Masks the request's body; answers the secrets that were in it."""
+        exchange = seen.exchange
+        if seen.size > MAX_READ:
+            seen.unread = f"longer than {MAX_READ} bytes"
+            return []
+        try:
+            if exchange.headers.get("content-type", "").startswith(FORM_TYPE):
+                masked = self._masker.form(exchange.body)
+            else:
+                masked = self._masker.body(exchange.body)
+        except (ValueError, RecursionError) as reason:
+            # what cannot be read cannot be masked: of such a body nothing but its size and the fault is kept
+            seen.unread = reason.msg if isinstance(reason, orjson.JSONDecodeError) else "it cannot be read"
+            return []
+        seen.body, seen.body_json, seen.betrayed = masked.value, masked.encoded, masked.betrayed
+        return masked.secrets
+
+
+def _as_shown(exchange: Exchange) -> bool:
+    """Whether an answer shows what everybody may look up: specs and datasets, and entities, whose passwords are masked."""
+    name = exchange.operation or ""
+    return name.startswith(("get:", "list:")) or name in PUBLIC

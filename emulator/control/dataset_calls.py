@@ -1,0 +1,187 @@
+"""The control calls for datasets: which there are, and a user's own by PUT and DELETE."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from emulator.api.exchange import Exchange, Handler, Reply, decode_json
+from emulator.api.routes import Operation
+from emulator.control.control import CONTROL
+from emulator.datasets.dataset_files import ID_PATTERN
+from emulator.datasets.library import Library
+from emulator.datasets.user_datasets import Content, read_made_up, read_records
+from emulator.errors import ServiceError
+from emulator.fixture_files import Entry, FixtureError
+from emulator.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
+
+WAYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "records": ("name", "records", "rowsPerHour"),
+    "schema": ("name", "schema", "rows", "rowsPerHour"),
+    "like": ("name", "like", "rows", "rowsPerHour"),
+}
+"""The field that says in which way a dataset is given -> the fields that go with it."""
+MAX_NAME: Final = 200
+
+
+class DatasetCalls:
+    """The handlers of the control calls for datasets."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def operations(self) -> list[Operation]:
+        """The rows of the route table."""
+        table: list[tuple[str, str, str, Handler]] = [
+            ("listDatasets", "GET", "/datasets", self.list_datasets),
+            ("getDataset", "GET", "/datasets/{id}", self.get_dataset),
+            ("putDataset", "PUT", "/datasets/{id}", self.put_dataset),
+            ("deleteDataset", "DELETE", "/datasets/{id}", self.delete_dataset),
+        ]
+        return [Operation(f"control:{name}", method, CONTROL + path, handler) for name, method, path, handler in table]
+
+    async def list_datasets(self, exchange: Exchange) -> Reply:
+        """Every dataset, and every file that cannot be one, with the reason."""
+        await self._library.refresh()
+        return Reply({"items": [facts.as_json() for facts in self._library.facts()]})
+
+    async def get_dataset(self, exchange: Exchange) -> Reply:
+        """One dataset with its schema, and with the rows that it has now."""
+        return Reply(await self._whole(exchange.path_params["id"]))
+
+    async def put_dataset(self, exchange: Exchange) -> Reply:
+        """A dataset of the user's own, a new one or in the place of the one of its id. `user_datasets` says what is new then."""
+        dataset_id = exchange.path_params["id"]
+        if not ID_PATTERN.fullmatch(dataset_id):
+            raise _invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {_shown(dataset_id)}")
+        await self._library.refresh()
+        self._check_owner(dataset_id, "choose another id")
+        body = await asyncio.to_thread(decode_json, exchange.body)
+        exchange.body = b""  # it can be large, and has been read
+        content = await self._content(dataset_id, body)
+        self._check_owner(dataset_id, "choose another id")
+        self._library.put(dataset_id, content)
+        return Reply(await self._whole(dataset_id))
+
+    async def delete_dataset(self, exchange: Exchange) -> Reply:
+        """Forgets a dataset that was put. Runs of flows that have it fail from now on."""
+        dataset_id = exchange.path_params["id"]
+        await self._library.refresh()
+        if not self._library.has(dataset_id):
+            raise _not_found(dataset_id)
+        self._check_owner(dataset_id, "only datasets that were put can be deleted")
+        self._library.delete(dataset_id)
+        return Reply({"deleted": 1})
+
+    async def _whole(self, dataset_id: str) -> dict[str, Any]:
+        await self._library.refresh()
+        if not self._library.has(dataset_id):
+            raise _not_found(dataset_id)
+        try:
+            await self._library.prepare([dataset_id])
+            return self._library.facts_of(dataset_id).as_json() | {"schema": self._library.schema(dataset_id)}
+        except ValueError as fault:
+            raise _invalid(str(fault)) from None
+
+    def _check_owner(self, dataset_id: str, advice: str) -> None:
+        owner = self._library.owner(dataset_id)
+        if owner is not None:
+            raise ServiceError("control-conflict", reason=f"the id {dataset_id!r} is that of {owner}; {advice}")
+
+    async def _content(self, dataset_id: str, body: Any) -> Content:
+        """What a body says. Raises `control-invalid` with the place and what is needed there."""
+        if not isinstance(body, dict):
+            raise _invalid(f"a JSON object is needed, got {_shown(body)}")
+        ways = [way for way in WAYS if way in body]
+        if len(ways) != 1:
+            raise _invalid(
+                'one of "records", "schema" and "like" is needed, such as {"name": "Orders", "records": [{"id": 1}]}'
+            )
+        for field in body:
+            if field not in WAYS[ways[0]]:
+                raise _invalid(f'"{field[:60]}" does not go with "{ways[0]}"; known are {", ".join(WAYS[ways[0]])}')
+        name = body.get("name", dataset_id)
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
+            raise _invalid(f'"name" must be a text of 1 to {MAX_NAME} characters, got {_shown(name)}')
+        growth = _number(body, "rowsPerHour", 0, MAX_ROWS_PER_HOUR, default=0)
+        if ways[0] == "records":
+            if not isinstance(body["records"], list):
+                raise _invalid(f'"records" must be an array of objects, got {_shown(body["records"])}')
+            return await _in_thread(partial(read_records, name, body["records"], growth))
+        rows = _number(body, "rows", 0, MAX_ROWS, whole=True)
+        schema = await self._like(body["like"]) if ways[0] == "like" else body["schema"]
+        if ways[0] == "schema":
+            _check_schema(schema)
+        return await _in_thread(partial(read_made_up, name, schema, int(rows), growth))
+
+    async def _like(self, dataset_id: Any) -> dict[str, Any]:
+        """The schema of another dataset; of records, whose schema is found by looking at them, with all of their fields."""
+        if not isinstance(dataset_id, str) or not self._library.has(dataset_id):
+            raise _invalid(
+                f'"like" must be the id of a dataset, got {_shown(dataset_id)}; GET {CONTROL}/datasets lists them'
+            )
+        await self._library.prepare([dataset_id])
+        schema = self._library.schema(dataset_id)
+        return _all_required(schema) if self._library.is_recorded(dataset_id) else schema
+
+
+async def _in_thread(read: Any) -> Content:
+    """Reads content in a thread. What is wrong with it is the caller's fault."""
+    try:
+        content: Content = await asyncio.to_thread(read)
+    except ValueError as fault:
+        raise _invalid(str(fault)) from None
+    return content
+
+
+def _check_schema(schema: Any) -> None:
+    """Raises `control-invalid` for what is no JSON Schema of draft 7."""
+    if not isinstance(schema, dict):
+        raise _invalid(
+            f'"schema" must be a JSON Schema (draft 7), such as {{"type": "object", "properties": {{}}}}; got {_shown(schema)}'
+        )
+    try:
+        Entry(Path("schema"), "", schema).check_schema("", schema)
+    except FixtureError as fault:
+        raise _invalid(f'"schema"{fault.place and " at " + fault.place}: {fault.reason}') from None
+
+
+def _all_required(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema all of whose properties are always there."""
+    if schema["type"] == "array":
+        return {**schema, "items": _all_required(schema["items"])}
+    if schema["type"] != "object":
+        return schema
+    properties = {name: _all_required(part) for name, part in schema["properties"].items()}
+    return {**schema, "properties": properties, "required": list(properties)}
+
+
+def _number(
+    body: Mapping[str, Any], field: str, least: int, most: int, *, whole: bool = False, default: float | None = None
+) -> float:
+    value = body.get(field, default)
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        raise _invalid(f'"{field}" must be a {"whole " * whole}number from {least} to {most}, got {_shown(value)}')
+    return value
+
+
+def _not_found(dataset_id: str) -> ServiceError:
+    return ServiceError(
+        "control-not-found", reason=f"there is no dataset {dataset_id[:100]!r}; GET {CONTROL}/datasets lists them"
+    )
+
+
+def _invalid(reason: str) -> ServiceError:
+    return ServiceError("control-invalid", reason=reason)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list) and len(value) > 20:
+        return "an array" if isinstance(value, list) else "an object"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,80 @@
+"""The control calls that show what was seen: `/__emulator/requests` and `/__emulator/contract`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from emulator.api.exchange import Exchange, Handler, Reply
+from emulator.api.routes import Operation
+from emulator.contract.contract import VERDICTS, Contract
+from emulator.contract.journal import FilterError, Filters, Journal
+from emulator.errors import ServiceError
+from emulator.reports.formats import FORMATS, rendered
+from emulator.reports.words import SEVERITIES, Severity
+
+REQUESTS: Final = "/__emulator/requests"
+CONTRACT: Final = "/__emulator/contract"
+PAGE_POLICY: Final = (
+    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"),
+    ("x-content-type-options", "nosniff"),
+)
+"""The report is one page that needs nothing from anywhere, and is held to that."""
+
+
+class ReportCalls:
+    """The handlers."""
+
+    def __init__(self, *, journal: Journal, contract: Contract) -> None:
+        self._journal = journal
+        self._contract = contract
+
+    def operations(self) -> list[Operation]:
+        """The calls, for the route table."""
+        table: list[tuple[str, str, str, Handler]] = [
+            ("listRequests", "GET", REQUESTS, self.list_requests),
+            ("deleteRequests", "DELETE", REQUESTS, self.delete_requests),
+            ("getContract", "GET", CONTRACT, self.get_contract),
+        ]
+        return [Operation(f"control:{name}", method, path, handler) for name, method, path, handler in table]
+
+    async def list_requests(self, exchange: Exchange) -> Reply:
+        """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""
+        try:
+            filters = Filters.read(exchange.query, VERDICTS)
+        except FilterError as reason:
+            raise _invalid(str(reason)) from None
+        items = [orjson.Fragment(entry) for entry in self._journal.find(filters)]
+        return Reply({"items": items, "number": self._journal.number, "dropped": self._journal.dropped})
+
+    async def delete_requests(self, exchange: Exchange) -> Reply:
+        """Empties the journal; the contract report stays."""
+        _chosen(exchange, {})
+        self._journal.clear()
+        return Reply({"status": "ok", "number": self._journal.number})
+
+    async def get_contract(self, exchange: Exchange) -> Reply:
+        """The contract report."""
+        given = _chosen(exchange, {"format": FORMATS, "fail-on": SEVERITIES})
+        form = given.get("format", "json")
+        fail_on: Severity = "remark" if given.get("fail-on") == "remark" else "violation"
+        text = rendered(self._contract.report(), form, fail_on)
+        headers = PAGE_POLICY if form == "html" else ()
+        return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
+
+
+def _chosen(exchange: Exchange, allowed: Mapping[str, Any]) -> dict[str, str]:
+    """The query's parameters, each of which has to have one of its allowed values."""
+    given = dict(exchange.query)
+    for name, value in given.items():
+        if name not in allowed:
+            raise _invalid(f'"{name[:60]}" is unknown; known are {", ".join(allowed) or "none"}')
+        if value not in allowed[name]:
+            raise _invalid(f"{name} must be one of {', '.join(allowed[name])}; got {value[:60]!r}")
+    return given
+
+
+def _invalid(reason: str) -> ServiceError:
+    return ServiceError("control-invalid", reason=reason)

@@ -1,0 +1,209 @@
+"""A user's datasets in files: noticed when they appear, grow, change or go, without a restart.
+
+Every file in the folder `datasets` of `--fixtures` is a dataset whose id and name are the file's name without extension. As long
+as a file only gets longer, the rows that are added are new; when what was in it has changed, all of its rows are. (A JSON
+document that describes made-up datasets is none of these; the catalog reads it at the start.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from emulator.catalog import describes_datasets
+from emulator.datasets.arrow_json_schema import json_schema_of
+from emulator.datasets.record_files import MAX_ARRAY_BYTES, READERS, FileRows, GoOn, Mark, read_file
+from emulator.datasets.record_rows import Relocated
+from emulator.rows.seeded import RowSource
+from emulator.store.store import SetMeta, Store
+
+log = logging.getLogger("emulator.datasets")
+
+ID_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""What the id of a dataset looks like: it goes into addresses and folders."""
+_FILE: Final = "dataset-file/"
+
+Signature = tuple[int, int, int]
+"""(inode, bytes, nanoseconds of the last change) of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileDataset:
+    """A dataset in a file. With a `problem`, it has no rows and cannot be exported."""
+
+    id: str
+    file: str
+    rows: int = 0
+    source: RowSource | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was found in a file. Nothing at all where it is none of a user's datasets."""
+
+    signature: Signature
+    rows: FileRows | None = None
+    problem: str | None = None
+
+
+class DatasetFiles:
+    """The datasets in the files of a folder, by id, in the order of the files' names. Without a folder there are none."""
+
+    def __init__(self, folder: Path | None, store: Store, *, owner: Callable[[str], str | None]) -> None:
+        """`owner` says in words whose an id is already, None where it is free."""
+        self._folder = folder
+        self._store = store
+        self._owner = owner
+        self._looked: dict[str, _Looked] = {}
+        self._datasets: dict[str, FileDataset] = {}
+        self._problems: list[FileDataset] = []
+        self._turn = asyncio.Lock()
+        self._stopping = False
+
+    def __contains__(self, dataset_id: str) -> bool:
+        return dataset_id in self._datasets
+
+    def __getitem__(self, dataset_id: str) -> FileDataset:
+        return self._datasets[dataset_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._datasets)
+
+    def __len__(self) -> int:
+        return len(self._datasets)
+
+    @property
+    def problems(self) -> list[FileDataset]:
+        """The files that cannot be used, and why."""
+        return list(self._problems)
+
+    def restart(self) -> None:
+        """Counts positions as the store has them: after a reset from 0 again, after a snapshot was put back as it says."""
+        for name, looked in list(self._looked.items()):
+            kept = self._store.get_meta(_FILE + Path(name).stem)
+            if looked.rows is not None and kept is not None and kept["mark"] != looked.rows.mark.as_json():
+                del self._looked[name]  # the snapshot knows another content: how they compare, only the file tells
+        self.assemble()
+
+    def stop(self) -> None:
+        """Ends a `refresh` that is under way."""
+        self._stopping = True
+
+    async def refresh(self) -> None:
+        """Looks whether the folder is as it was before, and takes a look at every file that is not.
+
+        That is done in a thread and can take a while with large files. Costs next to nothing when nothing has changed.
+        """
+        if self._folder is None or self._scan() == self._seen():
+            return
+        async with self._turn:
+            found = self._scan()
+            changed = {name: found[name] for name in found if self._seen().get(name) != found[name]}
+            before = {name: self._mark(Path(name).stem) for name in changed}
+            looked = await asyncio.to_thread(_look, self._folder, changed, before, self._go_on)
+            self._looked = {name: looked.get(name) or self._looked[name] for name in sorted(found)}
+            for name, one in looked.items():
+                if one.problem is not None:
+                    log.warning("the dataset file %s cannot be used: %s", name, one.problem)
+            self.assemble()
+
+    def schema(self, dataset_id: str) -> dict[str, Any]:
+        """The JSON Schema of a dataset's rows."""
+        source = self._datasets[dataset_id].source
+        assert source is not None, "only files with a problem have none"
+        return json_schema_of(source.arrow_schema)
+
+    def _go_on(self) -> None:
+        if self._stopping:
+            raise InterruptedError(errno.EINTR, "the server is ending")
+
+    def _seen(self) -> dict[str, Signature]:
+        return {name: looked.signature for name, looked in self._looked.items()}
+
+    def _scan(self) -> dict[str, Signature]:
+        """The files in the folder that have one of the extensions; none where there is no folder."""
+        assert self._folder is not None, "asked with a folder only"
+        found = {}
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                if Path(entry.name).suffix.lower() in READERS and not entry.name.startswith("."):
+                    with contextlib.suppress(FileNotFoundError):  # it went while the folder was read
+                        status = entry.stat()
+                        found[entry.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+        return found
+
+    def _mark(self, dataset_id: str) -> Mark | None:
+        kept = self._store.get_meta(_FILE + dataset_id)
+        return None if kept is None else Mark.from_json(kept["mark"])
+
+    def assemble(self) -> None:
+        """Makes datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too."""
+        self._datasets.clear()
+        self._problems.clear()
+        changes = []
+        for name, looked in self._looked.items():
+            dataset_id = Path(name).stem
+            owner = self._owner(dataset_id)
+            problem = looked.problem
+            if dataset_id in self._datasets:
+                problem = f"the id {dataset_id!r} is that of the file {self._datasets[dataset_id].file}"
+            elif owner is not None:
+                problem = f"the id {dataset_id!r} is that of {owner}; give the file another name"
+            elif not ID_PATTERN.fullmatch(dataset_id):
+                problem = "its name is the dataset's id, and that has 1 to 64 letters, digits, - and _ only"
+            if problem is not None:
+                self._problems.append(FileDataset(dataset_id, name, problem=problem))
+            elif looked.rows is not None:
+                base, kept = self._base(dataset_id, looked.rows)
+                changes.append(kept)
+                source = looked.rows.source
+                self._datasets[dataset_id] = FileDataset(
+                    dataset_id, name, looked.rows.mark.rows, Relocated(source, base) if base else source
+                )
+        self._store.write([change for change in changes if change.value != self._store.get_meta(change.key)])
+
+    def _base(self, dataset_id: str, rows: FileRows) -> tuple[int, SetMeta]:
+        """The position of a file's first row, and what to keep so that the next content finds its own."""
+        kept = self._store.get_meta(_FILE + dataset_id)
+        base = 0
+        if kept is not None:
+            same = kept["mark"] == rows.mark.as_json()
+            base = kept["base"] + (0 if same or rows.lengthened else kept["mark"]["rows"])
+        return base, SetMeta(_FILE + dataset_id, {"base": base, "mark": rows.mark.as_json()})
+
+
+def _look(
+    folder: Path, changed: Mapping[str, Signature], before: Mapping[str, Mark | None], go_on: GoOn
+) -> dict[str, _Looked]:
+    """Looks through files. Whatever is wrong with one of them is told with it."""
+    looked = {}
+    for name, signature in changed.items():
+        path = folder / name
+        try:
+            rows = None if _describes(path) else read_file(path, before[name], go_on)
+            looked[name] = _Looked(signature, rows)
+        except OSError as fault:
+            looked[name] = _Looked(signature, problem=fault.strerror or type(fault).__name__)
+        except Exception as fault:  # whatever is in a user's file, the others are to be had
+            looked[name] = _Looked(signature, problem=str(fault) or type(fault).__name__)
+    return looked
+
+
+def _describes(path: Path) -> bool:
+    if path.suffix.lower() != ".json" or path.stat().st_size > MAX_ARRAY_BYTES:
+        return False
+    try:
+        return describes_datasets(orjson.loads(path.read_bytes()))
+    except orjson.JSONDecodeError:
+        return False

@@ -1,0 +1,156 @@
+"""Rows that are a user's own: JSON records in memory, and what lets rows of any kind keep their positions."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from emulator.datasets.record_shape import RecordFault, RecordShape
+from emulator.rows.seeded import Arrivals, RowSource
+
+if TYPE_CHECKING:
+    from arro3.core import RecordBatch, Schema
+
+CHUNK_RECORDS: Final = 1_000
+"""Records of one text."""
+_BATCH_TEXTS: Final = 8
+_BATCH_RECORDS: Final = CHUNK_RECORDS * _BATCH_TEXTS
+
+
+def record_texts(records: Sequence[Any]) -> tuple[list[str], RecordShape]:
+    """Records as NDJSON, CHUNK_RECORDS in each text, and their shape. Raises RecordFault.
+
+    The same records give the same texts, and records appended leave all texts but the last as they are; that one they
+    lengthen.
+    """
+    shape = RecordShape()
+    texts = []
+    for start in range(0, len(records), CHUNK_RECORDS):
+        chunk = records[start : start + CHUNK_RECORDS]
+        shape.note(chunk)
+        texts.append("".join(orjson.dumps(record).decode() + "\n" for record in chunk))
+    check_columns(shape)
+    return texts, shape
+
+
+def shape_of_texts(texts: Sequence[str]) -> RecordShape:
+    """The shape of records that `record_texts` has made texts of. Raises RecordFault, and ValueError for what is no JSON."""
+    shape = RecordShape()
+    for text in texts:
+        shape.note([orjson.loads(line) for line in text.split("\n")[:-1]])
+    check_columns(shape)
+    return shape
+
+
+def check_columns(shape: RecordShape) -> None:
+    """Raises RecordFault for records of which no file can be written, as they have no column."""
+    if shape.records and not len(shape.arrow_schema()):
+        raise RecordFault(1, "", "no record has a field with a value; at least one column is needed")
+
+
+def lengthens(texts: Sequence[str], before: Sequence[str]) -> bool:
+    """Whether all records of `before` come first in `texts`, unchanged."""
+    if not before:
+        return True
+    last = len(before) - 1
+    return len(texts) > last and list(texts[:last]) == list(before[:last]) and texts[last].startswith(before[last])
+
+
+def decoded(text: bytes, schema: Schema) -> list[RecordBatch]:
+    """NDJSON as Arrow batches. Raises ValueError where the records are not of the schema."""
+    from arro3.io import read_json
+
+    try:
+        return list(read_json(text, schema, batch_size=_BATCH_RECORDS))
+    except Exception as fault:  # arro3 raises nothing more exact
+        raise ValueError(f"the records are not of their columns' types: {fault}") from fault
+
+
+def decoded_texts(texts: Sequence[str], schema: Schema) -> list[RecordBatch]:
+    """What `record_texts` has made, as Arrow batches of at most 8,000 rows. Raises ValueError as `decoded`."""
+    joined = ("".join(texts[start : start + _BATCH_TEXTS]).encode() for start in range(0, len(texts), _BATCH_TEXTS))
+    return [batch for text in joined for batch in decoded(text, schema)]
+
+
+class RecordRows:
+    """A user's records, in their order, as a RowSource. All of them are there from the beginning.
+
+    With `rows_per_hour` the dataset grows from `anchor` (epoch seconds) on: the rows added repeat the records in turn, so that
+    their values are known too; `grown` of these are there at `anchor` already. Records tell no age that the emulator knows, so
+    none is ever too old.
+    """
+
+    arrow_schema: Schema
+
+    def __init__(
+        self, schema: Schema, batches: Sequence[RecordBatch], *, rows_per_hour: float, anchor: float, grown: int = 0
+    ) -> None:
+        self.arrow_schema = schema
+        self.records = sum(batch.num_rows for batch in batches)
+        self._batches = _tiled(batches, self.records) if rows_per_hour or grown else batches
+        self._ends = list(accumulate(batch.num_rows for batch in self._batches))
+        self._anchor = anchor
+        self._arrivals = Arrivals(self.records + grown, rows_per_hour if self.records else 0, anchor)
+
+    def count_at(self, at: float) -> int:
+        """See RowSource."""
+        return self._arrivals.count_at(max(at, self._anchor))
+
+    def first_at(self, at: float) -> int:
+        """See RowSource."""
+        return 0
+
+    def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
+        """See RowSource."""
+        if not 0 <= first <= end or (end and not self.records):
+            raise ValueError(f"there is no range of positions from {first} to {end}")
+        while first < end:
+            record = first % self._ends[-1]
+            index = bisect_right(self._ends, record)
+            batch = self._batches[index]
+            skipped = record - (self._ends[index] - batch.num_rows)
+            taken = batch.slice(skipped, min(batch.num_rows - skipped, end - first))
+            first += taken.num_rows
+            yield taken
+
+
+def _tiled(batches: Sequence[RecordBatch], records: int) -> Sequence[RecordBatch]:
+    """A few records as often as makes a batch worth the name: rows that repeat them would be handed out three by three."""
+    if len(batches) != 1 or not records:
+        return batches
+    from arro3.core import Array, DataType
+
+    places = list(range(records)) * max(1, _BATCH_RECORDS // records)
+    return [batches[0].take(Array(places, type=DataType.int64()))]
+
+
+class Relocated:
+    """The rows of another source, their positions counted from `base` on instead of from 0.
+
+    Positions are never given to other rows: what takes the place of a dataset whose positions have been counted up to `base`
+    begins there, and whoever has exported it up to there gets all of the new rows and none of the old.
+    """
+
+    def __init__(self, source: RowSource, base: int) -> None:
+        self._source = source
+        self._base = base
+
+    @property
+    def arrow_schema(self) -> Schema:
+        return self._source.arrow_schema
+
+    def count_at(self, at: float) -> int:
+        """See RowSource."""
+        return self._base + self._source.count_at(at)
+
+    def first_at(self, at: float) -> int:
+        """See RowSource."""
+        return self._base + self._source.first_at(at)
+
+    def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
+        """See RowSource."""
+        return self._source.batches(first - self._base, end - self._base)

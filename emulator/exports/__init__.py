@@ -1,0 +1,1 @@
+"""Schedules, runs, and their exported files."""

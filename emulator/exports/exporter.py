@@ -1,0 +1,322 @@
+"""One run: a flow's datasets become files, and the run's record tells what happened.
+
+A run is planned and recorded on the event loop, its files are written by a worker thread, and the record is finished on the
+event loop again; so the store is only ever touched by one thread. Source of the record's shape: reference, "Entities".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from emulator.catalog import Catalog
+from emulator.clock import Clock
+from emulator.datasets.library import Library
+from emulator.entities import Entity, Scope, hex_text, new_entity, uuid_text
+from emulator.exports.exported_files import files_record, forget_files
+from emulator.exports.plan import Aborted, ExportPlan, advanced, dataset_ids
+from emulator.exports.runs import (
+    FAILED,
+    FAILED_CODE,
+    FAILED_MESSAGE,
+    IN_PROGRESS,
+    SUCCESS,
+    WAITING,
+    Job,
+    Piece,
+    Run,
+    run_record,
+)
+from emulator.exports.schedule import FULL
+from emulator.faults.faults import Faults, RunFailure
+from emulator.faults.rules import AFTER, BEFORE
+from emulator.files.paths import make_folder
+from emulator.files.writers import FileForm, discard, part_names, write_manifest, write_parts
+from emulator.store.store import Delete, Put, SetMeta, Store
+
+log = logging.getLogger("emulator.exporter")
+
+_RUNNING: Final = "running/"
+_ENDED: Final = "Job aborted. The server ended while the run was in progress"
+_FLOW_GONE: Final = "Job aborted. The flow was deleted while the run waited"
+
+
+class Exporter:
+    """Plans, writes and records runs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalog: Catalog,
+        library: Library,
+        clock: Clock,
+        export_dir: Path,
+        rows_per_file: int,
+        keep_runs: int,
+        faults: Faults,
+    ) -> None:
+        self._store = store
+        self._plan = ExportPlan(store, catalog, library)
+        self._library = library
+        self._clock = clock
+        self._root = export_dir
+        self._rows_per_file = rows_per_file
+        self._keep_runs = keep_runs
+        self._faults = faults
+
+    def request(
+        self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None
+    ) -> tuple[Job, Entity]:
+        """Records a run that waits for its turn, and answers the job that will carry it out and the run's entity."""
+        run_id, counted = self.new_run_id(flow["id"])
+        entity = self._new_record(scope, flow, run_id)
+        job = Job(scope, flow["id"], run_id, scheduled_at, dataset_ids)
+        self._store.write([counted, Put(scope, "runs", entity), SetMeta(_marker(run_id), _marker_value(job, []))])
+        return job, entity
+
+    async def prepare(self, job: Job) -> None:
+        """Lets `start` have the rows of the run's datasets at once: files are looked through and records decoded in a thread."""
+        flow = self._store.get(job.scope, "flows", job.flow_id)
+        if flow is not None:
+            with contextlib.suppress(ValueError):  # records that are damaged: `start` meets them again and says so
+                await self._library.prepare(dataset_ids(self._store, job.scope, flow))
+
+    def start(self, job: Job) -> Run | None:
+        """Plans a run and records that it is in progress. None when its flow is gone."""
+        flow = self._store.get(job.scope, "flows", job.flow_id)
+        if flow is None:
+            self._fail(job, _FLOW_GONE)
+            return None
+        waiting = self._store.get(job.scope, "runs", job.run_id)
+        entity = waiting or self._new_record(job.scope, flow, job.run_id)
+        run = Run(job=job, flow=flow, entity=entity, pieces=[], started_ms=self._clock.now_ms())
+        ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self.bookmarks(flow["id"])
+        try:
+            run.plan(self._plan.pieces(job, flow, ends, self._clock.now()))
+            exports = [(piece.parts[0], piece.dataset_id) for piece in run.pieces]
+            run.fault = self._faults.plan_run(job.scope, job.flow_id, exports)
+        except Exception as fault:  # whatever is wrong with this flow, the others go on
+            run.problem = _explain(fault)
+        record = self._record(run, IN_PROGRESS)
+        folders = [list(piece.parts) for piece in run.pieces]
+        self._store.write([Put(job.scope, "runs", record), SetMeta(_marker(job.run_id), _marker_value(job, folders))])
+        run.entity = record
+        return run
+
+    def write(self, run: Run) -> None:
+        """Writes a run's files; called in a worker thread. A fault goes into `run.problem`, its files are taken away."""
+        if run.problem is not None:
+            return
+        try:
+            if run.fault is not None:
+                run.fault.strike(BEFORE)
+            for index, piece in enumerate(run.pieces):
+                self._write_piece(run, index, piece)
+            self._write_manifests(run)
+            if run.fault is not None:
+                run.fault.strike(AFTER)
+        except RunFailure as failure:
+            run.code = failure.fault.code or FAILED_CODE
+            run.problem = failure.fault.message or FAILED_MESSAGE
+            self.take_away(run)
+        except (
+            BaseException
+        ) as fault:  # whatever goes wrong here is the run's failure, not the server's; arro3 can panic
+            run.problem = _explain(fault)
+            self.take_away(run)
+
+    def progress(self, run: Run) -> None:
+        """Brings the record of a long run up to date."""
+        if self._store.raw(run.job.scope, "runs", run.job.run_id) is not None:
+            run.entity = self._record(run, IN_PROGRESS)
+            self._store.write([Put(run.job.scope, "runs", run.entity)])
+
+    def finish(self, run: Run) -> Entity:
+        """Records how a run ended, where the next one starts, and the flow's `lastRunDetails`; answers the run's entity."""
+        status = FAILED if run.problem is not None else SUCCESS
+        record = self._record(run, status)
+        scope, flow_id = run.job.scope, run.job.flow_id
+        changes: list[Put | Delete | SetMeta] = [Put(scope, "runs", record), SetMeta(_marker(run.job.run_id), None)]
+        flow = self._store.get(scope, "flows", flow_id)
+        if flow is not None:
+            duration = record["metrics"]["durationSummary"]
+            changes.append(
+                Put(scope, "flows", {**flow, "lastRunDetails": {"id": record["id"], "state": status, **duration}})
+            )
+            if status == SUCCESS:
+                changes.append(SetMeta(bookmark_key(flow_id), advanced(self.bookmarks(flow_id), run.pieces)))
+        files = [
+            ("/".join((*piece.parts, file.name)), file.bytes, file.rows, piece.dataset_id)
+            for index, piece in enumerate(run.pieces)
+            for file in run.files.get(index, [])
+        ]
+        if files:
+            changes.append(files_record(run.job.run_id, flow_id, files))
+        for old in self._outdated(scope, flow_id):
+            changes += [Delete(scope, "runs", old), forget_files(old)]
+        self._store.write(changes)
+        run.entity = record
+        return record
+
+    def recover(self) -> int:
+        """Marks the runs that were never finished as failed and takes their files away; answers how many.
+
+        A killed server leaves such, and a snapshot that was taken during a run has them.
+        """
+        unfinished = self._store.meta_keys(_RUNNING)
+        for key in unfinished:
+            value = self._store.get_meta(key)
+            scope: Scope = (value["scope"][0], value["scope"][1])
+            run_id = key.removeprefix(_RUNNING)
+            for index, parts in enumerate(value["folders"]):
+                self._discard_files(run_id, index, parts)
+            self._fail(Job(scope, value["flowId"], run_id, value["scheduledAt"]), _ENDED)
+        return len(unfinished)
+
+    def _fail(self, job: Job, problem: str) -> None:
+        """Records that a run failed of which nothing is left but its record, if that is there."""
+        entity = self._store.get(job.scope, "runs", job.run_id)
+        if entity is None:
+            self._store.write([SetMeta(_marker(job.run_id), None)])
+        else:
+            self.finish(Run(job, {}, entity, [], entity["createdAt"], problem=problem))
+
+    def _discard_files(self, run_id: str, index: int, parts: list[str]) -> None:
+        """Removes what a run has left in the folder of one of its pieces."""
+        folder = self._root.joinpath(*parts)
+        marks = (_part_mark(run_id, index), f"-{run_id}.json")
+        try:
+            discard(folder, [path.name for path in folder.iterdir() if any(mark in path.name for mark in marks)])
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as fault:
+            log.warning(
+                "files of the run %s, which never ended, stay in %s: %s", run_id, "/".join(parts), fault.strerror
+            )
+
+    def bookmarks(self, flow_id: str) -> dict[str, int]:
+        """Dataset id -> the position up to which this flow has exported its rows."""
+        return dict(self._store.get_meta(bookmark_key(flow_id)) or {})
+
+    def new_run_id(self, flow_id: str) -> tuple[str, SetMeta]:
+        """An id for a flow's next run, and what has to be stored with the run so that the one after it gets another.
+
+        It comes from the flow's id and the number of its runs alone: runs go on beside a client's requests, and whatever both
+        drew from would differ from one time to the next. Files have their names from it.
+        """
+        number = (self._store.get_meta(runs_key(flow_id)) or 0) + 1
+        return uuid_text(random.Random(f"{flow_id}/{number}")), SetMeta(runs_key(flow_id), number)
+
+    def _new_record(self, scope: Scope, flow: Entity, run_id: str) -> Entity:
+        draws = random.Random(f"{run_id}/{WAITING}")
+        body = {"flowId": flow["id"], "flowSpec": flow["flowSpec"], "providerRefId": hex_text(draws)}
+        entity = new_entity(body, scope=scope, rng=draws, now_ms=self._clock.now_ms()) | {"id": run_id}
+        entity["metrics"] = {"statusSummary": {"status": WAITING, "activityRefs": []}}
+        entity["activities"] = []
+        return entity
+
+    def _record(self, run: Run, status: str) -> Entity:
+        return run_record(run, status, now_ms=self._clock.now_ms(), rng=random.Random(f"{run.job.run_id}/{status}"))
+
+    def _write_piece(self, run: Run, index: int, piece: Piece) -> None:
+        batches = piece.rows.batches(piece.first, piece.end)
+        if run.fault is not None:
+            batches = run.fault.break_off(index, batches)
+        files = write_parts(
+            make_folder(self._root, piece.parts),
+            batches,
+            schema=piece.rows.arrow_schema,
+            form=piece.form,
+            rows_per_file=self._rows_per_file,
+            rng=_piece_names(run.job.run_id, index),
+            progress=lambda rows, size: run.moved(index, rows, size),
+            cancelled=lambda: run.cancelled,
+        )
+        run.files[index] = files
+        rows = sum(file.rows for file in files)
+        if rows != piece.end - piece.first:
+            raise Aborted(
+                f"Job aborted. The dataset {piece.dataset_id} gave {rows} rows, {piece.end - piece.first} were expected"
+            )
+        run.moved(index, rows, sum(file.bytes for file in files))
+
+    def _write_manifests(self, run: Run) -> None:
+        """One manifest in each folder, beside the part files that it lists."""
+        folders: dict[tuple[str, ...], list[int]] = {}
+        for index, piece in enumerate(run.pieces):
+            folders.setdefault(piece.parts, []).append(index)
+        for parts, indexes in folders.items():
+            manifest = write_manifest(
+                self._root.joinpath(*parts),
+                flow_run_id=run.job.run_id,
+                destination_id=run.pieces[indexes[0]].target_id,
+                scheduled_at=run.job.scheduled_at,
+                files=[("/" + "/".join(parts[1:]), file) for index in indexes for file in run.files[index]],
+            )
+            run.manifests.append((parts, manifest.name))
+
+    def take_away(self, run: Run) -> None:
+        """Removes the files of a run that failed, or that could not be recorded. What cannot be removed is logged."""
+        names = [(run.pieces[index].parts, [file.name for file in files]) for index, files in run.files.items()]
+        names += [(parts, [name]) for parts, name in run.manifests]
+        run.files.clear()
+        run.manifests.clear()
+        for parts, in_folder in names:
+            try:
+                discard(self._root.joinpath(*parts), in_folder)
+            except OSError as fault:
+                log.warning(
+                    "files of the failed run %s stay in %s: %s", run.job.run_id, "/".join(parts), fault.strerror
+                )
+
+    def _outdated(self, scope: Scope, flow_id: str) -> list[str]:
+        """Ids of the run records beyond the bound, oldest first."""
+        runs = self._store.by_index(scope, "runs", flow_id)
+        excess = len(runs) - self._keep_runs
+        if excess <= 0:
+            return []
+        return [record.id for record in islice(reversed(runs), excess)]
+
+
+def bookmark_key(flow_id: str) -> str:
+    """Under which key the store keeps how far a flow has exported its datasets."""
+    return f"bookmarks/{flow_id}"
+
+
+def runs_key(flow_id: str) -> str:
+    """Under which key the store keeps how many runs a flow has had."""
+    return f"runs-of/{flow_id}"
+
+
+def _marker(run_id: str) -> str:
+    return _RUNNING + run_id
+
+
+def _marker_value(job: Job, folders: list[list[str]]) -> dict[str, Any]:
+    """What `recover` needs after a kill."""
+    return {"scope": list(job.scope), "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "folders": folders}
+
+
+def _piece_names(run_id: str, index: int) -> random.Random:
+    """The generator that a piece's file names come from; made of the run's id, so that `recover` finds them again."""
+    return random.Random(f"{run_id}/{index}")
+
+
+def _part_mark(run_id: str, index: int) -> str:
+    """What the names of a piece's part files have in common: transaction and job."""
+    name = next(part_names(_piece_names(run_id, index), FileForm("JSON", False)))
+    return name.partition("-tid-")[2].rsplit("-", 3)[0]
+
+
+def _explain(fault: BaseException) -> str:
+    """A fault as the run's record tells it, without the paths of this machine."""
+    if isinstance(fault, Aborted):
+        return str(fault)
+    if isinstance(fault, OSError):
+        return f"Job aborted. Writing the files failed: {fault.strerror or type(fault).__name__}"
+    return f"Job aborted. {fault or type(fault).__name__}"

@@ -1,0 +1,386 @@
+"""Which flows are due at this instant, in a fixed order, and the carrying out of their runs one after another.
+
+Order: by the instant at which an export falls due, then by the flow's creation. Runs asked for by hand go first. One run at
+a time: exports of one flow never overlap, and the order is the same every time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from emulator.clock import Clock
+from emulator.entities import ENABLED, Entity, Scope
+from emulator.errors import ServiceError
+from emulator.exports.exporter import Exporter, bookmark_key, runs_key
+from emulator.exports.runs import Job, Run
+from emulator.exports.schedule import Schedule, schedule_of
+from emulator.store.store import SetMeta, Store, StoreError
+
+log = logging.getLogger("emulator.scheduler")
+PROGRESS_SECONDS = 0.5
+"""How often (seconds of the machine) the record of a long run is brought up to date."""
+LOG_SECONDS = 30.0
+"""How often, at the least, the log tells of a long run; in its first minute more often."""
+MAX_REMEMBERED = 10_000
+"""Runs of a frozen clock that are remembered for the next advance's answer, at most."""
+
+
+class Timetable:
+    """When each enabled flow is next due. Looking at the first, adding and removing cost the same whatever their number."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, str, int]] = []
+        self._entries: dict[str, tuple[float, int, Scope, int]] = {}
+
+    def put(self, flow_id: str, due: float, order: int, scope: Scope, scheduled_at: int) -> None:
+        self._entries[flow_id] = (due, order, scope, scheduled_at)
+        heapq.heappush(self._heap, (due, order, flow_id, scheduled_at))
+
+    def remove(self, flow_id: str) -> None:
+        self._entries.pop(flow_id, None)
+
+    def first(self) -> tuple[float, str, Scope, int] | None:
+        """(due, flow id, scope, scheduled instant) of the flow that is due first; None when there is none."""
+        while self._heap:
+            due, order, flow_id, scheduled_at = self._heap[0]
+            entry = self._entries.get(flow_id)
+            if entry is not None and entry[0] == due and entry[1] == order and entry[3] == scheduled_at:
+                return due, flow_id, entry[2], scheduled_at
+            heapq.heappop(self._heap)
+        return None
+
+    def scheduled(self, flow_id: str) -> int | None:
+        """For which instant a flow exports next; None when it has none ahead."""
+        entry = self._entries.get(flow_id)
+        return entry[3] if entry else None
+
+    def flows(self) -> list[tuple[str, Scope, int]]:
+        """(flow id, scope, next scheduled instant) of all flows that have an export ahead."""
+        return [(flow_id, entry[2], entry[3]) for flow_id, entry in self._entries.items()]
+
+    def clear(self) -> None:
+        self._heap.clear()
+        self._entries.clear()
+
+
+class ProgressReport:
+    """Tells the log how far a run is: after half a second, then twice as late each time, later on regularly."""
+
+    def __init__(self, run: Run, now: float) -> None:
+        """`now` is in the loop's seconds."""
+        self._run = run
+        self._began = now
+        self._due = now
+
+    def at(self, now: float) -> None:
+        """Tells, if it is time to."""
+        if now < self._due:
+            return
+        passed = now - self._began
+        self._due = now + min(passed, LOG_SECONDS)
+        run, rows, expected = self._run, self._run.rows, self._run.expected_rows
+        log.info(
+            "run %s of flow %s: %s of %s rows (%d %%), %.1f MB, %s rows/s",
+            run.job.run_id,
+            run.job.flow_id,
+            f"{rows:,}",
+            f"{expected:,}",
+            100 * rows // max(expected, 1),
+            run.bytes / 1e6,
+            f"{rows / max(passed, 1e-9):,.0f}",
+        )
+
+
+class Scheduler:
+    """Keeps the timetable, and runs what falls due."""
+
+    def __init__(self, *, store: Store, exporter: Exporter, clock: Clock, max_exports: int) -> None:
+        self._store = store
+        self._exporter = exporter
+        self._clock = clock
+        self._max_exports = max_exports
+        self._timetable = Timetable()
+        self._asked: deque[Job] = deque()
+        self._current: Run | None = None
+        self._remembered: deque[dict[str, Any]] = deque(maxlen=MAX_REMEMBERED)
+        self._orders: dict[str, int] = {}
+        self._next_order = 0
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._turn = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    # --- what changes the timetable -------------------------------------------------------------------------------
+
+    def flow_created(self, scope: Scope, flow: Entity) -> None:
+        """A start in the past exports once at once, with the latest instant of the grid; then the grid counts."""
+        schedule, now = schedule_of(flow), self._clock.now()
+        latest = schedule.latest(now)
+        if latest is not None and now <= schedule.end:
+            self._plan(scope, flow["id"], now, latest)
+        else:
+            self._plan_following(scope, flow["id"], schedule, now)
+
+    def flow_changed(self, scope: Scope, flow: Entity) -> None:
+        """After a patch, an enable or a disable: the past is over, the next instant of the grid counts."""
+        self._timetable.remove(flow["id"])
+        if flow.get("state") != ENABLED:
+            return
+        schedule, now = schedule_of(flow), self._clock.now()
+        never_ran = self._store.get_meta(scheduled_key(flow["id"])) is None
+        if never_ran and schedule.latest(now) is not None and now <= schedule.end:
+            self.flow_created(scope, flow)
+        else:
+            self._plan_following(scope, flow["id"], schedule, now)
+
+    def flow_deleted(self, flow_id: str) -> list[SetMeta]:
+        """Ends a flow's schedule; answers what the store is to forget about it."""
+        self._timetable.remove(flow_id)
+        self._orders.pop(flow_id, None)
+        return [SetMeta(key(flow_id), None) for key in (bookmark_key, scheduled_key, runs_key)]
+
+    def load(self) -> None:
+        """Makes the timetable from the store. Exports missed meanwhile are not made up for: the latest due one runs once.
+
+        Runs that never ended, as the server was killed or the snapshot taken meanwhile, are ended as failed.
+        """
+        unfinished = self._exporter.recover()
+        if unfinished:
+            log.warning(
+                "%d runs never ended; they are marked as failed, and the next ones carry their rows", unfinished
+            )
+        self._timetable.clear()
+        self._asked.clear()
+        self._remembered.clear()
+        self._orders.clear()
+        now = self._clock.now()
+        flows = sorted(self._store.everywhere("flows"), key=lambda entry: entry[1].seq)
+        for scope, record in flows:
+            flow = record.entity()
+            if flow.get("state") != ENABLED:
+                self._order(flow["id"])
+                continue
+            schedule = schedule_of(flow)
+            done = self._store.get_meta(scheduled_key(flow["id"]))
+            latest = schedule.latest(now)
+            if latest is not None and now <= schedule.end and (done is None or latest > done):
+                self._plan(scope, flow["id"], now, latest)
+            else:
+                self._plan_following(scope, flow["id"], schedule, now)
+
+    def next_export(self, flow_id: str) -> int | None:
+        """For which instant (epoch seconds) a flow exports next; None when it has none ahead."""
+        return self._timetable.scheduled(flow_id)
+
+    @property
+    def current(self) -> Run | None:
+        """The run that is being written; None when none is."""
+        return self._current
+
+    def next_due(self) -> float | None:
+        """When (epoch seconds) the next export of all flows falls due; None when none is ahead."""
+        first = self._timetable.first()
+        return None if first is None else first[0]
+
+    # --- what runs ------------------------------------------------------------------------------------------------
+
+    def run_now(self, scope: Scope, flow: Entity, dataset_ids: frozenset[str] | None = None) -> Entity:
+        """Asks for a run outside the schedule; answers its entity, which waits for its turn."""
+        job, entity = self._exporter.request(scope, flow, int(self._clock.now()), dataset_ids)
+        self._asked.append(job)
+        self._wake.set()
+        return entity
+
+    def clock_changed(self) -> None:
+        """Looks at the timetable anew, since time passes otherwise than before."""
+        self._remembered.clear()
+        self._wake.set()
+
+    async def advance(self, to: float) -> list[dict[str, Any]]:
+        """Moves the clock to `to` (epoch seconds) and carries out whatever falls due on the way.
+
+        Answers the runs in order, with what a frozen clock ran at once since the last advance. Raises ServiceError when the
+        way holds more exports than are allowed at once.
+        """
+        async with self._turn:
+            self._check_count(to)
+            runs = list(self._remembered)
+            self._remembered.clear()
+            try:
+                while not self._stopping:
+                    job = self._take(until=to)
+                    if job is None:
+                        break
+                    runs.append(await self._carry_out(job))
+            except StoreError:
+                self._remembered.extend(runs)  # they happened; the next advance tells of them
+                raise
+            self._clock.move_to(to)
+        self._wake.set()
+        return runs
+
+    async def serve(self) -> None:
+        """Carries out what falls due as time passes, until `stop`."""
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                await self._catch_up()
+            except StoreError as reason:
+                log.error("exports wait until the data folder can be written to: %s", reason)
+                await self._pause()
+                continue
+            except Exception:  # of one export; the others go on
+                log.exception("an export failed in a way that it must not")
+                await self._pause()
+                continue
+            first = self._timetable.first()
+            wait = self._clock.wait_for(first[0]) if first else None
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout=None if wait is None else min(wait, 3600.0))
+            except TimeoutError:
+                continue
+
+    async def _catch_up(self) -> None:
+        """Carries out whatever is due now."""
+        async with self._turn:
+            while not self._stopping:
+                job = self._take(until=self._clock.now())
+                if job is None:
+                    break
+                summary = await self._carry_out(job)
+                if self._clock.mode == "frozen":
+                    self._remembered.append(summary)
+
+    async def _pause(self) -> None:
+        """A second, or until something happens."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout=1.0)
+
+    async def undisturbed(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Does something to the store or clock while no run is under way, then makes the timetable anew.
+
+        A run in progress is ended first.
+        """
+        if self._current is not None:
+            self._current.cancelled = True
+        async with self._turn:
+            await action()
+            self.load()
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Ends `serve` and the run in progress, which is recorded as failed."""
+        self._stopping = True
+        if self._current is not None:
+            self._current.cancelled = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """Lets go of the worker thread."""
+        self._worker.shutdown(wait=True)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _order(self, flow_id: str) -> int:
+        """The flow's place in the order of creation."""
+        if flow_id not in self._orders:
+            self._orders[flow_id] = self._next_order
+            self._next_order += 1
+        return self._orders[flow_id]
+
+    def _plan(self, scope: Scope, flow_id: str, due: float, scheduled_at: int) -> None:
+        self._timetable.put(flow_id, due, self._order(flow_id), scope, scheduled_at)
+        self._wake.set()
+
+    def _plan_following(self, scope: Scope, flow_id: str, schedule: Schedule, after: float) -> None:
+        following = schedule.following(after)
+        self._order(flow_id)
+        if following is None:
+            self._timetable.remove(flow_id)
+        else:
+            self._plan(scope, flow_id, following, following)
+
+    def _take(self, *, until: float) -> Job | None:
+        """The next job due at `until` or before; the clock stands at its instant afterwards."""
+        if self._asked:
+            return self._asked.popleft()
+        while (first := self._timetable.first()) is not None and first[0] <= until:
+            due, flow_id, scope, scheduled_at = first
+            flow = self._store.get(scope, "flows", flow_id)
+            if flow is None:
+                self._timetable.remove(flow_id)
+                continue
+            self._clock.move_to(due)
+            run_id, counted = self._exporter.new_run_id(flow_id)
+            self._store.write(
+                [counted, SetMeta(scheduled_key(flow_id), scheduled_at)]
+            )  # if it cannot, the export stays planned
+            self._timetable.remove(flow_id)
+            self._plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
+            return Job(scope, flow_id, run_id, scheduled_at)
+        return None
+
+    async def _carry_out(self, job: Job) -> dict[str, Any]:
+        """One run from plan to record. What the store could not take is done anew later: the job stays asked for."""
+        run = None
+        await self._exporter.prepare(job)
+        try:
+            run = self._exporter.start(job)
+            return await self._write_and_record(job, run)
+        except StoreError:
+            if run is not None:
+                self._exporter.take_away(run)
+            self._asked.appendleft(job)
+            raise
+
+    async def _write_and_record(self, job: Job, run: Run | None) -> dict[str, Any]:
+        if run is None:
+            return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": "dropped"}
+        self._current = run
+        try:
+            loop = asyncio.get_running_loop()
+            writing = loop.run_in_executor(self._worker, self._exporter.write, run)
+            report = ProgressReport(run, loop.time())
+            while not (await asyncio.wait({writing}, timeout=PROGRESS_SECONDS))[0]:
+                with contextlib.suppress(StoreError):  # it is told again, at the latest when the run is over
+                    self._exporter.progress(run)
+                report.at(loop.time())
+        finally:
+            self._current = None
+        entity = self._exporter.finish(run)
+        status = entity["metrics"]["statusSummary"]["status"]
+        log.info(
+            "run %s of flow %s for %d: %s%s",
+            job.run_id,
+            job.flow_id,
+            job.scheduled_at,
+            status,
+            f" ({run.problem})" if run.problem else "",
+        )
+        return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
+
+    def _check_count(self, to: float) -> None:
+        """Refuses a jump that would cause more exports than `--max-exports`."""
+        count = len(self._asked)
+        for flow_id, scope, scheduled_at in self._timetable.flows():
+            flow = self._store.get(scope, "flows", flow_id)
+            if flow is not None and scheduled_at <= to:
+                count += 1 + schedule_of(flow).count(scheduled_at, to)
+            if count > self._max_exports:
+                raise ServiceError(
+                    "control-invalid",
+                    reason=f"this advance would cause more than {self._max_exports} exports; advance in smaller steps, "
+                    "disable flows, or start the server with a higher --max-exports",
+                )
+
+
+def scheduled_key(flow_id: str) -> str:
+    """Under which key the store keeps the last instant that a flow exported for."""
+    return f"scheduled/{flow_id}"

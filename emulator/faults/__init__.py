@@ -1,0 +1,1 @@
+"""Injected faults: rules, scenarios, and what they hit."""

@@ -1,0 +1,1 @@
+"""Exported files: their folders, names, forms and bytes."""

@@ -1,0 +1,44 @@
+"""The contract report in its four forms; each is made of the report's JSON alone, by the server or by the command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from emulator.reports.words import Severity
+
+FORMATS: Final[Mapping[str, str]] = {
+    "json": "application/json",
+    "text": "text/plain; charset=utf-8",
+    "junit": "application/xml; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}
+"""The forms, and the content type of each."""
+
+
+def rendered(report: Mapping[str, Any], form: str, fail_on: Severity = "violation", *, colour: bool = False) -> str:
+    """The report in one of FORMATS.
+
+    `fail_on` (`violation` or `remark`) is from which severity on JUnit's test cases fail; `colour` is for terminals. The
+    forms are imported when they are asked for: a server that is not asked does not pay for them.
+    """
+    if form == "text":
+        from emulator.reports.text import text_report
+
+        return text_report(report, colour=colour)
+    if form == "junit":
+        from emulator.reports.junit import junit_report
+
+        return junit_report(report, fail_on)
+    if form == "html":
+        from emulator.reports.html import html_report
+
+        return html_report(report)
+    return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def fails(report: Mapping[str, Any], fail_on: Severity) -> bool:
+    """Whether the report has what `fail_on` names, or worse."""
+    return bool(report["violations"]) or (fail_on == "remark" and bool(report["remarks"]))

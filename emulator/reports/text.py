@@ -1,0 +1,83 @@
+"""The contract report for a terminal."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from emulator.reports.words import TITLES, counted, grouped, printable, verdict, where
+
+WIDTH: Final = 100
+MAX_SHOWN: Final = 10
+"""Findings shown of one rule."""
+_RED, _YELLOW, _GREEN, _BOLD, _DIM, _END = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+def text_report(report: Mapping[str, Any], *, colour: bool = False) -> str:
+    """The report as lines of text."""
+    return "\n".join(line.rstrip() for line in _lines(report, _Paint(colour))) + "\n"
+
+
+class _Paint:
+    """Colours, where they are wanted."""
+
+    def __init__(self, colour: bool) -> None:
+        self._colour = colour
+
+    def __call__(self, code: str, text: str) -> str:
+        return f"{code}{text}{_END}" if self._colour else text
+
+
+def _lines(report: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    summary = report["summary"]
+    colour = _RED if summary["violations"] else _GREEN
+    yield paint(_BOLD, f"Contract report: {counted(summary['requests'], 'request')}, ") + paint(colour, verdict(report))
+    for title, code, entries in (("VIOLATIONS: the real service refuses this", _RED, report["violations"]), ("REMARKS: works, but is undocumented, deprecated or fragile", _YELLOW, report["remarks"])):  # fmt: skip
+        if entries:
+            yield from ("", paint(code + _BOLD, title))
+        for entry in entries:
+            yield from _rule(entry, paint)
+    yield from ("", paint(_BOLD, "COVERAGE: what this client has met, and what it never has"))
+    for dimension, part in report["coverage"].items():
+        yield from _dimension(TITLES.get(dimension, dimension), part, paint)
+
+
+def _rule(entry: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    code = f" [{entry['code']}]" if "code" in entry else ""
+    yield ""
+    yield f"  {paint(_BOLD, entry['title'])} ({entry['id']}{code}, {counted(entry['count'], 'request')})"
+    yield from _wrapped("    mend:   ", entry["mend"])
+    yield from _wrapped("    source: ", entry["source"])
+    for finding in entry["findings"][:MAX_SHOWN]:
+        place = f"{finding['place']}: " if finding["place"] and finding["place"] not in finding["message"] else ""
+        yield from _wrapped("    - ", f"{place}{finding['message']}")
+        times = f", {finding['count']:,} times" if finding["count"] > 1 else ""
+        yield from (paint(_DIM, line) for line in _wrapped("      ", where(finding) + times))
+    if len(entry["findings"]) > MAX_SHOWN:
+        yield f"    and {len(entry['findings']) - MAX_SHOWN} more places"
+
+
+def _dimension(title: str, part: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+    met, total = len(part["met"]), part["total"]
+    yield ""
+    yield f"  {paint(_BOLD, title)}: {met} of {total}"
+    if part["met"]:
+        yield from _wrapped("    met:   ", _listed(part["met"]))
+    if part["never"]:
+        yield from _wrapped("    never: ", _listed(part["never"]))
+
+
+def _listed(names: Sequence[Mapping[str, Any]]) -> str:
+    """Names for a line that is wrapped between them: the first word, a method or a code, stays with what follows."""
+    return ", ".join(name.replace(" ", "\N{NO-BREAK SPACE}", 1) for name in grouped(names))
+
+
+def _wrapped(lead: str, text: str) -> Iterator[str]:
+    width = max(WIDTH - len(lead), 20)
+    text = printable(re.sub(r"[ \t\r\n]+", " ", text))
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    for index, line in enumerate(lines):
+        line = line.replace("\N{NO-BREAK SPACE}", " ")
+        yield (lead if index == 0 else " " * len(lead)) + line

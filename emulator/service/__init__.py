@@ -1,0 +1,1 @@
+"""What the Flow Service does with entities, whatever protocol asks for it."""

@@ -1,0 +1,111 @@
+"""An entity on its way into the store: the body as sent, what is found wrong or lenient in it, and what it refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from emulator.catalog import Catalog, ConnectionSpec, FlowSpec
+from emulator.entities import Entity, Scope
+from emulator.errors import ServiceError
+from emulator.validation.validation import Remark, Violation
+from emulator.validation.violation_text import literal
+
+MAX_NAMED: Final = 5
+"""Violations that the message itself names, and unknown fields that are remarked on, at most."""
+MAX_REPORTED: Final = 100
+"""Violations that the report lists, at most."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """An entity on its way into the store: the body as sent, and what was found wrong or lenient in it.
+
+    `kept` is the stored entity when an existing one is patched. `find` looks up an entity of the same scope.
+    """
+
+    body: Entity
+    catalog: Catalog
+    find: Callable[[str, str], Entity | None]
+    has_dataset: Callable[[str], bool]
+    scope: Scope
+    kept: Entity | None = None
+    whole_schedule: bool = True
+    """Whether the client sent `scheduleParams` as a whole, not one part of it by a patch's path."""
+    holds_secrets: bool = False
+    """Whether the client sent a password, which is masked by now: its entity is another one even where it looks the same."""
+    violations: list[Violation] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    def refuse(self, path: str, message: str, rule: str, example: Any = None) -> None:
+        """Notes a violation."""
+        self.violations.append(Violation(path=path, message=message, rule=rule, pattern=None, example=example))
+
+    def remark(self, rule: str, path: str, message: str) -> None:
+        """Notes something that works here and is undocumented, deprecated or fragile."""
+        self.remarks.append(Remark(rule, path, message))
+
+
+def refuse_all(draft: Draft) -> NoReturn:
+    """Raises the documented error for the violations of a draft."""
+    named = [violation.message for violation in draft.violations[:MAX_NAMED]]
+    more = len(draft.violations) - len(named)
+    detail = "; ".join(named) + (f"; and {more} more" if more else "")
+    raise ServiceError(
+        "provider-rejected",
+        provider_error=detail,
+        report={"violations": [violation.as_json() for violation in draft.violations[:MAX_REPORTED]]},
+    )
+
+
+def check_spec_versions(draft: Draft) -> None:
+    """The documented errors of a spec reference come before all others: 1413-400 and 1413-422."""
+    for name, known in (("connectionSpec", draft.catalog.connection_specs), ("flowSpec", draft.catalog.flow_specs)):
+        reference = draft.body.get(name)
+        if reference is None:
+            continue
+        spec_id = reference.get("id") if isinstance(reference, dict) else None
+        spec = known.get(spec_id) if isinstance(spec_id, str) else None
+        if spec is None:
+            raise unknown_spec(draft.catalog, name, spec_id)
+        version = reference.get("version")
+        if version is None or version == "":
+            raise ServiceError("spec-version-missing", field=name)
+        if version != spec.version:
+            raise ServiceError(
+                "spec-id-invalid",
+                report={"field": f"{name}.version", "value": short(version), "allowed": [spec.version]},
+            )
+
+
+def unknown_spec(catalog: Catalog, name: str, spec_id: Any) -> ServiceError:
+    known: Mapping[str, ConnectionSpec | FlowSpec] = (
+        catalog.connection_specs if name == "connectionSpec" else catalog.flow_specs
+    )
+    allowed = {spec.name: spec.id for spec in known.values()}
+    return ServiceError("spec-id-invalid", report={"field": f"{name}.id", "value": short(spec_id), "allowed": allowed})
+
+
+def named_connection_spec(draft: Draft, *, source: bool) -> ConnectionSpec:
+    """The connection spec that the body names; it must be a source's or a destination's."""
+    reference = draft.body.get("connectionSpec")
+    spec = draft.catalog.connection_specs.get(reference["id"]) if reference is not None else None
+    if spec is None or (spec.destination is None) != source:
+        raise unknown_spec(draft.catalog, "connectionSpec", reference["id"] if reference else None)
+    return spec
+
+
+def found(draft: Draft, collection: str, place: str, entity_id: Any) -> Entity | None:
+    """The entity that a body refers to; a violation when there is none."""
+    if not isinstance(entity_id, str):
+        return None
+    entity = draft.find(collection, entity_id)
+    if entity is None:
+        draft.refuse(place, f'{place}: {collection} has no entity with the id "{short(entity_id)}"', "reference")
+    return entity
+
+
+def short(value: Any, limit: int = 80) -> str:
+    text = value if isinstance(value, str) else literal(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

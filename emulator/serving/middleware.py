@@ -1,0 +1,160 @@
+"""What happens to every request before and after its handler: request id, body limit, gateway checks, errors, journal.
+
+One pure ASGI layer; a stack of wrappers would cost each request more than its handler does.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from emulator.api.exchange import Exchange, Reply, send_reply
+from emulator.api.gateway import GATEWAY_PREFIX, Gateway
+from emulator.contract.witness import Answered, Witness
+from emulator.errors import ErrorTable, ServiceError
+from emulator.serving.injection import ConnectionEnded, Injector
+from emulator.serving.origins import CONTROL_PREFIX, OriginGuard
+from emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES
+from emulator.store.store import StoreError
+from emulator.validation.validation import Remark
+
+log = logging.getLogger("emulator.requests")
+MAX_DRAINED_BYTES = 16_000_000
+"""How much of an oversized body is read and thrown away, so that the client gets to read the answer."""
+MAX_REQUEST_ID = 128
+POLLED = frozenset({"control:health", "control:overview"})
+"""Operations that health checks and the page ask for every two seconds: the log is not to be full of them."""
+
+
+class Middleware:
+    """Wraps the routes."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        errors: ErrorTable,
+        gateway: Gateway,
+        rng: random.Random,
+        injector: Injector,
+        witness: Witness,
+        guard: OriginGuard,
+    ) -> None:
+        self._app = app
+        self._guard = guard
+        self._errors = errors
+        self._gateway = gateway
+        self._rng = rng
+        self._injector = injector
+        self._faults = injector.faults
+        self._witness = witness
+
+    async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
+        if asgi["type"] != "http":
+            await self._app(asgi, receive, send)
+            return
+        exchange = self._exchange(asgi)
+        asgi["exchange"] = exchange
+        seen = self._witness.sees(exchange.path)
+        if not seen:
+            self._witness.flush()
+        began, answered = self._witness.steady(), Answered(whole=seen)
+
+        async def noted_send(message: Any) -> None:
+            answered.note(message)
+            await send(message)
+
+        try:
+            await self._answer(exchange, asgi, receive, noted_send)
+        except ConnectionEnded:
+            if exchange.fault is None:
+                return
+        notes = f" {exchange.error}" if exchange.error else ""
+        if exchange.fault is not None:
+            notes += f" (fault {exchange.fault})"
+        level = logging.DEBUG if exchange.operation in POLLED else logging.INFO
+        log.log(level, "%s %s %d%s", exchange.method, exchange.path[:200], answered.status, notes)
+        if seen:
+            self._witness.note(exchange, answered, began)
+
+    async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
+        """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""
+        try:
+            limit = MAX_BODY_BYTES
+            if exchange.path.startswith(CONTROL_PREFIX):
+                self._guard.check(exchange.headers)  # before a stranger's body is read
+                limit = MAX_CONTROL_BYTES
+            exchange.body = await _read_body(receive, limit)
+            if self._faults.active:
+                send = await self._injector.meet(exchange, asgi, receive, send)
+            if exchange.path.startswith(GATEWAY_PREFIX):
+                exchange.scope = self._gateway.check(exchange)
+            await self._app(asgi, receive, send)
+        except ConnectionEnded:
+            raise
+        except ServiceError as error:
+            await self._send_error(send, exchange, error)
+        except StoreError as reason:
+            log.error("%s %s: %s", exchange.method, exchange.path[:200], reason)
+            await self._send_error(send, exchange, ServiceError("store-unavailable", reason=reason))
+        except Exception:
+            log.exception("%s %s failed", exchange.method, exchange.path[:200])
+            await self._send_error(send, exchange, ServiceError("internal-error"))
+
+    def _exchange(self, asgi: AsgiScope) -> Exchange:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
+        path: str = asgi["path"]
+        remarks: list[Remark] = []
+        if len(path) > 1 and path.endswith("/") and path.startswith(GATEWAY_PREFIX):
+            path = asgi["path"] = path.rstrip("/")  # real clients send a trailing slash
+            remarks.append(Remark("trailing-slash", "path", "the path was sent with a slash at its end"))
+        return Exchange(
+            method=asgi["method"],
+            path=path,
+            query_string=asgi["query_string"].decode("latin-1"),
+            headers=headers,
+            request_id=self._request_id(headers.get("x-request-id")),
+            remarks=remarks,
+        )
+
+    def _request_id(self, sent: str | None) -> str:
+        """The client's own id where it sent a usable one, else a new one."""
+        if sent and len(sent) <= MAX_REQUEST_ID and sent.isascii() and sent.isprintable():
+            return sent
+        return f"{self._rng.getrandbits(128):032x}"
+
+    async def _send_error(self, send: Send, exchange: Exchange, error: ServiceError) -> None:
+        status, body = self._errors.answer(error, exchange.request_id)
+        exchange.error, exchange.answer = error.name, body
+        await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body; `body-too-large` when it is over the limit, ConnectionEnded when the client goes away before its end."""
+    body: bytes | bytearray = b""
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionEnded
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= limit:
+            if not body:
+                body = chunk
+            elif chunk:
+                # pieces of a byte each, kept one by one, would need fifty times the room
+                if not isinstance(body, bytearray):
+                    body = bytearray(body)
+                body += chunk
+        elif size > limit + MAX_DRAINED_BYTES:
+            break
+        if not message.get("more_body", False):
+            break
+    if size > limit:
+        raise ServiceError("body-too-large", limit=limit)
+    return bytes(body)
