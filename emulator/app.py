@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.routing import Router
@@ -54,20 +55,85 @@ def described(routes: Routes, catalog: Catalog) -> dict[str, Any]:
 class Emulator:
     """The application, and what a server needs of it to end in good order."""
 
-    def __init__(self, app: ASGIApp, scheduler: Scheduler, injector: Injector, library: Library) -> None:
+    def __init__(self, app: ASGIApp, works: Works, injector: Injector) -> None:
         self._app = app
-        self._scheduler = scheduler
+        self._works = works
         self._injector = injector
-        self._library = library
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     def stop(self) -> None:
         """Ends the export in progress, the reading of files and every delay, so that a server can shut down at once."""
-        self._scheduler.stop()
-        self._library.stop()
+        self._works.scheduler.stop()
+        self._works.library.stop()
         self._injector.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """What goes on without any request: entities, datasets, time, and the exports that fall due."""
+
+    catalog: Catalog
+    clock: Clock
+    store: Store
+    library: Library
+    faults: Faults
+    scheduler: Scheduler
+    exports: Exports
+
+    @classmethod
+    def of(cls, settings: Settings, clock: Clock) -> Works:
+        catalog = load_catalog(settings.fixtures)
+        store = Store(settings.data_dir, indexes=INDEXES)
+        library = Library(
+            catalog,
+            store=store,
+            clock=clock,
+            seed=settings.seed or 0,
+            anchor=clock.now(),
+            folder=settings.fixtures and settings.fixtures / "datasets",
+        )
+        faults = Faults(lambda seed, salt: random_source(seed, salt).random())
+        exporter = Exporter(
+            store=store,
+            catalog=catalog,
+            library=library,
+            clock=clock,
+            export_dir=settings.export_dir,
+            rows_per_file=settings.rows_per_file,
+            keep_runs=settings.keep_runs,
+            faults=faults,
+        )
+        scheduler = Scheduler(store=store, exporter=exporter, clock=clock, max_exports=settings.max_exports)
+        return cls(catalog, clock, store, library, faults, scheduler, Exports(settings.export_dir, store, catalog))
+
+    def begin(self, settings: Settings, library_state: LibraryState) -> None:
+        """Takes up what the data folder has: since when the datasets grow, which exports are due, what a crash left."""
+        try:
+            mark_export_dir(settings.export_dir)
+        except OSError as fault:
+            log.warning(
+                "the export folder %s cannot be written to (%s); every export will fail",
+                settings.export_dir,
+                fault.strerror,
+            )
+        library_state.restore(self.store.get_meta("anchor"))
+        if settings.data_dir is not None:
+            remove_leftovers(settings.export_dir)
+        self.scheduler.load()
+
+    @asynccontextmanager
+    async def serve(self, app: Any) -> AsyncIterator[dict[str, Any]]:
+        """Runs due exports for as long as the application is served (an ASGI lifespan)."""
+        serving = asyncio.create_task(self.scheduler.serve())
+        try:
+            yield {}
+        finally:
+            self.scheduler.stop()
+            await serving
+            self.scheduler.close()
+            self.store.close()
 
 
 def create_app(settings: Settings, clock: Clock) -> Emulator:
@@ -75,39 +141,21 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
 
     Raises FixtureError for a broken fixture, and StoreError when the data folder cannot be opened.
     """
-    catalog = load_catalog(settings.fixtures)
-    store = Store(settings.data_dir, indexes=INDEXES)
-    rng = random_source(settings.seed, salt=str(store.next_seq))
-    library = Library(
-        catalog,
-        store=store,
-        clock=clock,
-        seed=settings.seed or 0,
-        anchor=clock.now(),
-        folder=settings.fixtures and settings.fixtures / "datasets",
-    )
-    faults = Faults(lambda seed, salt: random_source(seed, salt).random())
-    exporter = Exporter(
-        store=store,
-        catalog=catalog,
-        library=library,
-        clock=clock,
-        export_dir=settings.export_dir,
-        rows_per_file=settings.rows_per_file,
-        keep_runs=settings.keep_runs,
-        faults=faults,
-    )
-    scheduler = Scheduler(store=store, exporter=exporter, clock=clock, max_exports=settings.max_exports)
+    works = Works.of(settings, clock)
+    catalog, store, library, faults = works.catalog, works.store, works.library, works.faults
+
     tokens = Tokens(clock, random_source(None))
     gateway = Gateway(tokens=tokens, check_auth=settings.check_auth, orgs=settings.orgs, sandboxes=settings.sandboxes)
-    service = FlowService(store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=scheduler)
+    rng = random_source(settings.seed, salt=str(store.next_seq))
+    service = FlowService(
+        store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=works.scheduler
+    )
     routes = Routes(service=service, catalog=catalog, library=library, gateway=gateway, landing_zone=LandingZone(clock))
-    exports = Exports(settings.export_dir, store, catalog)
     calls = service_calls(routes.operations())
     destinations = [spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination]
     words = Vocabulary(calls, catalog.errors, destinations, seed=settings.seed or 0)
     injector = Injector(faults=faults, calls=calls, gateway=gateway, service=service, errors=catalog.errors)
-    fault_calls = FaultCalls(faults=faults, words=words, store=store, library=library)
+
     contract = Contract(
         catalog,
         now=clock.now,
@@ -116,60 +164,38 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     )
     journal = Journal(settings.journal_entries, contract.rules)
     witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
+
+    library_state = LibraryState(library, store, clock)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),
         "store": StoreState(store),
-        "datasets": LibraryState(library, store, clock),
+        "datasets": library_state,
         "faults": FaultsState(faults, words),
         "requests": journal,
         "contract": contract,
     }
-    reports = ReportCalls(journal=journal, contract=contract)
-    control = Control(clock=clock, scheduler=scheduler, parts=parts, exports=exports)
+    works.begin(settings, library_state)
+
     console = Console(
         clock=clock,
-        scheduler=scheduler,
+        scheduler=works.scheduler,
         store=store,
         catalog=catalog,
         library=library,
-        exports=exports,
+        exports=works.exports,
         faults=faults,
         newest_request=lambda: journal.number,
     )
-
-    @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
-        serving = asyncio.create_task(scheduler.serve())
-        try:
-            yield {}
-        finally:
-            scheduler.stop()
-            await serving
-            scheduler.close()
-            store.close()
-
-    try:
-        mark_export_dir(settings.export_dir)
-    except OSError as fault:
-        log.warning(
-            "the export folder %s cannot be written to (%s); every export will fail",
-            settings.export_dir,
-            fault.strerror,
-        )
-    parts["datasets"].restore(store.get_meta("anchor"))
-    if settings.data_dir is not None:
-        remove_leftovers(settings.export_dir)
-    scheduler.load()
     table = [
         *routes.operations(),
-        *control.operations(),
-        *fault_calls.operations(),
+        *Control(clock=clock, scheduler=works.scheduler, parts=parts, exports=works.exports).operations(),
+        *FaultCalls(faults=faults, words=words, store=store, library=library).operations(),
         *DatasetCalls(library).operations(),
-        *reports.operations(),
+        *ReportCalls(journal=journal, contract=contract).operations(),
         *console.operations(),
     ]
     table.append(OpenApi(catalog, table).operation())
-    router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=lifespan)
+    router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=works.serve)
     middleware = Middleware(
         router,
         errors=catalog.errors,
@@ -179,4 +205,4 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         witness=witness,
         guard=OriginGuard((settings.host, *settings.allowed_hosts)),
     )
-    return Emulator(middleware, scheduler, injector, library)
+    return Emulator(middleware, works, injector)

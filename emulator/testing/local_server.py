@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from emulator.settings import environment_of_tests
-from emulator.testing import FlowServiceError, FlowServiceServer
+from emulator.testing.control_client import FlowServiceError
+from emulator.testing.flow_service import FlowServiceServer
 
 START_SECONDS = 30.0
 END_SECONDS = 6.0

@@ -1,0 +1,72 @@
+"""The clock of a running emulator."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, cast
+
+from emulator.testing.control_client import ControlClient
+
+DAY_SECONDS = 86_400
+
+
+Instant: TypeAlias = float | str | datetime
+"""Epoch seconds, an ISO 8601 text such as `2026-01-01T00:00:00Z`, or a datetime; UTC where it names no zone."""
+
+
+def epoch_seconds(at: Instant) -> float:
+    """An instant in epoch seconds. Raises ValueError for a text that is none."""
+    if isinstance(at, str):
+        try:
+            return float(at)
+        except ValueError:
+            at = datetime.fromisoformat(at)
+    if isinstance(at, datetime):
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    return float(at)
+
+
+class ClockControl:
+    """The server's clock, in epoch seconds. On a shared server it is everybody's."""
+
+    def __init__(self, client: ControlClient) -> None:
+        self._client = client
+
+    @property
+    def now(self) -> float:
+        """The present there."""
+        return float(self._client.call("GET", "/clock")["now"])
+
+    @property
+    def mode(self) -> str:
+        """ "real", "frozen" or "accelerated"."""
+        return str(self._client.call("GET", "/clock")["mode"])
+
+    def freeze(self, at: Instant | None = None) -> float:
+        """Stops time, now or at a later instant (what falls due until then is run first). Answers the time."""
+        return self.set(mode="frozen", now=at)
+
+    def set(self, *, mode: str | None = None, now: Instant | None = None, speed: float | None = None) -> float:
+        """Changes how time passes: "real", "frozen", or "accelerated" with `speed` seconds in one. Answers the time."""
+        given = {"mode": mode, "now": None if now is None else epoch_seconds(now), "speed": speed}
+        body = {name: value for name, value in given.items() if value is not None}
+        return float(self._client.call("PUT", "/clock", body)["now"])
+
+    def advance(
+        self,
+        seconds: float = 0.0,
+        *,
+        minutes: float = 0.0,
+        hours: float = 0.0,
+        days: float = 0.0,
+        to: Instant | None = None,
+    ) -> list[dict[str, Any]]:
+        """Moves time on by a length, or to an instant, and runs every export on the way.
+
+        Answers the runs in their order, each with `id`, `flowId`, `scheduledAt` and `status`, when all files are on disk.
+        """
+        length = seconds + 60 * minutes + 3600 * hours + DAY_SECONDS * days
+        if to is not None and length:
+            raise ValueError("either a length of time or `to` can be given")
+        body = {"seconds": length} if to is None else {"to": epoch_seconds(to)}
+        return cast("list[dict[str, Any]]", self._client.call("POST", "/clock/advance", body)["runs"])

@@ -1,0 +1,43 @@
+"""What a test has sent, as the journal of a running emulator has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast, overload
+
+from emulator.testing.control_client import ControlClient
+from emulator.testing.journal_text import explained
+
+
+class Requests(Sequence[dict[str, Any]]):
+    """The requests that this test has sent, as the journal has them, newest last.
+
+    Each has `number`, `at`, `durationMs`, `method`, `path`, `query`, `operation`, `request` and `answer` (`headers`, `body`),
+    `status`, `error`, `verdict` ("ok", "remark", "violation", "injected" or "failed") and `findings`.
+    """
+
+    def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
+        self._client = client
+        self._scope = scope
+
+    def find(self, **filters: Any) -> list[dict[str, Any]]:
+        """Those that fit: `method`, `path`, `status` (404 or "4xx"), `operation`, `verdict`, `since`, `limit`."""
+        items = self._client.call("GET", "/requests", **{**self._scope, **filters})["items"]
+        return cast("list[dict[str, Any]]", items)
+
+    def text(self, limit: int = 50) -> str:
+        """The newest of them for people: what was answered, and for each bad one why, and how to mend it."""
+        return explained(self.find(limit=limit))
+
+    def __len__(self) -> int:
+        return len(self.find())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.find())
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        return self.find()[index]
