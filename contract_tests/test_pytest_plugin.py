@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -287,6 +288,99 @@ def test_options_of_the_ini_file(suite: pytest.Pytester) -> None:
         """
     )
     inner(suite, "--strict-config", "--strict-markers").assert_outcomes(passed=2)
+
+
+REPORTED = """
+import pytest
+from client import send
+
+@pytest.mark.parametrize("number", range(3))
+def test_not_there(flow_service, number):
+    assert send(flow_service, "GET", "/flows/none")[0] == 404
+    assert [rule["count"] for rule in flow_service.contract.violations] == [1]
+
+@pytest.mark.flow_service(seed=5)
+def test_another_server(flow_service):
+    assert send(flow_service, "GET", "/runs?limit=many")[0] == 400
+    flow_service.reset()
+    assert send(flow_service, "GET", "/connectionSpecs?limit=5")[0] == 200
+
+@pytest.mark.flow_service(report=False)
+def test_means_to_be_refused(flow_service):
+    assert send(flow_service, "POST", "/flows", {})[0] == 400
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "workers"])
+def test_the_report_of_a_whole_run(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    """One report of all tests, servers, resets and workers, which says in which test what was found."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    suite.makeini("[pytest]\nflow_service_report = reports/contract.html")
+    suite.makepyfile(REPORTED)
+    result = suite.runpytest_subprocess(
+        "-p", "emulator.pytest_plugin", *workers, "--flow-service-report", "contract.json",
+        "--flow-service-fail-on", "violation",
+    )  # fmt: skip
+    result.assert_outcomes(passed=5)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "*= Flow Service contract =*",
+            "violation: * (resource-not-found, 3 requests)",
+            "    GET /data/foundation/flowservice/flows/none (request 1, status 404, in *::test_not_there*",
+            "  to mend it: *",
+            "5 requests, 2 rules violated, no remarks; met: 3 of * operations, *",
+            "report: *contract.html",
+        ]
+    )
+    report = json.loads((suite.path / "contract.json").read_bytes())
+    assert report["summary"]["requests"] == 5
+    assert {rule["id"]: rule["count"] for rule in report["violations"]} == {"resource-not-found": 3, "value-invalid": 1}
+    met = {entry["name"]: entry["count"] for entry in report["coverage"]["operations"]["met"]}
+    assert met == {"get:flows": 3, "list:runs": 1, "list:connectionSpecs": 1}
+    assert "test_another_server" in (suite.path / "reports" / "contract.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--flow-service-report", "contract.pdf"], "a name that ends in .html, .json, .xml, .txt is needed, got 'contract.pdf'"),
+        (["--flow-service-fail-on", "warning"], "flow_service_fail_on must be one of violation, remark, got 'warning'"),
+    ],
+)  # fmt: skip
+def test_options_of_the_report_that_cannot_be(suite: pytest.Pytester, options: list[str], reason: str) -> None:
+    suite.makepyfile("def test_nothing(): ...")
+    result = suite.runpytest_subprocess(*options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert reason in result.stderr.str()
+
+
+def test_a_report_that_cannot_be_written_fails_the_run(suite: pytest.Pytester) -> None:
+    (suite.path / "file").write_text("")
+    suite.makepyfile("def test_ok(flow_service): ...")
+    result = inner(suite, "--flow-service-report", "file/contract.html")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["cannot write */file/contract.html: *"])
+
+
+def test_a_run_without_the_emulator_has_no_report(suite: pytest.Pytester) -> None:
+    suite.makepyfile("def test_nothing(): ...")
+    result = inner(suite, "--flow-service-report", "contract.html", "--flow-service-fail-on", "remark")
+    assert result.ret == 0 and not (suite.path / "contract.html").exists()
+
+
+def test_the_report_of_a_shared_server_is_whole(suite: pytest.Pytester, server: ServerProcess) -> None:
+    suite.makepyfile(REPORTED)
+    inner(suite, "--flow-service-url", server.url, "--flow-service-report", "contract.json").assert_outcomes(
+        passed=4, skipped=1
+    )
+    met = {
+        entry["name"]
+        for entry in json.loads((suite.path / "contract.json").read_bytes())["coverage"]["operations"]["met"]
+    }
+    assert {"get:flows"} <= met
 
 
 def test_each_worker_of_xdist_has_its_own(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

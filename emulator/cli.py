@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -60,11 +61,18 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     report = commands.add_parser(
         "report",
         help="show what a server has seen of its client: violations, remarks, coverage",
-        description="Shows the contract report of a running server. "
+        description="Shows the contract report of a running server, or of saved ones together. "
         "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
     )
     report.add_argument(
         "--url", metavar="URL", default=DEFAULT_URL, help=f"address of the server; default {DEFAULT_URL}"
+    )
+    report.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        type=Path,
+        help="reports saved as JSON, instead of a server's; taken together",
     )
     report.add_argument("--format", choices=list(FORMATS), default="text", help="form of the report; default text")
     report.add_argument(
@@ -82,9 +90,14 @@ def _serve(options: argparse.Namespace) -> int:
         settings = read_settings({declared.name: getattr(options, declared.name) for declared in fields(Settings)})
     except ValueError as reason:
         return _fail(str(reason), status=2)
-    from emulator.server import serve
+    # hardly any of what is loaded now is garbage, and looking for it would take a seventh of the start
+    gc.disable()  # until the server listens
+    try:
+        from emulator.server import serve
 
-    return serve(settings, _fail)
+        return serve(settings, _fail)
+    finally:
+        gc.enable()
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -96,7 +109,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from emulator.report_command import run_report
 
-    return run_report(options.url, options.format, options.fail_on, options.output, _fail)
+    return run_report(options.url, options.files, options.format, options.fail_on, options.output, _fail)
 
 
 def _check_fixtures(options: argparse.Namespace) -> int:

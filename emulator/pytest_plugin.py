@@ -10,6 +10,7 @@ import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
     from emulator.testing import FlowService, FlowServiceServer
     from emulator.testing.local_server import ServerPool
+    from emulator.testing.session_report import SessionReport
 
 SECTION = "Flow Service requests"
 MARK = "flow_service"
 ISOLATIONS = ("org", "sandbox")
 _USED = pytest.StashKey["FlowService"]()
+_REPORT: pytest.StashKey[SessionReport] = pytest.StashKey()
 _INI: tuple[tuple[str, Literal["string", "bool", "args"], str | bool, str], ...] = (
     ("url", "string", "", "address of a running emulator to use, instead of starting one"),
     ("clock", "string", "frozen", "how time goes on in each test: frozen, real, or a speed such as 3600"),
@@ -36,6 +39,8 @@ _INI: tuple[tuple[str, Literal["string", "bool", "args"], str | bool, str], ...]
     ("org", "string", "TEST@AdobeOrg", "organization of flow_service.headers"),
     ("sandbox", "string", "prod", "sandbox of flow_service.headers"),
     ("isolation", "string", "org", "with a url: give each test its own `org` or its own `sandbox`"),
+    ("report", "args", "", "files for the contract report of the whole run: .html, .json, .xml (JUnit) or .txt"),
+    ("fail_on", "string", "", "`violation` or `remark`: what in the contract report makes the run fail"),
 )  # fmt: skip
 """(name without the prefix, type, default, what it does): the options of pytest.ini."""
 
@@ -55,6 +60,7 @@ class Options:
     org: str = ""
     sandbox: str = ""
     faults: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] = ()
+    report: bool = True
 
     def server_flags(self, root: Path) -> tuple[str, ...]:
         """The flags of `serve` that these options need."""
@@ -100,6 +106,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--flow-service-url", metavar="URL", help="address of a running emulator to use, instead of starting one"
     )
+    group.addoption(
+        "--flow-service-report",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="write the contract report of the whole run there: .html, .json, .xml (JUnit) or .txt; may be repeated",
+    )
+    group.addoption(
+        "--flow-service-fail-on",
+        metavar="SEVERITY",
+        help="violation or remark: what in the contract report fails the run",
+    )
     for name, kind, default, text in _INI:
         parser.addini(f"flow_service_{name}", text, type=kind, default=default)
 
@@ -109,6 +127,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{MARK}({names}): what this test's flow_service is to be like; all are optional."
     )
+    files = [config.rootpath / name for name in config.getini("flow_service_report")]
+    files += [config.invocation_params.dir / name for name in config.getoption("--flow-service-report")]
+    fail_on = config.getoption("--flow-service-fail-on") or config.getini("flow_service_fail_on")
+    if files or fail_on:
+        from emulator.testing.session_report import SessionReport
+
+        config.stash[_REPORT] = SessionReport(config, files, fail_on)
+        config.pluginmanager.register(config.stash[_REPORT], "flow-service-report")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -162,7 +188,11 @@ def flow_service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         with _told():
             _prepare(service, options)
         request.node.stash[_USED] = service
+        if options.report and _REPORT in request.config.stash:
+            service.before_reset = partial(request.config.stash[_REPORT].take, service, request.node.nodeid)
         yield service
+        if service.before_reset is not None:
+            service.before_reset()
         with _told():
             service.close()
     finally:
@@ -197,7 +227,7 @@ def _url(config: pytest.Config) -> str:
 
 
 def _ini_options(config: pytest.Config) -> Options:
-    names = {field.name for field in fields(Options)} & {name for name, *_ in _INI}
+    names = {field.name for field in fields(Options)} & {name for name, *_ in _INI} - {"report"}
     given = {name: config.getini(f"flow_service_{name}") for name in names}
     return Options(**{**given, "flags": tuple(given["flags"])})
 

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from emulator.reports.formats import fails, rendered
-from emulator.reports.words import Severity, verdict
+from emulator.reports.merge import NoReport, merged
+from emulator.reports.words import REPORT_FORMAT, Severity, verdict
 from emulator.settings import wants_colour
 from emulator.testing.control_client import ControlClient, FlowServiceError
 
 TIMEOUT_SECONDS: Final = 30.0
-REPORT_FORMAT: Final = 1
-"""The version of the report's shape that this command can show."""
 FAILED, NOT_FETCHED = 1, 2
 """Exit statuses: the report has what it must not have; there is no report."""
 
 
-def run_report(url: str, form: str, fail_on: Severity, output: Path | None, fail: Callable[[str, int], int]) -> int:
-    """Shows the report of the server at `url` in a form, on standard output or in a file.
+def run_report(
+    url: str, files: Sequence[Path], form: str, fail_on: Severity, output: Path | None, fail: Callable[[str, int], int]
+) -> int:
+    """Shows the report of the server at `url` in a form, or that of saved ones together, on standard output or in a file.
 
     Answers 0, FAILED when the report has what `fail_on` names or worse, and NOT_FETCHED, after `fail` was told why, when it
     could not be had or not be written.
     """
     try:
-        report = _fetched(url)
+        report = merged([_read(file) for file in files]) if files else _fetched(url)
     except FlowServiceError as reason:
         return fail(f"{reason}; is `flow-service-emulator serve` running, and is --url its address?", NOT_FETCHED)
+    except NoReport as reason:
+        return fail(str(reason), NOT_FETCHED)
     if not isinstance(report, dict) or report.get("format") != REPORT_FORMAT:
         return fail(f"{url} answers another version's report; use the command of the server's own version", NOT_FETCHED)
     text = rendered(report, form, fail_on, colour=output is None and wants_colour(sys.stdout))
@@ -51,6 +55,18 @@ def _show(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _read(file: Path) -> Any:
+    """A report that was saved as JSON. Raises NoReport for a file with anything else, or none."""
+    try:
+        report = json.loads(file.read_bytes())
+        merged([report])
+    except OSError as reason:
+        raise NoReport(f"cannot read {file}: {reason.strerror or reason}") from None
+    except (ValueError, RecursionError):
+        raise NoReport(f"{file} is no contract report in JSON of this version") from None
+    return report
 
 
 def _fetched(url: str) -> Any:

@@ -17,10 +17,9 @@ from emulator.contract.habits import Habits, refused_etag
 from emulator.contract.leniences import Leniences
 from emulator.contract.rules import NOT_THE_CLIENTS, Rule, contract_rules
 from emulator.contract.sighting import Finding, Sighting
+from emulator.reports.words import REPORT_FORMAT
 from emulator.validation.validation import SchemaValidator
 
-REPORT_FORMAT: Final = 1
-"""Version of the report's shape."""
 MAX_PLACES: Final = 50
 """Findings of one rule told apart by operation and place; what comes on top is only counted."""
 MAX_OF_REQUEST: Final = 20

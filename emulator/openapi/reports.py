@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.contract.contract import REPORT_FORMAT, VERDICTS
+from emulator.contract.contract import VERDICTS
 from emulator.contract.journal import MAX_LIMIT
 from emulator.openapi.answers import COUNT, NUMBER, TEXT, Schema, array, record, ref
 from emulator.openapi.description import Description, parameter
 from emulator.reports.formats import FORMATS
-from emulator.reports.words import SEVERITIES
+from emulator.reports.words import REPORT_FORMAT, SEVERITIES
 
 _OPTIONAL: Final[Schema] = {"type": ["string", "null"]}
 _BODY: Final[Schema] = record(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
-from emulator.reports.words import TITLES, counted, grouped, printable, verdict
+from emulator.reports.words import TITLES, counted, grouped, printable, verdict, where
 
 SECTIONS: Final = (
     (
@@ -119,7 +119,6 @@ def _rule(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _finding(finding: Mapping[str, Any]) -> Iterator[str]:
-    first = finding["first"]
     place = (
         f"<code>{escape(finding['place'])}</code> "
         if finding["place"] and finding["place"] not in finding["message"]
@@ -127,7 +126,7 @@ def _finding(finding: Mapping[str, Any]) -> Iterator[str]:
     )
     times = f", {finding['count']:,} times in all" if finding["count"] > 1 else ""
     yield f"<li>{place}{escape(finding['message'])}"
-    yield f'<br><span class="request">{escape(first["method"])} {escape(first["path"])}: request {first["entry"]}, status {first["status"]}{times}</span></li>'
+    yield f'<br><span class="request">{escape(where(finding))}{times}</span></li>'
 
 
 def _dimension(title: str, part: Mapping[str, Any]) -> Iterator[str]:

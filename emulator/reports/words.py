@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
+REPORT_FORMAT: Final = 1
+"""The version of the report's shape."""
 Severity = Literal["violation", "remark"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "remark")
 """What is refused, and what works but is fragile; the worse first."""
@@ -53,6 +55,10 @@ def counted(number: int, thing: str) -> str:
 
 
 def where(finding: Mapping[str, Any]) -> str:
-    """Which request a finding was made in first: `POST /data/…/flows (request 12, status 400)`."""
+    """Which request a finding was made in first, and in which test where that is known.
+
+    `POST /data/…/flows (request 12, status 400, in tests/test_flows.py::test_create)`
+    """
     first = finding["first"]
-    return f"{first['method']} {first['path']} (request {first['entry']}, status {first['status']})"
+    test = f", in {first['test']}" if "test" in first else ""
+    return f"{first['method']} {first['path']} (request {first['entry']}, status {first['status']}{test})"

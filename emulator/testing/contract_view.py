@@ -51,10 +51,7 @@ class Contract:
     def save(self, path: Path | str) -> None:
         """Writes the report to a file: `.html`, `.json`, `.xml` (JUnit) or `.txt`."""
         path = Path(path)
-        forms = {".html": "html", ".json": "json", ".xml": "junit", ".txt": "text"}
-        if path.suffix not in forms:
-            raise ValueError(f"a name that ends in {', '.join(forms)} is needed, got {path.name!r}")
-        path.write_bytes(self._client.send("GET", "/__emulator/contract", format=forms[path.suffix]))
+        path.write_bytes(self._client.send("GET", "/__emulator/contract", format=report_format(path)))
 
     def _met(self, severity: str) -> list[dict[str, Any]]:
         if self._requests is None:
@@ -74,6 +71,14 @@ class Contract:
                     rule["count"] += 1
                     rule["findings"].append({**finding, "operation": entry["operation"], "count": 1})
         return list(rules.values())
+
+
+def report_format(path: Path) -> str:
+    """The form of report that a file's ending asks for. Raises ValueError for another ending."""
+    forms = {".html": "html", ".json": "json", ".xml": "junit", ".txt": "text"}
+    if path.suffix not in forms:
+        raise ValueError(f"a name that ends in {', '.join(forms)} is needed, got {path.name!r}")
+    return forms[path.suffix]
 
 
 def _rule_text(rule: Mapping[str, Any]) -> str:

@@ -54,6 +54,8 @@ class FlowService:
         """The address that a client of the Flow Service is given."""
         self.org = org
         self.sandbox = sandbox
+        self.before_reset: Callable[[], None] | None = None
+        """Called before the server forgets what it has seen: the pytest plugin then adds it to the run's report."""
         self._token = "test-token"
         self._client = ControlClient(server.url)
         scope = {"org": org, "sandbox": sandbox} if server.shared else {}
@@ -88,6 +90,8 @@ class FlowService:
         if self.server.shared:
             self.faults.clear()
         else:
+            if self.before_reset is not None:
+                self.before_reset()
             body = None if clock is None else {"clock": dict(clock)}
             self._client.call("POST", "/reset", body, exports="true")
 

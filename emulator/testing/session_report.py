@@ -1,0 +1,126 @@
+"""The contract report of a whole test run: of all tests, servers and workers, though each test has a clean server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from emulator.reports.formats import fails, rendered
+from emulator.reports.merge import merged
+from emulator.reports.words import SEVERITIES, TITLES, Severity, counted, verdict, where
+from emulator.testing.contract_view import report_format
+from emulator.testing.control_client import FlowServiceError
+
+if TYPE_CHECKING:
+    from emulator.testing.flow_service import FlowService
+
+TITLE: Final = "Flow Service contract"
+WORKER_KEY: Final = "flow_service_reports"
+"""Under which a worker of pytest-xdist hands what it has seen to the run that started it."""
+MAX_SHOWN: Final = 3
+"""Findings shown of a rule at the end of the run; the files have them all."""
+
+
+class SessionReport:
+    """A pytest plugin that is there when a report was asked for."""
+
+    def __init__(self, config: pytest.Config, files: list[Path], fail_on: str) -> None:
+        """The endings of `files` say which form each gets. Raises pytest.UsageError."""
+        if fail_on and fail_on not in SEVERITIES:
+            raise pytest.UsageError(f"flow_service_fail_on must be one of {', '.join(SEVERITIES)}, got {fail_on!r}")
+        try:
+            self._files = {file: report_format(file) for file in files}
+        except ValueError as reason:
+            raise pytest.UsageError(f"flow_service_report: {reason}") from None
+        self._config = config
+        self._fail_on: Severity | None = "remark" if fail_on == "remark" else "violation" if fail_on else None
+        self._seen: dict[str, Any] | None = None
+        """What the servers that are reset for each test have said."""
+        self._shared: dict[str, dict[str, Any]] = {}
+        """What a shared server has said last, by its address; it is never reset, so that this is the whole."""
+        self._troubles: list[str] = []
+
+    def take(self, service: FlowService, test: str) -> None:
+        """Adds what the server has seen since its last reset; to be called before each reset and at each test's end."""
+        try:
+            report = service.contract.report()
+        except FlowServiceError as failure:
+            self._troubles.append(f"{test} is left out: {failure}")
+            return
+        if service.server.shared:
+            self._shared[service.server.url] = report
+            return
+        for finding in (finding for name in SEVERITIES for rule in report[f"{name}s"] for finding in rule["findings"]):
+            finding["first"]["test"] = finding["last"]["test"] = test
+        self._add(report)
+
+    def _add(self, report: dict[str, Any]) -> None:
+        self._seen = report if self._seen is None else merged([self._seen, report])
+
+    def _whole(self) -> dict[str, Any] | None:
+        """The report of the run; None when no test has used the emulator."""
+        reports = [*([] if self._seen is None else [self._seen]), *self._shared.values()]
+        return merged(reports) if reports else None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Adds what a worker of pytest-xdist has seen; nothing of one that crashed."""
+        told = getattr(node, "workeroutput", {}).get(WORKER_KEY)
+        if told is None:
+            return
+        seen, shared, troubles = json.loads(told)
+        if seen is not None:
+            self._add(seen)
+        for url, report in shared.items():
+            known = self._shared.get(url)
+            if known is None or known["summary"]["requests"] < report["summary"]["requests"]:
+                self._shared[url] = report
+        self._troubles += troubles
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Writes the files, and fails a run that was good so far when the report has what it must not have."""
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput[WORKER_KEY] = json.dumps([self._seen, self._shared, self._troubles])
+            return
+        report = self._whole()
+        if report is None:
+            return
+        failed = self._fail_on is not None and fails(report, self._fail_on)
+        for path, form in self._files.items():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(rendered(report, form, self._fail_on or "violation"), "utf-8")
+            except OSError as reason:
+                self._troubles.append(f"cannot write {path}: {reason.strerror or reason}")
+                failed = True
+        if failed and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Says in a few lines how the run came out."""
+        report = self._whole()
+        if report is None and not self._troubles:
+            return
+        terminalreporter.section(TITLE)
+        for trouble in self._troubles:
+            terminalreporter.line(trouble, red=True)
+        if report is None:
+            return
+        for severity in SEVERITIES:
+            for rule in report[f"{severity}s"]:
+                failing = self._fail_on is not None and (severity == "violation" or self._fail_on == "remark")
+                terminalreporter.line(f"{severity}: {rule['title']} ({rule['id']}, {counted(rule['count'], 'request')})", red=failing, yellow=not failing)  # fmt: skip
+                for finding in rule["findings"][:MAX_SHOWN]:
+                    terminalreporter.line(f"  {finding['message']}")
+                    terminalreporter.line(f"    {where(finding)}")
+                terminalreporter.line(f"  to mend it: {rule['mend']}")
+        met = [
+            f"{part['met']} of {part['total']} {TITLES.get(name, name)}"
+            for name, part in report["summary"]["coverage"].items()
+        ]
+        terminalreporter.line(f"{counted(report['summary']['requests'], 'request')}, {verdict(report)}; met: {', '.join(met)}")  # fmt: skip
+        for path in self._files:
+            terminalreporter.line(f"report: {path}")
