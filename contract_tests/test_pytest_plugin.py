@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import pytest
 
 from contract_tests.support import ServerProcess
 from emulator.testing import FlowService, FlowServiceError, FlowServiceServer, epoch_seconds, local_server
+from emulator.testing.file_rows import file_rows
 
 pytest_plugins = ("pytester",)
 
@@ -543,3 +545,21 @@ def test_a_closed_connection_is_opened_again() -> None:
 )
 def test_instants(instant: float | str) -> None:
     assert epoch_seconds(instant) == 1767225600
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.parquet", b"x", "is not Parquet"),
+        ("a.parquet", b"PAR1" + bytes(100) + b"\x10\0\0\0PAR1", "is not Parquet"),
+        ("a.json.gz", b"{}", "is not GZIP"),
+        ("a.json.gz", gzip.compress(b"{}\n" * 100)[:-9], "is not GZIP"),
+        ("a.json", b'{"a":1}\n{', "Expecting"),
+        ("a.csv", b"a\n1\n", "can be read"),
+    ],
+)
+def test_a_broken_file_fails_one_test_and_not_the_run(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    """The Parquet reader panics, which is no Exception: it would take pytest with it."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=reason):
+        file_rows(tmp_path / name)
