@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.routing import Router
@@ -30,7 +31,7 @@ from emulator.control.state import ClockState, LibraryState, StoreState
 from emulator.datasets.library import Library
 from emulator.exports.exported_files import Exports, mark_export_dir
 from emulator.exports.exporter import Exporter
-from emulator.exports.scheduler import Scheduler
+from emulator.exports.scheduler import TIME_KEY, Scheduler
 from emulator.faults.faults import Faults, FaultsState
 from emulator.faults.fields import Vocabulary
 from emulator.files.writers import remove_leftovers
@@ -40,7 +41,7 @@ from emulator.serving.injection import Injector, service_calls
 from emulator.serving.middleware import Middleware
 from emulator.serving.origins import OriginGuard
 from emulator.settings import Settings
-from emulator.store.store import Store
+from emulator.store.store import Store, StoreError
 
 log = logging.getLogger("emulator.app")
 
@@ -118,10 +119,25 @@ class Works:
                 settings.export_dir,
                 fault.strerror,
             )
+        self._resume_time(settings)
         library_state.restore(self.store.get_meta("anchor"))
         if settings.data_dir is not None:
             remove_leftovers(settings.export_dir)
         self.scheduler.load()
+
+    def _resume_time(self, settings: Settings) -> None:
+        """Goes on from the data folder's time: else what was exported, and stored as past, would lie in the future."""
+        kept = self.store.get_meta(TIME_KEY)
+        if kept is None:
+            return
+        start = self.clock.now()
+        if settings.now is None and self.clock.mode != "real":
+            self.clock.set_off({"now": kept})  # it stood still while the server was down
+        else:
+            self.clock.move_to(kept)
+        if abs(self.clock.now() - start) > 1:
+            at = f"{datetime.fromtimestamp(kept, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            log.info("time goes on from %s, where the data folder left it", at)
 
     @asynccontextmanager
     async def serve(self, app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -132,6 +148,8 @@ class Works:
         finally:
             self.scheduler.stop()
             await serving
+            with suppress(StoreError):  # the folder cannot be written to, which was said already
+                self.scheduler.keep_time()
             self.scheduler.close()
             self.store.close()
 

@@ -28,6 +28,8 @@ PROGRESS_SECONDS = 0.5
 """How often (seconds of the machine) the record of a long run is brought up to date."""
 LOG_SECONDS = 30.0
 """How often, at the least, the log tells of a long run; in its first minute more often."""
+TIME_KEY = "time"
+"""Under which key the store keeps how far time was (epoch seconds)."""
 MAX_REMEMBERED = 10_000
 """Runs of a frozen clock that are remembered for the next advance's answer, at most."""
 
@@ -173,7 +175,11 @@ class Scheduler:
             if latest is not None and now <= schedule.end and (done is None or latest > done):
                 self._plan(scope, flow["id"], now, latest)
             else:
-                self._plan_following(scope, flow["id"], schedule, now)
+                self._plan_following(scope, flow["id"], schedule, now if done is None else max(now, done))
+
+    def keep_time(self) -> None:
+        """Writes down how far time is, so that a data folder goes on from there. Raises StoreError."""
+        self._store.write([SetMeta(TIME_KEY, self._clock.now())])
 
     def next_export(self, flow_id: str) -> int | None:
         """For which instant (epoch seconds) a flow exports next; None when it has none ahead."""
@@ -199,7 +205,8 @@ class Scheduler:
         return entity
 
     def clock_changed(self) -> None:
-        """Looks at the timetable anew, since time passes otherwise than before."""
+        """Looks at the timetable anew, since time passes otherwise than before. Raises StoreError."""
+        self.keep_time()
         self._remembered.clear()
         self._wake.set()
 
@@ -219,10 +226,11 @@ class Scheduler:
                     if job is None:
                         break
                     runs.append(await self._carry_out(job))
+                self._clock.move_to(to)
+                self.keep_time()
             except StoreError:
                 self._remembered.extend(runs)  # they happened; the next advance tells of them
                 raise
-            self._clock.move_to(to)
         self._wake.set()
         return runs
 
@@ -273,6 +281,7 @@ class Scheduler:
         async with self._turn:
             await action()
             self.load()
+            self.keep_time()
         self._wake.set()
 
     def stop(self) -> None:
@@ -320,7 +329,7 @@ class Scheduler:
             self._clock.move_to(due)
             run_id, counted = self._exporter.new_run_id(flow_id)
             self._store.write(
-                [counted, SetMeta(scheduled_key(flow_id), scheduled_at)]
+                [counted, SetMeta(scheduled_key(flow_id), scheduled_at), SetMeta(TIME_KEY, due)]
             )  # if it cannot, the export stays planned
             self._timetable.remove(flow_id)
             self._plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
