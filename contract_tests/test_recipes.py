@@ -218,7 +218,7 @@ def test_node(server: ServerProcess, tmp_path: Path) -> None:
 def test_the_projects_own_workflow() -> None:
     """It runs what `.ci/run` runs, on every Python that the package says it supports."""
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
-    (job,) = workflow["jobs"].values()
+    job = workflow["jobs"]["check"]
     supported = re.findall(r"Programming Language :: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text("utf-8"))
     assert job["strategy"]["matrix"]["python-version"] == supported
     assert job["steps"][-1] == {"run": ".ci/run"}
