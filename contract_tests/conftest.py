@@ -1,46 +1,58 @@
 """Fixtures and options of the tests.
 
 `pytest contract_tests/api --base-url URL` holds another implementation, or the real service, against the same black-box
-tests: with credentials from FLOW_TEST_TOKEN, FLOW_TEST_API_KEY, FLOW_TEST_ORG and FLOW_TEST_SANDBOX, without what needs control
-of time, under recognisable names, and cleaning up. At the end it says which facts were confirmed, when and where.
+tests: with credentials from the environment (`contract_tests.elsewhere`), without what needs control of the emulator, under
+recognisable names, and cleaning up. At the end it says which facts were confirmed, when and where (`contract_tests.facts`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from contract_tests.support import Api, ServerProcess, serving
+from contract_tests.elsewhere import Address
+from contract_tests.facts import Facts, fact_of
+from contract_tests.support import Api, KeptConnections, ServerProcess, serving
+
+NOT_ELSEWHERE = {
+    "emulator_only": "needs control of the emulator, or is about it",
+    "exports": "makes runs, which no call can delete: --also exports",
+    "rough": "sends what a service should not be sent for nothing: --also rough",
+}
+"""Marks of tests that are left out with --base-url, and why."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--base-url", help="address of another implementation for contract_tests/api to run against")
+    parser.addoption(
+        "--also",
+        action="append",
+        default=[],
+        choices=["exports", "rough"],
+        help="with --base-url: tests that make runs, or that send bodies of a megabyte and the like",
+    )
+    parser.addoption("--facts", type=Path, metavar="FILE", help="with --base-url: write the facts there, as JSON")
     parser.addoption("--slow", action="store_true", help="run the long tests as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--base-url") and not hasattr(config, "workerinput"):
+        address = Address.read(config.getoption("--base-url"), os.environ)
+        config.pluginmanager.register(Facts(address, config.getoption("--facts")))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="a long test; --slow runs it"))
-        if item.get_closest_marker("emulator_only") and config.getoption("--base-url"):
-            item.add_marker(pytest.mark.skip(reason="needs a frozen clock or an empty store"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Which facts another implementation has confirmed: each passed test's source stands in its docstring."""
-    url = config.getoption("--base-url")
-    if not url:
-        return
-    terminalreporter.section("facts confirmed")
-    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    for report in terminalreporter.stats.get("passed", []):
-        terminalreporter.line(f"{when}  {url}  {report.nodeid}")
-    for report in terminalreporter.stats.get("failed", []):
-        terminalreporter.line(f"{when}  {url}  NOT CONFIRMED  {report.nodeid}")
+        if config.getoption("--base-url"):
+            item.user_properties.append(("fact", fact_of(item)))
+            for mark, reason in NOT_ELSEWHERE.items():
+                if item.get_closest_marker(mark) and mark not in config.getoption("--also"):
+                    item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
@@ -52,26 +64,30 @@ def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
         yield process
 
 
+@pytest.fixture(scope="session")
+def connections() -> Iterator[KeptConnections]:
+    """Those to the session's server."""
+    kept = KeptConnections(verify=False)
+    yield kept
+    kept.end()
+
+
 @pytest.fixture
 def api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Api]:
     """A client of the session's server, which has forgotten everything before the test; or of the one at `--base-url`."""
     url = pytestconfig.getoption("--base-url")
     if url:
-        client = Api(
-            url,
-            org=os.environ.get("FLOW_TEST_ORG", "TEST@AdobeOrg"),
-            sandbox=os.environ.get("FLOW_TEST_SANDBOX", "prod"),
-            token=os.environ.get("FLOW_TEST_TOKEN", "test-token"),
-            api_key=os.environ.get("FLOW_TEST_API_KEY", "test-key"),
-            foreign=True,
-        )
-        yield client
-        client.clean_up()
+        foreign = Address.read(url, os.environ).client()
+        yield foreign
+        try:
+            foreign.clean_up()
+        finally:
+            foreign.close()
     else:
-        client = Api(request.getfixturevalue("server").url)
+        client = Api(request.getfixturevalue("server").url, connections=request.getfixturevalue("connections"))
         client.control("POST", "/reset", params={"exports": "true"})
         yield client
-    client.close()
+        client.close()
 
 
 @pytest.fixture

@@ -448,6 +448,7 @@ def all_built_in_specs() -> list[str]:
         ("records.ndjson", '{"_id": "1"}\n{"_id": "2"}\n'),
         ("records.csv", "_id\n1\n"),
         ("records.parquet", b"PAR1"),
+        ("cut-off.json", '[{"_id": "1"},'),
     ],
 )
 def test_a_users_own_records_are_left_alone(tmp_path: Path, name: str, content: Any) -> None:
@@ -568,7 +569,7 @@ def test_a_broken_spec_is_refused_with_its_place(
         (S3_FILE, "", "line 1, column 1"),
         (S3_FILE, b'{"a": "\xff"}', "this is not JSON"),
         (FLOW_FILE, '{"id": NaN}', "line 1, column 8"),
-        ("datasets/x.json", '[\n{"id" "x"}]', "line 2, column 7"),
+        ("schemas/x.json", '[\n{"id" "x"}]', "line 2, column 7"),
         ("schemas/x.json", "[" * 5000, "this is not JSON"),
     ],
 )
@@ -683,6 +684,36 @@ def test_a_broken_error_table_is_refused_with_its_place(tmp_path: Path, errors: 
     with pytest.raises(FixtureError) as caught:
         load_catalog(base=write(tmp_path, files))
     assert (caught.value.file, caught.value.place) == (tmp_path / "errors.json", place)
+
+
+def test_every_fault_is_told_but_none_twice(tmp_path: Path) -> None:
+    """A flow spec of a broken connection spec, and a dataset of a broken schema, are not at fault themselves."""
+    broken = built_in(S3_FILE)
+    del broken["path"], broken["spec"]["name"]
+    files = {
+        S3_FILE: broken,
+        FLOW_FILE: built_in(FLOW_FILE),
+        "flow-specs/cut-off.json": "{",
+        "schemas/visit.json": {"type": "objekt"},
+        "datasets/ours.json": [DATASET],
+        "datasets/theirs.json": [
+            {**DATASET, "id": "theirs", "schema": "nothing"},
+            {**DATASET, "id": "more", "rows": -1},
+        ],
+        "datasets/others.json": [{**DATASET, "id": "others", "schema": "nothing"}],
+    }
+    with pytest.raises(FixtureError) as caught:
+        load_catalog(write(tmp_path, files))
+    faults = [(fault.file.relative_to(tmp_path).as_posix(), fault.place) for fault in caught.value.faults]
+    assert sorted(faults) == [
+        (S3_FILE, ""),
+        (S3_FILE, "/spec"),
+        ("datasets/others.json", "/0/schema"),
+        ("datasets/theirs.json", "/1/rows"),
+        ("flow-specs/cut-off.json", ""),
+        ("schemas/visit.json", "/type"),
+    ]
+    assert str(caught.value).splitlines() == [str(fault) for fault in caught.value.faults]
 
 
 def test_long_values_do_not_flood_the_reason(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 
-from contract_tests.support import Api, serving
+from contract_tests.in_process import LocalEmulator
+from contract_tests.support import FROZEN_NOW, Api, serving
 from contract_tests.tutorial import ADLS, DESTINATIONS, S3, SOURCE_CONNECTION, Destination
+from emulator.exports import exporter
+from emulator.files.writers import WrittenFile, write_parts
+from emulator.settings import Settings
 
 WATCHED = """
 import json, os, sys
@@ -132,6 +137,71 @@ def test_links_in_the_export_folder_are_not_read_or_emptied(tmp_path: Path) -> N
         api.control("POST", "/reset", params={"exports": "true"})
         api.close()
     assert secret.read_text() == "not for the export folder"
+
+
+def test_a_destination_that_is_a_link_is_unlinked_and_not_emptied(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept.txt").write_text("kept")
+    with serving(tmp_path) as process:
+        api = Api(process.url)
+        link = process.export_dir / S3.folder
+        link.symlink_to(outside, target_is_directory=True)
+        for path in ("exports", "previews"):
+            assert api.http.get(f"/__emulator/{path}/{S3.folder}/kept.txt").status_code == 404
+        api.control("POST", "/reset", params={"exports": "true"})
+        assert not link.is_symlink()
+        api.close()
+    assert (outside / "kept.txt").read_text() == "kept"
+
+
+def test_a_file_that_becomes_a_link_is_not_read_any_more(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"secret": 1}')
+    with serving(tmp_path) as process:
+        api = Api(process.url)
+        now = int(api.control("GET", "/clock")["now"])
+        api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 10})
+        api.advance(10)
+        path = api.control("GET", "/exports")["items"][0]["path"]
+        assert api.http.get(f"/__emulator/exports/{path}").status_code == 200
+        (process.export_dir / path).unlink()
+        (process.export_dir / path).symlink_to(secret)
+        for call in ("exports", "previews"):
+            answer = api.http.get(f"/__emulator/{call}/{path}")
+            assert (answer.status_code, "secret" in answer.text) == (404, False)
+        api.close()
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_link_that_is_slipped_in_during_a_run_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """In the place of the folder, after its part files were written: no manifest goes there, and no file there is taken away."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    def write_and_swap(folder: Path, *arguments: Any, **named: Any) -> list[WrittenFile]:
+        files = write_parts(folder, *arguments, **named)
+        folder.rename(tmp_path / f"moved-{folder.name}")
+        folder.symlink_to(outside, target_is_directory=True)
+        (outside / files[0].name).write_text("not to be taken away")
+        if ends == "badly":
+            raise OSError(28, "No space left on device")
+        return files
+
+    monkeypatch.setattr(exporter, "write_parts", write_and_swap)
+
+    async def test() -> None:
+        async with LocalEmulator(Settings(export_dir=tmp_path / "exports")) as local:
+            schedule = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 10}
+            source, target = await local.source("5ef3e3259ad2a1191ab7dd7d"), await local.target(S3)
+            await local.created("flows", S3.flow(source, target, **schedule))
+            assert [run["status"] for run in await local.advance(10)] == ["failed"]
+
+    asyncio.run(test())
+    (kept,) = outside.iterdir()
+    assert kept.read_text() == "not to be taken away"
 
 
 def test_a_dataset_of_the_crafty_kind_stays_inside(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import pytest
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, ServerProcess, assert_error, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
 from emulator.api.exchange import Exchange
-from emulator.api.routes import UNSUPPORTED
+from emulator.api.routes import ELSEWHERE, UNSUPPORTED, elsewhere
 from emulator.catalog import load_catalog
 from emulator.cli import main
 from emulator.contract.contract import Contract
@@ -30,6 +30,7 @@ from emulator.contract.coverage import DIMENSIONS, what_is_there
 from emulator.contract.rules import ERRORS as ERROR_RULES
 from emulator.contract.rules import INJECTED, NOT_THE_CLIENTS, contract_rules
 from emulator.contract.sighting import Sighting
+from emulator.control.control import STATE_FORMAT
 from emulator.reports.formats import FORMATS, rendered
 from emulator.reports.words import TITLES
 from emulator.validation.validation import Remark
@@ -124,6 +125,106 @@ def test_a_violation_says_what_where_why_and_how_to_mend_it(api: Api) -> None:
         "at": api.control("GET", "/clock")["now"],
     }
     assert finding["last"]["entry"] == 3
+
+
+CONFIGS = f"/connectionSpecs/{DATA_LAKE}/configs"
+GOOD_CONFIGS = f"{CONFIGS}?outputType=activationDatasets&outputField=datasets"
+PLACES: dict[str, tuple[str, str, str]] = {
+    # request -> (rule, place, kind)
+    f"GET {CONFIGS}?outputField=datasets": ("value-invalid", "query.outputType", "required"),
+    f"GET {CONFIGS}?outputType=x&outputField=datasets": ("value-invalid", "query.outputType", ""),
+    f"GET {GOOD_CONFIGS}&limit=1000": ("value-invalid", "query.limit", ""),
+    f"GET {GOOD_CONFIGS}&Limit=1": ("query-param-unknown", "query.Limit", ""),
+    f"GET {GOOD_CONFIGS}&start=-1": ("value-invalid", "query.start", ""),
+    "GET /flows?limit=0": ("value-invalid", "query.limit", ""),
+    "GET /flows?limit=5&limit=6": ("value-invalid", "query.limit", ""),
+    "GET /flows?count=perhaps": ("value-invalid", "query.count", ""),
+    "GET /flows?continuationToken=x": ("value-invalid", "query.continuationToken", ""),
+    "GET /flows?limit=5&count=true": ("limit-with-count", "query.limit", ""),
+    "GET /flows?property=createdAt==soon": ("value-invalid", "query.property", ""),
+    "GET /flows?property=nope==1": ("filter-field-invalid", "query.property", ""),
+    "GET /flows?orderby=nope": ("orderby-field-invalid", "query.orderby", ""),
+    "GET /flows?orderby=*name": ("sort-order-invalid", "query.orderby", ""),
+    "GET /flows?property=name,": ("query-value-invalid", "query.property", ""),
+    "GET /flows/x/nope": ("path-not-found", f"{BASE}/flows/{{id}}/nope", ""),
+    "PUT /flows/x": ("method-not-allowed", f"{BASE}/flows/{{id}}", ""),
+    "PUT /flows": ("method-not-allowed", f"{BASE}/flows", ""),
+}
+
+
+@pytest.mark.parametrize("request_line", PLACES)
+def test_a_refusal_names_its_place(api: Api, request_line: str) -> None:
+    """In the journal and in the report: what else is wrong with the same call is another finding."""
+    rule, place, kind = PLACES[request_line]
+    method, path = request_line.split(" ")
+    assert api.http.request(method, BASE + path).status_code >= 400
+    (finding,) = met(api)[rule]["findings"]
+    assert (finding["place"], finding["kind"]) == (place, kind)
+    (told,) = api.control("GET", "/requests")["items"][0]["findings"]
+    assert (told["rule"], told["place"], told["kind"]) == (rule, place, kind)
+
+
+def test_different_mistakes_are_different_findings(api: Api) -> None:
+    """In one place of one call as well: each keeps its own message, and is counted apart."""
+    lake = {"id": DATA_LAKE, "version": "1.0"}
+    for dataset in ({"dataSetId": "orders"}, {"datasetId": "orders"}, {"datasetId": "other"}, {"dataSetId": 5}):
+        api.post("/sourceConnections", {"name": "n", "connectionSpec": lake, "params": {"datasets": [dataset]}})
+    found = {
+        finding["kind"]: (finding["count"], finding["message"])
+        for finding in met(api)["provider-rejected"]["findings"]
+        if finding["place"] == "params.datasets[].dataSetId"
+    }
+    counts = sorted(count for count, _ in found.values())
+    assert counts == [1, 1, 2]
+    assert "is required but missing" in found["required"][1] and found["required"][0] == 2
+    assert "must be a string" in found["type"][1]
+    assert any("no eligible dataset" in message for _, message in found.values())
+
+
+def test_what_a_patch_names_is_its_place(api: Api) -> None:
+    path = f"/connections/{api.created('connections', SFTP.base_connection())}"
+    for pointer in ("/createdAt", "/nothing/there", "/createdAt"):
+        api.patch(path, api.item(path)["etag"], [{"op": "replace", "path": pointer, "value": 1}])
+    assert {finding["place"]: finding["count"] for finding in met(api)["patch-invalid"]["findings"]} == {
+        "/createdAt": 2,
+        "/nothing/there": 1,
+    }
+
+
+def test_what_a_token_request_lacks_is_its_place(api: Api) -> None:
+    form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "b"}
+    for left_out in form:
+        data = {name: value for name, value in form.items() if name != left_out}
+        api.http.post("/ims/token/v3", data=data)
+    assert {finding["place"] for finding in met(api)["token-request-invalid"]["findings"]} == set(form)
+
+
+def test_a_secret_in_a_parameters_name_is_masked_in_its_place(api: Api) -> None:
+    secret = "s3cr3t-" * 6
+    api.get(f"/flows?{secret}=1", headers={"Authorization": f"Bearer {secret}"})
+    (finding,) = met(api)["query-param-unknown"]["findings"]
+    assert finding["place"].startswith("query.") and secret not in json.dumps(report(api))
+
+
+@pytest.mark.parametrize("base", ELSEWHERE)
+def test_another_of_the_platforms_services_is_a_remark(api: Api, base: str) -> None:
+    """A client that looks a dataset up in Catalog does nothing wrong; that it cannot be tried here is said."""
+    for path in (f"{base}/one", f"{base}/two?x=1", base):
+        detail = assert_error(api.http.get(path), "unsupported")["detail"]
+        assert ELSEWHERE[base] in detail
+    assert set(met(api)) == {"unsupported"}
+    (finding,) = met(api)["unsupported"]["findings"]
+    assert (finding["place"], finding["count"]) == (base, 3)
+    assert set(verdicts(api)) == {"remark"}
+    assert api.http.get(f"{base}s/one").status_code == 404
+
+
+def test_what_the_emulator_has_is_not_taken_for_another_service(api: Api) -> None:
+    document = api.http.get("/openapi.json").json()
+    assert [path for path in document["paths"] if elsewhere(path) is not None] == []
+    assert elsewhere(f"{BASE}/nope") is None
+    api.http.get("/data/foundation/nope")
+    assert met(api)["path-not-found"]["severity"] == "violation"
 
 
 @pytest.mark.parametrize("count", [60])
@@ -475,6 +576,9 @@ def use(api: Api) -> None:
     """A little of everything that the report keeps."""
     LENIENCES["json-uncompressed"](api)
     api.get("/nope")
+    for limit in ("limit=0", "limit=5&count=true", "start=0"):
+        api.get(f"/flows?{limit}")
+    api.get(f"/connectionSpecs/{DATA_LAKE}/configs")
     connection = api.created("connections", SFTP.base_connection())
     api.delete(f"/connections/{connection}")
     api.get(f"/connections/{connection}")
@@ -520,6 +624,7 @@ def damaged(part: dict[str, Any]) -> Iterator[Any]:
         yield {key: value for key, value in part.items() if key != name}
         yield {**part, name: 7}
     yield {**part, "findings": [{**part["findings"][0], "first": {}}]}
+    yield {**part, "findings": [{name: value for name, value in part["findings"][0].items() if name != "kind"}]}
     yield {**part, "coverage": {**part["coverage"], "operations": {"x": "many"}}}
     yield {**part, "habits": {**part["habits"], "pages": [["x"]]}}
     yield {**part, "habits": {**part["habits"], "shown": [["x", "y"]]}}
@@ -531,6 +636,10 @@ def test_a_damaged_snapshot_is_refused_whole(api: Api) -> None:
     for broken in damaged(state["contract"]):
         response = api.http.put("/__emulator/state", json={**state, "contract": broken})
         assert '"contract"' in assert_error(response, "control-invalid")["detail"]
+    for version in (STATE_FORMAT - 1, STATE_FORMAT + 1):
+        response = api.http.put("/__emulator/state", json={**state, "format": version})
+        detail = assert_error(response, "control-invalid")["detail"]
+        assert f'"format" must be {STATE_FORMAT}' in detail and f"got {version}" in detail
     assert report(api) == before
 
 
@@ -604,6 +713,17 @@ def test_text(told: dict[str, Any]) -> None:
     coloured = rendered(told, "text", colour=True)
     assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
     assert coloured != plain
+
+
+def test_a_place_is_not_told_twice(api: Api) -> None:
+    """Neither where the message has it with the index of an item."""
+    body = {"name": "n", "connectionSpec": {"id": DATA_LAKE, "version": "1.0"}, "params": {"datasets": [{}]}}
+    api.post("/sourceConnections", body)
+    for form in ("text", "html"):
+        shown = rendered(report(api), form)
+        assert "params.datasets[0].dataSetId is required" in shown and "params.datasets[]" not in shown
+    api.get("/flows?limit=0")
+    assert "query.limit: Invalid value 0" in rendered(report(api), "text")
 
 
 def test_text_of_nothing(api: Api) -> None:
@@ -760,6 +880,24 @@ def test_the_command(api: Api, server: ServerProcess, run_report: Command, tmp_p
     told = f"{file}: 1 rule violated, remarks on 1 rule\n"
     assert run_report("--url", url, "--format", "junit", "--output", str(file)) == (1, "", told)
     assert file.read_text("utf-8") == api.http.get("/__emulator/contract?format=junit").text
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "expected"),
+    [
+        ("r.html", None, "html"), ("r.HTML", None, "html"), ("r.json", None, "json"), ("r.xml", None, "junit"),
+        ("r.txt", None, "text"), ("r.log", None, "text"), ("r", None, "text"), ("r.html", "json", "json"),
+        ("r", "xml", "junit"), ("r.html", "txt", "text"),
+    ],
+)  # fmt: skip
+def test_the_form_goes_by_the_ending(
+    api: Api, server: ServerProcess, run_report: Command, tmp_path: Path, name: str, form: str | None, expected: str
+) -> None:
+    """Of the file that is written, unless a form is named; `xml` is JUnit's."""
+    api.get("/nope")
+    asked = () if form is None else ("--format", form)
+    run_report("--url", server.url, "--output", str(tmp_path / name), *asked)
+    assert (tmp_path / name).read_text("utf-8") == api.http.get(f"/__emulator/contract?format={expected}").text
 
 
 def test_the_command_as_a_process(api: Api, server: ServerProcess) -> None:

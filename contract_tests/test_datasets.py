@@ -375,6 +375,7 @@ def test_events_without_a_kind_are_known_by_their_timestamp() -> None:
 KEYWORDS = (
     "type", "properties", "required", "items", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "multipleOf",
     "minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "format", "pattern", "examples", "x-kind", "a", "b",
+    "allOf", "$ref", "additionalProperties",
 )  # fmt: skip
 NAMES = st.sampled_from(
     ["price", "email", "firstName", "city", "orderID", "x", "näme", "points", "tags", "birthDate", "_id"]
@@ -458,7 +459,8 @@ def test_rows_of_any_schema_keep_to_it(schema: dict[str, Any], kind: str) -> Non
             st.lists(values, max_size=3)
             | st.dictionaries(
                 st.sampled_from(KEYWORDS),
-                values | st.sampled_from(["object", "array", "string", "integer", "number", "boolean"]),
+                values
+                | st.sampled_from(["object", "array", "string", "integer", "number", "boolean", "#", "#/properties/a"]),
                 max_size=6,
             )
         ),
@@ -516,7 +518,8 @@ def test_no_json_at_all_breaks_the_maker_of_rows(schema: Any) -> None:
         ({"type": 5}, "type is 5"),
         ({}, "no type is given"),
         (True, "has to be an object, not True"),
-        ({"$ref": "#/definitions/a"}, "'$ref' is not supported here"),
+        ({"$ref": "#/definitions/a"}, "'$ref' '#/definitions/a' leads nowhere"),
+        ({"type": "object", "properties": {"a": {"additionalProperties": {}}}}, "other than maps"),
         ({"anyOf": [{"type": "string"}]}, "'anyOf' is not supported here"),
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ from emulator.app import Emulator, create_app
 from emulator.clock import Clock, random_source
 from emulator.errors import ErrorTable
 from emulator.faults.faults import Armed, Call, Faults
-from emulator.faults.fields import RuleError, ServiceCall, Vocabulary
+from emulator.faults.fields import MAX_TOLD, RuleError, ServiceCall, Vocabulary
 from emulator.faults.rules import KINDS, read_rules
 from emulator.faults.scenarios import SCENARIOS
 from emulator.globs import overlap
@@ -50,6 +50,12 @@ def put(api: Api, *rules: dict[str, Any]) -> list[dict[str, Any]]:
     """Puts these rules in the place of all; answers them as they were taken."""
     taken: list[dict[str, Any]] = api.control("PUT", "/faults", {"rules": list(rules)})["rules"]
     return taken
+
+
+def report_of(api: Api, rule: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a rule that is not taken."""
+    report: dict[str, Any] = assert_error(api.http.post("/__emulator/faults", json=rule), "control-invalid")
+    return report
 
 
 def counts(api: Api) -> list[tuple[int, int, int]]:
@@ -576,8 +582,29 @@ class TestCalls:
             report = assert_error(response, "control-invalid")
             assert report["place"] == f"rules[1]{place}", rule
             if allowed:
-                assert allowed in report["allowed"] and allowed in report["detail"], rule
+                assert allowed in report["allowed"], rule
+                assert len(report["allowed"]) > MAX_TOLD or allowed in report["detail"], rule
         assert api.control("GET", "/faults")["rules"] == before
+
+    def test_a_short_list_is_told_whole_and_of_a_long_one_the_nearest(self, api: Api) -> None:
+        """Each with where the whole list stands: the names of all errors, in one line, help nobody."""
+        for rule, nearest in (
+            ({"kind": "error", "error": "service-unavailble"}, "service-unavailable"),
+            ({"kind": "error", "error": "1103-50"}, "service-unavailable"),
+            ({"kind": "reset", "operation": "list:flow"}, "list:flows"),
+            ({"kind": "reset", "path": "/flow"}, "/flows"),
+        ):
+            report = assert_error(api.http.post("/__emulator/faults", json=rule), "control-invalid")
+            assert len(report["detail"]) < 300
+            assert f"nearest: {nearest}" in report["detail"]
+            assert f"{len(report['allowed'])} are allowed" in report["detail"]
+            assert 'this answer\'s "allowed"' in report["detail"]
+        assert set(report_of(api, {"kind": "error", "error": "nope"})["allowed"]) == set(SERVICE_ERRORS)
+        for short in ({"kind": "nope"}, {"kind": "error", "error": "forbidden", "nope": 1}):
+            report = report_of(api, short)
+            assert all(name in report["detail"] for name in report["allowed"])
+            assert "this answer" not in report["detail"]
+        assert "nearest" not in report_of(api, {"kind": "error", "error": 7})["detail"]
 
     def test_bad_bodies_change_nothing(self, api: Api) -> None:
         before = put(api, {"kind": "error", "error": "forbidden", "id": "kept"})

@@ -656,4 +656,15 @@ def test_a_finding_of_an_unknown_rule_is_told_without_its_mend() -> None:
     journal = Journal(5, {})
     journal.add(sighting(journal), "remark", [Finding("new-rule", "a", "b")])
     (entry,) = journal.find(Filters())
-    assert orjson.loads(entry)["findings"] == [{"rule": "new-rule", "place": "a", "message": "b"}]
+    assert orjson.loads(entry)["findings"] == [{"rule": "new-rule", "place": "a", "kind": "", "message": "b"}]
+
+
+def test_a_request_that_the_gateway_refuses_is_noted_for_its_organization(api: Api) -> None:
+    """So that tests which share a server see what became of their own; without a sandbox header it is prod."""
+    headers = {"x-gw-ims-org-id": "MINE@AdobeOrg", "x-sandbox-name": "dev"}
+    with httpx.Client(base_url=api.url) as http:
+        assert http.get(f"{BASE}/flows", headers=headers).status_code == 403
+        assert http.get(f"{BASE}/flows", headers={"x-api-key": "key"}).status_code == 403
+    (entry,) = api.control("GET", "/requests", params={"org": "MINE@AdobeOrg"})["items"]
+    assert (entry["org"], entry["sandbox"], entry["verdict"]) == ("MINE@AdobeOrg", "dev", "violation")
+    assert [entry["org"] for entry in api.control("GET", "/requests")["items"]] == ["MINE@AdobeOrg", ""]

@@ -258,6 +258,57 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
     assert "local_server.py" not in text and "control_client.py" not in text
 
 
+def test_a_call_that_fails_shows_the_line_of_the_test(suite: pytest.Pytester) -> None:
+    """And a message that says what to do, without the inside of the package."""
+    suite.makepyfile(
+        """
+        import datetime
+
+        def test_refused(flow_service):
+            flow_service.clock.freeze("2001-01-01")
+
+        def test_length(flow_service):
+            flow_service.clock.advance(hours="3h")
+
+        def test_negative(flow_service):
+            flow_service.clock.advance(hours=-3)
+
+        def test_no_files(flow_service):
+            flow_service.exports[0]
+
+        def test_no_requests(flow_service):
+            flow_service.requests[0]
+
+        def test_records(flow_service):
+            flow_service.datasets.put("orders", [{"at": object()}])
+
+        def test_dates_are_fine(flow_service):
+            flow_service.datasets.put("orders", [{"at": datetime.datetime(2026, 1, 1), "on": datetime.date(2026, 1, 1)}])
+
+        def test_snapshot(flow_service):
+            state = flow_service.state()
+            flow_service.clock.advance(hours=1)
+            flow_service.restore(state)
+            assert flow_service.clock.now == state["clock"]["now"]
+            del state["store"]
+            flow_service.restore(state)
+        """
+    )
+    result = inner(suite)
+    result.assert_outcomes(passed=1, failed=7)
+    for reason in (
+        "time cannot go backwards",
+        "a length of time is a number from 0, such as hours=3; got '3h'",
+        "a length of time is a number from 0, such as hours=3; got -3",
+        "there are 0 exported files",
+        "0 requests of this test have come in",
+        "object cannot be sent as JSON",
+        "was it cut short?",
+    ):
+        result.stdout.fnmatch_lines([f"E *{reason.replace('?', '[?]')}*"])
+    result.stdout.no_fnmatch_line("*emulator/testing/*.py:*")
+
+
 def test_options_of_the_ini_file(suite: pytest.Pytester) -> None:
     suite.makeini(
         """
@@ -335,6 +386,8 @@ def test_the_report_of_a_whole_run(
             "  to mend it: *",
             "5 requests, 2 rules violated, no remarks; met: 3 of * operations, *",
             "report: *contract.html",
+            "report: *contract.json",
+            "FAILED: 2 rules violated, no remarks (--flow-service-fail-on violation)",
         ]
     )
     report = json.loads((suite.path / "contract.json").read_bytes())
@@ -343,6 +396,33 @@ def test_the_report_of_a_whole_run(
     met = {entry["name"]: entry["count"] for entry in report["coverage"]["operations"]["met"]}
     assert met == {"get:flows": 3, "list:runs": 1, "list:connectionSpecs": 1}
     assert "test_another_server" in (suite.path / "reports" / "contract.html").read_text("utf-8")
+
+
+def test_what_a_baseline_has_fails_nothing(suite: pytest.Pytester) -> None:
+    suite.makepyfile(REPORTED)
+    inner(suite, "--flow-service-report", "known.json", "-k", "not_there")
+    suite.makeini("[pytest]\nflow_service_baseline = known.json\nflow_service_fail_on = violation")
+    known = inner(suite, "--flow-service-report", "contract.json", "-k", "not_there")
+    assert known.ret == 0
+    known.stdout.fnmatch_lines(["3 requests, no new violations, *", "1 finding known from the baseline, left out here"])
+    assert json.loads((suite.path / "contract.json").read_bytes())["summary"]["violations"] == 1  # the next baseline
+    new = inner(suite, "--flow-service-report", "contract.txt")
+    assert new.ret == pytest.ExitCode.TESTS_FAILED
+    text = (suite.path / "contract.txt").read_text("utf-8")
+    assert "value-invalid" in text and "resource-not-found [" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "cannot read"), ("{}", "is no contract report"), ("no", "is no contract report")]
+)
+def test_a_baseline_that_is_none(suite: pytest.Pytester, content: str | None, reason: str) -> None:
+    if content is not None:
+        (suite.path / "known.json").write_text(content)
+    suite.makeini("[pytest]\nflow_service_baseline = known.json\nflow_service_fail_on = violation")
+    suite.makepyfile("def test_nothing(): ...")
+    result = suite.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert reason in result.stderr.str()
 
 
 @pytest.mark.parametrize(
@@ -365,12 +445,19 @@ def test_a_report_that_cannot_be_written_fails_the_run(suite: pytest.Pytester) -
     result = inner(suite, "--flow-service-report", "file/contract.html")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["cannot write */file/contract.html: *"])
+    result.stdout.no_fnmatch_line("report: *")
 
 
 def test_a_run_without_the_emulator_has_no_report(suite: pytest.Pytester) -> None:
+    """Not even that of an earlier run, which would be taken for this one's."""
+    (suite.path / "contract.html").write_text("old")
     suite.makepyfile("def test_nothing(): ...")
-    result = inner(suite, "--flow-service-report", "contract.html", "--flow-service-fail-on", "remark")
+    options = ("--flow-service-report", "contract.html", "--flow-service-fail-on", "remark")
+    inner(suite, "--collect-only", *options)
+    assert (suite.path / "contract.html").exists()
+    result = inner(suite, *options)
     assert result.ret == 0 and not (suite.path / "contract.html").exists()
+    result.stdout.fnmatch_lines(["no test has used the emulator: there is no report"])
 
 
 def test_the_report_of_a_shared_server_is_whole(suite: pytest.Pytester, server: ServerProcess) -> None:
@@ -553,7 +640,7 @@ def test_instants(instant: float | str) -> None:
         ("a.parquet", b"x", "is not Parquet"),
         ("a.parquet", b"PAR1" + bytes(100) + b"\x10\0\0\0PAR1", "is not Parquet"),
         ("a.json.gz", b"{}", "is not GZIP"),
-        ("a.json.gz", gzip.compress(b"{}\n" * 100)[:-9], "is not GZIP"),
+        ("a.json.gz", gzip.compress(b"{}\n" * 100, mtime=0)[:-9], "is not GZIP"),
         ("a.json", b'{"a":1}\n{', "Expecting"),
         ("a.csv", b"a\n1\n", "can be read"),
     ],

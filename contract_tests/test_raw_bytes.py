@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from contract_tests.bench.processes import resident_bytes
 from contract_tests.support import Api, ServerProcess, serving
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION
-from emulator.serving.middleware import _read_body
+from emulator.serving.reception import Reception
 
 MEGABYTE = 1_000_000
 HEAD = f"POST {BASE}/connections HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\nx-api-key: k\r\nx-gw-ims-org-id: o\r\nContent-Type: application/json\r\n"
@@ -166,7 +166,7 @@ def test_a_body_in_tiny_pieces_takes_its_bytes_and_not_its_pieces() -> None:
 
     tracemalloc.start()
     try:
-        body = asyncio.run(_read_body(receive, 1_000_000))
+        body = asyncio.run(Reception().read(receive, 1_000_000, announced=True))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -74,6 +74,27 @@ def test_aepp(tmp_path: Path) -> None:
     assert "flowId" in run.stdout
 
 
+def test_report(server: ServerProcess, tmp_path: Path) -> None:
+    """Each command of the snippet, beside the reports that it names; only the one that fails on remarks does."""
+    with httpx.Client(base_url=server.url) as http:
+        http.post("/__emulator/reset")
+        headers = {"Authorization": "Bearer any", "x-api-key": "any", "x-gw-ims-org-id": "ANY@AdobeOrg"}
+        http.get("/data/foundation/flowservice/flows", headers=headers)  # without a sandbox: a remark
+        for name in ("known", "job-1", "job-2"):
+            (tmp_path / f"{name}.json").write_bytes(http.get("/__emulator/contract").content)
+    commands = [line.partition("#")[0].split() for line in snippet("test: report").splitlines()]
+    assert {tuple(command[:2]) for command in commands} == {("flow-service-emulator", "report")}
+    statuses = []
+    for command in commands:
+        address = [] if any(argument.startswith("job-") for argument in command) else ["--url", server.url]
+        run = subprocess.run(
+            [sys.executable, "-m", "emulator", *command[1:], *address], cwd=tmp_path, capture_output=True, text=True
+        )
+        statuses.append(run.returncode)
+    assert statuses == [0, 1, 0, 0]
+    assert (tmp_path / "contract.html").read_text("utf-8").startswith("<!doctype html>")
+
+
 def test_settings_table() -> None:
     """`python -c 'from emulator.settings import settings_table; print(settings_table())'` prints what belongs there."""
     (table,) = re.findall(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", README, re.DOTALL)

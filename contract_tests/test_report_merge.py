@@ -12,15 +12,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract_tests.support import BASE, Api
+from contract_tests.support import Api
+from contract_tests.tutorial import BASE
 from emulator.reports.merge import NoReport, merged
+from emulator.reports.words import REPORT_FORMAT, identity
 
-REQUESTS = (
+REQUESTS: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/flows?limit=5", None),
     ("GET", "/flows/none", None),
     ("GET", "/runs?limit=many", None),
     ("POST", "/connections", {"name": "x"}),
     ("POST", "/sourceConnections", {"name": "x", "unknown": 1}),
+    ("POST", "/sourceConnections", {"name": 5}),
+    ("POST", "/sourceConnections", {}),
+    ("GET", "/runs?limit=1&count=true", None),
     ("PATCH", "/flows/none", [{"op": "Replace", "path": "/name", "value": "x"}]),
     ("GET", "/connectionSpecs?property=name==x", None),
 )
@@ -45,7 +50,7 @@ def told(report: dict[str, Any]) -> Any:
     for rule in (*plain["violations"], *plain["remarks"]):
         for finding in rule["findings"]:
             del finding["first"], finding["last"]
-        rule["findings"].sort(key=lambda finding: (finding["operation"], finding["place"]))
+        rule["findings"].sort(key=identity)
     for part in plain["coverage"].values():
         for names in (part["met"], part["never"]):
             names.sort(key=lambda entry: entry["name"])
@@ -84,7 +89,18 @@ def test_first_and_last_are_those_of_all(api: Api) -> None:
     assert finding["last"]["requestId"] == second["violations"][0]["findings"][0]["last"]["requestId"]
 
 
-@pytest.mark.parametrize("bad", [{}, {"format": 2}, {"format": 1}, [], None, {"format": 1, "violations": 5}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {},
+        {"format": REPORT_FORMAT - 1},
+        {"format": REPORT_FORMAT + 1},
+        {"format": REPORT_FORMAT},
+        [],
+        None,
+        {"format": REPORT_FORMAT, "violations": 5},
+    ],
+)
 def test_no_report_is_refused(api: Api, bad: Any) -> None:
     with pytest.raises(NoReport):
         merged([bad])

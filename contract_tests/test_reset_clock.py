@@ -69,7 +69,10 @@ def test_without_a_word_it_starts_as_the_server_did(api: Api, body: Any) -> None
         ({"mode": "slow"}, "mode"),
         ({"mode": None}, "mode"),
         ({"now": -1}, "now"),
-        ({"now": "1675900800"}, "now"),
+        ({"now": "soon"}, "now"),
+        ({"now": "2026-02-30"}, "now"),
+        ({"now": "9" * 400}, "now"),
+        ({"now": "nan"}, "now"),
         ({"now": True}, "now"),
         ({"now": 1e30}, "now"),
         ({"mode": "accelerated", "speed": 0}, "speed"),
@@ -83,6 +86,46 @@ def test_a_clock_that_cannot_be_leaves_all_as_it_is(api: Api, clock: Any, word: 
     assert f'"{word}"' in report["detail"]
     assert api.item(f"/connections/{connection}")["id"] == connection
     assert api.control("GET", "/clock")["now"] == FROZEN_NOW
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-01T01:00:00Z", "2026-01-01T02:00:00+01:00", "2026-01-01T01:00", "1767229200"]
+)
+def test_time_in_iso_8601(api: Api, text: str) -> None:
+    """Wherever a control call takes a time; UTC where the text names no zone."""
+    assert api.control("POST", "/clock/advance", {"to": text})["now"] == FROZEN_NOW + 3600
+    assert api.control("PUT", "/clock", {"now": text})["now"] == FROZEN_NOW + 3600
+    assert reset(api, {"now": text}).json()["now"] == FROZEN_NOW + 3600
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "reason"),
+    [
+        ("POST", "/clock/advance", None, 'a body is needed, such as {"seconds": 10800}'),
+        ("POST", "/clock/advance", {"seconds": -1}, "time cannot go backwards"),
+        ("POST", "/clock/advance", {"to": "soon"}, '"to" must be a time: epoch seconds'),
+        ("POST", "/clock/advance", {"to": "2025-01-01"}, "time cannot go backwards"),
+        ("POST", "/clock/advance", {"to": [1]}, '"to" must be a time: epoch seconds'),
+        ("PUT", "/clock", {"mode": "frozen", "speed": 5}, '"speed" goes with "mode": "accelerated"'),
+        ("PUT", "/clock", {"speed": 5}, '"speed" goes with "mode": "accelerated"'),
+        ("PUT", "/clock", {"mode": "accelerated"}, '"speed" is needed'),
+        ("POST", "/reset?export=true", None, '"export" is unknown; known are exports, keep'),
+    ],
+)
+def test_what_would_not_be_heard_is_refused(api: Api, method: str, path: str, body: Any, reason: str) -> None:
+    answer = (
+        api.http.request(method, f"/__emulator{path}", json=body)
+        if body
+        else api.http.request(method, f"/__emulator{path}")
+    )
+    assert reason in assert_error(answer, "control-invalid")["detail"]
+    assert api.control("GET", "/clock") == {"mode": "frozen", "now": FROZEN_NOW, "speed": 0}
+
+
+def test_the_clock_that_is_told_can_be_sent_back(api: Api) -> None:
+    for mode in ({"mode": "real"}, {"mode": "accelerated", "speed": 7}, {"mode": "frozen"}):
+        told = api.control("PUT", "/clock", mode)
+        assert api.control("PUT", "/clock", {"mode": told["mode"], "speed": told["speed"]})["speed"] == told["speed"]
 
 
 def test_a_clock_set_off_keeps_what_is_not_named() -> None:

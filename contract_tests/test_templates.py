@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -107,7 +106,7 @@ def test_a_long_mistake_gives_a_short_reason() -> None:
     ],
 )
 def test_a_value_neither_splits_nor_climbs_nor_vanishes(name: str, folders: tuple[str, ...]) -> None:
-    values = replace(VALUES, dataset_name=name)
+    values = VALUES._replace(dataset_name=name)
     assert safe_parts(expand_template("%DATASET_NAME%/x", values)) == folders
 
 
@@ -122,7 +121,7 @@ def test_a_sound_template_keeps_its_number_of_folders(pieces: list[str], value: 
     template = "".join(pieces)
     if check_template(template) is not None:
         return
-    values = replace(VALUES, dataset_name=value, dataset_id=value, destination=value, sandbox_name=value)
+    values = VALUES._replace(dataset_name=value, dataset_id=value, destination=value, sandbox_name=value)
     parts = safe_parts(expand_template(template, values))
     assert len(parts) == len([part for part in split_outside_macros(template) if part not in ("", ".")])
     assert not any(part in (".", "..") or "/" in part for part in parts)

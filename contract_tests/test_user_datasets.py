@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract_tests.in_process import LocalEmulator
-from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
-from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, S3
+from contract_tests.support import FROZEN_NOW, Api, assert_error, serving, violations
+from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, S3, SOURCE_CONNECTION
 from emulator.settings import Settings
 
 HOUR = 3600
@@ -283,7 +283,7 @@ def test_a_dataset_in_use_that_is_deleted_fails_the_next_run(api: Api) -> None:
         ({"like": LOYALTY, "rows": 10**12}, '"rows" must be a whole number'),
         ({"like": "nothing", "rows": 1}, '"like" must be the id of a dataset, got "nothing"'),
         ({"schema": [], "rows": 1}, '"schema" must be a JSON Schema (draft 7)'),
-        ({"schema": {"type": "objekt"}, "rows": 1}, '"schema" at /type: "objekt" is not valid'),
+        ({"schema": {"type": "objekt"}, "rows": 1}, '"schema" at /type: "objekt" is no type; known are array, boolean'),
         ({"schema": {"type": "string"}, "rows": 1}, "rows are objects"),
         (
             {
@@ -297,7 +297,7 @@ def test_a_dataset_in_use_that_is_deleted_fails_the_next_run(api: Api) -> None:
             },
             '"schema", property a.b: minimum 5 is greater than maximum 2',
         ),
-        ({"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}, "rows": 1}, "'$ref' is not supported"),
+        ({"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}, "rows": 1}, "'#/x' leads nowhere"),
     ],
 )
 def test_bad_datasets_are_refused_with_what_is_needed(api: Api, body: Any, reason: str) -> None:
@@ -452,7 +452,11 @@ def test_columns_of_csv_are_typed_only_where_nothing_is_lost(api: Api, files: Pa
         ("a.json", b"{}", "an array of records is needed"),
         ("a.json", b'[{"a":1},', "this is not JSON"),
         ("a.json", b'[{"a":1},[]]', "record 2: a record is a JSON object"),
-        ("a.ndjson", b'{"a":1}\n{"a":}\n', "line 2 is not JSON"),
+        (
+            "a.ndjson",
+            b'{"a":1}\n{"a":}\n',
+            "line 2 is not JSON: unexpected character, expected a JSON value (column 6)",
+        ),
         ("a.ndjson", b'{"a":1}\n\n{"a":[]}\n', "record 2, field a: [] is an array"),
         ("a.parquet", b"PAR1", "this is no Parquet file"),
         ("a.parquet", b"PAR1" + b"\0" * 50, "not the whole of it"),
@@ -468,6 +472,15 @@ def test_files_that_cannot_be_used_are_listed_with_the_reason(
     found = own(api)
     assert problem in found[name]["problem"]
     assert found["good.csv"]["rows"] == 1
+    dataset = name.rpartition(".")[0]
+    if dataset != LOYALTY:
+        reason = f"the file {name} cannot be used: {found[name]['problem']}"
+        response = api.http.get(f"/__emulator/datasets/{dataset}")
+        assert reason in assert_error(response, "control-not-found")["detail"]
+        response = api.post(
+            "/sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": dataset}]}}
+        )
+        assert reason in violations(response)["params.datasets[0].dataSetId"]["message"]
     params = {"outputType": "activationDatasets", "outputField": "datasets", "start": "36"}
     assert [item["id"] for item in api.get(f"/connectionSpecs/{DATA_LAKE}/configs", params=params).json()["items"]] == [
         "good"
@@ -557,10 +570,12 @@ def test_a_snapshot_that_knows_less_of_a_file_goes_on_from_there(tmp_path: Path)
 
 def test_no_folder_is_no_file_and_a_description_none_of_the_users(api: Api, files: Path) -> None:
     (files / "made.json").write_text(json.dumps([{"id": "made", "schema": "device"}]))
+    (files / f"{LOYALTY}.json").write_bytes(b"\xef\xbb\xbf" + (files / "made.json").read_bytes())
     (files / ".hidden.csv").write_text("a\n1\n")
     (files / "readme.txt").write_text("a\n1\n")
     assert own(api) == {}
-    (files / "made.json").unlink()
+    for file in files.glob("*.json"):
+        file.unlink()
     files.rename(files.with_name("away"))
     assert own(api) == {}
     files.with_name("away").rename(files)

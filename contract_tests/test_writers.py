@@ -328,6 +328,31 @@ class TestWholeOrNotAtAll:
         assert not (folder / file.name).is_symlink()
         assert len(read_ids(folder / file.name)) == 10
 
+    @every_form
+    @pytest.mark.parametrize("rows_per_file", [100, 10_000], ids=["between-files", "before-the-last-step"])
+    def test_a_folder_that_is_replaced_by_a_link_is_not_followed(
+        self, tmp_path: Path, form: FileForm, rows_per_file: int
+    ) -> None:
+        folder, outside = tmp_path / "folder", tmp_path / "outside"
+        folder.mkdir()
+        outside.mkdir()
+        kept = outside / next(part_names(random.Random(7), form))
+        kept.write_text("not to be touched")
+
+        def rows() -> Iterator[RecordBatch]:
+            for number, batch in enumerate(batches(300)):
+                if number:
+                    yield batch
+                    continue
+                yield batch
+                folder.rename(tmp_path / "moved")
+                folder.symlink_to(outside, target_is_directory=True)
+
+        with pytest.raises(OSError, match="the folder was replaced"):
+            write(folder, rows(), form, rows_per_file=rows_per_file)
+        assert names_in(outside) == {kept.name}
+        assert kept.read_text() == "not to be touched"
+
     def test_what_parquet_cannot_carry_is_an_ordinary_error(
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -547,7 +572,7 @@ class TestGzipStream:
 
 def test_nothing_heavy_is_imported_at_the_start() -> None:
     code = (
-        "import sys; before = set(sys.modules); import emulator.files.writers, emulator.paths, emulator.templates;"
+        "import sys; before = set(sys.modules); import emulator.files.writers, emulator.files.paths, emulator.files.templates;"
         "print(*(name for name in set(sys.modules) - before if name.split('.')[0] in ('arro3', 'hashlib')))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

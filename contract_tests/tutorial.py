@@ -1,16 +1,25 @@
 """The requests of the tutorial "Export datasets using the Flow Service API", as printed, with placeholders filled in.
 
 Source: Experience Platform documentation, tutorial "(Beta) Export datasets using the Flow Service API" (edition of 2023-02).
+For another implementation, the placeholders can be filled in otherwise: FLOW_TEST_VALUES names a JSON file with `datasets` (two
+ids) and, by destination, `auth` (credentials by their kind's name) and `params` (of the target connection).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+VALUES: dict[str, Any] = (
+    json.loads(Path(os.environ["FLOW_TEST_VALUES"]).read_text("utf-8")) if os.environ.get("FLOW_TEST_VALUES") else {}
+)
 BASE = "/data/foundation/flowservice"
 DATA_LAKE = "23598e46-f560-407b-88d5-ea6207e49db0"
-DATASET = {"dataSetId": "5ef3e3259ad2a1191ab7dd7d", "name": "AAM Devices Data"}
+FIRST_DATASET, SECOND_DATASET = VALUES.get("datasets") or ("5ef3e3259ad2a1191ab7dd7d", "5ef3e324052581191aa6a466")
+DATASET = {"dataSetId": FIRST_DATASET, "name": "AAM Devices Data"}
 START_TIME = 1675901210
 """The tutorial's startTime, 2023-02-09T00:06:50Z."""
 
@@ -33,7 +42,12 @@ class Destination:
     auths: tuple[dict[str, Any], ...]
     target: dict[str, Any]
     container: str = ""
-    base_names: tuple[str, ...] = field(default=())
+
+    def filled_in(self, values: dict[str, Any]) -> Destination:
+        """The same with the credentials and the place to write to that `values` has for it."""
+        own = values.get(self.folder, {})
+        auths = [{**auth, "params": own.get("auth", {}).get(auth["specName"], auth["params"])} for auth in self.auths]
+        return replace(self, auths=tuple(auths), target={**self.target, **own.get("params", {})})
 
     def base_connection(self, variant: int = 0) -> dict[str, Any]:
         """The body of step 3."""
@@ -89,7 +103,7 @@ S3 = Destination(
     ),
     {"bucketName": "your-bucket-name", "path": "folder/subfolder"},
     "your-bucket-name",
-)
+).filled_in(VALUES)
 AZURE_BLOB = Destination(
     "azure-blob",
     "Azure Blob Storage",
@@ -105,7 +119,7 @@ AZURE_BLOB = Destination(
     ),
     {"container": "your-container-name", "path": "folder/subfolder"},
     "your-container-name",
-)
+).filled_in(VALUES)
 ADLS = Destination(
     "adls-gen2",
     "Azure Data Lake Gen 2(ADLS Gen2)",
@@ -123,7 +137,7 @@ ADLS = Destination(
         },
     ),
     {"path": "folder/subfolder"},
-)
+).filled_in(VALUES)
 LANDING_ZONE = Destination(
     "data-landing-zone",
     "Data Landing Zone",
@@ -131,7 +145,7 @@ LANDING_ZONE = Destination(
     "cd2fc47e-e838-4f38-a581-8fff2f99b63a",
     (),
     {"path": "folder/subfolder"},
-)
+).filled_in(VALUES)
 GOOGLE = Destination(
     "google-cloud-storage",
     "Google Cloud Storage",
@@ -145,7 +159,7 @@ GOOGLE = Destination(
     ),
     {"bucketName": "your-bucket-name", "path": "folder/subfolder"},
     "your-bucket-name",
-)
+).filled_in(VALUES)
 SFTP = Destination(
     "sftp",
     "SFTP",
@@ -162,5 +176,5 @@ SFTP = Destination(
         },
     ),
     {"remotePath": "folder/subfolder"},
-)
+).filled_in(VALUES)
 DESTINATIONS = (S3, AZURE_BLOB, ADLS, LANDING_ZONE, GOOGLE, SFTP)

@@ -28,6 +28,7 @@ from emulator.control.dataset_calls import DatasetCalls
 from emulator.control.fault_calls import FaultCalls
 from emulator.control.report_calls import ReportCalls
 from emulator.control.state import ClockState, LibraryState, StoreState
+from emulator.datasets.folder_check import strangers
 from emulator.datasets.library import Library
 from emulator.exports.exported_files import Exports, mark_export_dir
 from emulator.exports.exporter import Exporter
@@ -86,6 +87,8 @@ class Works:
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> Works:
         catalog = load_catalog(settings.fixtures)
+        for stranger in strangers(settings.fixtures) if settings.fixtures else ():
+            log.warning("%s", stranger)
         store = Store(settings.data_dir, indexes=INDEXES)
         library = Library(
             catalog,

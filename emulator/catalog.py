@@ -9,40 +9,33 @@ and the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jsonschema_rs import Draft7Validator
 
+from emulator.dataset_fixtures import DatasetFixture, read_datasets
 from emulator.errors import ErrorTable
 from emulator.fixture_files import (
     CONNECTION_SPEC_SHAPE,
-    DATASET_BODY_KEYS,
-    DATASETS_SHAPE,
     ERRORS_SHAPE,
     FLOW_SPEC_SHAPE,
     Entry,
+    Faults,
     FixtureError,
-    add_entry,
-    json_files,
     pointer,
     read_by_id,
     read_entry,
 )
-from emulator.rows.row_schema import ITEMS, parse_row_schema
-from emulator.rows.row_schema import SchemaError as RowSchemaError
 from emulator.validation.validation import SchemaError, SchemaValidator
 
 __all__ = [
     "Catalog",
     "ConnectionSpec",
-    "DatasetFixture",
     "Destination",
     "FixtureError",
     "FlowSpec",
-    "describes_datasets",
     "fixtures_dir",
     "load_catalog",
 ]
@@ -52,8 +45,7 @@ _WINDOWS_DEVICES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """Where a destination's exports go below the export folder.
 
     `folder` is the destination's own folder; `container_param` and `path_param` are the keys in a target
@@ -65,8 +57,7 @@ class Destination:
     path_param: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionSpec:
+class ConnectionSpec(NamedTuple):
     """One connection spec: `body` as GET /connectionSpecs serves it, and its schemas made ready.
 
     `auth` holds the validators of `auth.params` by `specName`; it is empty where no credentials are needed. A
@@ -86,8 +77,7 @@ class ConnectionSpec:
     examples: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class FlowSpec:
+class FlowSpec(NamedTuple):
     """One flow spec: `body` as GET /flowSpecs serves it, and the ids of the connection specs it joins."""
 
     id: str
@@ -98,23 +88,7 @@ class FlowSpec:
     target_spec_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetFixture:
-    """One eligible dataset: `body` as an item of /configs, and `schema`, the JSON Schema of its rows.
-
-    `rows` is the number of rows that are there from the beginning, `rows_per_hour` how many each hour adds.
-    """
-
-    id: str
-    name: str
-    body: dict[str, Any]
-    schema: dict[str, Any]
-    rows: int
-    rows_per_hour: float
-
-
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(NamedTuple):
     """Everything from the fixtures by id, in the order of file names. Nobody changes it after the load.
 
     `assumed_connection_spec` is the destination that a base connection belongs to when it names none (tutorial,
@@ -146,28 +120,57 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
     `extra` has the same sub-folders, all of them optional. What has an id that is there takes its place;
     the rest is added. Its `datasets/` may also hold a user's own records, which are none of the catalog's
     business: files that are not `.json`, and JSON that is not an array with objects that have a `schema`.
-    Raises FixtureError for the first fault.
+    Raises FixtureError; its `faults` are all that can be told at once.
     """
     base = base or fixtures_dir()
     layers = [base] if extra is None else [base, extra]
     for layer in layers:
         if not layer.is_dir():
-            raise FixtureError(layer, "", "there is no such folder")
-    wrappers = read_by_id(layers, "connection-specs", CONNECTION_SPEC_SHAPE, "spec", "id")
-    flows = read_by_id(layers, "flow-specs", FLOW_SPEC_SHAPE, "id")
-    specs = {spec_id: _connection_spec(entry) for spec_id, entry in wrappers.items()}
-    _check_sources(specs, wrappers, base)
-    _check_folders(specs, wrappers)
-    flow_specs = {flow_id: _flow_spec(entry, specs) for flow_id, entry in flows.items()}
-    for spec_id, entry in wrappers.items():
-        _check_examples(entry, specs[spec_id], flow_specs)
-    return Catalog(
-        connection_specs=specs,
-        flow_specs=flow_specs,
-        datasets=_datasets(layers),
-        errors=_errors(base / "errors.json"),
-        assumed_connection_spec=_assumed(specs, wrappers, base),
-    )
+            reason = "this is a file; a folder is needed" if layer.exists() else "there is no such folder"
+            raise FixtureError(layer, "", reason)
+    faults = Faults()
+    specs, flow_specs, assumed = _specs(layers, base, faults)
+    datasets = read_datasets(layers, faults)
+    with faults:
+        errors = _errors(base / "errors.json")
+    faults.settle()
+    assert assumed is not None, "where none was found, that is a fault"
+    return Catalog(specs, flow_specs, datasets, errors, assumed)
+
+
+def _specs(
+    layers: Sequence[Path], base: Path, faults: Faults
+) -> tuple[dict[str, ConnectionSpec], dict[str, FlowSpec], ConnectionSpec | None]:
+    """The connection specs, the flow specs, and the assumed connection spec; what is wrong is noted in `faults`.
+
+    What hangs together is looked at only where each part of it is in order: one fault is not told as several.
+    """
+    specs: dict[str, ConnectionSpec] = {}
+    flow_specs: dict[str, FlowSpec] = {}
+    own = Faults()
+    with own:
+        wrappers = read_by_id(layers, "connection-specs", CONNECTION_SPEC_SHAPE, own, "spec", "id")
+        for spec_id, entry in wrappers.items():
+            with own:
+                specs[spec_id] = _connection_spec(entry)
+    known = None if own.found else specs
+    with own:
+        for flow_id, entry in read_by_id(layers, "flow-specs", FLOW_SPEC_SHAPE, own, "id").items():
+            with own:
+                flow_specs[flow_id] = _flow_spec(entry, known)
+    assumed = None
+    if not own.found:
+        with own:
+            _check_sources(specs, wrappers, base)
+        with own:
+            _check_folders(specs, wrappers)
+        with own:
+            assumed = _assumed(specs, wrappers, base)
+        for spec_id, entry in wrappers.items():
+            with own:
+                _check_examples(entry, specs[spec_id], flow_specs)
+    faults.found += own.found
+    return specs, flow_specs, assumed
 
 
 def _connection_spec(entry: Entry) -> ConnectionSpec:
@@ -271,14 +274,11 @@ def _check_folders(specs: Mapping[str, ConnectionSpec], entries: Mapping[str, En
             raise entries[spec.id].fault("/destination", reason)
 
 
-def _flow_spec(entry: Entry, specs: Mapping[str, ConnectionSpec]) -> FlowSpec:
+def _flow_spec(entry: Entry, specs: Mapping[str, ConnectionSpec] | None) -> FlowSpec:
+    """A flow spec. Whether there are the connection specs that it joins is only looked at where `specs` are known."""
     body: dict[str, Any] = entry.value
-    for key, role in (("sourceConnectionSpecIds", "source"), ("targetConnectionSpecIds", "target")):
-        for index, spec_id in enumerate(body[key]):
-            if spec_id not in specs:
-                raise entry.fault(f"/{key}/{index}", f"there is no connection spec {spec_id!r}")
-            if getattr(specs[spec_id], role) is None:
-                raise entry.fault(f"/{key}/{index}", f"{specs[spec_id].name!r} is no {role}: no {role}Spec")
+    if specs is not None:
+        _check_joined(entry, specs)
     if "scheduleSpec" in body:
         entry.check_schema("/scheduleSpec/spec", body["scheduleSpec"]["spec"])
     return FlowSpec(
@@ -289,6 +289,15 @@ def _flow_spec(entry: Entry, specs: Mapping[str, ConnectionSpec]) -> FlowSpec:
         source_spec_ids=tuple(body["sourceConnectionSpecIds"]),
         target_spec_ids=tuple(body["targetConnectionSpecIds"]),
     )
+
+
+def _check_joined(entry: Entry, specs: Mapping[str, ConnectionSpec]) -> None:
+    for key, role in (("sourceConnectionSpecIds", "source"), ("targetConnectionSpecIds", "target")):
+        for index, spec_id in enumerate(entry.value[key]):
+            if spec_id not in specs:
+                raise entry.fault(f"/{key}/{index}", f"there is no connection spec {spec_id!r}")
+            if getattr(specs[spec_id], role) is None:
+                raise entry.fault(f"/{key}/{index}", f"{specs[spec_id].name!r} is no {role}: no {role}Spec")
 
 
 def _check_examples(entry: Entry, spec: ConnectionSpec, flow_specs: Mapping[str, FlowSpec]) -> None:
@@ -316,66 +325,11 @@ def _check_example(
     place = pointer("examples", *path)
     if example is None:
         raise entry.fault(place, "an example is missing here")
+    faults = Faults()
     for violation in validator.violations(example, context=context):
-        raise entry.fault(place + pointer(*re.findall(r"[^.\[\]]+", violation.path)), violation.message)
-
-
-def _datasets(layers: Sequence[Path]) -> dict[str, DatasetFixture]:
-    schemas: dict[str, dict[str, Any]] = {}
-    for file in (file for layer in layers for file in json_files(layer, "schemas")):
-        entry = read_entry(file)
-        if not isinstance(entry.value, dict):
-            raise entry.fault("", "a JSON Schema has to be an object")
-        entry.check_schema("", entry.value)
-        _check_rows(entry)
-        schemas[file.stem] = entry.value
-    datasets: dict[str, DatasetFixture] = {}
-    for layer in layers:
-        in_layer: dict[str, Entry] = {}
-        for entry in _dataset_entries(layer, may_hold_records=layer is not layers[0]):
-            add_entry(in_layer, entry.value["id"], entry, "/id")
-        datasets |= {dataset_id: _dataset(entry, schemas) for dataset_id, entry in in_layer.items()}
-    return datasets
-
-
-def _check_rows(entry: Entry) -> None:
-    """Rows can be made from the schema."""
-    try:
-        parse_row_schema(entry.value)
-    except RowSchemaError as fault:
-        names = fault.path.split(".") if fault.path else []
-        steps = [step for name in names for step in (["items"] if name == ITEMS else ["properties", name])]
-        raise entry.fault(pointer(*steps), fault.reason) from fault
-
-
-def _dataset_entries(layer: Path, *, may_hold_records: bool) -> Iterator[Entry]:
-    validator = Draft7Validator(dict(DATASETS_SHAPE))
-    for file in json_files(layer, "datasets"):
-        whole = read_entry(file)
-        if may_hold_records and not describes_datasets(whole.value):
-            continue
-        whole.check_shape(validator)
-        for index, value in enumerate(whole.value):
-            yield Entry(file, pointer(index), value)
-
-
-def describes_datasets(value: Any) -> bool:
-    """Whether a JSON document describes made-up datasets; else it has a user's own records in it."""
-    return isinstance(value, list) and any(isinstance(item, dict) and "schema" in item for item in value)
-
-
-def _dataset(entry: Entry, schemas: Mapping[str, dict[str, Any]]) -> DatasetFixture:
-    value: dict[str, Any] = entry.value
-    if value["schema"] not in schemas:
-        raise entry.fault("/schema", f"there is no schemas/{value['schema']}.json")
-    return DatasetFixture(
-        id=value["id"],
-        name=value["name"],
-        body={key: value[key] for key in DATASET_BODY_KEYS},
-        schema=schemas[value["schema"]],
-        rows=int(value["rows"]),
-        rows_per_hour=float(value["rowsPerHour"]),
-    )
+        with faults:
+            raise entry.fault(place + pointer(*re.findall(r"[^.\[\]]+", violation.path)), violation.message)
+    faults.settle()
 
 
 def _errors(file: Path) -> ErrorTable:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from emulator import __version__
-from emulator.reports.formats import FORMATS
+from emulator.reports.formats import ENDINGS, FORMATS, form_named
 from emulator.reports.words import SEVERITIES
 from emulator.settings import DEFAULT_URL, Settings, flag_name, read_settings, variable_name
 
@@ -74,12 +74,27 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         type=Path,
         help="reports saved as JSON, instead of a server's; taken together",
     )
-    report.add_argument("--format", choices=list(FORMATS), default="text", help="form of the report; default text")
+    report.add_argument(
+        "--format",
+        dest="form",
+        type=form_named,
+        choices=list(FORMATS),
+        help="form of the report, xml being junit; default is what the ending of --output says, otherwise text",
+    )
     report.add_argument(
         "--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation"
     )
     report.add_argument(
-        "--output", metavar="FILE", type=Path, help="write the report there instead of to standard output"
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help=f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form",
+    )
+    report.add_argument(
+        "--baseline",
+        metavar="FILE",
+        type=Path,
+        help="older report saved as JSON: what it has, by rule, operation, place and kind, is left out and does not count",
     )
     report.set_defaults(run=_report)
 
@@ -107,24 +122,34 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from emulator.report_command import run_report
+    from emulator.report_command import Wanted, run_report
 
-    return run_report(options.url, options.files, options.format, options.fail_on, options.output, _fail)
+    return run_report(Wanted(**{name: getattr(options, name) for name in Wanted._fields}), _fail)
 
 
 def _check_fixtures(options: argparse.Namespace) -> int:
-    from emulator.catalog import FixtureError, load_catalog
+    import logging
 
+    from emulator.datasets.folder_check import check_folder
+    from emulator.fixture_files import FixtureError
+
+    logging.getLogger("emulator").addHandler(logging.NullHandler())  # what a server would warn of is told as a fault
     try:
-        catalog = load_catalog(options.dir)
-    except FixtureError as fault:
-        return _fail(str(fault))
+        catalog, files, faults = check_folder(options.dir)
+    except (FixtureError, OSError) as reason:
+        return _fail(str(reason))
     destinations = sum(1 for spec in catalog.connection_specs.values() if spec.destination)
-    print(
-        f"{len(catalog.connection_specs)} connection specs ({destinations} destinations), {len(catalog.flow_specs)} flow specs, "
-        f"{len(catalog.datasets)} datasets, {len(catalog.errors.kinds)} errors: all in order"
-    )
-    return 0
+    own = f"{len(files)} dataset files with {sum(file.rows for file in files):,} rows, " if files else ""
+    if not faults:
+        print(
+            f"{len(catalog.connection_specs)} connection specs ({destinations} destinations), "
+            f"{len(catalog.flow_specs)} flow specs, {len(catalog.datasets)} datasets, {own}"
+            f"{len(catalog.errors.kinds)} errors: all in order"
+        )
+        return 0
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return _fail(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in {options.dir}")
 
 
 def _fail(reason: str, status: int = 1) -> int:

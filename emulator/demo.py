@@ -6,15 +6,17 @@ import http.client
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import Any, TextIO
 
 from emulator.api.routes import BASE
 from emulator.catalog import Catalog, ConnectionSpec, FlowSpec, load_catalog
+from emulator.exports.exported_files import mark_export_dir
 from emulator.settings import wants_colour
 
 DAY = 86_400
@@ -81,11 +83,12 @@ class Screen:
 
 
 def run_demo(export_dir: Path) -> int:
-    """Runs the demo and prints what happens; answers the exit status."""
+    """Runs the demo and prints what happens; answers the exit status. Raises KeyboardInterrupt."""
     screen = Screen(sys.stdout)
     began = time.monotonic()
     catalog = load_catalog()
     try:
+        _check_writable(export_dir)
         with _server(export_dir) as (host, port):
             client = Client(http.client.HTTPConnection(host, port, timeout=60))
             screen.line(f"A server listens on http://{host}:{port}; its clock stands still until it is moved.")
@@ -95,50 +98,53 @@ def run_demo(export_dir: Path) -> int:
             statuses = [run["status"] for run in answer["runs"]]
             screen.line(f"  {len(statuses)} exports, {statuses.count('success')} of them with success")
             _show_runs(client, flows, screen)
-            _show_files(client, export_dir, screen)
+            earlier = _show_files(client, export_dir, screen)
             screen.line()
             screen.line(f"{client.requests} requests and {len(statuses)} exports in {time.monotonic() - began:.1f} s.")
-    except (DemoFailed, OSError) as reason:
-        print(f"demo: {reason}", file=sys.stderr)
+    except (DemoFailed, OSError, http.client.HTTPException) as reason:
+        print(f"demo: {reason or type(reason).__name__}", file=sys.stderr)
         return 1
-    _show_next(export_dir, screen)
+    _show_next(export_dir, earlier, screen)
     return 0 if statuses and set(statuses) == {"success"} else 1
+
+
+def _check_writable(export_dir: Path) -> None:
+    """Raises DemoFailed where no export could be written."""
+    try:
+        mark_export_dir(export_dir)
+        with tempfile.TemporaryFile(dir=export_dir):
+            pass
+    except OSError as fault:
+        reason = "it is a file" if export_dir.is_file() else fault.strerror or fault
+        raise DemoFailed(
+            f"nothing can be written to the export folder {export_dir}: {reason}; --export-dir names another"
+        ) from None
 
 
 @contextmanager
 def _server(export_dir: Path) -> Iterator[tuple[str, int]]:
-    """A server process on a free port; yields where it listens."""
-    command = [
-        sys.executable,
-        "-m",
-        "emulator",
-        "serve",
-        "--port",
-        "0",
-        "--clock",
-        "frozen",
-        "--export-dir",
-        str(export_dir),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    """A server process on a free port; yields where it listens. It ends with this process, however that ends."""
+    command = [sys.executable, "-m", "emulator.tethered", "serve", "--port", "0", "--clock", "frozen"]
+    with (
+        tempfile.TemporaryFile("w+", dir=export_dir) as log,
+        subprocess.Popen(
+            [*command, "--export-dir", str(export_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line.startswith("listening on http://"):
-                process.terminate()
-                raise DemoFailed(f"the server did not start: {process.stderr.read() if process.stderr else ''}")
+                process.wait()
+                log.seek(0)
+                raise DemoFailed(f"the server did not start: {log.read().strip()}")
             host, _, port = line.strip().removeprefix("listening on http://").rpartition(":")
-            if process.stderr:
-                _drain(process.stderr)
             yield host, int(port)
         finally:
             process.terminate()
-
-
-def _drain(stream: IO[str]) -> None:
-    """Reads a stream to its end on the side, so that whoever writes it never waits."""
-    import threading
-
-    threading.Thread(target=lambda: [None for _ in stream], daemon=True).start()
 
 
 def _six_steps(client: Client, catalog: Catalog, screen: Screen) -> list[tuple[str, str]]:
@@ -218,6 +224,9 @@ def _show_runs(client: Client, flows: list[tuple[str, str]], screen: Screen) -> 
     for name, flow_id in flows:
         _, answer = client.call("GET", f"{BASE}/runs?property=flowId=={flow_id}&orderby=createdAt&limit=100")
         metrics = [run["metrics"] for run in answer["items"]]
+        if not metrics:
+            screen.line(f"  {name:24} {0:5}")
+            continue
         rows = [entry["recordSummary"]["outputRecordCount"] for entry in metrics]
         sizes = [entry["sizeSummary"]["outputBytes"] for entry in metrics]
         states = sorted({entry["statusSummary"]["status"] for entry in metrics})
@@ -226,15 +235,17 @@ def _show_runs(client: Client, flows: list[tuple[str, str]], screen: Screen) -> 
             f"  {name:24} {len(metrics):5} {rows[0]:12,} {sizes[0]:10,} {sum(rows[1:]):12,} {sum(sizes[1:]):10,}  "
             f"{screen.paint(', '.join(states), colour)}"
         )
+        reasons = [error["message"] for entry in metrics for error in entry["statusSummary"].get("errors", [])]
+        for reason in dict.fromkeys(reasons):
+            screen.line(f"    {reason}")
 
 
-def _show_files(client: Client, export_dir: Path, screen: Screen) -> None:
-    """The tree of files, with the first few of each destination."""
+def _show_files(client: Client, export_dir: Path, screen: Screen) -> int:
+    """The tree of this demo's files, with the first few of each destination; answers how many earlier ones there are."""
     _, answer = client.call("GET", "/__emulator/exports")
     total = sum(item["size"] for item in answer["items"])
-    screen.title(
-        f"Files: {len(answer['items'])} part files, {total / 1e6:.1f} MB, in {export_dir}{'' if str(export_dir).endswith('/') else '/'}"
-    )
+    folder = f"{export_dir}{'' if str(export_dir).endswith('/') else '/'}"
+    screen.title(f"Files: {len(answer['items'])} part files of this demo, {total / 1e6:.1f} MB, in {folder}")
     by_destination: dict[str, list[dict[str, Any]]] = {}
     for item in answer["items"]:
         by_destination.setdefault(item["path"].split("/")[0], []).append(item)
@@ -246,12 +257,18 @@ def _show_files(client: Client, export_dir: Path, screen: Screen) -> None:
             screen.line(f"      {file}  {item['size']:,} bytes, {item['rows']:,} rows")
         if len(items) > SHOWN_FILES:
             screen.line(f"    … and {len(items) - SHOWN_FILES} more")
+    there = sum(1 for destination in by_destination for _ in (export_dir / destination).rglob("part-*"))
+    earlier = there - len(answer["items"])
+    if earlier > 0:
+        screen.line(f"  Beside them lie {earlier} part files of earlier exports, which were left as they are.")
+    return earlier
 
 
-def _show_next(export_dir: Path, screen: Screen) -> None:
+def _show_next(export_dir: Path, earlier: int, screen: Screen) -> None:
     screen.title("How to go on")
     screen.line(
         "  flow-service-emulator serve                       a server for your own client, on http://127.0.0.1:8080"
     )
     screen.line("  curl http://127.0.0.1:8080/__emulator/clock       what time it is there; PUT changes it")
-    screen.line(f"  ls -R {export_dir!s:44} the files of this demo")
+    more = f", and {earlier} of earlier exports" if earlier > 0 else ""
+    screen.line(f"  ls -R {export_dir!s:44} the files of this demo{more}")

@@ -13,11 +13,12 @@ the `ErrorTable` for the status and the body. These families of bodies exist (re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from string import Formatter
-from typing import Any
+from typing import Any, NamedTuple
 
 FAMILIES = ("flow", "gateway", "problem", "message", "ims")
+MAX_ID = 100
+"""Characters of an id that a report repeats."""
 _TEXT_KEYS = ("name", "family", "code", "title", "message", "appliesTo", "source")
 
 
@@ -44,8 +45,7 @@ class ServiceError(Exception):
         self.headers = headers or {}
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorKind:
+class ErrorKind(NamedTuple):
     """One row of the error table. `message` is a template with `{field}` places."""
 
     name: str
@@ -96,8 +96,14 @@ class ErrorTable:
             )
         return cls(kinds.values())
 
-    def answer(self, error: ServiceError, request_id: str) -> tuple[int, dict[str, Any]]:
-        """The status and the JSON body for an error. Raises KeyError when the table has no such name."""
+    def answer(
+        self, error: ServiceError, request_id: str, resource: tuple[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """The status and the JSON body for an error. Raises KeyError when the table has no such name.
+
+        `resource` is the collection and id of the one entity that is meant, which the report then names (reference:
+        Address and headers).
+        """
         kind = self.kinds[error.name]
         message = kind.message.format_map(error.fields)
         if kind.family == "gateway":
@@ -117,6 +123,8 @@ class ErrorTable:
         report: dict[str, Any] = {"detailed-message": message}
         if error.name == "resource-not-found":
             report |= {"id": error.fields["id"], "type": error.fields["collection"]}
+        elif resource is not None:
+            report |= {"id": resource[1][:MAX_ID], "type": resource[0]}
         report |= {"request-id": request_id, **error.report}
         return kind.status, {
             "type": f"https://ns.adobe.com/aep/errors/FLOW-{kind.code}",

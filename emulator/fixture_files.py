@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from jsonschema_rs import Draft7Validator, ReferencingError, ValidationError, meta
 
 DRAFT_7: Final = "http://json-schema.org/draft-07/schema#"
 _REASON_LENGTH: Final = 300
+_BOM: Final = b"\xef\xbb\xbf"
+_TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 _TEXT: Final = {"type": "string", "minLength": 1}
 _IDENTIFIER: Final = {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"}  # goes into URLs and folder names
@@ -106,7 +107,8 @@ class FixtureError(Exception):
     """A fixture that cannot be used.
 
     `file` is the file or folder, `place` a JSON pointer (RFC 6901) into it, empty for the whole of it, and
-    `reason` says what is wrong; for broken JSON the reason names line and column.
+    `reason` says what is wrong; for broken JSON the reason names line and column. `faults` is everything that was
+    found, at least this one.
     """
 
     def __init__(self, file: Path, place: str, reason: str) -> None:
@@ -114,10 +116,40 @@ class FixtureError(Exception):
         self.file = file
         self.place = place
         self.reason = reason
+        self.faults: Sequence[FixtureError] = (self,)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class FixtureErrors(FixtureError):
+    """Several faults: it is the first of them, and its text has a line for each."""
+
+    def __init__(self, faults: Sequence[FixtureError]) -> None:
+        super().__init__(faults[0].file, faults[0].place, faults[0].reason)
+        self.args = ("\n".join(map(str, faults)),)
+        self.faults = tuple(faults)
+
+
+class Faults:
+    """Gathers the faults of parts that do not depend on each other: `with` it around each, `settle` in the end."""
+
+    def __init__(self) -> None:
+        self.found: list[FixtureError] = []
+
+    def __enter__(self) -> Faults:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, FixtureError):
+            return False
+        self.found += error.faults
+        return True
+
+    def settle(self) -> None:
+        """Raises what was found, as FixtureErrors; nothing where all is in order."""
+        if self.found:
+            raise FixtureErrors(self.found)
+
+
+class Entry(NamedTuple):
     """A JSON value and where it was read (file and JSON pointer), so that a fault can be placed."""
 
     file: Path
@@ -129,9 +161,12 @@ class Entry:
         return FixtureError(self.file, self.place + place, shorten(reason))
 
     def check_shape(self, validator: Draft7Validator) -> None:
-        """Raises FixtureError for the first thing that is not of the validator's shape."""
+        """Raises FixtureErrors for everything that is not of the validator's shape."""
+        faults = Faults()
         for fault in validator.iter_errors(self.value):
-            raise self.fault(pointer(*fault.instance_path), fault.message)
+            with faults:
+                raise self.fault(pointer(*fault.instance_path), fault.message)
+        faults.settle()
 
     def check_draft(self, place: str, schema: Mapping[str, Any]) -> None:
         """Raises FixtureError where the schema at `place` declares another draft of JSON Schema than 7."""
@@ -145,15 +180,23 @@ class Entry:
         try:
             meta.validate({**schema, "$schema": DRAFT_7})
         except ValidationError as fault:
-            raise self.fault(place + pointer(*fault.instance_path), fault.message) from fault
+            reason = _type_reason(fault) or fault.message
+            raise self.fault(place + pointer(*fault.instance_path), reason) from fault
         except ReferencingError as fault:
             raise self.fault(place, str(fault)) from fault
+
+
+def _type_reason(fault: ValidationError) -> str | None:
+    """What is wrong with a keyword `type`; None where the fault is another. (The library's own words name no type.)"""
+    if list(fault.schema_path)[-2:] != ["type", "anyOf"]:
+        return None
+    return f"{shorten(orjson.dumps(fault.instance).decode())} is no type; known are {', '.join(_TYPES)}"
 
 
 def read_entry(file: Path) -> Entry:
     """The whole of a JSON file. Raises FixtureError where it cannot be read or is not JSON."""
     try:
-        return Entry(file, "", orjson.loads(file.read_bytes()))
+        return Entry(file, "", orjson.loads(file.read_bytes().removeprefix(_BOM)))
     except orjson.JSONDecodeError as error:
         reason = f"this is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
         raise FixtureError(file, "", reason) from error
@@ -176,19 +219,25 @@ def add_entry(entries: dict[str, Entry], key: str, entry: Entry, place: str) -> 
     entries[key] = entry
 
 
-def read_by_id(layers: Sequence[Path], folder: str, shape: Mapping[str, Any], *id_path: str) -> dict[str, Entry]:
-    """One value per file, by the id at `id_path`; a later layer's takes the place of an earlier one's."""
+def read_by_id(
+    layers: Sequence[Path], folder: str, shape: Mapping[str, Any], faults: Faults, *id_path: str
+) -> dict[str, Entry]:
+    """One value per file, by the id at `id_path`; a later layer's takes the place of an earlier one's.
+
+    A file that cannot be used is left out and noted in `faults`.
+    """
     validator = Draft7Validator(dict(shape))
     found: dict[str, Entry] = {}
     for layer in layers:
         in_layer: dict[str, Entry] = {}
         for file in json_files(layer, folder):
-            entry = read_entry(file)
-            entry.check_shape(validator)
-            key: Any = entry.value
-            for step in id_path:
-                key = key[step]
-            add_entry(in_layer, key, entry, pointer(*id_path))
+            with faults:
+                entry = read_entry(file)
+                entry.check_shape(validator)
+                key: Any = entry.value
+                for step in id_path:
+                    key = key[step]
+                add_entry(in_layer, key, entry, pointer(*id_path))
         found |= in_layer
     return found
 

@@ -40,6 +40,7 @@ _INI: tuple[tuple[str, Literal["string", "bool", "args"], str | bool, str], ...]
     ("sandbox", "string", "prod", "sandbox of flow_service.headers"),
     ("isolation", "string", "org", "with a url: give each test its own `org` or its own `sandbox`"),
     ("report", "args", "", "files for the contract report of the whole run: .html, .json, .xml (JUnit) or .txt"),
+    ("baseline", "string", "", "an earlier contract report (.json): what it has is left out, and fails nothing"),
     ("fail_on", "string", "", "`violation` or `remark`: what in the contract report makes the run fail"),
 )  # fmt: skip
 """(name without the prefix, type, default, what it does): the options of pytest.ini."""
@@ -133,7 +134,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if files or fail_on:
         from emulator.testing.session_report import SessionReport
 
-        config.stash[_REPORT] = SessionReport(config, files, fail_on)
+        baseline = [config.rootpath / name for name in (config.getini("flow_service_baseline"),) if name]
+        config.stash[_REPORT] = SessionReport(config, files, fail_on, baseline[0] if baseline else None)
         config.pluginmanager.register(config.stash[_REPORT], "flow-service-report")
 
 

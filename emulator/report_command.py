@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from emulator.reports.formats import fails, rendered
+from emulator.reports.baseline import beyond
+from emulator.reports.formats import fails, form_of, rendered
 from emulator.reports.merge import NoReport, merged
-from emulator.reports.words import REPORT_FORMAT, Severity, verdict
+from emulator.reports.words import REPORT_FORMAT, Severity, left_out, verdict
 from emulator.settings import wants_colour
 from emulator.testing.control_client import ControlClient, FlowServiceError
 
@@ -20,23 +21,41 @@ FAILED, NOT_FETCHED = 1, 2
 """Exit statuses: the report has what it must not have; there is no report."""
 
 
-def run_report(
-    url: str, files: Sequence[Path], form: str, fail_on: Severity, output: Path | None, fail: Callable[[str, int], int]
-) -> int:
-    """Shows the report of the server at `url` in a form, or that of saved ones together, on standard output or in a file.
+class Wanted(NamedTuple):
+    """What the command is asked for: the report of the server at `url`, or that of saved `files` together.
+
+    `baseline` is an older report, what it has is left out; `form` None goes by the ending of `output`, and is text where
+    that says nothing; `output` None is standard output.
+    """
+
+    url: str
+    files: Sequence[Path]
+    baseline: Path | None
+    form: str | None
+    fail_on: Severity
+    output: Path | None
+
+
+def run_report(wanted: Wanted, fail: Callable[[str, int], int]) -> int:
+    """Shows a report, on standard output or in a file.
 
     Answers 0, FAILED when the report has what `fail_on` names or worse, and NOT_FETCHED, after `fail` was told why, when it
     could not be had or not be written.
     """
+    url, output = wanted.url, wanted.output
     try:
-        report = merged([_read(file) for file in files]) if files else _fetched(url)
+        report = merged([_read(file) for file in wanted.files]) if wanted.files else _fetched(url)
+        baseline = _read(wanted.baseline) if wanted.baseline is not None else None
     except FlowServiceError as reason:
         return fail(f"{reason}; is `flow-service-emulator serve` running, and is --url its address?", NOT_FETCHED)
     except NoReport as reason:
         return fail(str(reason), NOT_FETCHED)
     if not isinstance(report, dict) or report.get("format") != REPORT_FORMAT:
         return fail(f"{url} answers another version's report; use the command of the server's own version", NOT_FETCHED)
-    text = rendered(report, form, fail_on, colour=output is None and wants_colour(sys.stdout))
+    if baseline is not None:
+        report = beyond(report, baseline)
+    form = wanted.form or (form_of(output) if output is not None else None) or "text"
+    text = rendered(report, form, wanted.fail_on, colour=output is None and wants_colour(sys.stdout))
     if output is None:
         _show(text)
     else:
@@ -44,8 +63,8 @@ def run_report(
             output.write_text(text, "utf-8")
         except OSError as reason:
             return fail(f"cannot write {output}: {reason.strerror or reason}", NOT_FETCHED)
-        print(f"{output}: {verdict(report)}", file=sys.stderr)
-    return FAILED if fails(report, fail_on) else 0
+        print(f"{output}: {'; '.join(filter(None, (verdict(report), left_out(report))))}", file=sys.stderr)
+    return FAILED if fails(report, wanted.fail_on) else 0
 
 
 def _show(text: str) -> None:

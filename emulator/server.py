@@ -11,6 +11,8 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import orjson
 import uvicorn
@@ -18,13 +20,18 @@ import uvicorn
 from emulator.app import Emulator, create_app
 from emulator.catalog import FixtureError
 from emulator.clock import Clock
-from emulator.serving.connections import LendingProtocol
+from emulator.serving.connections import LendingProtocol, look_at
+from emulator.serving.reception import Limits, Reception
 from emulator.settings import Settings
 from emulator.store.store import StoreError
 from emulator.validation.validation import preload
 
 BACKLOG = 2048
 PRELOAD_AFTER_SECONDS = 0.3
+LOOK_TICKS = 10
+"""After how many of uvicorn's ticks, ten a second, the connections are looked at, at the latest."""
+OPEN_FILES = 4096
+"""How many files and connections the system is asked to allow: it often starts a process with 256 or 1,024."""
 KEEP_ALIVE_SECONDS = 65
 """How long an idle connection stays open: longer than clients commonly keep theirs, so that none is closed under a request."""
 
@@ -32,10 +39,12 @@ KEEP_ALIVE_SECONDS = 65
 class Server(uvicorn.Server):
     """Prints where it listens once it accepts requests, and ends exports when it is told to end."""
 
-    def __init__(self, app: Emulator, listener: socket.socket) -> None:
+    def __init__(self, app: Emulator, listener: socket.socket, limits: Limits | None = None) -> None:
+        reception = Reception(limits)
+        protocol: Any = partial(LendingProtocol, reception=reception)
         config = uvicorn.Config(
             app,
-            http=LendingProtocol,
+            http=protocol,
             log_config=None,
             access_log=False,
             ws="none",
@@ -49,6 +58,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._emulator = app
         self._listener = listener
+        self._limits = reception.limits
+        self._look_ticks = max(1, min(LOOK_TICKS, int(self._limits.seconds)))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves until SIGTERM or SIGINT."""
@@ -58,11 +69,17 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit:
             return
-        gc.collect()
         gc.freeze()  # what is there now stays; collections need not look at it again
+        gc.enable()  # see `serve` in `emulator.cli`
         print(f"listening on {url_of(self._listener)}", flush=True)
         # what only a refused request needs is fetched a little later, so that neither the start nor a refusal waits for it
         asyncio.get_running_loop().call_later(PRELOAD_AFTER_SECONDS, self._preload)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % self._look_ticks == 0:
+            connections: Any = self.server_state.connections
+            look_at(connections, asyncio.get_running_loop().time(), self._limits.unread_bytes)
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -96,8 +113,23 @@ def serve(settings: Settings, fail: Callable[[str], int]) -> int:
             app = create_app(settings, clock)
         except (FixtureError, StoreError, OSError) as reason:
             return fail(str(reason))
-        Server(app, listener).run()
+        Server(app, listener, Limits(connections=min(Limits().connections, allowed_files() // 2))).run()
     return 0
+
+
+def allowed_files() -> int:
+    """How many files this process may have open, raised to OPEN_FILES where the system lets it."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return OPEN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        with contextlib.suppress(OSError, ValueError):  # macOS has a further limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def open_socket(host: str, port: int) -> socket.socket:

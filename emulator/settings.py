@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
 
+from emulator.instants import epoch_seconds
+
 ENV_PREFIX = "FLOW_EMULATOR_"
 MAX_BODY_BYTES = 1_000_000
 """The largest request body that is read, in bytes; more is answered 413."""
 MAX_CONTROL_BYTES = 256_000_000
-"""The same for control calls: a snapshot carries everything, and a dataset all of its records."""
+"""The same for the control calls that put a snapshot back or bring a dataset: these carry everything there is."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 """Where a server listens that was started without flags."""
 LATEST_TIME = 253_370_764_799.0
@@ -54,11 +56,13 @@ def _count(value: str) -> int:
 
 def _time(value: str) -> float:
     try:
-        number = float(value)
+        number = epoch_seconds(value)
     except ValueError:
         number = math.nan
     if not 0 <= number <= LATEST_TIME:
-        raise ValueError(f"epoch seconds from 0 to {LATEST_TIME:.0f} are needed, such as 1675901210")
+        raise ValueError(
+            f"a time is needed: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as 2026-01-01T00:00:00Z"
+        )
     return number
 
 
@@ -107,11 +111,14 @@ class Settings:
     port: int = setting(8080, _port, "PORT", "port to listen on; 0 takes a free one")
     export_dir: Path = setting(Path("exports"), Path, "DIR", "folder that exported files are written to")
     data_dir: Path | None = setting(
-        None, Path, "DIR", "folder that keeps entities over restarts; without it they live in memory"
+        None, Path, "DIR", "folder that keeps entities, runs and time over restarts; without it they live in memory"
     )
     clock: str = setting("real", _clock, "MODE", "`real`, `frozen`, or a speed: 3600 makes an hour pass in a second")
     now: float | None = setting(
-        None, _time, "SECONDS", "time that the clock starts at, in epoch seconds; without it, the present"
+        None,
+        _time,
+        "TIME",
+        "time that the clock starts at: epoch seconds or 2026-01-01T00:00:00Z; without it, the present",
     )
     seed: int | None = setting(
         None, _whole, "N", "makes data, ids and file names the same in every run that is asked the same"

@@ -12,20 +12,21 @@ from urllib.parse import urlsplit
 import pytest
 
 from contract_tests.support import FROZEN_NOW, Api, assert_error
-from contract_tests.tutorial import BASE, DATASET, DESTINATIONS, S3, SFTP, Destination
+from contract_tests.tutorial import BASE, DESTINATIONS, S3, SFTP, Destination
+from contract_tests.tutorial import FIRST_DATASET as FIRST
+from contract_tests.tutorial import SECOND_DATASET as SECOND
 
-LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
 HOUR = 3600
 ADHOC = "/data/core/activation/disflowprovider/adhocrun"
 LANDING_ZONE = "/data/foundation/connectors/landingzone"
-FIRST, SECOND, THIRD = DATASET["dataSetId"], "5ef3e324052581191aa6a466", "5ef3e3259ad2a1191ab7dd7d"[:-1] + "0"
+THIRD = "5ef3e3259ad2a1191ab7dd7d"[:-1] + "0"
 MISSING = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
 def flow(api: Api) -> str:
     """The id of a flow of two datasets whose first export is an hour away."""
-    return api.flow(S3, LATER, datasets=[FIRST, SECOND])
+    return api.flow(S3, api.later, datasets=[FIRST, SECOND])
 
 
 def act(api: Api, flow: str, query: str) -> dict[str, Any]:
@@ -61,11 +62,23 @@ def test_disable_and_enable_in_any_letter_case(api: Api, flow: str, word: str) -
     assert api.item(f"/flows/{flow}")["state"] == "enabled"
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"null", b"not JSON"])
-def test_action_needs_no_body_and_no_content_type(api: Api, flow: str, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "content_type"), [(b"", ""), (b"", "application/json"), (b"{}", "application/json")]
+)
+def test_action_needs_no_body_and_no_content_type(api: Api, flow: str, content: bytes, content_type: str) -> None:
     """Reference, Endpoints: no body, and then no Content-Type, is sent by real clients."""
-    response = api.http.post(f"{BASE}/flows/{flow}/action?op=disable", content=content)
+    headers = {"Content-Type": content_type} if content_type else {}
+    response = api.http.post(f"{BASE}/flows/{flow}/action?op=disable", content=content, headers=headers)
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/xml"])
+def test_action_with_a_body_of_no_usable_content_type(api: Api, flow: str, content_type: str) -> None:
+    """Reference, Address and headers: refused wherever there is a body; and then nothing happens."""
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = api.http.post(f"{BASE}/flows/{flow}/action?op=disable", content=b'{"a":1}', headers=headers)
+    assert_error(answer, "content-type-missing")
+    assert api.item(f"/flows/{flow}")["state"] == "enabled"
 
 
 @pytest.mark.parametrize("op", ["enable", "disable"])
@@ -85,6 +98,7 @@ def test_sub_actions_are_not_supported(api: Api, flow: str) -> None:
     assert api.item(f"/flows/{flow}")["state"] == "enabled"
 
 
+@pytest.mark.emulator_only
 def test_state_by_patch_is_an_action_too(api: Api, flow: str) -> None:
     """Changing the state takes effect on the next export; what a disabled flow missed is not made up for."""
     api.advance(HOUR)
@@ -100,21 +114,26 @@ def test_state_by_patch_is_an_action_too(api: Api, flow: str) -> None:
 # --- runs on request ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.exports
 def test_run_now(api: Api, flow: str) -> None:
     """Reference, Endpoints: POST /runs: 201 `{"id","etag"}`."""
     response = api.post("/runs", {"flowId": flow})
     assert response.status_code == 201
     assert set(response.json()) == {"id", "etag"}
+    if api.foreign:
+        return
     (ran,) = api.advance(0)
     assert ran == {"id": response.json()["id"], "flowId": flow, "scheduledAt": FROZEN_NOW, "status": "success"}
 
 
+@pytest.mark.emulator_only
 def test_run_now_exports_every_dataset(api: Api, flow: str) -> None:
     api.post("/runs", {"flowId": flow})
     api.advance(0)
     assert {file["dataset"] for file in api.control("GET", "/exports")["items"]} == {FIRST, SECOND}
 
 
+@pytest.mark.emulator_only
 def test_run_now_leaves_the_schedule_alone(api: Api, flow: str) -> None:
     api.post("/runs", {"flowId": flow})
     assert [run["scheduledAt"] for run in api.advance(4 * HOUR)] == [
@@ -124,23 +143,25 @@ def test_run_now_leaves_the_schedule_alone(api: Api, flow: str) -> None:
     ]
 
 
-@pytest.mark.emulator_only
 def test_run_of_a_disabled_flow(api: Api, flow: str) -> None:
     """Reference, Schedule: a disabled flow does not run."""
     act(api, flow, "op=disable")
     assert_error(api.post("/runs", {"flowId": flow}), "action-not-applicable", action="run", state="disabled")
-    assert api.items("/runs") == []
+    assert api.items(f"/runs?property=flowId=={flow}") == []
 
 
+@pytest.mark.exports
 def test_each_run_is_one_of_its_own(api: Api, flow: str) -> None:
     ids = {api.created("runs", {"flowId": flow}) for _ in range(3)}
-    assert {run["id"] for run in api.advance(0)} == ids
+    assert len(ids) == 3
+    assert api.foreign or {run["id"] for run in api.advance(0)} == ids
     assert {run["id"] for run in api.items(f"/runs?property=flowId=={flow}")} == ids
 
 
 # --- ad hoc runs --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.exports
 def test_adhoc_run(api: Api, flow: str) -> None:
     """Reference, Endpoints: 200 `{"destinations": [{"flowId", "datasets": [{"id", "statusURL"}]}]}`; exports now."""
     response = adhoc(api, (flow, [SECOND]))
@@ -149,10 +170,13 @@ def test_adhoc_run(api: Api, flow: str) -> None:
     (dataset,) = destination["datasets"]
     assert destination == {"flowId": flow, "datasets": [dataset]}
     assert set(dataset) == {"id", "statusURL"}
+    if api.foreign:
+        return
     api.advance(0)
     assert {file["dataset"] for file in api.control("GET", "/exports")["items"]} == {SECOND}
 
 
+@pytest.mark.emulator_only
 def test_status_url_leads_to_the_run(api: Api, flow: str) -> None:
     """Reference, Endpoints: it ends in the run's id and points at the host that was asked."""
     status_url = adhoc(api, (flow, [FIRST])).json()["destinations"][0]["datasets"][0]["statusURL"]
@@ -163,39 +187,41 @@ def test_status_url_leads_to_the_run(api: Api, flow: str) -> None:
     assert run["metrics"]["statusSummary"]["status"] == "success"
 
 
+@pytest.mark.emulator_only
 def test_status_url_points_at_the_host_that_was_asked(api: Api, flow: str) -> None:
     api.http.headers["Host"] = "localhost:1234"
     status_url = adhoc(api, (flow, [FIRST])).json()["destinations"][0]["datasets"][0]["statusURL"]
     assert status_url.startswith(f"http://localhost:1234{BASE}/runs/")
 
 
+@pytest.mark.exports
 def test_adhoc_run_of_several_flows_and_datasets(api: Api, flow: str) -> None:
     """Each dataset has a run of its own."""
-    other = api.flow(SFTP, LATER, datasets=[FIRST])
+    other = api.flow(SFTP, api.later, datasets=[FIRST])
     answer = adhoc(api, (flow, [FIRST, SECOND]), (other, [FIRST])).json()["destinations"]
     asked = [(item["flowId"], dataset["id"]) for item in answer for dataset in item["datasets"]]
     assert asked == [(flow, FIRST), (flow, SECOND), (other, FIRST)]
     run_ids = [dataset["statusURL"].rsplit("/", 1)[1] for item in answer for dataset in item["datasets"]]
-    assert [run["id"] for run in api.advance(0)] == run_ids
+    assert len(set(run_ids)) == 3
+    assert api.foreign or [run["id"] for run in api.advance(0)] == run_ids
 
 
 @pytest.mark.parametrize("dataset", [THIRD, "", "x" * 1000])
 def test_adhoc_run_of_a_dataset_that_the_flow_does_not_carry(api: Api, flow: str, dataset: str) -> None:
     """Reference, Endpoints: 400 `{"message": …}`; nothing runs, the sound ones neither."""
     assert_error(adhoc(api, (flow, [FIRST]), (flow, [dataset])), "adhoc-invalid")
-    assert api.advance(0) == []
+    assert api.items(f"/runs?property=flowId=={flow}") == []
 
 
 def test_adhoc_run_of_a_flow_that_is_not_there(api: Api) -> None:
     assert MISSING in assert_error(adhoc(api, (MISSING, [FIRST])), "adhoc-invalid")["message"]
 
 
-@pytest.mark.emulator_only
 def test_adhoc_run_of_a_disabled_flow(api: Api, flow: str) -> None:
     """Reference, Schedule: a disabled flow does not run."""
     act(api, flow, "op=disable")
     assert "disabled" in assert_error(adhoc(api, (flow, [FIRST])), "adhoc-invalid")["message"]
-    assert api.items("/runs") == []
+    assert api.items(f"/runs?property=flowId=={flow}") == []
 
 
 # --- connection test ----------------------------------------------------------------------------------------------
@@ -239,15 +265,15 @@ def test_landing_zone_credentials_expire_later_than_now(api: Api) -> None:
 
 
 def test_landing_zone_belongs_to_the_sandbox(api: Api) -> None:
-    other = Api(api.url, sandbox="dev")
+    other = api.other(sandbox="dev")
     path = f"{LANDING_ZONE}/credentials?type=dlz_destination"
     assert other.http.get(path).json()["storageAccountName"] != api.http.get(path).json()["storageAccountName"]
-    other.close()
 
 
 # --- token --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_token(api: Api, version: str) -> None:
     """Reference, Endpoints: 200 `{"access_token","token_type":"bearer","expires_in":86399}`; needs no headers of the service."""
@@ -273,7 +299,9 @@ def test_token(api: Api, version: str) -> None:
     ("GET", f"{BASE}/connections/{MISSING}/explore"),
     ("POST", f"{BASE}/connectionSpecs"),
     ("GET", "/data/foundation/connectors/encryption/keys"),
+    ("POST", f"{LANDING_ZONE}/credentials?type=dlz_destination&action=refresh"),
 ])  # fmt: skip
+@pytest.mark.emulator_only
 def test_what_is_not_supported_says_so(api: Api, method: str, path: str) -> None:
     """Never a silent 200."""
     assert_error(api.http.request(method, path), "unsupported")
@@ -282,7 +310,10 @@ def test_what_is_not_supported_says_so(api: Api, method: str, path: str) -> None
 @pytest.mark.parametrize("path", ["/flows/", "/connectionSpecs/", "/connections/"])
 def test_trailing_slash_on_a_list(api: Api, path: str) -> None:
     """Real clients send it."""
-    assert api.get(path).json() == api.get(path.rstrip("/")).json()
+    if api.foreign:  # others may create something between the two
+        assert api.get(path).status_code == 200
+    else:
+        assert api.get(path).json() == api.get(path.rstrip("/")).json()
 
 
 def test_head_is_get_without_the_body(api: Api) -> None:

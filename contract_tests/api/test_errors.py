@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error
+from contract_tests.support import ERRORS, Api, assert_error
 from contract_tests.test_auth import GUARDED
 from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SOURCE_CONNECTION
 
 MISSING = "00000000-0000-4000-8000-000000000000"
 NAME = [{"op": "replace", "path": "/name", "value": "new"}]
-LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
 ADHOC = "/data/core/activation/disflowprovider/adhocrun"
 
 INJECTED = (
@@ -29,17 +29,23 @@ INJECTED = (
     "gateway-too-many-requests",
 )
 """Rows that the real service answers in states which no request brings about; faults are set for them."""
-ELSEWHERE = {"store-unavailable": "test_disk_full.py"}
+ELSEWHERE = {
+    "store-unavailable": "test_disk_full.py",
+    "request-timeout": "test_reception.py",
+    "server-busy": "test_reception.py",
+}
 """Rows that need the machine in another state, and where they are tested."""
 
 Answer = tuple[httpx.Response, dict[str, object]]
 """A response, and what its message must name."""
 Trigger = Callable[[Api], Answer]
 TRIGGERS: dict[str, Trigger] = {}
+MARKS: dict[str, pytest.MarkDecorator] = {}
 
 
-def answers(name: str) -> Callable[[Trigger], Trigger]:
+def answers(name: str, *marks: pytest.MarkDecorator) -> Callable[[Trigger], Trigger]:
     """Enters a function as what causes an error of this name."""
+    MARKS.update(dict.fromkeys([name], *marks) if marks else {})
 
     def enter(trigger: Trigger) -> Trigger:
         assert name not in TRIGGERS
@@ -72,12 +78,12 @@ def limit_with_count(api: Api) -> Answer:
 
 @answers("if-match-missing")
 def if_match_missing(api: Api) -> Answer:
-    return api.patch(f"/flows/{api.flow(S3, LATER)}", None, NAME), {}
+    return api.patch(f"/flows/{api.flow(S3, api.later)}", None, NAME), {}
 
 
 @answers("version-mismatch")
 def version_mismatch(api: Api) -> Answer:
-    flow_id = api.flow(S3, LATER)
+    flow_id = api.flow(S3, api.later)
     current = api.item(f"/flows/{flow_id}")["etag"]
     return api.patch(f"/flows/{flow_id}", '"stale"', NAME), {"supplied": '"stale"', "current": current}
 
@@ -90,7 +96,7 @@ def body_empty(api: Api) -> Answer:
 @answers("state-in-create")
 def state_in_create(api: Api) -> Answer:
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
-    return api.post("/flows", {**S3.flow(source, target, **LATER), "state": "enabled"}), {}
+    return api.post("/flows", {**S3.flow(source, target, **api.later), "state": "enabled"}), {}
 
 
 @answers("spec-id-invalid")
@@ -113,14 +119,14 @@ def auth_spec_not_found(api: Api) -> Answer:
 
 @answers("base-connection-in-use")
 def base_connection_in_use(api: Api) -> Answer:
-    flow = api.item(f"/flows/{api.flow(S3, LATER)}")
+    flow = api.item(f"/flows/{api.flow(S3, api.later)}")
     base = flow["inheritedAttributes"]["targetConnections"][0]["baseConnection"]["id"]
     return api.delete(f"/connections/{base}"), {"id": base}
 
 
 @answers("action-not-applicable")
 def action_not_applicable(api: Api) -> Answer:
-    return api.post(f"/flows/{api.flow(S3, LATER)}/action?op=enable"), {"action": "enable", "state": "enabled"}
+    return api.post(f"/flows/{api.flow(S3, api.later)}/action?op=enable"), {"action": "enable", "state": "enabled"}
 
 
 @answers("run-flow-not-found")
@@ -140,12 +146,12 @@ def orderby_field_invalid(api: Api) -> Answer:
 
 @answers("operation-unsupported")
 def operation_unsupported(api: Api) -> Answer:
-    return api.post(f"/flows/{api.flow(S3, LATER)}/action?op=explode"), {"op": "explode"}
+    return api.post(f"/flows/{api.flow(S3, api.later)}/action?op=explode"), {"op": "explode"}
 
 
 @answers("sub-action-unsupported")
 def sub_action_unsupported(api: Api) -> Answer:
-    return api.post(f"/flows/{api.flow(S3, LATER)}/action?op=disable&subOp=gently"), {"subOp": "gently"}
+    return api.post(f"/flows/{api.flow(S3, api.later)}/action?op=disable&subOp=gently"), {"subOp": "gently"}
 
 
 @answers("resource-not-found")
@@ -170,7 +176,7 @@ def flow_id_empty(api: Api) -> Answer:
 
 @answers("in-active-flow")
 def in_active_flow(api: Api) -> Answer:
-    (source,) = api.item(f"/flows/{api.flow(S3, LATER)}")["sourceConnectionIds"]
+    (source,) = api.item(f"/flows/{api.flow(S3, api.later)}")["sourceConnectionIds"]
     return api.delete(f"/sourceConnections/{source}"), {"id": source}
 
 
@@ -207,7 +213,7 @@ def query_value_invalid(api: Api) -> Answer:
 
 @answers("patch-invalid")
 def patch_invalid(api: Api) -> Answer:
-    path = f"/flows/{api.flow(S3, LATER)}"
+    path = f"/flows/{api.flow(S3, api.later)}"
     return api.patch(path, api.item(path)["etag"], [{"op": "remove", "path": "/nothing"}]), {}
 
 
@@ -255,14 +261,19 @@ def gateway_org_missing(api: Api) -> Answer:
 
 @answers("adhoc-invalid")
 def adhoc_invalid(api: Api) -> Answer:
-    flow_id = api.flow(S3, LATER)
-    body = {"activationInfo": {"destinations": [{"flowId": flow_id, "datasets": [{"id": "5ef3e324052581191aa6a466"}]}]}}
+    flow_id = api.flow(S3, api.later)
+    body = {"activationInfo": {"destinations": [{"flowId": flow_id, "datasets": [{"id": "5ef3e3259ad2a1191ab7dd70"}]}]}}
     return api.http.post(ADHOC, json=body), {}
 
 
-@answers("token-request-invalid")
+@answers("token-request-invalid", pytest.mark.emulator_only)
 def token_request_invalid(api: Api) -> Answer:
     return api.http.post("/ims/token/v3", data={"grant_type": "client_credentials"}), {"reason": "client_id is missing"}
+
+
+@answers("token-grant-unsupported", pytest.mark.emulator_only)
+def token_grant_unsupported(api: Api) -> Answer:
+    return api.http.post("/ims/token/v3", data={"grant_type": "password"}), {"grant": "password"}
 
 
 @answers("content-type-missing")
@@ -287,32 +298,32 @@ def method_not_allowed(api: Api) -> Answer:
     return response, {"method": "PUT", "path": f"{BASE}/flows", "allowed": "GET, POST, HEAD"}
 
 
-@answers("body-too-large")
+@answers("body-too-large", pytest.mark.rough)
 def body_too_large(api: Api) -> Answer:
     return api.post("/connections", {"name": "x" * 1_000_000}), {"limit": 1_000_000}
 
 
-@answers("unsupported")
+@answers("unsupported", pytest.mark.emulator_only)
 def unsupported(api: Api) -> Answer:
     return api.get(f"/connections/{MISSING}/explore"), {}
 
 
-@answers("control-invalid")
+@answers("control-invalid", pytest.mark.emulator_only)
 def control_invalid(api: Api) -> Answer:
     return api.http.post("/__emulator/clock/advance", json={}), {}
 
 
-@answers("control-not-found")
+@answers("control-not-found", pytest.mark.emulator_only)
 def control_not_found(api: Api) -> Answer:
     return api.http.get("/__emulator/exports/nothing.json"), {}
 
 
-@answers("control-conflict")
+@answers("control-conflict", pytest.mark.emulator_only)
 def control_conflict(api: Api) -> Answer:
     return api.http.delete("/__emulator/datasets/5ef3e3259ad2a1191ab7dd7d"), {}
 
 
-@answers("host-not-allowed")
+@answers("host-not-allowed", pytest.mark.emulator_only)
 def host_not_allowed(api: Api) -> Answer:
     return api.http.post("/__emulator/reset", headers={"Origin": "https://evil.example"}), {}
 
@@ -328,15 +339,16 @@ def injected(name: str) -> Trigger:
 
 
 TRIGGERS |= {name: injected(name) for name in INJECTED}
+MARKS |= dict.fromkeys(INJECTED, pytest.mark.emulator_only)
 
 
+@pytest.mark.emulator_only
 def test_every_row_of_the_table_is_exercised() -> None:
     assert set(TRIGGERS) | set(GUARDED) | set(ELSEWHERE) == set(ERRORS)
     assert all((Path(__file__).parent.parent / file).is_file() for file in ELSEWHERE.values())
 
 
-@pytest.mark.emulator_only
-@pytest.mark.parametrize("name", TRIGGERS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in TRIGGERS])
 def test_error(api: Api, name: str) -> None:
     """Status, title, code and message are the row's; the request id is the one that the client sent."""
     api.http.headers["x-request-id"] = f"request-of-{name}"
@@ -348,6 +360,7 @@ def test_error(api: Api, name: str) -> None:
 def test_good_answers_have_a_request_id_too(api: Api) -> None:
     """Reference: every response, good or bad; each its own."""
     created = api.post("/connections", S3.base_connection())
+    health = [] if api.foreign else [api.http.get("/__emulator/health")]
     path = f"/connections/{created.json()['id']}"
     responses = [
         created,
@@ -357,7 +370,7 @@ def test_good_answers_have_a_request_id_too(api: Api) -> None:
         api.get(f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets"),
         api.patch(path, created.json()["etag"], NAME),
         api.delete(path),
-        api.http.get("/__emulator/health"),
+        *health,
     ]
     assert all(response.is_success for response in responses)
     assert len({response.headers["x-request-id"] for response in responses}) == len(responses)
@@ -443,3 +456,25 @@ def test_the_gateway_answers_before_the_service(api: Api, missing: str) -> None:
     del request.headers[missing]
     response = api.http.send(request)
     assert str(response.status_code) == response.json()["error_code"][:3]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "", [{"op": "replace", "path": "/name", "value": "x"}]),
+        ("POST", "/action?op=enable", None),
+        ("POST", "/action?op=nothing", None),
+    ],
+)
+def test_the_one_resource_that_is_meant_stands_in_the_report(api: Api, method: str, path: str, body: Any) -> None:
+    """Reference, Address and headers: "`report.id` and `report.type` are there where one resource is meant"."""
+    flow = api.flow(S3, api.later)
+    answer = api.http.request(method, f"{BASE}/flows/{flow}{path}", json=body, headers={"If-Match": "none"})
+    assert answer.status_code in (400, 412)
+    report = answer.json()["report"]
+    assert (report["id"], report["type"]) == (flow, "flows")
+
+
+def test_no_resource_is_meant_by_a_list(api: Api) -> None:
+    report = api.get("/flows?limit=many").json()["report"]
+    assert "id" not in report and "type" not in report

@@ -12,10 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api, assert_error
+from contract_tests.support import Api, assert_error
 from contract_tests.tutorial import DATA_LAKE, DESTINATIONS, GOOGLE, S3, SFTP, SOURCE_CONNECTION
 
-LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
 CONFIGS = f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets"
 
 
@@ -24,17 +23,32 @@ def named(api: Api, *names: str) -> dict[str, str]:
     ids = {}
     for name in names:
         ids[name] = api.created("connections", {**SFTP.base_connection(), "name": name})
-        api.advance(1)
+        api.pass_a_moment()
     return ids
 
 
+def asked(api: Api, path: str, **params: Any) -> httpx.Response:
+    """A list, elsewhere only of what the test has created there. In conditions, `{}` is the prefix of its names."""
+    given = params.pop("property", [])
+    conditions = [condition.replace("{}", api.prefix) for condition in ([given] if isinstance(given, str) else given)]
+    own = [] if "continuationToken" in params or "Specs" in path else api.own(path.strip("/"))
+    return api.get(path, params={**params, "property": conditions + own})
+
+
+def plain(api: Api, items: list[dict[str, Any]]) -> list[str]:
+    """Names as the test has given them."""
+    return [item["name"].removeprefix(api.prefix) for item in items]
+
+
 def names(api: Api, path: str, **params: Any) -> list[str]:
-    return [item["name"] for item in api.items(path, **params)]
+    response = asked(api, path, **params)
+    assert response.status_code == 200, response.text
+    return plain(api, response.json()["items"])
 
 
 def pages(api: Api, path: str, **params: Any) -> Iterator[list[dict[str, Any]]]:
     """Every page, following `_links.next.href` as it is."""
-    response = api.get(path, params=params)
+    response = asked(api, path, **params)
     while True:
         assert response.status_code == 200, response.text
         body = response.json()
@@ -43,6 +57,11 @@ def pages(api: Api, path: str, **params: Any) -> Iterator[list[dict[str, Any]]]:
         if href is None:
             return
         response = api.get(href)
+
+
+def every(api: Api, path: str) -> list[dict[str, Any]]:
+    """All of a list that is not the test's own."""
+    return [item for page in pages(api, path) for item in page]
 
 
 def token_of(response: httpx.Response) -> str:
@@ -79,29 +98,30 @@ def test_orderby(api: Api, orderby: str, expected: list[str]) -> None:
 def test_orderby_with_a_plus_that_is_not_escaped(api: Api) -> None:
     """In a query string a bare `+` is a blank; clients send it all the same."""
     named(api, "a", "c", "b")
-    assert names(api, "/connections?orderby=+name") == ["a", "b", "c"]
+    own = "".join(f"&property={condition}" for condition in api.own("connections"))
+    assert plain(api, api.items(f"/connections?orderby=+name{own}")) == ["a", "b", "c"]
 
 
 # --- filters ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("condition", "expected"), [
-    ("name==b", ["b"]),
-    ('name=="b"', ["b"]),
-    ("name==a,c", ["c", "a"]),
-    ('name=="a","c"', ["c", "a"]),
-    ("name!=b", ["c", "a"]),
-    ("name!=a,b", ["c"]),
-    ("name<b", ["a"]),
-    ("name<=b", ["b", "a"]),
-    ("name>b", ["c"]),
-    ("name>=b", ["c", "b"]),
-    (f"createdAt=={FROZEN_NOW * 1000 + 1000}", ["b"]),
-    (f"createdAt!={FROZEN_NOW * 1000 + 1000}", ["c", "a"]),
-    (f"createdAt<{FROZEN_NOW * 1000 + 1000}", ["a"]),
-    (f"createdAt<={FROZEN_NOW * 1000 + 1000}", ["b", "a"]),
-    (f"createdAt>{FROZEN_NOW * 1000 + 1000}", ["c"]),
-    (f"createdAt>={FROZEN_NOW * 1000 + 1000}", ["c", "b"]),
+    ("name=={}b", ["b"]),
+    ('name=="{}b"', ["b"]),
+    ("name=={}a,{}c", ["c", "a"]),
+    ('name=="{}a","{}c"', ["c", "a"]),
+    ("name!={}b", ["c", "a"]),
+    ("name!={}a,{}b", ["c"]),
+    ("name<{}b", ["a"]),
+    ("name<={}b", ["b", "a"]),
+    ("name>{}b", ["c"]),
+    ("name>={}b", ["c", "b"]),
+    ("createdAt==<b>", ["b"]),
+    ("createdAt!=<b>", ["c", "a"]),
+    ("createdAt<<b>", ["a"]),
+    ("createdAt<=<b>", ["b", "a"]),
+    ("createdAt><b>", ["c"]),
+    ("createdAt>=<b>", ["c", "b"]),
     ("auth.specName==SFTP with Password", ["c", "b", "a"]),
     ("auth.params.username==alice", ["c", "b", "a"]),
     (f"connectionSpec.id=={SFTP.spec}", ["c", "b", "a"]),
@@ -110,28 +130,29 @@ def test_orderby_with_a_plus_that_is_not_escaped(api: Api) -> None:
 ])  # fmt: skip
 def test_filter(api: Api, condition: str, expected: list[str]) -> None:
     """All six operators; several values mean any of them; a value may be wrapped in double quotes."""
-    named(api, "a", "b", "c")
-    assert names(api, "/connections", property=condition) == expected
+    ids = named(api, "a", "b", "c")
+    when = api.item(f"/connections/{ids['b']}")["createdAt"]
+    assert names(api, "/connections", property=condition.replace("<b>", str(when))) == expected
 
 
 def test_filters_are_anded(api: Api) -> None:
     named(api, "a", "b", "c")
-    assert names(api, "/connections", property=["name>a", "name<c"]) == ["b"]
+    assert names(api, "/connections", property=["name>{}a", "name<{}c"]) == ["b"]
 
 
 def test_value_in_quotes_may_hold_commas(api: Api) -> None:
     named(api, "a,b", "a", 'say "a"')
-    assert names(api, "/connections", property='name=="a,b"') == ["a,b"]
-    assert names(api, "/connections", property=r'name=="say \"a\""') == ['say "a"']
+    assert names(api, "/connections", property='name=="{}a,b"') == ["a,b"]
+    assert names(api, "/connections", property=r'name=="{}say \"a\""') == ['say "a"']
 
 
 def test_filter_into_arrays(api: Api) -> None:
     """`targetConnectionIds[]==a,b` and `inheritedAttributes.targetConnections[].connectionSpec.id==…`."""
-    s3, sftp, google = [api.flow(destination, LATER) for destination in (S3, SFTP, GOOGLE)]
+    s3, sftp, google = [api.flow(destination, api.later) for destination in (S3, SFTP, GOOGLE)]
     (target,) = api.item(f"/flows/{sftp}")["targetConnectionIds"]
     (source,) = api.item(f"/flows/{s3}")["sourceConnectionIds"]
     found = {
-        condition: [flow["id"] for flow in api.items("/flows", property=condition)]
+        condition: [flow["id"] for flow in api.mine("/flows", property=condition)]
         for condition in (
             f"targetConnectionIds[]=={target}",
             f"targetConnectionIds[]=={target},{source}",
@@ -145,20 +166,20 @@ def test_filter_into_arrays(api: Api) -> None:
 
 def test_only_destination_flows(api: Api) -> None:
     """API reference, GET /flows: `property=inheritedAttributes.properties.isDestinationFlow==true`."""
-    flow_id = api.flow(S3, LATER)
-    assert [
-        flow["id"] for flow in api.items("/flows?property=inheritedAttributes.properties.isDestinationFlow==true")
-    ] == [flow_id]
-    assert api.items("/flows?property=inheritedAttributes.properties.isDestinationFlow==false") == []
+    flow_id = api.flow(S3, api.later)
+    is_destination_flow = "inheritedAttributes.properties.isDestinationFlow"
+    assert [flow["id"] for flow in api.mine("/flows", property=f"{is_destination_flow}==true")] == [flow_id]
+    assert api.mine("/flows", property=f"{is_destination_flow}==false") == []
 
 
 def test_flows_by_schedule_and_state(api: Api) -> None:
-    first, second = api.flow(S3, LATER), api.flow(S3, {**LATER, "interval": 6})
+    first, second = api.flow(S3, api.later), api.flow(S3, {**api.later, "interval": 6})
     api.post(f"/flows/{first}/action?op=disable")
-    assert [flow["id"] for flow in api.items("/flows?property=state==enabled")] == [second]
-    assert [flow["id"] for flow in api.items("/flows?property=scheduleParams.interval<6")] == [first]
+    assert [flow["id"] for flow in api.mine("/flows", property="state==enabled")] == [second]
+    assert [flow["id"] for flow in api.mine("/flows", property="scheduleParams.interval<6")] == [first]
 
 
+@pytest.mark.emulator_only
 @pytest.mark.parametrize("status", ["success", "Success", "SUCCESS", "failed,success"])
 def test_status_of_runs_in_any_letter_case(api: Api, status: str) -> None:
     """Reference, Entities: filters compare the status words without regard to case."""
@@ -169,6 +190,7 @@ def test_status_of_runs_in_any_letter_case(api: Api, status: str) -> None:
     assert api.items("/runs?property=metrics.statusSummary.status!=success") == []
 
 
+@pytest.mark.emulator_only
 def test_runs_of_a_flow_that_carried_a_dataset(api: Api) -> None:
     """API reference, GET /runs: several `property` parameters, into the summaries of a run."""
     flow_id = api.flow(S3)
@@ -183,7 +205,7 @@ def test_runs_of_a_flow_that_carried_a_dataset(api: Api) -> None:
 def test_names_with_characters_that_mean_something(api: Api) -> None:
     odd = ["a=b", "a&b", "100%", "ü, ö", "[]", "a.b", "\\", "null", "true", "5"]
     named(api, *odd)
-    quoted = ['"' + name.replace("\\", "\\\\") + '"' for name in odd]
+    quoted = ['"{}' + name.replace("\\", "\\\\") + '"' for name in odd]
     assert [names(api, "/connections", property=f"name=={value}") for value in quoted] == [[name] for name in odd]
 
 
@@ -193,29 +215,31 @@ def test_names_with_characters_that_mean_something(api: Api) -> None:
 def test_projection(api: Api) -> None:
     """A `property` with no operator is a comma-separated list of top-level fields to return."""
     ids = named(api, "a", "b")
-    assert api.items("/connections", property="id,name") == [
-        {"id": ids["b"], "name": "b"},
-        {"id": ids["a"], "name": "a"},
+    assert asked(api, "/connections", property="id,name").json()["items"] == [
+        {"id": ids["b"], "name": f"{api.prefix}b"},
+        {"id": ids["a"], "name": f"{api.prefix}a"},
     ]
 
 
 def test_projection_with_filter(api: Api) -> None:
     named(api, "a", "b")
-    assert api.items("/connections", property=["name", "name==a"]) == [{"name": "a"}]
+    found = asked(api, "/connections", property=["name", "name=={}a"]).json()["items"]
+    assert found == [{"name": f"{api.prefix}a"}]
 
 
 def test_projection_on_the_next_page(api: Api) -> None:
     """The token alone carries it on."""
     named(api, "a", "b")
-    assert list(pages(api, "/connections", property="name", limit=1)) == [[{"name": "b"}], [{"name": "a"}]]
+    found = list(pages(api, "/connections", property="name", limit=1))
+    assert found == [[{"name": f"{api.prefix}b"}], [{"name": f"{api.prefix}a"}]]
 
 
 @pytest.mark.parametrize("count", ["true", "True", "TRUE"])
 def test_count(api: Api, count: str) -> None:
     """`count=true` returns `{"count": N}` and no items."""
     named(api, "a", "b", "c")
-    assert api.get("/connections", params={"count": count}).json() == {"count": 3}
-    assert api.get("/connections", params={"count": count, "property": "name>a"}).json() == {"count": 2}
+    assert asked(api, "/connections", count=count).json() == {"count": 3}
+    assert asked(api, "/connections", count=count, property="name>{}a").json() == {"count": 2}
 
 
 @pytest.mark.parametrize("count", ["false", "False"])
@@ -250,7 +274,7 @@ def test_empty_list(api: Api, collection: str) -> None:
 def test_next_link(api: Api) -> None:
     """`_links.next.href` is `/<collection>?continuationToken=<token>` and nothing after; none on the last page."""
     named(api, "a", "b")
-    first = api.get("/connections?limit=1")
+    first = asked(api, "/connections", limit=1)
     href = first.json()["_links"]["next"]["href"]
     assert href == f"/connections?continuationToken={token_of(first)}"
     assert api.get(href).json()["_links"] == {}
@@ -265,13 +289,13 @@ def test_no_next_link_when_the_last_page_is_full(api: Api) -> None:
     {"limit": 2},
     {"limit": 2, "orderby": "name"},
     {"limit": 1, "orderby": "-state,name"},
-    {"limit": 3, "property": ["name>a", "name!=d"]},
+    {"limit": 3, "property": ["name>{}a", "name!={}d"]},
     {"limit": 2, "orderby": "createdAt"},
 ])  # fmt: skip
 def test_the_token_alone_carries_filter_order_and_limit_on(api: Api, params: dict[str, Any]) -> None:
     named(api, "e", "b", "d", "a", "c")
     whole = names(api, "/connections", **{name: value for name, value in params.items() if name != "limit"})
-    found = [[item["name"] for item in page] for page in pages(api, "/connections", **params)]
+    found = [plain(api, page) for page in pages(api, "/connections", **params)]
     assert [name for page in found for name in page] == whole
     assert all(len(page) == params["limit"] for page in found[:-1])
 
@@ -279,8 +303,9 @@ def test_the_token_alone_carries_filter_order_and_limit_on(api: Api, params: dic
 def test_the_token_with_the_other_parameters(api: Api) -> None:
     """Clients send it with or without their other parameters."""
     named(api, "a", "b", "c")
-    params: dict[str, Any] = {"limit": 1, "orderby": "name", "property": "name!=b", "count": "False"}
-    first = api.get("/connections", params=params)
+    params: dict[str, Any] = {"limit": 1, "orderby": "name", "property": "name!={}b", "count": "False"}
+    first = asked(api, "/connections", **params)
+    params["property"] = [params["property"], *api.own("connections")]
     assert names(api, "/connections", **params, continuationToken=token_of(first)) == ["c"]
 
 
@@ -320,21 +345,27 @@ def test_what_exists_throughout_is_seen_exactly_once(api: Api, orderby: str | No
 
 def test_the_entity_that_a_token_stands_at_is_deleted(api: Api) -> None:
     ids = named(api, "a", "b", "c")
-    token = token_of(api.get("/connections?limit=1"))
+    token = token_of(asked(api, "/connections", limit=1))
     api.delete(f"/connections/{ids['c']}")
     assert names(api, "/connections", continuationToken=token) == ["b"]
 
 
 def test_a_token_of_another_collection(api: Api) -> None:
     named(api, "a", "b")
-    token = token_of(api.get("/connections?limit=1"))
+    token = token_of(asked(api, "/connections", limit=1))
     assert_error(api.get(f"/flows?continuationToken={token}"), "value-invalid", field="continuationToken")
 
 
 def test_a_token_that_was_changed(api: Api) -> None:
     named(api, "a", "b")
-    token = token_of(api.get("/connections?limit=1"))
-    for changed in (token[:-1], token + "A", token[1:], token.swapcase(), token.replace(token[5], "_")):
+    token = token_of(asked(api, "/connections", limit=1))
+    for changed in (
+        token[:-1],
+        token + "A",
+        token[1:],
+        token.swapcase(),
+        ("B" if token[0] == "A" else "A") + token[1:],
+    ):
         assert_error(
             api.get("/connections", params={"continuationToken": changed}), "value-invalid", field="continuationToken"
         )
@@ -342,7 +373,7 @@ def test_a_token_that_was_changed(api: Api) -> None:
 
 def test_a_token_can_be_used_again(api: Api) -> None:
     named(api, "a", "b")
-    token = token_of(api.get("/connections?limit=1"))
+    token = token_of(asked(api, "/connections", limit=1))
     assert [names(api, "/connections", continuationToken=token) for _ in range(2)] == [["a"], ["a"]]
 
 
@@ -351,11 +382,15 @@ def test_a_token_can_be_used_again(api: Api) -> None:
 
 def test_list_of_connection_specs(api: Api) -> None:
     """Reference, Endpoints: list of all specs: the data lake's and the six destinations'."""
-    assert {spec["id"] for spec in api.items("/connectionSpecs")} == {DATA_LAKE, *(item.spec for item in DESTINATIONS)}
+    found = {spec["id"] for spec in every(api, "/connectionSpecs")}
+    known = {DATA_LAKE, *(item.spec for item in DESTINATIONS)}
+    assert found >= known if api.foreign else found == known
 
 
 def test_list_of_flow_specs(api: Api) -> None:
-    assert {spec["id"] for spec in api.items("/flowSpecs")} == {item.flow_spec for item in DESTINATIONS}
+    found = {spec["id"] for spec in every(api, "/flowSpecs")}
+    known = {item.flow_spec for item in DESTINATIONS}
+    assert found >= known if api.foreign else found == known
 
 
 @pytest.mark.parametrize(("path", "count"), [
@@ -368,21 +403,24 @@ def test_list_of_flow_specs(api: Api) -> None:
 ])  # fmt: skip
 def test_filter_on_specs(api: Api, path: str, count: int) -> None:
     """Reference, Endpoints: `property` filter."""
-    assert len(api.items(path)) == count
-    assert api.get(f"{path}&count=true").json() == {"count": count}
+    total = api.get(f"{path}&count=true").json()["count"]
+    assert len(api.items(path)) == min(total, 100)
+    assert total >= count if api.foreign else total == count
 
 
 @pytest.mark.parametrize("collection", ["connectionSpecs", "flowSpecs"])
 def test_paging_on_specs(api: Api, collection: str) -> None:
-    whole = api.items(f"/{collection}")
+    whole = every(api, f"/{collection}")
     found = list(pages(api, f"/{collection}", limit=4))
     assert [item for page in found for item in page] == whole
-    assert len(found) == 2
+    assert len(found) == -(-len(whole) // 4)
+    assert api.foreign or len(found) == 2
 
 
 def test_order_and_projection_on_specs(api: Api) -> None:
     found = api.items("/connectionSpecs?orderby=name&property=name,id")
-    assert [set(item) for item in found] == [{"id", "name"}] * 7
+    assert all(set(item) == {"id", "name"} for item in found)
+    assert len(found) == 7 or api.foreign
     assert [item["name"] for item in found] == sorted(item["name"] for item in found)
 
 
@@ -400,17 +438,18 @@ def test_flow_spec_joins_data_lake_and_destination(api: Api, destination: Any) -
 def test_configs_page_by_default(api: Api) -> None:
     """Reference, Endpoints: `start` default 0, `limit` default 20."""
     body = api.get(CONFIGS).json()
-    assert len(body["items"]) == 20
-    assert {name: body["pageInfo"][name] for name in ("start", "end", "hasNext")} == {
-        "start": 0,
-        "end": 19,
-        "hasNext": True,
-    }
+    total = body["pageInfo"]["total"]
+    number = min(total, 20)
+    assert total > 20 or api.foreign
+    assert len(body["items"]) == number
+    assert body["pageInfo"] == {"start": 0, "end": number - 1, "total": total, "hasNext": total > 20}
 
 
 def test_configs_pages_follow_each_other(api: Api) -> None:
     whole = api.get(f"{CONFIGS}&limit=100").json()
     total = whole["pageInfo"]["total"]
+    if total > 100 and api.foreign:
+        pytest.skip("needs at most 100 datasets")
     assert whole["pageInfo"] == {"start": 0, "end": total - 1, "total": total, "hasNext": False}
     found: list[Any] = []
     while True:

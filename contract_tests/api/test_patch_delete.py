@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api, assert_error, violations
-from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
+from contract_tests.support import Api, assert_error, violations
+from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, LANDING_ZONE, S3, SECOND_DATASET, SFTP, SOURCE_CONNECTION
 
-LATER = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}
 HOUR, DAY = 3600, 86_400
-OTHER_DATASET = "5ef3e324052581191aa6a466"
 MISSING = "00000000-0000-4000-8000-000000000000"
 
 
@@ -42,7 +40,7 @@ def refused(api: Api, path: str, error: str, *operations: dict[str, Any], **fiel
 @pytest.fixture
 def flow(api: Api) -> str:
     """The path of a flow whose first export is an hour away."""
-    return f"/flows/{api.flow(S3, LATER)}"
+    return f"/flows/{api.flow(S3, api.later)}"
 
 
 @pytest.fixture
@@ -74,7 +72,7 @@ def base_of(api: Api, flow: str) -> str:
 @pytest.mark.parametrize("op", ["replace", "Replace", "REPLACE", "add", "Add", "ADD"])
 def test_op_in_any_letter_case(api: Api, flow: str, op: str) -> None:
     """Reference, Endpoints: ops in any letter case; a real client sends `Replace`."""
-    assert patched(api, flow, {"op": op, "path": "/name", "value": "new"})["name"] == "new"
+    assert patched(api, flow, {"op": op, "path": "/name", "value": "new"})["name"] == f"{api.prefix}new"
 
 
 @pytest.mark.parametrize("op", ["remove", "Remove"])
@@ -120,7 +118,7 @@ def test_operations_build_on_each_other(api: Api, flow: str) -> None:
         {"op": "remove", "path": "/description"},
         {"op": "add", "path": "/description", "value": "two"},
     )
-    assert (after["name"], after["description"]) == ("one", "two")
+    assert (after["name"], after["description"]) == (f"{api.prefix}one", "two")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +136,7 @@ def test_all_or_nothing(api: Api, flow: str, last: dict[str, Any]) -> None:
     assert api.item(flow) == before
 
 
+@pytest.mark.rough
 def test_1000_operations(api: Api, flow: str) -> None:
     after = patched(api, flow, *({"op": "add", "path": "/transformations/-", "value": {}} for _ in range(1000)))
     assert len(after["transformations"]) == 1000
@@ -201,11 +200,11 @@ def test_the_spec_of_sources_and_targets_is_for_ever(api: Api, source: str, targ
 
 
 @pytest.mark.parametrize("operation", [
-    replace("/params", {"datasets": [{"dataSetId": OTHER_DATASET}]}),
-    replace("/params/datasets", [{"dataSetId": OTHER_DATASET}]),
-    {"op": "add", "path": "/params/datasets/-", "value": {"dataSetId": OTHER_DATASET}},
-    replace("/params/datasets/0", {"dataSetId": OTHER_DATASET}),
-    replace("/params/datasets/0/dataSetId", OTHER_DATASET),
+    replace("/params", {"datasets": [{"dataSetId": SECOND_DATASET}]}),
+    replace("/params/datasets", [{"dataSetId": SECOND_DATASET}]),
+    {"op": "add", "path": "/params/datasets/-", "value": {"dataSetId": SECOND_DATASET}},
+    replace("/params/datasets/0", {"dataSetId": SECOND_DATASET}),
+    replace("/params/datasets/0/dataSetId", SECOND_DATASET),
     {"op": "remove", "path": "/params/datasets/0"},
     {"op": "remove", "path": "/params"},
 ])  # fmt: skip
@@ -215,21 +214,18 @@ def test_datasets_cannot_be_changed_after_creation(api: Api, source: str, operat
     assert f"{operation['path']} cannot be updated" in report["detailed-message"]
 
 
-@pytest.mark.emulator_only
 @pytest.mark.parametrize("path", ["/flowSpec", "/flowSpec/id", "/flowSpec/version"])
 def test_the_spec_of_a_flow_is_for_ever(api: Api, flow: str, path: str) -> None:
     report = refused(api, flow, "patch-invalid", replace(path, "x"))
     assert f"{path} cannot be updated" in report["detailed-message"]
 
 
-@pytest.mark.emulator_only
 @pytest.mark.parametrize("state", ["paused", "ENABLED", "", None, 5, [], {}])
 def test_state_that_is_none(api: Api, flow: str, state: Any) -> None:
     """Row 1456-400: state in a body."""
     refused(api, flow, "state-invalid", replace("/state", state))
 
 
-@pytest.mark.emulator_only
 def test_state_cannot_be_removed(api: Api, flow: str) -> None:
     refused(api, flow, "state-invalid", {"op": "remove", "path": "/state"}, state="null")
 
@@ -370,34 +366,36 @@ def test_a_schedule_as_the_api_reference_patches_it(api: Api, flow: str) -> None
 def test_a_start_time_alone_keeps_the_rest(api: Api) -> None:
     """Reference, "Where the sources disagree": a real client replaces `/scheduleParams` by `{"startTime": …}` alone."""
     schedule = {
-        **LATER,
-        "endTime": FROZEN_NOW + 9 * DAY,
+        **api.later,
+        "endTime": api.now + 9 * DAY,
         "exportMode": "FIRST_FULL_THEN_INCREMENTAL",
         "foldernameTemplate": "%DATASET_ID%",
     }
     path = f"/flows/{api.flow(S3, schedule)}"
-    after = patched(api, path, replace("/scheduleParams", {"startTime": FROZEN_NOW + 2 * HOUR}))
-    assert after["scheduleParams"] == {**schedule, "startTime": FROZEN_NOW + 2 * HOUR}
+    after = patched(api, path, replace("/scheduleParams", {"startTime": api.now + 2 * HOUR}))
+    assert after["scheduleParams"] == {**schedule, "startTime": api.now + 2 * HOUR}
 
 
 def test_a_whole_schedule_keeps_nothing(api: Api) -> None:
-    path = f"/flows/{api.flow(S3, {**LATER, 'endTime': FROZEN_NOW + 9 * DAY, 'foldernameTemplate': '%DATASET_ID%'})}"
-    assert patched(api, path, replace("/scheduleParams", {**LATER, "interval": 6}))["scheduleParams"] == {
-        **LATER,
+    path = f"/flows/{api.flow(S3, {**api.later, 'endTime': api.now + 9 * DAY, 'foldernameTemplate': '%DATASET_ID%'})}"
+    assert patched(api, path, replace("/scheduleParams", {**api.later, "interval": 6}))["scheduleParams"] == {
+        **api.later,
         "interval": 6,
     }
 
 
 def test_one_part_of_a_schedule(api: Api, flow: str) -> None:
-    assert patched(api, flow, replace("/scheduleParams/interval", "12"))["scheduleParams"] == {**LATER, "interval": 12}
+    assert patched(api, flow, replace("/scheduleParams/interval", "12"))["scheduleParams"] == {
+        **api.later,
+        "interval": 12,
+    }
 
 
 def test_the_end_of_a_schedule_can_be_removed(api: Api) -> None:
-    path = f"/flows/{api.flow(S3, {**LATER, 'endTime': FROZEN_NOW + 9 * DAY})}"
-    assert patched(api, path, {"op": "remove", "path": "/scheduleParams/endTime"})["scheduleParams"] == LATER
+    path = f"/flows/{api.flow(S3, {**api.later, 'endTime': api.now + 9 * DAY})}"
+    assert patched(api, path, {"op": "remove", "path": "/scheduleParams/endTime"})["scheduleParams"] == api.later
 
 
-@pytest.mark.emulator_only
 @pytest.mark.parametrize("name", ["interval", "timeUnit", "startTime"])
 def test_a_required_part_of_a_schedule_cannot_be_removed(api: Api, flow: str, name: str) -> None:
     before = api.item(flow)
@@ -418,12 +416,14 @@ def test_a_schedule_cannot_become_something_else(api: Api, flow: str, value: Any
 
 def test_a_flow_gets_another_source(api: Api, flow: str) -> None:
     """API reference, PATCH /flows: example "Update Source Connection of dataflow"; it counts from the next export on."""
-    body = {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": OTHER_DATASET}]}}
+    body = {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": SECOND_DATASET}]}}
     other = api.created("sourceConnections", body)
     after = patched(api, flow, replace("/sourceConnectionIds", [other]))
     assert [source["id"] for source in after["inheritedAttributes"]["sourceConnections"]] == [other]
+    if api.foreign:
+        return
     api.advance(HOUR)
-    assert {file["dataset"] for file in api.control("GET", "/exports")["items"]} == {OTHER_DATASET}
+    assert {file["dataset"] for file in api.control("GET", "/exports")["items"]} == {SECOND_DATASET}
 
 
 def test_a_flow_cannot_get_a_source_that_is_not_there(api: Api, flow: str) -> None:
@@ -434,6 +434,7 @@ def test_a_flow_cannot_get_a_source_that_is_not_there(api: Api, flow: str) -> No
     assert api.item(flow) == before
 
 
+@pytest.mark.emulator_only
 def test_a_target_gets_another_path(api: Api, flow: str) -> None:
     """It counts from the next export on."""
     (target,) = api.item(flow)["targetConnectionIds"]
@@ -469,7 +470,7 @@ def test_delete(api: Api, flow: str, connection: str, source: str, target: str, 
     assert response.headers["x-request-id"]
     assert_error(api.get(path), "resource-not-found")
     assert_error(api.delete(path), "resource-not-found")
-    assert path.split("/")[2] not in api.get(f"/{path.split('/')[1]}").text
+    assert path.split("/")[2] not in {item["id"] for item in api.mine(f"/{path.split('/')[1]}")}
 
 
 @pytest.mark.parametrize("state", ["enabled", "disabled"])
@@ -499,16 +500,18 @@ def test_source_or_target_of_an_active_flow(api: Api, flow: str, kind: str) -> N
 
 def test_one_of_two_flows_is_enough(api: Api) -> None:
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
-    first, _ = [api.created("flows", S3.flow(source, target, **LATER)) for _ in range(2)]
+    first, _ = [api.created("flows", S3.flow(source, target, **api.later)) for _ in range(2)]
     api.post(f"/flows/{first}/action?op=disable")
     assert_error(api.delete(f"/targetConnections/{target}"), "in-active-flow", id=target)
 
 
+@pytest.mark.emulator_only
 def test_deleting_a_flow_ends_its_schedule(api: Api, flow: str) -> None:
     api.delete(flow)
     assert api.advance(30 * DAY) == []
 
 
+@pytest.mark.emulator_only
 def test_runs_and_files_of_a_deleted_flow_stay(api: Api, flow: str) -> None:
     (run,) = api.advance(HOUR)
     before = api.item(f"/runs/{run['id']}")
@@ -519,6 +522,7 @@ def test_runs_and_files_of_a_deleted_flow_stay(api: Api, flow: str) -> None:
     assert api.http.get(f"/__emulator/exports/{file['path']}").status_code == 200
 
 
+@pytest.mark.emulator_only
 def test_a_flow_whose_source_is_gone_fails_and_says_why(api: Api, flow: str) -> None:
     """The table allows the deletion while the flow is disabled."""
     (source,) = api.item(flow)["sourceConnectionIds"]
@@ -535,6 +539,7 @@ def test_a_flow_whose_source_is_gone_fails_and_says_why(api: Api, flow: str) -> 
     assert api.item(flow)["lastRunDetails"]["state"] == "failed"
 
 
+@pytest.mark.emulator_only
 def test_runs_cannot_be_deleted(api: Api, flow: str) -> None:
     """Reference, Endpoints: DELETE of connections, sources, targets and flows."""
     (run,) = api.advance(HOUR)

@@ -33,12 +33,16 @@ def test_eligible_datasets(api: Api) -> None:
     response = api.get(f"/connectionSpecs/{DATA_LAKE}/configs?{query}")
     assert response.status_code == 200
     body = response.json()
-    assert body["items"][1] == {"id": "5ef3e3259ad2a1191ab7dd7d", "name": "AAM Devices Data", "state": "DRAFT"}
     total = body["pageInfo"]["total"]
-    assert total >= 30
-    assert body["pageInfo"] == {"start": 0, "end": 19, "total": total, "hasNext": True}
+    end = min(total, 20) - 1
+    assert body["pageInfo"] == {"start": 0, "end": end, "total": total, "hasNext": total > 20}
+    assert all(set(item) == {"id", "name", "state"} for item in body["items"])
+    if not api.foreign:
+        assert total >= 30
+        assert body["items"][1] == {"id": "5ef3e3259ad2a1191ab7dd7d", "name": "AAM Devices Data", "state": "DRAFT"}
 
 
+@pytest.mark.emulator_only
 def test_eligible_datasets_in_full(api: Api) -> None:
     """Step 1 without `properties`: the fields of the tutorial's sample; `end` is the index of the last item."""
     response = api.get(
@@ -61,12 +65,16 @@ def test_six_steps(api: Api, destination: Destination) -> None:
     """Steps 2 to 6: source, base and target connection, flow, runs; a startTime in 2023 exports once at once."""
     source_id = api.created("sourceConnections", SOURCE_CONNECTION)
     target_id = api.target(destination)
-    response = api.post("/flows", destination.flow(source_id, target_id))
+    schedule = api.later if api.foreign else {}
+    response = api.post("/flows", destination.flow(source_id, target_id, **schedule))
     assert response.status_code == 201
     created = response.json()
     assert set(created) == {"id", "etag"}
     assert UUID.fullmatch(created["id"])
     assert ETAG.fullmatch(created["etag"])
+    if api.foreign:
+        assert api.items("/runs", property=f"flowId=={created['id']}") == []
+        return
     (at_once,) = api.advance(0)
     assert at_once["flowId"] == created["id"]
     assert at_once["status"] == "success"
@@ -109,7 +117,7 @@ def test_look_up_has_the_etag_as_a_header(api: Api) -> None:
 
 def test_curl_as_printed(api: Api) -> None:
     """The tutorial's headers: `accept: application/json`, and the body with its spaces and line breaks."""
-    body = '{\n  "name": "Data Landing Zone(DLZ) Base Connection"\n}'
+    body = f'{{\n  "name": "{api.prefix}Data Landing Zone(DLZ) Base Connection"\n}}'
     headers = {"accept": "application/json", "Content-Type": "application/json"}
     response = api.http.post(f"{BASE}/connections", content=body, headers=headers)
     assert response.status_code == 201

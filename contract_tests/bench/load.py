@@ -73,9 +73,11 @@ def request(method: str, url: str, path: str, body: Any = None, headers: dict[st
 
 
 def run(load: Load) -> Outcome:
-    """Runs a load in a process of its own."""
+    """Runs a load in a process of its own. Raises OSError when the server cannot be reached."""
     command = [sys.executable, "-m", __name__ if __name__ != "__main__" else "contract_tests.bench.load"]
-    done = subprocess.run(command, input=json.dumps(asdict(load)), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=json.dumps(asdict(load)), capture_output=True, text=True)
+    if done.returncode:
+        raise OSError((done.stderr.strip() or "no answer").splitlines()[-1])
     return Outcome(**json.loads(done.stdout))
 
 

@@ -47,6 +47,7 @@ class Plan:
 
     rounds: int = 3
     seconds: float = 2.0
+    warmup: float = 0.3
     starts: int = 7
     rows: int = 300_000
     entities: int = 100_000
@@ -70,8 +71,11 @@ def starts(plan: Plan, folder: Path) -> list[Result]:
     ]
 
 
-def requests(plan: Plan, servers: Sequence[Running]) -> Iterator[Result]:
-    """Look-ups, validated creations and a listing with a filter, with 1 and 16 connections."""
+REQUESTS = ("look-ups", "listings", "creations")
+
+
+def requests(plan: Plan, servers: Sequence[Running], only: str | None = None) -> Iterator[Result]:
+    """Look-ups, validated creations and a listing with a filter, with 1 and 16 connections; or `only` one of REQUESTS."""
     for server in servers:
         body = {**SOURCE_CONNECTION, "name": FIRST_NAME}
         _send_all(server.url, [request("POST", server.url, PATH, body)])
@@ -83,8 +87,8 @@ def requests(plan: Plan, servers: Sequence[Running]) -> Iterator[Result]:
         ],
         "validated creations": lambda server: [request("POST", server.url, PATH, SOURCE_CONNECTION)],
     }
-    for what, made in loads.items():
-        for connections in (1, CROWD):
+    for kind, (what, made) in zip(REQUESTS, loads.items(), strict=True):
+        for connections in (1, CROWD) if only in (None, kind) else ():
             yield from _rates(
                 plan, servers, f"{what}, {connections} connection{'s' * (connections > 1)}", made, connections
             )
@@ -98,7 +102,7 @@ def _rates(
     work: dict[str, list[float]] = {server.name: [] for server in servers if server.process_id}
     for _ in range(plan.rounds):
         for server in servers:
-            load = Load(server.url, made(server), connections, plan.seconds)
+            load = Load(server.url, made(server), connections, plan.seconds, plan.warmup)
             before = processor_seconds(server.process_id) if server.process_id else 0.0
             outcome = _run(load)
             if server.process_id:
@@ -249,6 +253,19 @@ def look_ups(url: str, ids: Sequence[str]) -> list[str]:
     return [request("GET", url, f"{PATH}/{entity_id}") for entity_id in ids]
 
 
+class Unfit(RuntimeError):
+    """A server does not answer as the Flow Service's API asks for."""
+
+
+def check(server: Running) -> None:
+    """Raises Unfit when a server is not there, or does not create and find what will be asked of it."""
+    try:
+        (made,) = fill(server.url, 1)
+        _send_all(server.url, look_ups(server.url, [made]))
+    except OSError as reason:
+        raise Unfit(f"{server.url} cannot be reached: {reason}") from None
+
+
 def _send_all(url: str, texts: list[str]) -> None:
     _run(Load(url, texts, in_order=True))
 
@@ -256,7 +273,7 @@ def _send_all(url: str, texts: list[str]) -> None:
 def _run(load: Load) -> Outcome:
     outcome = run(load)
     if outcome.failures:
-        raise RuntimeError(
-            f"{load.requests[0][:100]!r} came to {outcome.statuses}, {outcome.broken} broken connections"
+        raise Unfit(
+            f"{load.url} answers {load.requests[0].splitlines()[0]} with {outcome.statuses}, and {outcome.broken} connections broke"
         )
     return outcome

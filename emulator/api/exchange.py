@@ -50,6 +50,7 @@ class Exchange:
     request_id: str
     body: bytes = b""
     scope: Scope = ("", "prod")
+    """Organization and sandbox that the headers name; those of a request that the gateway refuses, too."""
     path_params: Mapping[str, str] = field(default_factory=dict)
     operation: str | None = None
     """The name of the operation that the route table found for the request."""
@@ -58,10 +59,20 @@ class Exchange:
     """The name of the error that was answered."""
     answer: Any = None
     """The error's body, as it was answered."""
+    error_fields: Mapping[str, object] | None = None
+    """What stands in the error's message."""
     fault: str | None = None
     """The id of the rule of injected faults that hit the request."""
     injected: bool = False
     """Whether the error that was answered is that rule's doing and not the client's."""
+
+    @property
+    def resource(self) -> tuple[str, str] | None:
+        """Collection and id of the one entity that the path names; None for any other path."""
+        entity_id = self.path_params.get("id")
+        if entity_id is None or not self.path.startswith("/data/"):
+            return None
+        return self.path.split("/")[4], entity_id
 
     @property
     def query(self) -> list[tuple[str, str]]:

@@ -72,6 +72,12 @@ class Tokens:
         return _base64(hmac.digest(self._key, signed.encode("utf-8", "surrogatepass"), hashlib.sha256))
 
 
+def claimed_scope(headers: Mapping[str, str]) -> Scope:
+    """The organization and sandbox that a request names, good or bad; an organization that is not named is empty."""
+    sandbox = headers.get("x-sandbox-name") or DEFAULT_SANDBOX
+    return headers.get("x-gw-ims-org-id", "")[:MAX_NAME], sandbox[:MAX_NAME]
+
+
 class Gateway:
     """Checks every request's headers before the service sees it, and hands out tokens."""
 
@@ -120,14 +126,18 @@ class Gateway:
         return claims
 
     async def token(self, exchange: Exchange) -> Reply:
-        """POST /ims/token/v3: an access token for client credentials."""
+        """POST /ims/token/v3: an access token for client credentials, sent as a form or, as older clients do, in the query."""
         try:
             form = parse_qs(exchange.body.decode("utf-8"), keep_blank_values=True, max_num_fields=20)
+            for name, value in exchange.query:
+                form.setdefault(name, [value])
         except ValueError:
             raise ServiceError("token-request-invalid", reason="the body must be form-encoded UTF-8") from None
         grant = form.get("grant_type", [""])[0]
         if grant not in GRANTS:
-            raise ServiceError("token-request-invalid", reason="grant_type must be client_credentials")
+            if grant:
+                raise ServiceError("token-grant-unsupported", grant=grant[:100])
+            raise ServiceError("token-request-invalid", reason="grant_type is missing; it must be client_credentials")
         for name in GRANTS[grant]:
             if not form.get(name, [""])[0]:
                 raise ServiceError("token-request-invalid", reason=f"{name} is missing")

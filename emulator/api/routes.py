@@ -6,7 +6,6 @@ Source of every route: reference, section "Endpoints".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -30,8 +29,7 @@ WRITABLE: Final = ("connections", "sourceConnections", "targetConnections", "flo
 READABLE: Final = (*WRITABLE, "runs")
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One row of the route table. `name` is its name in the journal, the contract report and the OpenAPI description."""
 
     name: str
@@ -181,6 +179,8 @@ class Routes:
         return Reply({"id": entity["id"], "connectionSpec": entity["connectionSpec"], "status": "success"})
 
     async def act(self, exchange: Exchange) -> Reply:
+        """Enables or disables a flow; a body is not needed, and refused as elsewhere when it cannot be read."""
+        exchange.json()
         return Reply(_tag(self._service.act(exchange.caller, exchange.path_params["id"], exchange.query)))
 
     async def run_now(self, exchange: Exchange) -> Reply:
@@ -199,11 +199,42 @@ class Routes:
 UNSUPPORTED: Final = (
     ("exploreConnection", "GET", f"{BASE}/connections/{{id}}/explore", "exploring a source's files"),
     ("exploreConnectionSpec", "GET", f"{BASE}/connectionSpecs/{{id}}/explore", "exploring a source's files"),
+    ("refreshLandingZone", "POST", f"{LANDING_ZONE_PATH}/credentials", "new credentials for the landing zone"),
     ("createConnectionSpec", "POST", f"{BASE}/connectionSpecs", "creating connection specs (self-serve sources)"),
     ("encryptionKeys", "GET", "/data/foundation/connectors/encryption/keys", "encryption keys for sources"),
     ("createEncryptionKey", "POST", "/data/foundation/connectors/encryption/keys", "encryption keys for sources"),
 )
 """(name, method, path, what it is): calls that the real service has and the emulator answers 501."""
+
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "/data/foundation/access-control": "Access Control API",
+    "/data/foundation/audit": "Audit Query API",
+    "/data/foundation/catalog": "Catalog Service API",
+    "/data/foundation/conversion": "Data Prep API",
+    "/data/foundation/dulepolicy": "Policy Service API",
+    "/data/foundation/exim": "Sandbox Tooling API",
+    "/data/foundation/export": "Data Access API",
+    "/data/foundation/import": "Batch Ingestion API",
+    "/data/foundation/query": "Query Service API",
+    "/data/foundation/sandbox-management": "Sandbox API",
+    "/data/foundation/schemaregistry": "Schema Registry API",
+    "/data/core/activation/authoring": "Destination Authoring API",
+    "/data/core/ca": "Computed Attributes API",
+    "/data/core/hygiene": "Data Hygiene API",
+    "/data/core/identity": "Identity Service API",
+    "/data/core/idnamespace": "Identity Service API",
+    "/data/core/privacy": "Privacy Service API",
+    "/data/core/ups": "Real-Time Customer Profile API",
+    "/data/core/xcore": "Offer Decisioning API",
+    "/data/infrastructure/observability": "Observability Insights API",
+}
+"""Base path -> the API that the real platform has there, by the name that Adobe's API references give it (source: the
+"API paths" at the head of each of these references, or the paths in its guide). All of them are answered 501."""
+
+
+def elsewhere(path: str) -> str | None:
+    """The base path of another of the platform's APIs that a path belongs to; None for any other path."""
+    return next((base for base in ELSEWHERE if path == base or path.startswith(f"{base}/")), None)
 
 
 def _unsupported(feature: str) -> Handler:
@@ -224,6 +255,8 @@ def starlette_routes(operations: Iterable[Operation]) -> list[Route]:
 async def no_route(asgi: AsgiScope, receive: Receive, send: Send) -> None:
     """The ASGI app for every path that is not in the table."""
     exchange: Exchange = asgi["exchange"]
+    if (base := elsewhere(exchange.path)) is not None:
+        raise ServiceError("unsupported", feature=f"The {ELSEWHERE[base]} ({base})")
     hint = "GET /openapi.json describes every route."
     if not exchange.path.startswith(BASE):
         hint = f"The service's base path is {BASE}; {hint}"

@@ -15,13 +15,14 @@ from emulator.catalog import Catalog
 from emulator.contract.coverage import DIMENSIONS, Coverage, what_is_there
 from emulator.contract.habits import Habits, refused_etag
 from emulator.contract.leniences import Leniences
+from emulator.contract.places import place_and_kind
 from emulator.contract.rules import NOT_THE_CLIENTS, Rule, contract_rules
 from emulator.contract.sighting import Finding, Sighting
-from emulator.reports.words import REPORT_FORMAT
+from emulator.reports.words import REPORT_FORMAT, identity
 from emulator.validation.validation import SchemaValidator
 
 MAX_PLACES: Final = 50
-"""Findings of one rule told apart by operation and place; what comes on top is only counted."""
+"""Findings of one rule told apart by operation, place and kind; what comes on top is only counted."""
 MAX_OF_REQUEST: Final = 20
 ANY: Final = "*"
 EVERYWHERE: Final = ("headers.authorization", "headers.x-sandbox-name")
@@ -30,6 +31,9 @@ MAX_MESSAGE: Final = 500
 OK, REMARK, VIOLATION, INJECTED, FAILED = "ok", "remark", "violation", "injected", "failed"
 VERDICTS: Final = (OK, REMARK, VIOLATION, INJECTED, FAILED)
 """Nothing to say; works, but; refused; a fault rule's doing; the emulator's own failure."""
+
+Key = tuple[str, str, str, str]
+"""What tells findings apart: rule, operation, place, kind."""
 
 _INDEX: Final = r"\[\d+\]"
 _COUNTS: Final = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
@@ -46,9 +50,9 @@ _WHERE: Final = {
 }
 _FINDING: Final = {
     "type": "object",
-    "required": ["rule", "operation", "place", "message", "count", "first", "last"],
+    "required": ["rule", "operation", "place", "kind", "message", "count", "first", "last"],
     "properties": {
-        **dict.fromkeys(("rule", "operation", "place", "message"), _TEXT),
+        **dict.fromkeys(("rule", "operation", "place", "kind", "message"), _TEXT),
         "count": {"type": "integer"},
         "first": _WHERE,
         "last": _WHERE,
@@ -114,7 +118,7 @@ class Contract:
     def reset(self) -> None:
         self._counts: Counter[str] = Counter()
         self._rules: Counter[str] = Counter()
-        self._findings: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._findings: dict[Key, dict[str, Any]] = {}
         self._places: Counter[str] = Counter()
         self._coverage.reset()
         self._habits.reset()
@@ -222,14 +226,16 @@ class Contract:
             violations = seen.report.get("violations")
             if isinstance(violations, list) and violations:
                 for violation in violations[:MAX_OF_REQUEST]:
-                    yield Finding(error, str(violation["path"]), str(violation["message"]))
+                    place, message, kind = (str(violation[name]) for name in ("path", "message", "rule"))
+                    yield Finding(error, place, message, kind)
             elif "field" in seen.report:
                 field, value = str(seen.report["field"]), str(seen.report.get("value"))
                 yield Finding(
                     error, field, seen.message if value in seen.message else f"{seen.message} {field} was {value!r}"
                 )
             else:
-                yield Finding(error, seen.path[:100] if error == "path-not-found" else "", seen.message)
+                place, kind = place_and_kind(seen)
+                yield Finding(error, place, seen.message, kind)
 
     def _verdict(self, seen: Sighting, findings: list[Finding]) -> str:
         if findings and VIOLATION in {
@@ -244,7 +250,7 @@ class Contract:
 
     def _tally(self, finding: Finding, seen: Sighting) -> None:
         operation = ANY if finding.place in EVERYWHERE else seen.name
-        key = (finding.rule, operation, re.sub(_INDEX, "[]", finding.place))
+        key = (finding.rule, operation, re.sub(_INDEX, "[]", finding.place), finding.kind)
         kept = self._findings.get(key)
         if kept is None and self._places[finding.rule] >= MAX_PLACES:
             return
@@ -257,11 +263,12 @@ class Contract:
             "at": seen.at,
         }
         if kept is None:
-            rule, operation, place = key
+            rule, operation, place, kind = key
             message = finding.message[:MAX_MESSAGE]
             self._places[rule] += 1
             self._findings[key] = {
-                "rule": rule, "operation": operation, "place": place, "message": message, "count": 1, "first": where, "last": where
+                "rule": rule, "operation": operation, "place": place, "kind": kind, "message": message, "count": 1,
+                "first": where, "last": where,
             }  # fmt: skip
         else:
             kept["count"] += 1
@@ -287,6 +294,7 @@ class Contract:
                 {
                     "operation": page["operation"],
                     "place": "",
+                    "kind": "",
                     "message": "the answer announced a next page, which was not asked for",
                     "count": 0,
                     "first": where,
@@ -313,5 +321,5 @@ def _rule_json(rule: Rule) -> dict[str, Any]:
     return {name: value for name, value in about.items() if value not in ("", None)}
 
 
-def _key(finding: Mapping[str, Any]) -> tuple[str, str, str]:
-    return finding["rule"], finding["operation"], finding["place"]
+def _key(finding: Mapping[str, Any]) -> Key:
+    return finding["rule"], *identity(finding)

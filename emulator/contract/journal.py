@@ -168,7 +168,7 @@ class Journal:
             self._bytes -= len(self._ring.popleft())
 
     def _explained(self, finding: Finding) -> dict[str, str]:
-        explained = {"rule": finding.rule, "place": finding.place, "message": finding.message}
+        explained = {"rule": finding.rule, "place": finding.place, "kind": finding.kind, "message": finding.message}
         rule = self._rules.get(finding.rule)
         return explained if rule is None else explained | {"severity": rule.severity, "mend": rule.mend}
 

@@ -32,6 +32,8 @@ NOT_THE_CLIENTS: Final = frozenset(
     {
         "internal-error",
         "store-unavailable",
+        "request-timeout",
+        "server-busy",
         "control-invalid",
         "control-not-found",
         "control-conflict",
@@ -183,6 +185,10 @@ ERRORS: Final[Mapping[str, tuple[str, str]]] = {
     "token-request-invalid": (
         "A token request that is not complete",
         "Send grant_type, client_id, client_secret and scope, form-encoded.",
+    ),
+    "token-grant-unsupported": (
+        "A token request with another grant type",
+        "Send grant_type=client_credentials.",
     ),
     "content-type-missing": (
         "A body without a usable Content-Type",

@@ -10,11 +10,16 @@ from emulator.api.exchange import Exchange
 
 
 class Finding(NamedTuple):
-    """A rule that a request met. `place` is where in the request, such as `params.bucketName`; empty for all of it."""
+    """A rule that a request met.
+
+    `place` is where in the request, such as `params.bucketName`; empty for all of it. `kind` is which way of several the
+    rule was broken in, such as `required` or `enum`; empty where it has one.
+    """
 
     rule: str
     place: str
     message: str
+    kind: str = ""
 
 
 @dataclass
@@ -24,7 +29,8 @@ class Sighting:
     `exchange` is the request as it came in, to be looked at and not to be kept; all other fields are masked. `at` is
     emulator time and `steady` the machine's steady counter, both in seconds, `duration` is milliseconds. `status` is 0
     when no answer went out. `body` is the request's JSON or form, None where there is none that could be read, and
-    `unread` then says why; `body_json` is the same as JSON. `answer` is the answer's body, `refusal` the same as a value when it is an error.
+    `unread` then says why; `body_json` is the same as JSON. `answer` is the answer's body, `refusal` the same as a value when it is an error,
+    and `fields` what stands in that error's message.
     """
 
     number: int
@@ -43,6 +49,7 @@ class Sighting:
     body_json: bytes = b""
     unread: str | None = None
     refusal: Any = None
+    fields: Mapping[str, str] = field(default_factory=dict)
     betrayed: list[str] = field(default_factory=list)
     """Places of names and descriptions that held a secret."""
 

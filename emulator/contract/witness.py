@@ -130,6 +130,7 @@ class Witness:
             secrets += masker.header_secrets(exchange.headers)
             seen.path = hide(masker.text(exchange.path, secrets), secrets)
             seen.refusal = hide(exchange.answer, secrets)
+            seen.fields = hide({name: str(value) for name, value in (exchange.error_fields or {}).items()}, secrets)
         if seen.answer:
             seen.answer = self._masked_answer(seen, secrets)
         return seen

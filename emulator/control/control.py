@@ -17,12 +17,13 @@ from emulator.clock import MODES, Clock
 from emulator.errors import ServiceError
 from emulator.exports.exported_files import Exports
 from emulator.exports.scheduler import Scheduler
+from emulator.instants import epoch_seconds
 from emulator.settings import LATEST_TIME
 from emulator.validation.nesting import MAX_DEPTH
 
 CONTROL: Final = "/__emulator"
-STATE_FORMAT: Final = 1
-"""Version of the snapshot's shape."""
+STATE_FORMAT: Final = 2
+"""Version of the snapshot's shape. 2: the contract's findings have a `kind`."""
 STATE_DEPTH: Final = 16
 """How much deeper than a body a snapshot of it may be nested."""
 MAX_SPEED: Final = 1e9
@@ -76,10 +77,12 @@ class Control:
 
         The clock starts as the server's did, or as the body's `clock` says, in the past too.
         """
-        wanted = dict(exchange.query).get("exports", "false").lower()
+        given = dict(exchange.query)
+        _known(given, ("exports", "keep"))
+        wanted = given.get("exports", "false").lower()
         if wanted not in ("true", "false"):
             raise ServiceError("control-invalid", reason=f"exports must be true or false, got {wanted[:60]!r}")
-        kept = [name for name in dict(exchange.query).get("keep", "").split(",") if name]
+        kept = [name for name in given.get("keep", "").split(",") if name]
         for name in kept:
             if name not in self._parts or name == "clock":
                 allowed = ", ".join(part for part in self._parts if part != "clock")
@@ -112,11 +115,11 @@ class Control:
         _known(start, ("mode", "now", "speed"))
         if start.get("mode", MODES[0]) not in MODES:
             raise _invalid(f'"mode" must be one of {", ".join(MODES)}; got {_shown(start["mode"])}')
-        read = {
-            name: _number(start, name, 0, most)
-            for name, most in (("now", LATEST_TIME), ("speed", MAX_SPEED))
-            if name in start
-        }
+        read: dict[str, float] = {}
+        if "now" in start:
+            read["now"] = _instant(start, "now")
+        if "speed" in start:
+            read["speed"] = _number(start, "speed", 0, MAX_SPEED)
         if read.get("speed") == 0:
             raise _invalid('"speed" must be above 0; "mode": "frozen" stops time')
         return {**start, **read}
@@ -162,10 +165,9 @@ class Control:
         mode = body.get("mode", self._clock.mode)
         if mode not in MODES:
             raise _invalid(f'"mode" must be one of {", ".join(MODES)}; got {_shown(mode)}')
-        now = _number(body, "now", 0, LATEST_TIME) if body.get("now") is not None else None
+        now = _instant(body, "now") if body.get("now") is not None else None
         speed = _number(body, "speed", 0, MAX_SPEED) if body.get("speed") is not None else None
-        if mode == "accelerated" and speed == 0:
-            raise _invalid('"speed" must be above 0; "mode": "frozen" stops time')
+        self._check_speed(mode, speed)
         try:
             present = self._clock.now()
             if now is not None and now < present:
@@ -180,17 +182,32 @@ class Control:
         self._scheduler.clock_changed()
         return Reply(self._clock.snapshot())
 
+    def _check_speed(self, mode: str, speed: float | None) -> None:
+        """Refuses a speed that would not be heard; the one that GET answers for a mode is fine."""
+        if mode == "accelerated":
+            if speed == 0:
+                raise _invalid('"speed" must be above 0; "mode": "frozen" stops time')
+            if speed is None and self._clock.mode != "accelerated":
+                raise _invalid('"speed" is needed, such as {"mode": "accelerated", "speed": 3600}')
+        elif speed not in (None, {"real": 1, "frozen": 0}[mode]):
+            raise _invalid(f'"speed" goes with "mode": "accelerated"; got {_shown(speed)} with "{mode}"')
+
     async def advance(self, exchange: Exchange) -> Reply:
         """Moves time on and answers when the files of every export on the way are on disk."""
+        example = 'such as {"seconds": 10800} or {"to": "2026-01-01T03:00:00Z"}'
+        if not exchange.body.strip():
+            raise _invalid(f"a body is needed, {example}")
         body = _body(exchange)
         _known(body, ("seconds", "to"))
         if ("seconds" in body) == ("to" in body):
-            raise _invalid('either "seconds" or "to" is needed, such as {"seconds": 10800} or {"to": 1675912010}')
+            raise _invalid(f'either "seconds" or "to" is needed, {example}')
         present = self._clock.now()
         if "seconds" in body:
+            if isinstance(body["seconds"], (int, float)) and body["seconds"] < 0:
+                raise _invalid(f'"seconds" must be 0 or more: time cannot go backwards; got {_shown(body["seconds"])}')
             to = present + _number(body, "seconds", 0, LATEST_TIME - present)
         else:
-            to = _number(body, "to", 0, LATEST_TIME)
+            to = _instant(body, "to")
             if to < present:
                 raise _invalid(
                     f"time cannot go backwards: it is {present:.3f}, asked for {to:.3f}; POST {CONTROL}/reset starts anew"
@@ -244,6 +261,21 @@ def _number(body: Mapping[str, Any], name: str, least: float, most: float) -> fl
     ):
         raise _invalid(f'"{name}" must be a number from {least:.0f} to {most:.0f}, got {_shown(value)}')
     return float(value)
+
+
+def _instant(body: Mapping[str, Any], name: str) -> float:
+    """A time in epoch seconds, sent so or in ISO 8601."""
+    value = body[name]
+    try:
+        at = epoch_seconds(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        at = math.nan
+    if not 0 <= at <= LATEST_TIME:
+        raise _invalid(
+            f'"{name}" must be a time: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as "2026-01-01T00:00:00Z"; '
+            f"got {_shown(value)}"
+        )
+    return at
 
 
 def _invalid(reason: str) -> ServiceError:

@@ -1,19 +1,20 @@
-"""The control calls for datasets: which there are, and a user's own by PUT and DELETE."""
+"""The control calls for datasets: which there are, and a user's own by PUT, POST and DELETE."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from emulator.api.exchange import Exchange, Handler, Reply, decode_json
 from emulator.api.routes import Operation
 from emulator.control.control import CONTROL
 from emulator.datasets.dataset_files import ID_PATTERN
 from emulator.datasets.library import Library
+from emulator.datasets.uploads import UPLOADS
 from emulator.datasets.user_datasets import Content, read_made_up, read_records
 from emulator.errors import ServiceError
 from emulator.fixture_files import Entry, FixtureError
@@ -28,6 +29,9 @@ WAYS: Final[Mapping[str, tuple[str, ...]]] = {
 MAX_NAME: Final = 200
 
 
+Read = TypeVar("Read")
+
+
 class DatasetCalls:
     """The handlers of the control calls for datasets."""
 
@@ -40,6 +44,7 @@ class DatasetCalls:
             ("listDatasets", "GET", "/datasets", self.list_datasets),
             ("getDataset", "GET", "/datasets/{id}", self.get_dataset),
             ("putDataset", "PUT", "/datasets/{id}", self.put_dataset),
+            ("appendRecords", "POST", "/datasets/{id}/records", self.append_records),
             ("deleteDataset", "DELETE", "/datasets/{id}", self.delete_dataset),
         ]
         return [Operation(f"control:{name}", method, CONTROL + path, handler) for name, method, path, handler in table]
@@ -60,19 +65,42 @@ class DatasetCalls:
             raise _invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {_shown(dataset_id)}")
         await self._library.refresh()
         self._check_owner(dataset_id, "choose another id")
-        body = await asyncio.to_thread(decode_json, exchange.body)
-        exchange.body = b""  # it can be large, and has been read
+        body = await _read(exchange)
         content = await self._content(dataset_id, body)
         self._check_owner(dataset_id, "choose another id")
         self._library.put(dataset_id, content)
         return Reply(await self._whole(dataset_id))
+
+    async def append_records(self, exchange: Exchange) -> Reply:
+        """Further records of a dataset that was put with records: the next incremental export has just these."""
+        dataset_id = exchange.path_params["id"]
+        await self._library.refresh()
+        if not self._library.has(dataset_id):
+            raise self._not_found(dataset_id, f"PUT {CONTROL}/datasets/<id> makes one")
+        self._check_owner(dataset_id, "records can be appended to datasets that were put")
+        records = await _read(exchange)
+        if isinstance(records, dict):
+            for field in records:
+                if field != "records":
+                    raise _invalid(f'"{field[:60]}" is unknown; only "records" goes with a POST')
+            records = records.get("records")
+        if not isinstance(records, list):
+            raise _invalid(f'an array of records, or {{"records": [...]}}, is needed; got {_shown(records)}')
+        try:
+            await self._library.append(dataset_id, records)
+            facts = self._library.facts_of(dataset_id)
+        except KeyError:  # deleted while it was read
+            raise self._not_found(dataset_id) from None
+        except ValueError as fault:
+            raise _invalid(str(fault)) from None
+        return Reply(facts.as_json() | {"appended": len(records)})
 
     async def delete_dataset(self, exchange: Exchange) -> Reply:
         """Forgets a dataset that was put. Runs of flows that have it fail from now on."""
         dataset_id = exchange.path_params["id"]
         await self._library.refresh()
         if not self._library.has(dataset_id):
-            raise _not_found(dataset_id)
+            raise self._not_found(dataset_id)
         self._check_owner(dataset_id, "only datasets that were put can be deleted")
         self._library.delete(dataset_id)
         return Reply({"deleted": 1})
@@ -80,12 +108,16 @@ class DatasetCalls:
     async def _whole(self, dataset_id: str) -> dict[str, Any]:
         await self._library.refresh()
         if not self._library.has(dataset_id):
-            raise _not_found(dataset_id)
+            raise self._not_found(dataset_id)
         try:
             await self._library.prepare([dataset_id])
             return self._library.facts_of(dataset_id).as_json() | {"schema": self._library.schema(dataset_id)}
         except ValueError as fault:
             raise _invalid(str(fault)) from None
+
+    def _not_found(self, dataset_id: str, advice: str = f"GET {CONTROL}/datasets lists them") -> ServiceError:
+        why = self._library.problem(dataset_id) or advice
+        return ServiceError("control-not-found", reason=f"there is no dataset {dataset_id[:100]!r}; {why}")
 
     def _check_owner(self, dataset_id: str, advice: str) -> None:
         owner = self._library.owner(dataset_id)
@@ -121,21 +153,32 @@ class DatasetCalls:
     async def _like(self, dataset_id: Any) -> dict[str, Any]:
         """The schema of another dataset; of records, whose schema is found by looking at them, with all of their fields."""
         if not isinstance(dataset_id, str) or not self._library.has(dataset_id):
-            raise _invalid(
-                f'"like" must be the id of a dataset, got {_shown(dataset_id)}; GET {CONTROL}/datasets lists them'
-            )
+            why = self._library.problem(dataset_id) if isinstance(dataset_id, str) else None
+            why = why or f"GET {CONTROL}/datasets lists them"
+            raise _invalid(f'"like" must be the id of a dataset, got {_shown(dataset_id)}; {why}')
         await self._library.prepare([dataset_id])
         schema = self._library.schema(dataset_id)
         return _all_required(schema) if self._library.is_recorded(dataset_id) else schema
 
 
-async def _in_thread(read: Any) -> Content:
+async def _read(exchange: Exchange) -> Any:
+    """The body as JSON or, where its content type says so, `{"records": …}` of a file; the exchange has it no longer: it can be large.
+
+    Raises `body-malformed` for what is no JSON, `control-invalid` for what is no such file.
+    """
+    body, exchange.body = exchange.body, b""
+    read = UPLOADS.get(exchange.headers.get("content-type", "").split(";")[0].strip().lower())
+    if read is None:
+        return await asyncio.to_thread(decode_json, body)
+    return {"records": await _in_thread(partial(read, body))}
+
+
+async def _in_thread(read: Callable[[], Read]) -> Read:
     """Reads content in a thread. What is wrong with it is the caller's fault."""
     try:
-        content: Content = await asyncio.to_thread(read)
+        return await asyncio.to_thread(read)
     except ValueError as fault:
         raise _invalid(str(fault)) from None
-    return content
 
 
 def _check_schema(schema: Any) -> None:
@@ -168,12 +211,6 @@ def _number(
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         raise _invalid(f'"{field}" must be a {"whole " * whole}number from {least} to {most}, got {_shown(value)}')
     return value
-
-
-def _not_found(dataset_id: str) -> ServiceError:
-    return ServiceError(
-        "control-not-found", reason=f"there is no dataset {dataset_id[:100]!r}; GET {CONTROL}/datasets lists them"
-    )
 
 
 def _invalid(reason: str) -> ServiceError:

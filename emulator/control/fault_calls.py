@@ -95,7 +95,8 @@ class FaultCalls:
                 self._check_existing(rule, f"rules[{index}]")
         except RuleError as wrong:
             report = {"place": wrong.place, "allowed": list(wrong.allowed)} if wrong.allowed else {"place": wrong.place}
-            raise ServiceError("control-invalid", reason=str(wrong), report=report) from None
+            reason = str(wrong) if wrong.is_whole else f'{wrong}, all listed in this answer\'s "allowed"'
+            raise ServiceError("control-invalid", reason=reason, report=report) from None
         return rules
 
     def _check_existing(self, rule: Rule, place: str) -> None:

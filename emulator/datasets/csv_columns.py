@@ -7,6 +7,7 @@ commas, semicolons or tabs. An empty field is null.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ class CsvFault(ValueError):
 
 
 class CsvColumns:
-    """A CSV file. `survey` has to come first: it goes through the file and finds `schema`.
+    """A CSV file, or the bytes of one. `survey` has to come first: it goes through the file and finds `schema`.
 
     A column is one of whole numbers, numbers, or `true` and `false` if all its values are written the way JSON writes them; so a
     code such as `007`, which would not come out as it went in, stays a text.
@@ -37,10 +38,10 @@ class CsvColumns:
 
     schema: Schema
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: Path | bytes) -> None:
         """Raises CsvFault for a header that cannot be used, and OSError."""
-        self._path = path
-        self._separator, self._names = _header(path)
+        self._source = source
+        self._separator, self._names = _header(source)
         self._texts = _schema(self._names, [_TEXT] * len(self._names))
 
     def survey(self, go_on: Callable[[], None]) -> int:
@@ -78,7 +79,7 @@ class CsvColumns:
 
         try:
             yield from read_csv(
-                self._path, self._texts, has_header=True, delimiter=self._separator, batch_size=_BATCH_ROWS
+                self._source, self._texts, has_header=True, delimiter=self._separator, batch_size=_BATCH_ROWS
             )
         except OSError:
             raise
@@ -86,9 +87,12 @@ class CsvColumns:
             raise CsvFault(str(fault).rpartition("Csv error: ")[2]) from fault
 
 
-def _header(path: Path) -> tuple[str, list[str]]:
+def _header(source: Path | bytes) -> tuple[str, list[str]]:
     """The separator, and the columns' names."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with (
+        source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as opened,
+        io.TextIOWrapper(opened, encoding="utf-8-sig", newline="") as file,
+    ):
         try:
             start = file.read(_MAX_HEADER)
         except UnicodeDecodeError:

@@ -14,15 +14,14 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from emulator.catalog import describes_datasets
+from emulator.dataset_fixtures import describes_datasets
 from emulator.datasets.arrow_json_schema import json_schema_of
-from emulator.datasets.record_files import MAX_ARRAY_BYTES, READERS, FileRows, GoOn, Mark, read_file
+from emulator.datasets.record_files import BOM, MAX_ARRAY_BYTES, READERS, FileRows, GoOn, Mark, read_file
 from emulator.datasets.record_rows import Relocated
 from emulator.rows.seeded import RowSource
 from emulator.store.store import SetMeta, Store
@@ -37,19 +36,21 @@ Signature = tuple[int, int, int]
 """(inode, bytes, nanoseconds of the last change) of a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileDataset:
-    """A dataset in a file. With a `problem`, it has no rows and cannot be exported."""
+class FileDataset(NamedTuple):
+    """A dataset in a file. With a `problem`, it has no rows and cannot be exported.
+
+    `waiting` is how many bytes at its end are no whole line of NDJSON yet, and left for later.
+    """
 
     id: str
     file: str
     rows: int = 0
     source: RowSource | None = None
     problem: str | None = None
+    waiting: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
+class _Looked(NamedTuple):
     """What was found in a file. Nothing at all where it is none of a user's datasets."""
 
     signature: Signature
@@ -113,9 +114,6 @@ class DatasetFiles:
             before = {name: self._mark(Path(name).stem) for name in changed}
             looked = await asyncio.to_thread(_look, self._folder, changed, before, self._go_on)
             self._looked = {name: looked.get(name) or self._looked[name] for name in sorted(found)}
-            for name, one in looked.items():
-                if one.problem is not None:
-                    log.warning("the dataset file %s cannot be used: %s", name, one.problem)
             self.assemble()
 
     def schema(self, dataset_id: str) -> dict[str, Any]:
@@ -149,29 +147,37 @@ class DatasetFiles:
 
     def assemble(self) -> None:
         """Makes datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too."""
+        told = {file.file: file.problem for file in self._problems}
         self._datasets.clear()
         self._problems.clear()
         changes = []
         for name, looked in self._looked.items():
             dataset_id = Path(name).stem
-            owner = self._owner(dataset_id)
-            problem = looked.problem
-            if dataset_id in self._datasets:
-                problem = f"the id {dataset_id!r} is that of the file {self._datasets[dataset_id].file}"
-            elif owner is not None:
-                problem = f"the id {dataset_id!r} is that of {owner}; give the file another name"
-            elif not ID_PATTERN.fullmatch(dataset_id):
-                problem = "its name is the dataset's id, and that has 1 to 64 letters, digits, - and _ only"
-            if problem is not None:
+            if looked.rows is None and looked.problem is None:
+                continue
+            problem = "; ".join(filter(None, (self._id_problem(dataset_id), looked.problem)))
+            if problem:
                 self._problems.append(FileDataset(dataset_id, name, problem=problem))
+                if told.get(name) != problem:
+                    log.warning("the dataset file %s cannot be used: %s", name, problem)
             elif looked.rows is not None:
                 base, kept = self._base(dataset_id, looked.rows)
                 changes.append(kept)
-                source = looked.rows.source
-                self._datasets[dataset_id] = FileDataset(
-                    dataset_id, name, looked.rows.mark.rows, Relocated(source, base) if base else source
-                )
+                rows = looked.rows
+                source = Relocated(rows.source, base) if base else rows.source
+                self._datasets[dataset_id] = FileDataset(dataset_id, name, rows.mark.rows, source, waiting=rows.waiting)
         self._store.write([change for change in changes if change.value != self._store.get_meta(change.key)])
+
+    def _id_problem(self, dataset_id: str) -> str | None:
+        """Why a file cannot have this id; None where it can."""
+        owner = self._owner(dataset_id)
+        if dataset_id in self._datasets:
+            return f"the id {dataset_id!r} is that of the file {self._datasets[dataset_id].file}"
+        if owner is not None:
+            return f"the id {dataset_id!r} is that of {owner}; give the file another name"
+        if not ID_PATTERN.fullmatch(dataset_id):
+            return "its name is the dataset's id, and that has 1 to 64 letters, digits, - and _ only"
+        return None
 
     def _base(self, dataset_id: str, rows: FileRows) -> tuple[int, SetMeta]:
         """The position of a file's first row, and what to keep so that the next content finds its own."""
@@ -204,6 +210,6 @@ def _describes(path: Path) -> bool:
     if path.suffix.lower() != ".json" or path.stat().st_size > MAX_ARRAY_BYTES:
         return False
     try:
-        return describes_datasets(orjson.loads(path.read_bytes()))
+        return describes_datasets(orjson.loads(path.read_bytes().removeprefix(BOM)))
     except orjson.JSONDecodeError:
         return False

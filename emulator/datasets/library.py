@@ -6,14 +6,14 @@ They come from three places: the fixtures (made-up rows), the control calls (`us
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from emulator.catalog import Catalog, DatasetFixture
+from emulator.catalog import Catalog
 from emulator.clock import Clock
+from emulator.dataset_fixtures import DatasetFixture
 from emulator.datasets.dataset_files import DatasetFiles, FileDataset
 from emulator.datasets.user_datasets import Content, UserDatasets
 from emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
@@ -23,8 +23,7 @@ FIXTURES, CALL, FILE = "fixtures", "call", "file"
 """Where a dataset comes from."""
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetFacts:
+class DatasetFacts(NamedTuple):
     """A dataset as the control calls tell of it. With a `problem`, it cannot be exported."""
 
     id: str
@@ -72,8 +71,9 @@ class Library:
 
     def restart(self, anchor: float) -> None:
         """Lets every dataset of the fixtures begin anew at `anchor` (epoch seconds), and the others be as the store has them."""
-        self._anchor = anchor
-        self._made.clear()
+        if anchor != self._anchor:  # else the same rows would be made ready anew, which takes longer than a reset
+            self._anchor = anchor
+            self._made.clear()
         self._put.load()
         self._files.restart()
 
@@ -93,6 +93,13 @@ class Library:
 
     def has(self, dataset_id: str) -> bool:
         return dataset_id in self._fixtures or dataset_id in self._put or dataset_id in self._files
+
+    def problem(self, dataset_id: str) -> str | None:
+        """Why a file with this id cannot be exported, in words; None where there is no such file, or another dataset has the id."""
+        if self.has(dataset_id):
+            return None
+        found = (file for file in self._files.problems if file.id == dataset_id)
+        return next((f"the file {file.file} cannot be used: {file.problem}" for file in found), None)
 
     def name(self, dataset_id: str) -> str:
         if dataset_id in self._fixtures:
@@ -158,6 +165,10 @@ class Library:
         if owner is not None:
             raise ValueError(f"the id is that of {owner}")
         self._put.put(dataset_id, content)
+
+    async def append(self, dataset_id: str, records: Sequence[Any]) -> None:
+        """Keeps further records of a dataset that was put. Raises as `UserDatasets.append`."""
+        await self._put.append(dataset_id, records)
 
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset that was put. Raises KeyError and StoreError."""

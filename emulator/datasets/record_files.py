@@ -11,9 +11,9 @@ import hashlib
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import orjson
 
@@ -30,15 +30,14 @@ MAX_LINE_BYTES: Final = 16_000_000
 _PIECE_BYTES: Final = 1 << 20
 _BLOCK_RECORDS: Final = 8_192
 _PARQUET_MAGIC: Final = b"PAR1"
-_BOM: Final = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
 
 
 class FileFault(ValueError):
     """A file that rows cannot be taken from; the message says why, without the file's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """What a file had in it: its number of rows, and the digest of their content. `size` is in bytes, 0 where only rows count."""
 
     rows: int
@@ -46,20 +45,23 @@ class Mark:
     digest: str
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Mark:
         return cls(int(value["rows"]), int(value["size"]), str(value["digest"]))
 
 
-@dataclass(frozen=True, slots=True)
-class FileRows:
-    """A file's rows as it is now. `lengthened` says whether all that `before` told of still comes first, unchanged."""
+class FileRows(NamedTuple):
+    """A file's rows as it is now. `lengthened` says whether all that `before` told of still comes first, unchanged.
+
+    `waiting` is how many bytes at the end are left for later, as they are no whole line of NDJSON yet.
+    """
 
     source: RowSource
     mark: Mark
     lengthened: bool
+    waiting: int = 0
 
 
 GoOn = Callable[[], None]
@@ -88,9 +90,9 @@ def _read_array(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
             f"{size} bytes; an array of more than {MAX_ARRAY_BYTES} cannot be streamed: put one record a line into a .ndjson file"
         )
     try:
-        records = orjson.loads(path.read_bytes().removeprefix(_BOM))
+        records = orjson.loads(path.read_bytes().removeprefix(BOM))
     except orjson.JSONDecodeError as fault:
-        raise FileFault(f"this is not JSON: {fault}") from None
+        raise FileFault(f"this is not JSON: {fault.msg} (line {fault.lineno}, column {fault.colno})") from None
     if not isinstance(records, list):
         raise FileFault("an array of records is needed; one record a line goes into a .ndjson file")
     texts, shape = record_texts(records)
@@ -107,7 +109,7 @@ def _read_array(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
 def _read_ndjson(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
     shape, prefix = RecordShape(), _PrefixDigest(None if before is None else before.size)
     blocks = _Blocks(_bom_of(path))
-    prefix.update_bytes(_BOM[: blocks.end])
+    prefix.update_bytes(BOM[: blocks.end])
     for lines in _whole_lines(path, blocks.end):
         go_on()
         prefix.update_bytes(lines)
@@ -117,13 +119,13 @@ def _read_ndjson(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
                 try:
                     records.append(orjson.loads(line))
                 except orjson.JSONDecodeError as fault:
-                    raise FileFault(f"line {number} is not JSON: {fault}") from None
+                    raise FileFault(f"line {number} is not JSON: {fault.msg} (column {fault.colno})") from None
         shape.note(records)
         blocks.add(lines, len(records))
     check_columns(shape)
     mark = Mark(shape.records, blocks.end, prefix.digest())
     rows = _NdjsonRows(path, shape.arrow_schema(), mark, blocks)
-    return FileRows(rows, mark, prefix.is_like(before))
+    return FileRows(rows, mark, prefix.is_like(before), waiting=path.stat().st_size - blocks.end)
 
 
 def _read_csv(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
@@ -148,12 +150,12 @@ def _read_parquet(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
     rows, schema = 0, _open_parquet(path).schema
     if not len(schema):
         raise FileFault("there is no column")
-    for batch in _parquet_batches(path):
+    for batch in parquet_batches(path):
         go_on()
         prefix.update_rows(batch)
         rows += batch.num_rows
     mark = Mark(rows, 0, prefix.digest())
-    return FileRows(_StreamedRows(path, schema, mark, lambda: _parquet_batches(path)), mark, prefix.is_like(before))
+    return FileRows(_StreamedRows(path, schema, mark, lambda: parquet_batches(path)), mark, prefix.is_like(before))
 
 
 READERS: Final[Mapping[str, Reader]] = {
@@ -188,9 +190,9 @@ class _PrefixDigest:
         left = self._length - self._seen
         if 0 < left < batch.num_rows:
             shorter = self._hash.copy()
-            shorter.update(_as_text(batch.slice(0, left)))
+            shorter.update(rows_as_text(batch.slice(0, left)))
             self._of_prefix = shorter.hexdigest()
-        self._take(_as_text(batch), batch.num_rows)
+        self._take(rows_as_text(batch), batch.num_rows)
 
     def digest(self) -> str:
         return self._hash.hexdigest()
@@ -206,15 +208,16 @@ class _PrefixDigest:
             self._of_prefix = self._hash.hexdigest()
 
 
-def _as_text(batch: RecordBatch) -> bytes:
-    """Rows as NDJSON: of the forms that Arrow knows, the one in which like rows are always alike."""
-    from io import BytesIO
+def rows_as_text(batch: RecordBatch, *, nulls: bool = False) -> bytes:
+    """Rows as NDJSON: of the forms that Arrow knows, the one in which like rows are always alike. Raises FileFault.
 
+    Fields that are null are left out, unless `nulls`.
+    """
     from arro3.io import write_ndjson
 
     target = BytesIO()
     try:
-        write_ndjson(batch, target)
+        write_ndjson(batch, target, explicit_nulls=nulls)
     except Exception as fault:
         raise FileFault(f"it has a column of a type that has no JSON: {fault}") from fault
     return target.getvalue()
@@ -242,7 +245,7 @@ class _Blocks:
 def _bom_of(path: Path) -> int:
     """The length of the mark that some programs put at the beginning of UTF-8."""
     with path.open("rb") as file:
-        return len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+        return len(BOM) if file.read(len(BOM)) == BOM else 0
 
 
 def _whole_lines(path: Path, start: int) -> Iterator[bytes]:
@@ -259,7 +262,7 @@ def _whole_lines(path: Path, start: int) -> Iterator[bytes]:
             rest += piece
             if len(rest) > MAX_LINE_BYTES:
                 raise FileFault(f"a line is longer than {MAX_LINE_BYTES} bytes; NDJSON has one record a line")
-    if rest and _is_json(rest):
+    if rest and (rest.isspace() or _is_json(rest)):
         yield rest
 
 
@@ -352,22 +355,23 @@ class _NdjsonRows(_StreamedRows):
                     start += batch.num_rows
 
 
-def _parquet_batches(path: Path) -> Iterator[RecordBatch]:
+def parquet_batches(source: Path | bytes) -> Iterator[RecordBatch]:
+    """The rows of a Parquet file, or of the bytes of one. Raises FileFault and OSError."""
     with _reading_parquet():
-        yield from _open_parquet(path)
+        yield from _open_parquet(source)
 
 
-def _open_parquet(path: Path) -> RecordBatchReader:
+def _open_parquet(source: Path | bytes) -> RecordBatchReader:
     from arro3.io import read_parquet
 
     with _reading_parquet():
-        with path.open("rb") as file:
+        with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
             ends = file.read(4), file.read(1)
-            file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+            file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
             last = file.read(4)
         if not (ends[0] == last == _PARQUET_MAGIC and ends[1]):
             raise FileFault("this is no Parquet file, or not the whole of it")
-        return read_parquet(path, batch_size=_BLOCK_RECORDS)
+        return read_parquet(source, batch_size=_BLOCK_RECORDS)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -27,14 +28,30 @@ def record_texts(records: Sequence[Any]) -> tuple[list[str], RecordShape]:
     The same records give the same texts, and records appended leave all texts but the last as they are; that one they
     lengthen.
     """
-    shape = RecordShape()
+    return further_texts(records, 0, RecordShape())
+
+
+def further_texts(records: Sequence[Any], count: int, before: RecordShape) -> tuple[list[str], RecordShape]:
+    """Records that come behind `count` of the shape `before`, and the shape of all; see `joined_texts`. Raises RecordFault."""
+    shape = copy.deepcopy(before)
+    shape.records = 0  # a fault is told with the record's number among the further ones
     texts = []
-    for start in range(0, len(records), CHUNK_RECORDS):
-        chunk = records[start : start + CHUNK_RECORDS]
+    end = 0
+    while end < len(records):
+        start, end = end, end + CHUNK_RECORDS - (count + end) % CHUNK_RECORDS
+        chunk = records[start:end]
         shape.note(chunk)
         texts.append("".join(orjson.dumps(record).decode() + "\n" for record in chunk))
     check_columns(shape)
+    shape.records += count
     return texts, shape
+
+
+def joined_texts(texts: Sequence[str], count: int, further: Sequence[str]) -> list[str]:
+    """What `record_texts` makes of all, from the texts of `count` records and those of further ones."""
+    if not count % CHUNK_RECORDS or not further:
+        return [*texts, *further]
+    return [*texts[:-1], texts[-1] + further[0], *further[1:]]
 
 
 def shape_of_texts(texts: Sequence[str]) -> RecordShape:

@@ -17,13 +17,25 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.clock import Clock
 from emulator.datasets.arrow_json_schema import json_schema_of
-from emulator.datasets.record_rows import RecordRows, Relocated, decoded_texts, lengthens, record_texts, shape_of_texts
-from emulator.rows.row_schema import SchemaError, parse_row_schema
+from emulator.datasets.record_rows import (
+    RecordRows,
+    Relocated,
+    decoded_texts,
+    further_texts,
+    joined_texts,
+    lengthens,
+    record_texts,
+    shape_of_texts,
+)
+from emulator.datasets.record_shape import RecordShape
+from emulator.rows.row_schema import parse_row_schema
+from emulator.rows.schema_error import SchemaError
 from emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
+from emulator.settings import MAX_CONTROL_BYTES
 from emulator.store.store import Change, SetMeta, Store
 
 if TYPE_CHECKING:
@@ -38,9 +50,11 @@ _POSITIONS: Final = "dataset-positions/"
 _TRIAL_ANCHOR: Final = 1_700_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a user puts: records (as `texts`, with their columns decoded) or a JSON Schema after which `rows` rows are made."""
+class Content(NamedTuple):
+    """What a user puts: records (as `texts`, with their columns decoded) or a JSON Schema after which `rows` rows are made.
+
+    `shape` is that of records.
+    """
 
     name: str
     rows: int
@@ -49,6 +63,7 @@ class Content:
     texts: Sequence[str] = ()
     columns: Schema | None = None
     batches: Sequence[RecordBatch] = ()
+    shape: RecordShape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +100,24 @@ def read_records(name: str, records: Sequence[Any], rows_per_hour: float) -> Con
     if rows_per_hour and not records:
         raise ValueError("rowsPerHour needs records: the rows that are added repeat them in turn")
     columns = shape.arrow_schema()
-    return Content(name, len(records), rows_per_hour, None, texts, columns, decoded_texts(texts, columns))
+    return Content(name, len(records), rows_per_hour, None, texts, columns, decoded_texts(texts, columns), shape)
+
+
+def with_further(content: Content, records: Sequence[Any]) -> Content:
+    """Records with further ones behind them. Raises ValueError. For a worker thread.
+
+    Takes the time of the further ones alone, unless they bring columns or types that were not there.
+    """
+    assert content.shape is not None, "only records have further ones"
+    added, shape = further_texts(records, content.rows, content.shape)
+    texts = joined_texts(content.texts, content.rows, added)
+    if sum(map(len, texts)) > MAX_CONTROL_BYTES:
+        raise ValueError(f"the dataset would have more than {MAX_CONTROL_BYTES} characters, the most that one can have")
+    columns = shape.arrow_schema()
+    same = columns == content.columns
+    batches = [*content.batches, *decoded_texts(added, columns)] if same else decoded_texts(texts, columns)
+    rows = content.rows + len(records)
+    return content._replace(rows=rows, texts=texts, columns=columns, batches=batches, shape=shape)
 
 
 def read_made_up(name: str, schema: dict[str, Any], rows: int, rows_per_hour: float) -> Content:
@@ -111,6 +143,9 @@ class UserDatasets:
         self._seed = seed
         self._datasets: dict[str, UserDataset] = {}
         self._sources: dict[str, RowSource] = {}
+        self._records: dict[str, Content] = {}
+        """What there is of each in memory, without its texts."""
+        self._appending = asyncio.Lock()
 
     def __contains__(self, dataset_id: str) -> bool:
         return dataset_id in self._datasets
@@ -128,6 +163,7 @@ class UserDatasets:
         """Takes over what the store has: at the start, after a reset, after a snapshot was put back."""
         self._datasets.clear()
         self._sources.clear()
+        self._records.clear()
         for key in self._store.meta_keys(_DATASET):
             try:
                 dataset = _from_json(self._store.get_meta(key))
@@ -160,8 +196,30 @@ class UserDatasets:
                 changes.append(SetMeta(_text_key(dataset_id, index), text))
         self._store.write(changes)
         self._datasets[dataset_id] = dataset
-        self._sources[dataset_id] = self._source(dataset, content)
+        self._keep(dataset, content)
         return dataset
+
+    async def append(self, dataset_id: str, records: Sequence[Any]) -> UserDataset:
+        """Keeps further records of a dataset, which the next incremental export then has; answers the dataset.
+
+        Raises KeyError, StoreError, and ValueError for records that do not go with the others, for a dataset that has
+        none, and for one that grows by itself: its rows repeat the records, so that no place is behind them.
+        """
+        async with self._appending:
+            await self.prepare(dataset_id)
+            self.rows(dataset_id)
+            dataset = self._datasets[dataset_id]
+            if dataset.schema is not None:
+                raise ValueError(
+                    "its rows are made after a schema; only a dataset that was put with records takes more"
+                )
+            if dataset.rows_per_hour or dataset.rows_at_anchor != dataset.rows:
+                raise ValueError("it grows by rowsPerHour, its records repeated; put it without that to append to it")
+            old = self._records[dataset_id]._replace(name=dataset.name, texts=self._texts(dataset))
+            content = await asyncio.to_thread(with_further, old, records)
+            if self._datasets.get(dataset_id) is not dataset:
+                raise ValueError("it was put anew or deleted in the meantime; try again")
+            return self.put(dataset_id, content)
 
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
@@ -171,6 +229,7 @@ class UserDatasets:
         self._store.write([SetMeta(_DATASET + dataset_id, None), SetMeta(_POSITIONS + dataset_id, end or None), *texts])
         del self._datasets[dataset_id]
         self._sources.pop(dataset_id, None)
+        self._records.pop(dataset_id, None)
 
     async def prepare(self, dataset_id: str) -> None:
         """Lets `rows` answer at once: records that come from the data folder are decoded in a thread first.
@@ -181,15 +240,15 @@ class UserDatasets:
         if dataset is None or dataset_id in self._sources:
             return
         texts = self._texts(dataset)
-        source = self._source(dataset, await asyncio.to_thread(_content, dataset, texts))
+        content = await asyncio.to_thread(_content, dataset, texts)
         if self._datasets.get(dataset_id) is dataset:
-            self._sources[dataset_id] = source
+            self._keep(dataset, content)
 
     def rows(self, dataset_id: str) -> RowSource:
         """A dataset's rows. Raises KeyError when there is no such dataset, ValueError as `prepare`."""
         if dataset_id not in self._sources:
             dataset = self._datasets[dataset_id]
-            self._sources[dataset_id] = self._source(dataset, _content(dataset, self._texts(dataset)))
+            self._keep(dataset, _content(dataset, self._texts(dataset)))
         return self._sources[dataset_id]
 
     def schema(self, dataset_id: str) -> dict[str, Any]:
@@ -199,6 +258,11 @@ class UserDatasets:
 
     def _texts(self, dataset: UserDataset) -> list[str]:
         return [self._store.get_meta(_text_key(dataset.id, index)) or "" for index in range(dataset.texts)]
+
+    def _keep(self, dataset: UserDataset, content: Content) -> None:
+        """Keeps a dataset's content at hand."""
+        self._sources[dataset.id] = self._source(dataset, content)
+        self._records[dataset.id] = content._replace(texts=())
 
     def _source(self, dataset: UserDataset, content: Content) -> RowSource:
         source: RowSource
@@ -260,11 +324,12 @@ def _content(dataset: UserDataset, texts: Sequence[str]) -> Content:
     """The content of a dataset that is kept. Raises ValueError for records that are damaged."""
     if dataset.schema is not None:
         return Content(dataset.name, dataset.rows, dataset.rows_per_hour, dataset.schema)
-    columns = shape_of_texts(texts).arrow_schema()
+    shape = shape_of_texts(texts)
+    columns = shape.arrow_schema()
     batches = decoded_texts(texts, columns)
     if sum(batch.num_rows for batch in batches) != dataset.rows:
         raise ValueError(f"the dataset {dataset.id} has lost records: {dataset.rows} were put")
-    return Content(dataset.name, dataset.rows, dataset.rows_per_hour, None, texts, columns, batches)
+    return Content(dataset.name, dataset.rows, dataset.rows_per_hour, None, texts, columns, batches, shape)
 
 
 def _text_key(dataset_id: str, index: int) -> str:

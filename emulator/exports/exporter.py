@@ -34,7 +34,7 @@ from emulator.exports.runs import (
 from emulator.exports.schedule import FULL
 from emulator.faults.faults import Faults, RunFailure
 from emulator.faults.rules import AFTER, BEFORE
-from emulator.files.paths import make_folder
+from emulator.files.paths import existing_folder, make_folder
 from emulator.files.writers import FileForm, discard, part_names, write_manifest, write_parts
 from emulator.store.store import Delete, Put, SetMeta, Store
 
@@ -188,9 +188,9 @@ class Exporter:
 
     def _discard_files(self, run_id: str, index: int, parts: list[str]) -> None:
         """Removes what a run has left in the folder of one of its pieces."""
-        folder = self._root.joinpath(*parts)
         marks = (_part_mark(run_id, index), f"-{run_id}.json")
         try:
+            folder = existing_folder(self._root, parts)
             discard(folder, [path.name for path in folder.iterdir() if any(mark in path.name for mark in marks)])
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -252,7 +252,7 @@ class Exporter:
             folders.setdefault(piece.parts, []).append(index)
         for parts, indexes in folders.items():
             manifest = write_manifest(
-                self._root.joinpath(*parts),
+                make_folder(self._root, parts),
                 flow_run_id=run.job.run_id,
                 destination_id=run.pieces[indexes[0]].target_id,
                 scheduled_at=run.job.scheduled_at,
@@ -268,7 +268,7 @@ class Exporter:
         run.manifests.clear()
         for parts, in_folder in names:
             try:
-                discard(self._root.joinpath(*parts), in_folder)
+                discard(existing_folder(self._root, parts), in_folder)
             except OSError as fault:
                 log.warning(
                     "files of the failed run %s stay in %s: %s", run.job.run_id, "/".join(parts), fault.strerror

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from emulator.entities import Entity, Scope, etag_text, uuid_text
 from emulator.faults.faults import RunFault
@@ -23,8 +23,7 @@ FAILED_MESSAGE: Final = "Job aborted."
 ACTIVITY: Final = "Dataset export activity"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A run that is asked for: of which flow, for which instant of the schedule, and of which of its datasets."""
 
     scope: Scope
@@ -35,8 +34,7 @@ class Job:
     """Only these datasets of the flow (an ad hoc run); None means all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One dataset's share of a run: which rows go into which folder."""
 
     dataset_id: str

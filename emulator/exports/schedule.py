@@ -142,19 +142,14 @@ def _read_number(
         value = int(value)
     limit = 24 if name == "interval" else int(LATEST_TIME)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
-        wanted = (
-            "3, 6, 8, 9, 12 or 24 with timeUnit hour; 1 or 0 (once) with timeUnit day"
-            if name == "interval"
-            else "epoch seconds, a whole number"
-        )
-        violations.append(
-            _violation(
-                f"{place}.{name}",
-                f"{place}.{name} must be {wanted}; got {literal(stored[name])}",
-                "type",
-                _EXAMPLES[name],
-            )
-        )
+        wanted, hint, example = "epoch seconds, a whole number", "", _EXAMPLES[name]
+        if name == "interval":
+            wanted = "3, 6, 8, 9, 12 or 24 with timeUnit hour; 1 or 0 (once) with timeUnit day"
+        elif isinstance(value, int) and limit < value <= 1000 * limit:
+            wanted, example = "epoch seconds", value // 1000
+            hint = f", which looks like milliseconds: in seconds it is {example}"
+        message = f"{place}.{name} must be {wanted}; got {literal(stored[name])}{hint}"
+        violations.append(_violation(f"{place}.{name}", message, "type", example))
         stored[name] = _BAD
         return
     stored[name] = value

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from emulator.entities import Scope
 from emulator.faults.fields import MAX_SECONDS, Vocabulary
@@ -24,8 +24,7 @@ DEFAULT_SANDBOX: Final = "prod"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request as rules see it. `entity` is the id in the path; `short_path` the path below the Flow Service's base path."""
 
     operation: str | None
@@ -46,8 +45,7 @@ class Call:
         return hashlib.sha256(token.strip().encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is to happen to a request: a wait of `delay` seconds, and then what `rule` says, if there is one.
 
     `label` is the id of the rule, or of the last delay; None when nothing fired. `retry_after` is in seconds.

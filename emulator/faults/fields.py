@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
 
 from emulator.errors import ErrorTable
 from emulator.globs import overlap
@@ -20,22 +21,34 @@ MAX_TEXT: Final = 256
 MAX_STARS: Final = 10
 """Asterisks in a path's glob; each multiplies the work of finding out whether it can match."""
 METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT")
+MAX_TOLD: Final = 20
+"""A longer list is not told whole in a sentence."""
+MAX_NEAREST: Final = 3
 CONTROL_ONLY: Final = "a control call"
 """How the error table marks what the service itself never answers."""
 
 
 class RuleError(ValueError):
-    """A rule that is not taken. `place` is such as `rules[0].kind`; `allowed` lists what could stand there, where that is known."""
+    """A rule that is not taken. `place` is such as `rules[0].kind`; `allowed` lists what could stand there, where that is known.
 
-    def __init__(self, place: str, reason: str, allowed: Iterable[str] = ()) -> None:
+    The text has a short list whole, and of a long one what is `nearest` to what was given, and how many there are.
+    """
+
+    def __init__(self, place: str, reason: str, allowed: Iterable[str] = (), nearest: Sequence[str] = ()) -> None:
         self.place = place
         self.allowed = tuple(allowed)
-        end = f"; allowed: {', '.join(self.allowed)}" if self.allowed else ""
-        super().__init__(f"{place}: {reason}{end}" if place else f"{reason}{end}")
+        self.is_whole = len(self.allowed) <= MAX_TOLD
+        """Whether the text has all that is allowed."""
+        told = ""
+        if self.allowed and self.is_whole:
+            told = f"; allowed: {', '.join(self.allowed)}"
+        elif self.allowed:
+            near = f"; nearest: {', '.join(nearest)}" if nearest else ""
+            told = f"{near}; {len(self.allowed)} are allowed"
+        super().__init__(f"{place}: {reason}{told}" if place else f"{reason}{told}")
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceCall:
+class ServiceCall(NamedTuple):
     """One operation of the service as rules see it. `short_path` is the path below the Flow Service's base path."""
 
     name: str
@@ -59,6 +72,11 @@ def reaches(glob: str | None, call: ServiceCall, entity: str | None = None) -> b
     return glob is None or any(
         overlap(glob, path if entity is None else path.replace("{id}", entity)) for path in (call.path, call.short_path)
     )
+
+
+def nearest_to(value: Any, options: Iterable[str]) -> list[str]:
+    """The options that are spelt most like a text, the likeliest first; none for what is no text, or like none of them."""
+    return get_close_matches(value[:MAX_TEXT], list(options), MAX_NEAREST) if isinstance(value, str) else []
 
 
 def shown(value: Any) -> str:
@@ -93,6 +111,7 @@ def _path(value: Any, place: str, words: Vocabulary) -> str:
             place,
             f"the service has no path that {shown(value)} matches",
             dict.fromkeys(call.path for call in words.calls),
+            nearest_to(value, dict.fromkeys(path for call in words.calls for path in (call.path, call.short_path))),
         )
     return glob
 
@@ -147,7 +166,11 @@ def _error(value: Any, place: str, words: Vocabulary) -> str:
         for kind in kinds.values():
             if value == kind.name or (wanted and wanted == kind.code):
                 return kind.name
-    raise RuleError(place, f"{shown(value)} is neither the name nor the code of a documented error", kinds)
+    names = {**{kind.code: name for name, kind in kinds.items() if kind.code}, **{name: name for name in kinds}}
+    nearest = dict.fromkeys(names[near] for near in nearest_to(value, names))
+    raise RuleError(
+        place, f"{shown(value)} is neither the name nor the code of a documented error", kinds, list(nearest)
+    )
 
 
 def _fields(value: Any, place: str, words: Vocabulary) -> dict[str, str]:

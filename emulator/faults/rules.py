@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from emulator.errors import ErrorTable
-from emulator.faults.fields import READERS, RuleError, ServiceCall, Vocabulary, reaches, shown
+from emulator.faults.fields import READERS, RuleError, ServiceCall, Vocabulary, nearest_to, reaches, shown
 from emulator.globs import glob_matches
 
 MAX_RULES: Final = 100
 BEFORE, DURING, AFTER = "before", "during", "after"
+PIECES: Final = 10
+"""In how many pieces a slow body is sent, unless a rule says otherwise."""
 TOKEN_PREFIX: Final = "/data/"
 """Only paths behind the gateway want a token."""
 READ_ONLY: Final = ("matched", "fired", "repeats")
@@ -55,7 +57,7 @@ class Rule:
     stage: str = BEFORE
     bytes: int | None = None
     """How many bytes of the body are sent; None is half of them."""
-    pieces: int = 10
+    pieces: int = PIECES
     flow: str | None = None
     destination: str | None = None
     dataset: str | None = None
@@ -80,8 +82,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Which fields of its own a kind has, which of them are needed, and what the others are when they are not given."""
+    """What a kind does, which fields of its own it has, which of them are needed, and what the others are when they are not given."""
 
+    does: str
     own: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -89,15 +92,35 @@ class _Kind:
 
 
 KINDS: Final[Mapping[str, _Kind]] = {
-    "error": _Kind(("error", "fields", "retryAfter", "stage"), ("error",)),
-    "rate-limit": _Kind(("retryAfter",), defaults={"retryAfter": 1}),
-    "delay": _Kind(("seconds",), ("seconds",)),
-    "reset": _Kind(("stage",)),
-    "truncate": _Kind(("bytes",)),
-    "slow": _Kind(("seconds", "pieces"), ("seconds",)),
-    "token-expired": _Kind(defaults={"times": 1}),
-    "etag-changed": _Kind(defaults={"times": 1}),
+    "error": _Kind(
+        "answers with a documented error, without doing anything (`before`), or once it has been done (`after`)",
+        ("error", "fields", "retryAfter", "stage"),
+        ("error",),
+        {"stage": BEFORE},
+    ),
+    "rate-limit": _Kind(
+        "answers 429 with `Retry-After`, and so all that comes before these seconds are over",
+        ("retryAfter",),
+        defaults={"retryAfter": 1},
+    ),
+    "delay": _Kind("waits before the request is looked at", ("seconds",), ("seconds",)),
+    "reset": _Kind(
+        "ends the connection with a TCP reset, `before` or `after` it is done", ("stage",), defaults={"stage": BEFORE}
+    ),
+    "truncate": _Kind("cuts the answer off after so many bytes, half of them unless told", ("bytes",)),
+    "slow": _Kind(
+        "sends the answer's body over so many seconds, in pieces",
+        ("seconds", "pieces"),
+        ("seconds",),
+        {"pieces": PIECES},
+    ),
+    "token-expired": _Kind(
+        "lets the request's token expire: 401 (401013) from now on, until the client has another one",
+        defaults={"times": 1},
+    ),
+    "etag-changed": _Kind("changes the entity just before a PATCH with its latest etag: 412", defaults={"times": 1}),
     "run": _Kind(
+        "lets an export fail `before`, `during` or `after` the writing of its files; none stay",
         ("flow", "destination", "dataset", "stage", "code", "message"),
         defaults={"stage": DURING},
         stages=(BEFORE, DURING, AFTER),
@@ -196,8 +219,9 @@ def _check_reach(read: Mapping[str, Any], kind: str, calls: Sequence[ServiceCall
     operation, path, method, entity = (read.get(name) for name in ("operation", "path", "method", "entity"))
     left = [call for call in calls if operation is None or glob_matches(operation, call.name)]
     if not left:
-        names = (call.name for call in calls)
-        raise RuleError(f"{place}.operation", f"no operation is called {shown(operation)}", names)
+        names = [call.name for call in calls]
+        reason = f"no operation is called {shown(operation)}"
+        raise RuleError(f"{place}.operation", reason, names, nearest_to(operation, names))
     tests: list[tuple[str, Callable[[ServiceCall], bool]]] = []
     if path is not None:
         tests.append(("path", lambda call: reaches(path, call)))

@@ -104,6 +104,17 @@ def make_folder(root: Path, parts: Iterable[str]) -> Path:
     return root.joinpath(*names)
 
 
+def existing_folder(root: Path, parts: Iterable[str]) -> Path:
+    """The folder `parts` below `root`. Raises `UnsafePath` where a link is on the way; a folder that is missing is no error."""
+    here = root
+    for name in parts:
+        here = here / name
+        with contextlib.suppress(FileNotFoundError):
+            if _is_link(os.lstat(here)):
+                raise _leads_outside(here)
+    return here
+
+
 def _make_step_by_step(root: Path, names: tuple[str, ...]) -> None:
     """Each folder is opened from the one above it, so that nobody can slip in a link between look and use."""
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 DEFAULT_TEMPLATE = "%DATASET_ID%/%EXPORT_TIME%"
 """What an export without a template uses (reference: Exported files)."""
@@ -18,8 +18,7 @@ MAX_TEMPLATE_LENGTH = 512
 MAX_TEMPLATE_FOLDERS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateValues:
+class TemplateValues(NamedTuple):
     """What the macros of a template stand for in one export of one dataset."""
 
     destination: str

@@ -7,6 +7,7 @@ flat whatever the number of rows: batches are pulled one by one and written in s
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from emulator.files.gzip_stream import GzipStream
 from emulator.files.row_encoding import cast_batch, encode_ndjson, encode_parquet, in_utc
@@ -40,8 +41,7 @@ class WritingCancelled(Exception):
     """Writing stopped because `cancelled` said so; nothing of the export is left."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileForm:
+class FileForm(NamedTuple):
     """In which form rows are written: the target connection's `datasetFileType` and `compression`."""
 
     file_type: FileType
@@ -58,8 +58,7 @@ class FileForm:
         return "json.gz" if self.gzip else "json"
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
+class WrittenFile(NamedTuple):
     """A complete file on disk."""
 
     name: str
@@ -98,7 +97,8 @@ def write_parts(
     """Writes all rows of `batches` into part files, `rows_per_file` rows each at most; returns them in order.
 
     `folder` exists already (`paths.make_folder`). The files get their names together, after the last row;
-    before that, and after any error, none of them is there. No row gives no file (and a manifest with an
+    before that, and after any error, none of them is there. A folder that is replaced meanwhile, by a link that leads
+    elsewhere for instance, is an error, and the other one is not written to. No row gives no file (and a manifest with an
     empty list); the public documents do not say what the real service does there.
 
     NDJSON is as `row_encoding.encode_ndjson` says, with timestamps in ISO 8601, UTC, ending in `Z`. The same
@@ -111,6 +111,7 @@ def write_parts(
     """
     if rows_per_file < 1:
         raise ValueError(f"rows_per_file is {rows_per_file}: at least 1 row goes into a file")
+    place = _Place(folder)
     names = part_names(rng, form)
     source = _Source(iter(batches), schema, form, progress, cancelled)
     written: list[WrittenFile] = []
@@ -118,14 +119,17 @@ def write_parts(
     try:
         while source.has_rows():
             name = next(names)
+            place.check()
             made.append(_unfinished(folder, name))
             rows, size = _write_part(made[-1], source, form, rows_per_file)
             written.append(WrittenFile(name, size, rows))
+        place.check()
         for file in written:
             _unfinished(folder, file.name).replace(folder / file.name)
             made.append(folder / file.name)
     except BaseException:
-        _remove(made)
+        if place.is_same():
+            _remove(made)
         raise
     return written
 
@@ -222,6 +226,26 @@ def _remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
+class _Place:
+    """A folder, and which one it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._was = folder.stat()
+
+    def check(self) -> None:
+        """Raises OSError when another folder has taken its place."""
+        if not os.path.samestat(self._folder.stat(), self._was):
+            raise OSError(errno.ELOOP, "the folder was replaced while its files were written", str(self._folder))
+
+    def is_same(self) -> bool:
+        try:
+            self.check()
+        except OSError:
+            return False
+        return True
+
+
 def _new_file(path: Path) -> BinaryIO:
     # A killed process may have left a file of this name, or somebody put a link there: neither is written to.
     path.unlink(missing_ok=True)
@@ -241,9 +265,8 @@ def _write_part(path: Path, source: _Source, form: FileForm, most_rows: int) -> 
                 encode_ndjson(rows, source.schema, stream)
         else:
             encode_ndjson(rows, source.schema, file)
-    size = path.stat().st_size
-    source.complete_file(size)
-    return source.rows - before, size
+    source.complete_file(file.size)
+    return source.rows - before, file.size
 
 
 @dataclass(slots=True)

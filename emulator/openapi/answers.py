@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from emulator.clock import MODES
+from emulator.control.control import STATE_FORMAT
 from emulator.entities import SERVER_FIELDS, STATES
 
 Schema = dict[str, Any]
@@ -330,7 +331,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Done": DONE,
     "Health": record({"status": {"const": "ok"}, "version": TEXT}),
     "State": {
-        **record({"format": {"const": 1}, "version": TEXT, "clock": CLOCK}),
+        **record({"format": {"const": STATE_FORMAT}, "version": TEXT, "clock": CLOCK}),
         "description": "A snapshot; PUT it back as it is.",
     },
     "Advanced": record(

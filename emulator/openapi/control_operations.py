@@ -14,10 +14,11 @@ from emulator.openapi.reports import REPORT_OPERATIONS
 from emulator.settings import LATEST_TIME
 
 _CLOCK_NOW: Final[Schema] = {
-    "type": "number",
+    "type": ["number", "string"],
+    "pattern": r"^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$",
     "minimum": 0,
     "maximum": LATEST_TIME,
-    "description": "epoch seconds, not in the past",
+    "description": "epoch seconds or ISO 8601, not in the past",
 }
 
 CONTROL_OPERATIONS: Final[dict[str, Description]] = {
@@ -33,7 +34,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
                 "clock": record(
                     {
                         "mode": {"enum": list(MODES)},
-                        "now": {**_CLOCK_NOW, "description": "epoch seconds, in the past too"},
+                        "now": {**_CLOCK_NOW, "description": "epoch seconds or ISO 8601, in the past too"},
                         "speed": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SPEED},
                     },
                     required=(),
@@ -63,7 +64,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         body=record(
             {
                 "mode": {"enum": list(MODES)},
-                "now": {**_CLOCK_NOW, "type": ["number", "null"]},
+                "now": {**_CLOCK_NOW, "type": ["number", "string", "null"]},
                 "speed": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": MAX_SPEED},
             },
             required=(),

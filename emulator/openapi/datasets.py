@@ -7,6 +7,7 @@ from typing import Final
 from emulator.control.dataset_calls import MAX_NAME
 from emulator.datasets.dataset_files import ID_PATTERN
 from emulator.datasets.library import CALL, FILE, FIXTURES
+from emulator.datasets.uploads import UPLOADS
 from emulator.openapi.answers import COUNT, TEXT, Schema, array, record
 from emulator.openapi.description import Description
 from emulator.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
@@ -48,10 +49,11 @@ _MADE_UP: Final[Schema] = {
     },
     "rowsPerHour": _RATE,
 }
+_RECORDS: Final[Schema] = array({"type": "object"})
 _BODY: Final[Schema] = {
     "oneOf": [
         record(
-            {"name": _NAME, "records": array({"type": "object"}), "rowsPerHour": _RATE},
+            {"name": _NAME, "records": _RECORDS, "rowsPerHour": _RATE},
             required=("records",),
             additionalProperties=False,
             title="its records",
@@ -91,7 +93,19 @@ DATASET_OPERATIONS: Final[dict[str, Description]] = {
         ("control-invalid", "control-conflict", "store-unavailable"),
         (_ID,),
         body=_BODY,
-        notes="Replaced by the same records and further ones, just these are in the next incremental export.",
+        other_request_types=tuple(UPLOADS),
+        notes="Replaced by the same records and further ones, just these are in the next incremental export. "
+        "A body of another content type is the content of such a file.",
+    ),
+    "appendRecords": Description(
+        "emulator",
+        "Append records to a dataset of one's own",
+        {200: record({**_FACTS, "appended": COUNT}, required=(*_REQUIRED, "appended"))},
+        ("control-not-found", "control-invalid", "control-conflict", "store-unavailable"),
+        (_ID,),
+        body={"anyOf": [_RECORDS, record({"records": _RECORDS}, required=("records",), additionalProperties=False)]},
+        other_request_types=tuple(UPLOADS),
+        notes="For a dataset that was put with records and without rowsPerHour. The next incremental export has just these.",
     ),
     "deleteDataset": Description(
         "emulator",

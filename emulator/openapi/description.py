@@ -29,6 +29,8 @@ class Description:
     body: Schema | None = None
     body_required: bool = True
     request_type: str = JSON
+    other_request_types: tuple[str, ...] = ()
+    """Further content types that the body may have, each a file of its format."""
     answer_type: str = JSON
     other_types: tuple[str, ...] = ()
     """Further content types of the successes, which a parameter asks for."""

@@ -97,9 +97,16 @@ def _rule(kind: str) -> Schema:
     fields = {name: _FIELDS[name] for name in fields_of(kind) if name not in ("kind", "stage")}
     if "stage" in KINDS[kind].own:
         fields["stage"] = {"enum": list(KINDS[kind].stages)}
+    does = KINDS[kind].does
     counts: Schema = {name: {} for name in READ_ONLY}
     properties = {"kind": {"const": kind}, **fields, **counts}
-    return record(properties, required=("kind", *KINDS[kind].needed), additionalProperties=False, title=kind)
+    return record(
+        properties,
+        required=("kind", *KINDS[kind].needed),
+        additionalProperties=False,
+        title=kind,
+        description=f"{does[:1].upper()}{does[1:]}.",
+    )
 
 
 _ANSWERED: Final = record(

@@ -11,6 +11,10 @@ from emulator.openapi.description import Description, parameter
 from emulator.reports.formats import FORMATS
 from emulator.reports.words import REPORT_FORMAT, SEVERITIES
 
+_KIND: Final[Schema] = {
+    "type": "string",
+    "description": "such as required or enum; empty where a rule has one kind only",
+}
 _OPTIONAL: Final[Schema] = {"type": ["string", "null"]}
 _BODY: Final[Schema] = record(
     {
@@ -36,7 +40,17 @@ _RULE: Final[Schema] = record(
         "mend": {"type": "string", "description": "how to mend it"},
         "count": {**COUNT, "description": "requests that met the rule"},
         "findings": array(
-            record({"operation": TEXT, "place": TEXT, "message": TEXT, "count": COUNT, "first": _WHERE, "last": _WHERE})
+            record(
+                {
+                    "operation": TEXT,
+                    "place": TEXT,
+                    "kind": _KIND,
+                    "message": TEXT,
+                    "count": COUNT,
+                    "first": _WHERE,
+                    "last": _WHERE,
+                }
+            )
         ),
     },
     required=("id", "severity", "title", "source", "mend", "count"),
@@ -62,8 +76,11 @@ REPORT_SCHEMAS: Final[dict[str, Schema]] = {
                         "verdict": {"enum": list(VERDICTS)},
                         "findings": array(
                             record(
-                                dict.fromkeys(("rule", "place", "message", "severity", "mend"), TEXT),
-                                required=("rule", "place", "message"),
+                                {
+                                    **dict.fromkeys(("rule", "place", "message", "severity", "mend"), TEXT),
+                                    "kind": _KIND,
+                                },
+                                required=("rule", "place", "kind", "message"),
                             )
                         ),
                     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -16,6 +17,18 @@ FORMATS: Final[Mapping[str, str]] = {
     "html": "text/html; charset=utf-8",
 }
 """The forms, and the content type of each."""
+ENDINGS: Final[Mapping[str, str]] = {".html": "html", ".json": "json", ".xml": "junit", ".txt": "text"}
+"""Ending of a file's name -> the form that belongs into it."""
+
+
+def form_of(path: Path) -> str | None:
+    """The form that a file's ending asks for; None for another ending."""
+    return ENDINGS.get(path.suffix.lower())
+
+
+def form_named(name: str) -> str:
+    """The form of a name, which may also be the ending of its files: `xml` is `junit`. Other names stay as they are."""
+    return name if name in FORMATS else ENDINGS.get(f".{name}", name)
 
 
 def rendered(report: Mapping[str, Any], form: str, fail_on: Severity = "violation", *, colour: bool = False) -> str:

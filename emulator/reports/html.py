@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
-from emulator.reports.words import TITLES, counted, grouped, printable, verdict, where
+from emulator.reports.words import TITLES, counted, grouped, left_out, printable, untold_place, verdict, where
 
 SECTIONS: Final = (
     (
@@ -74,12 +74,15 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
     yield "<body><header><h1>Flow Service contract report</h1>"
     said = verdict(report)
     yield f'<p class="verdict {"bad" if summary["violations"] else "good"}">{escape(said[:1].upper() + said[1:])}</p>'
+    if told := left_out(report):
+        yield f"<p>{escape(told)}</p>"
     yield f'<p class="dim">What this client sent to the emulator, held against what the real service takes. Emulator time {at}.</p>'
     links = "".join(f'<a href="#{key}">{heading}</a>' for key, heading, *_ in SECTIONS)
     yield f'<nav aria-label="Sections">{links}<a href="#coverage">Coverage</a></nav></header>'
     yield "<main>"
     yield from _numbers(summary)
     for key, heading, meaning, empty in SECTIONS:
+        empty = f"No new {key}." if told else empty
         yield f'<section aria-labelledby="{key}"><h2 id="{key}">{heading}</h2><p class="dim">{meaning if report[key] else empty}</p>'
         for entry in report[key]:
             yield from _rule(entry)
@@ -119,11 +122,7 @@ def _rule(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _finding(finding: Mapping[str, Any]) -> Iterator[str]:
-    place = (
-        f"<code>{escape(finding['place'])}</code> "
-        if finding["place"] and finding["place"] not in finding["message"]
-        else ""
-    )
+    place = f"<code>{escape(untold)}</code> " if (untold := untold_place(finding)) else ""
     times = f", {finding['count']:,} times in all" if finding["count"] > 1 else ""
     yield f"<li>{place}{escape(finding['message'])}"
     yield f'<br><span class="request">{escape(where(finding))}{times}</span></li>'

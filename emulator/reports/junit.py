@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from emulator.reports.words import Severity, counted, printable, where
+from emulator.reports.words import Severity, counted, left_out, printable, where
 
 SUITES: Final = {"violation": "violations", "remark": "remarks"}
 """Severity -> name of the test suite."""
@@ -69,6 +69,8 @@ def _add_case(
 def _add_properties(suite: ElementTree.Element, report: Mapping[str, Any]) -> None:
     properties = ElementTree.SubElement(suite, "properties")
     ElementTree.SubElement(properties, "property", name="requests", value=str(report["summary"]["requests"]))
+    if told := left_out(report):
+        ElementTree.SubElement(properties, "property", name="baseline", value=told)
     for dimension, part in report["summary"]["coverage"].items():
         ElementTree.SubElement(
             properties, "property", name=f"coverage.{dimension}", value=f"{part['met']} of {part['total']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from emulator.reports.words import REPORT_FORMAT, SEVERITIES
+from emulator.reports.words import REPORT_FORMAT, SEVERITIES, identity
 
 MAX_FINDINGS: Final = 50
 """Findings kept of one rule, as in the report of one server."""
@@ -36,6 +36,7 @@ def _merged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rules = {rule["id"]: rule for report in reports for rule in report["rules"]}
     counts = {id_: entry["count"] for entries in met.values() for id_, entry in entries.items()}
     verdicts = [report["summary"]["verdicts"] for report in reports]
+    known = [report["summary"]["known"] for report in reports if "known" in report["summary"]]
     return {
         "format": REPORT_FORMAT,
         "emulator": reports[-1]["emulator"],
@@ -44,6 +45,7 @@ def _merged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "requests": sum(report["summary"]["requests"] for report in reports),
             "verdicts": {name: sum(each[name] for each in verdicts) for name in verdicts[0]},
             **{f"{severity}s": len(met[severity]) for severity in SEVERITIES},
+            **({"known": sum(known)} if known else {}),
             "coverage": {name: {"met": len(part["met"]), "total": part["total"]} for name, part in coverage.items()},
         },
         **{f"{severity}s": [met[severity][id_] for id_ in rules if id_ in met[severity]] for severity in SEVERITIES},
@@ -55,13 +57,13 @@ def _merged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _rules(entries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The rules that were broken or remarked on, by id, with the findings of all reports."""
     rules: dict[str, dict[str, Any]] = {}
-    findings: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    findings: dict[str, dict[tuple[str, str, str], dict[str, Any]]] = {}
     for entry in entries:
         rule = rules.setdefault(entry["id"], {**entry, "count": 0})
         rule["count"] += entry["count"]
         places = findings.setdefault(entry["id"], {})
         for finding in entry["findings"]:
-            key = (finding["operation"], finding["place"])
+            key = identity(finding)
             if key in places:
                 places[key] |= {"count": places[key]["count"] + finding["count"], "last": finding["last"]}
             elif len(places) < MAX_FINDINGS:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from emulator.reports.words import TITLES, counted, grouped, printable, verdict, where
+from emulator.reports.words import TITLES, counted, grouped, left_out, printable, untold_place, verdict, where
 
 WIDTH: Final = 100
 MAX_SHOWN: Final = 10
@@ -34,6 +34,8 @@ def _lines(report: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     summary = report["summary"]
     colour = _RED if summary["violations"] else _GREEN
     yield paint(_BOLD, f"Contract report: {counted(summary['requests'], 'request')}, ") + paint(colour, verdict(report))
+    if told := left_out(report):
+        yield told
     for title, code, entries in (("VIOLATIONS: the real service refuses this", _RED, report["violations"]), ("REMARKS: works, but is undocumented, deprecated or fragile", _YELLOW, report["remarks"])):  # fmt: skip
         if entries:
             yield from ("", paint(code + _BOLD, title))
@@ -51,8 +53,8 @@ def _rule(entry: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     yield from _wrapped("    mend:   ", entry["mend"])
     yield from _wrapped("    source: ", entry["source"])
     for finding in entry["findings"][:MAX_SHOWN]:
-        place = f"{finding['place']}: " if finding["place"] and finding["place"] not in finding["message"] else ""
-        yield from _wrapped("    - ", f"{place}{finding['message']}")
+        untold = untold_place(finding)
+        yield from _wrapped("    - ", f"{untold}: {finding['message']}" if untold else finding["message"])
         times = f", {finding['count']:,} times" if finding["count"] > 1 else ""
         yield from (paint(_DIM, line) for line in _wrapped("      ", where(finding) + times))
     if len(entry["findings"]) > MAX_SHOWN:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
-REPORT_FORMAT: Final = 1
-"""The version of the report's shape."""
+REPORT_FORMAT: Final = 2
+"""The version of the report's shape. 2: findings have a `kind`."""
 Severity = Literal["violation", "remark"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "remark")
 """What is refused, and what works but is fragile; the worse first."""
@@ -26,12 +26,30 @@ TITLES: Final[Mapping[str, str]] = {
 def verdict(report: Mapping[str, Any]) -> str:
     """The report in a few words: `2 rules violated, remarks on 1 rule`."""
     violated, remarked = report["summary"]["violations"], report["summary"]["remarks"]
+    new = "new " if "known" in report["summary"] else ""
     return ", ".join(
         (
-            f"{counted(violated, 'rule')} violated" if violated else "no violations",
-            f"remarks on {counted(remarked, 'rule')}" if remarked else "no remarks",
+            f"{counted(violated, 'rule')} violated" if violated else f"no {new}violations",
+            f"{new}remarks on {counted(remarked, 'rule')}" if remarked else f"no {new}remarks",
         )
     )
+
+
+def left_out(report: Mapping[str, Any]) -> str:
+    """How many findings are not told because a baseline has them; empty for a report without a baseline."""
+    known = report["summary"].get("known")
+    return "" if known is None else f"{counted(known, 'finding')} known from the baseline, left out here"
+
+
+def identity(finding: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What tells a finding from the others of its rule: operation, place and kind."""
+    return finding["operation"], finding["place"], finding["kind"]
+
+
+def untold_place(finding: Mapping[str, Any]) -> str:
+    """The place of a finding; empty when its message has it already, be it with the number of an item in its brackets."""
+    pattern = re.escape(finding["place"]).replace(r"\[\]", r"\[\d+\]")
+    return "" if re.search(pattern, finding["message"]) else str(finding["place"])
 
 
 def grouped(names: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from emulator.rows.draws import spread
 from emulator.rows.identity_columns import id_column, is_row_id, number_id_column, person_column
 from emulator.rows.list_pools import ListPools
 from emulator.rows.meanings import fitting, number_entity, number_range, own_values, text_meaning, time_meaning
-from emulator.rows.row_schema import List, Node, Object, Scalar, SchemaError, allows, multiples
+from emulator.rows.row_schema import List, Node, Object, Scalar, allows, multiples
+from emulator.rows.schema_error import SchemaError
 from emulator.rows.sources import Sources, arrow_field, arrow_type
 
 _DAY: Final = 86_400_000

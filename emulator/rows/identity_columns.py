@@ -22,7 +22,8 @@ from emulator.rows.columns import (
 )
 from emulator.rows.draws import Dice, Stream, spread
 from emulator.rows.meanings import email_part, fitting, own_values, words_of
-from emulator.rows.row_schema import ITEMS, Scalar, SchemaError
+from emulator.rows.row_schema import Scalar
+from emulator.rows.schema_error import ITEMS, SchemaError
 from emulator.rows.sources import Sources
 
 _DEVICES: Final = 512

@@ -11,7 +11,8 @@ import orjson
 from emulator.rows.columns import SMALL_POOL, Column, Pooled, values_of
 from emulator.rows.draws import Dice, Stream
 from emulator.rows.meanings import time_meaning
-from emulator.rows.row_schema import ITEMS, List, Node, Object, Path, Scalar, SchemaError, values_in
+from emulator.rows.row_schema import List, Node, Object, Scalar, values_in
+from emulator.rows.schema_error import ITEMS, Path, SchemaError
 from emulator.rows.sources import Sources, arrow_type
 
 _DAY: Final = 86_400_000

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from emulator.rows import vocabulary as words
 from emulator.rows.draws import Dice, spread
-from emulator.rows.row_schema import ITEMS, Path
+from emulator.rows.schema_error import ITEMS, Path
 
 ROW_TIME: Final = frozenset(
     ("timestamp", "modifydate", "lastmodified", "lastmodifieddate", "modificationdate", "modifiedat", "updatedat",
@@ -95,8 +94,7 @@ _TEXT_BY_FORMAT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """The numbers of a meaning: multiples of `step` from `low` to `high`, mostly small ones if `skewed`."""
 
     low: Fraction

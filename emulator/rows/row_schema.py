@@ -1,23 +1,22 @@
 """A dataset's JSON Schema, checked and turned into the columns that its rows have.
 
-Only schemas whose rows are certain are taken: every property has one type, and no limits contradict each other.
+Only schemas whose rows are certain are taken: every property has one type, and no limits contradict each other. Rows leave
+out an optional object of which no property is known.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
+
+from emulator.rows.schema_error import ITEMS, Path, SchemaError, shown
+from emulator.rows.schema_parts import is_map, written_out
 
 DatasetKind = Literal["profile", "event"]
 ScalarType = Literal["string", "integer", "number", "boolean"]
-Path = tuple[str, ...]
-"""Names from the root on; `[]` stands for the items of an array."""
 
-ITEMS: Final = "[]"
-MAX_DEPTH: Final = 12
 MAX_PROPERTIES: Final = 500
 MAX_ITEMS: Final = 5_000
 """The most values that an array of one row may hold, those of nested arrays counted in."""
@@ -26,7 +25,7 @@ MAX_NUMBER: Final = 10**15
 """Numbers whose limits lie beyond this are refused: a double has no room left for their digits."""
 
 _UNSUPPORTED: Final = (
-    "$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependencies", "patternProperties", "propertyNames", "contains"
+    "anyOf", "oneOf", "not", "if", "dependencies", "patternProperties", "propertyNames", "contains"
 )  # fmt: skip
 _LENGTHS: Final = {"date": (10, 10), "date-time": (20, 24)}  # with and without milliseconds
 _USUAL_MAX_ITEMS: Final = 4
@@ -34,17 +33,7 @@ _INT64: Final = 2**63
 _MISSING: Final = object()
 
 
-class SchemaError(ValueError):
-    """Rows cannot be made from a schema. `path` is the property ("" for the root), `reason` says why not."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path = ".".join(path)
-        self.reason = reason
-        super().__init__(f"{self.path or 'the schema'}: {reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """A property that holds one plain value."""
 
     path: Path
@@ -62,8 +51,7 @@ class Scalar:
     max_length: int = MAX_TEXT
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(NamedTuple):
     """A property that holds an object; `fields` in the order of the schema."""
 
     path: Path
@@ -71,8 +59,7 @@ class Object:
     fields: tuple[tuple[str, Node], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class List:
+class List(NamedTuple):
     """A property that holds an array of like items."""
 
     path: Path
@@ -89,11 +76,12 @@ Node = Scalar | Object | List
 def parse_row_schema(schema: Mapping[str, Any]) -> tuple[Object, DatasetKind]:
     """The columns of a JSON Schema (draft 7) and whether its rows are people or events (`x-kind`).
 
-    Without `x-kind`, a schema with a property `timestamp` is one of events. Raises SchemaError where rows cannot be
+    `allOf` and references within the schema are followed (`schema_parts`). Without `x-kind`, a schema with a property `timestamp` is one of events. Raises SchemaError where rows cannot be
     made from it.
     """
     if not isinstance(schema, Mapping):
-        raise SchemaError((), f"a schema has to be a JSON object, not {_shown(schema)}")
+        raise SchemaError((), f"a schema has to be a JSON object, not {shown(schema)}")
+    schema = written_out(schema)
     root = _node((), schema, optional=False)
     if not isinstance(root, Object):
         raise SchemaError((), "rows are objects: give the type 'object' and properties")
@@ -101,15 +89,13 @@ def parse_row_schema(schema: Mapping[str, Any]) -> tuple[Object, DatasetKind]:
         raise SchemaError((), f"more than {MAX_PROPERTIES} properties in all")
     kind = schema.get("x-kind", "event" if "timestamp" in dict(root.fields) else "profile")
     if kind not in ("profile", "event"):
-        raise SchemaError((), f"x-kind is {_shown(kind)}; expected 'profile' or 'event'")
+        raise SchemaError((), f"x-kind is {shown(kind)}; expected 'profile' or 'event'")
     return root, kind
 
 
 def _node(path: Path, schema: Any, *, optional: bool) -> Node:
     if not isinstance(schema, Mapping):
-        raise SchemaError(path, f"the schema of a property has to be an object, not {_shown(schema)}")
-    if len(path) > MAX_DEPTH:
-        raise SchemaError(path, f"nested deeper than {MAX_DEPTH} levels")
+        raise SchemaError(path, f"the schema of a property has to be an object, not {shown(schema)}")
     for keyword in _UNSUPPORTED:
         if keyword in schema:
             raise SchemaError(path, f"{keyword!r} is not supported here: write its properties out")
@@ -128,12 +114,12 @@ def _type(path: Path, schema: Mapping[str, Any]) -> Any:
         given = _implied_type(path, schema)
     types = [given] if isinstance(given, str) else given
     if not isinstance(types, list) or not all(isinstance(type_, str) for type_ in types):
-        raise SchemaError(path, f"type is {_shown(given)}; expected a type's name")
+        raise SchemaError(path, f"type is {shown(given)}; expected a type's name")
     names = [type_ for type_ in types if type_ != "null"]
     if len(names) != 1:
-        raise SchemaError(path, f"a column has one type (and possibly 'null'), not {_shown(given)}")
+        raise SchemaError(path, f"a column has one type (and possibly 'null'), not {shown(given)}")
     if names[0] not in ("object", "array", "string", "integer", "number", "boolean"):
-        raise SchemaError(path, f"type {_shown(names[0])} is not supported")
+        raise SchemaError(path, f"type {shown(names[0])} is not supported")
     return names[0]
 
 
@@ -158,13 +144,17 @@ def _object(path: Path, schema: Mapping[str, Any], optional: bool) -> Object:
     required = _list_of(path, schema, "required") or []
     for name in required:
         if not isinstance(name, str) or name not in properties:
-            raise SchemaError(path, f"required names {_shown(name)}, which is not among the properties")
+            raise SchemaError(path, f"required names {shown(name)}, which is not among the properties")
     for name in properties:
         if not isinstance(name, str) or not name or "\0" in name or not _is_text(name):
-            raise SchemaError(path, f"{_shown(name)} cannot be a column's name")
+            raise SchemaError(path, f"{shown(name)} cannot be a column's name")
     fields = tuple(
-        (name, _node((*path, name), part, optional=name not in required)) for name, part in properties.items()
+        (name, _node((*path, name), part, optional=name not in required))
+        for name, part in properties.items()
+        if name in required or not is_map(part)
     )
+    if not fields:
+        raise SchemaError(path, "an object needs properties other than maps")
     return Object(path, optional, fields)
 
 
@@ -185,7 +175,7 @@ def _list(path: Path, schema: Mapping[str, Any], optional: bool) -> List:
         capacity = _variety(item)
         if capacity < least:
             raise SchemaError(path, f"minItems {least} with uniqueItems, but there are only {capacity} different items")
-        node = replace(node, max_items=int(min(node.max_items, capacity)))
+        node = node._replace(max_items=int(min(node.max_items, capacity)))
     return node
 
 
@@ -212,8 +202,8 @@ def _with_lengths(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
         raise SchemaError(node.path, f"minLength {least} is more than {MAX_TEXT} characters")
     form = schema.get("format", "")
     if not isinstance(form, str):
-        raise SchemaError(node.path, f"format is {_shown(form)}; expected a name")
-    return replace(node, format=form, min_length=least, max_length=min(most, MAX_TEXT))
+        raise SchemaError(node.path, f"format is {shown(form)}; expected a name")
+    return node._replace(format=form, min_length=least, max_length=min(most, MAX_TEXT))
 
 
 def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
@@ -235,7 +225,7 @@ def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
     step = steps[0] if steps else None
     if node.type == "integer":
         step = Fraction((step or Fraction(1)).numerator)
-    node = replace(node, low=low, high=high, low_excluded=low_excluded, high_excluded=high_excluded, step=step)
+    node = node._replace(low=low, high=high, low_excluded=low_excluded, high_excluded=high_excluded, step=step)
     if low is not None and high is not None:
         if low > high:
             raise SchemaError(node.path, f"minimum {_plain(low)} is greater than maximum {_plain(high)}")
@@ -252,7 +242,7 @@ def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
         raise SchemaError(node.path, "enum is empty")
     if "const" in schema:
         if choices is not None and schema["const"] not in choices:
-            raise SchemaError(node.path, f"const {_shown(schema['const'])} is not in enum")
+            raise SchemaError(node.path, f"const {shown(schema['const'])} is not in enum")
         choices = [schema["const"]]
     wanted = "enum or const"
     if choices is None and "pattern" in schema:
@@ -271,7 +261,7 @@ def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
         kept = [float(choice) for choice in kept]
     elif node.type == "integer":
         kept = [int(choice) for choice in kept]
-    return replace(node, choices=tuple(dict.fromkeys(kept)))
+    return node._replace(choices=tuple(dict.fromkeys(kept)))
 
 
 def _check_choice(node: Scalar, choice: Any, wanted: str) -> None:
@@ -280,17 +270,17 @@ def _check_choice(node: Scalar, choice: Any, wanted: str) -> None:
     if node.type == "integer" and isinstance(choice, float) and choice.is_integer():
         fits = True
     if not fits:
-        raise SchemaError(node.path, f"{wanted} holds {_shown(choice)}, which is no {node.type}")
+        raise SchemaError(node.path, f"{wanted} holds {shown(choice)}, which is no {node.type}")
     if isinstance(choice, str):
         if not _is_text(choice):
-            raise SchemaError(node.path, f"{wanted} holds {_shown(choice)}, which is not valid Unicode")
+            raise SchemaError(node.path, f"{wanted} holds {shown(choice)}, which is not valid Unicode")
         good = node.min_length <= len(choice) <= node.max_length
     elif node.type == "boolean":
         good = True
     else:
         good = abs(choice) <= _INT64 - 1 and allows(node, Fraction(choice))
     if not good:
-        raise SchemaError(node.path, f"{wanted} holds {_shown(choice)}, which the other limits rule out")
+        raise SchemaError(node.path, f"{wanted} holds {shown(choice)}, which the other limits rule out")
 
 
 def allows(node: Scalar, value: Fraction) -> bool:
@@ -318,10 +308,10 @@ def _number(node: Scalar, schema: Mapping[str, Any], key: str) -> list[Fraction]
     if key not in schema:
         return []
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise SchemaError(node.path, f"{key} is {_shown(given)}; expected a number")
+        raise SchemaError(node.path, f"{key} is {shown(given)}; expected a number")
     limit = _INT64 if node.type == "integer" else MAX_NUMBER
     if not -limit <= given < limit:
-        raise SchemaError(node.path, f"{key} {_shown(given)} is out of range")
+        raise SchemaError(node.path, f"{key} {shown(given)} is out of range")
     return [Fraction(str(given))]
 
 
@@ -330,7 +320,7 @@ def _size(path: Path, schema: Mapping[str, Any], key: str, usual: int) -> int:
     if isinstance(given, float) and given.is_integer():
         given = int(given)
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
-        raise SchemaError(path, f"{key} is {_shown(given)}; expected a whole number of at least 0")
+        raise SchemaError(path, f"{key} is {shown(given)}; expected a whole number of at least 0")
     return given
 
 
@@ -339,7 +329,7 @@ def _list_of(path: Path, schema: Mapping[str, Any], key: str) -> list[Any] | Non
     if given is _MISSING:
         return None
     if not isinstance(given, list):
-        raise SchemaError(path, f"{key} is {_shown(given)}; expected a list")
+        raise SchemaError(path, f"{key} is {shown(given)}; expected a list")
     return given
 
 
@@ -391,8 +381,3 @@ def _is_text(value: str) -> bool:
 
 def _plain(number: Fraction) -> str:
     return str(int(number)) if number.denominator == 1 else f"{float(number):g}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -12,7 +12,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from emulator.rows.draws import Stream
-from emulator.rows.row_schema import SchemaError, parse_row_schema
+from emulator.rows.row_schema import parse_row_schema
+from emulator.rows.schema_error import SchemaError
 
 if TYPE_CHECKING:
     from arro3.core import Array, RecordBatch, Schema

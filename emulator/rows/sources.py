@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from emulator.rows.columns import SMALL_POOL, Column, Pooled, Window, referenced
 from emulator.rows.draws import Dice, Stream, spread
 from emulator.rows.meanings import entity_rows
-from emulator.rows.row_schema import DatasetKind, List, Node, Object, Path, Scalar
+from emulator.rows.row_schema import DatasetKind, List, Node, Object, Scalar
+from emulator.rows.schema_error import Path
 
 if TYPE_CHECKING:
     from arro3.core import Array, DataType, Field

@@ -22,13 +22,15 @@ MAX_REPORTED: Final = 100
 class Draft:
     """An entity on its way into the store: the body as sent, and what was found wrong or lenient in it.
 
-    `kept` is the stored entity when an existing one is patched. `find` looks up an entity of the same scope.
+    `kept` is the stored entity when an existing one is patched. `find` looks up an entity of the same scope,
+    `dataset_problem` why a file that would be a dataset is none.
     """
 
     body: Entity
     catalog: Catalog
     find: Callable[[str, str], Entity | None]
     has_dataset: Callable[[str], bool]
+    dataset_problem: Callable[[str], str | None]
     scope: Scope
     kept: Entity | None = None
     whole_schedule: bool = True

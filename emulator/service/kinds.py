@@ -103,7 +103,7 @@ def _check_names(kind: Kind, draft: Draft) -> None:
 
 def _complete_connection(draft: Draft) -> None:
     body = draft.body
-    if body.get("connectionSpec") is None:
+    if body.get("connectionSpec") is None and body.get("auth") is None:  # only the Data Landing Zone needs neither
         assumed = draft.catalog.assumed_connection_spec
         body["connectionSpec"] = {"id": assumed.id, "version": assumed.version}
         draft.remark(
@@ -170,11 +170,8 @@ def _complete_source(draft: Draft) -> None:
         if dataset_id in seen:
             draft.refuse(place, f'{place}: "{short(dataset_id)}" is there twice', "uniqueItems")
         elif not draft.has_dataset(dataset_id):
-            draft.refuse(
-                place,
-                f'{place}: no eligible dataset has the id "{short(dataset_id)}"; GET /connectionSpecs/{spec.id}/configs lists them',
-                "enum",
-            )
+            why = draft.dataset_problem(dataset_id) or f"GET /connectionSpecs/{spec.id}/configs lists them"
+            draft.refuse(place, f'{place}: no eligible dataset has the id "{short(dataset_id)}"; {why}', "enum")
         seen.add(dataset_id)
 
 

@@ -236,6 +236,7 @@ class FlowService:
             catalog=self._catalog,
             find=lambda collection, entity_id: self._store.get(caller.scope, collection, entity_id),
             has_dataset=self._library.has,
+            dataset_problem=self._library.problem,
             scope=caller.scope,
             kept=kept,
         )

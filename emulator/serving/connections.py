@@ -1,7 +1,10 @@
-"""uvicorn's HTTP protocol, lending each request the connection that it came in on, for faults that end connections.
+"""uvicorn's HTTP protocol, lending each request the connection that it came in on, and ending connections that only take room.
 
 uvicorn gives an application no way to its transport. Its protocol class can be chosen, though (`http=` of `uvicorn.Config`),
-and it hands the lifespan's state to every request; the connection travels in that state.
+and it hands the lifespan's state to every request; the connection travels in that state, for faults that end connections.
+
+uvicorn limits neither the time that a request's head may take nor the number of connections. So the server looks at all of
+them about once a second: one at which nothing has changed for too long, although something is due, is ended.
 """
 
 from __future__ import annotations
@@ -10,17 +13,24 @@ import asyncio
 import socket
 import struct
 import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from emulator.serving.injection import CONNECTION
+from emulator.serving.reception import RECEPTION, RETRY_SECONDS, Reception
 
 READ_BYTES: Final = 16 << 10
 """How much is read from a connection before others get their turn. What is read is parsed at once, and 256 KB of chunks of a
 byte each, or of trailers, which asyncio would read, hold everybody else up for a third of a second."""
 _NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """`struct linger`: on, for 0 seconds. Closing a socket then drops what is unsent and sends RST instead of FIN."""
+
+
+_TOO_SLOW: Final = b"Request Timeout", b"The request's head did not come in time.\n"
+_TOO_MANY: Final = b"Service Unavailable", b"There are too many connections; please try again.\n"
 
 
 class TcpConnection:
@@ -83,14 +93,26 @@ class JoiningTransport:
 
 
 class LendingProtocol(H11Protocol):
-    """uvicorn's protocol on h11, and `CONNECTION` in the state of its requests.
+    """uvicorn's protocol on h11, with `CONNECTION` and `RECEPTION` in the state of its requests, and an eye on the time.
 
     Not on httptools, where that is installed: it is a third faster, but keeps a request's headers however many they are.
     """
 
-    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: Any = None,
+        *,
+        reception: Reception,
+    ) -> None:
         self._lent = TcpConnection()
-        super().__init__(config, server_state, {**app_state, CONNECTION: self._lent}, _loop)
+        self._limits = reception.limits
+        super().__init__(config, server_state, {**app_state, CONNECTION: self._lent, RECEPTION: reception}, _loop)
+        self._seen: Any = None
+        self.unchanged_since = self.loop.time()
+        """When (seconds of the event loop) `look` first saw it as it is now."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         if hasattr(transport, "max_size"):  # asyncio's own, not uvloop's
@@ -98,3 +120,70 @@ class LendingProtocol(H11Protocol):
         joining: Any = JoiningTransport(transport)
         self._lent.transport = joining
         super().connection_made(joining)
+        if len(self.connections) > self._limits.connections and not end_longest_idle(self.connections, but=self):
+            self._refuse(503, *_TOO_MANY, retry_after=RETRY_SECONDS)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being read or dealt with; the beginning of a head may be there."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of its answers has been written and not fetched."""
+        return self.transport.get_write_buffer_size()
+
+    def look(self, now: float) -> None:
+        """Ends the connection when nothing has changed at it for too long. `now` is the event loop's time in seconds."""
+        head_begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        seen = self.conn.their_state, self.cycle, head_begun, self.unread_bytes
+        if seen != self._seen:
+            self._seen, self.unchanged_since = seen, now
+        elif now - self.unchanged_since < self._limits.seconds:
+            return
+        elif self.unread_bytes:
+            self.transport.abort()
+        elif self.idle and head_begun:
+            self._refuse(408, *_TOO_SLOW)
+        elif self.cycle is None:
+            self.transport.close()  # it never brought a request
+        elif self.cycle.response_complete and not self.idle:
+            self.transport.close()  # it goes on with a body whose request has been answered
+        # one that is merely kept alive is uvicorn's to end, and while a request is dealt with it may take its time
+
+    def _refuse(self, status: int, phrase: bytes, reason: bytes, *, retry_after: int | None = None) -> None:
+        """Answers what no application has seen, and closes the connection."""
+        again = b"" if retry_after is None else b"retry-after: %d\r\n" % retry_after
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\nconnection: close\r\n%bcontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%b"
+            % (status, phrase, again, len(reason), reason)
+        )
+        self.transport.close()
+
+
+def look_at(connections: Iterable[LendingProtocol], now: float, unread_bytes: int) -> None:
+    """Ends the connections that only take room. To be called about once a second, `now` in seconds of the event loop.
+
+    While answers of more than `unread_bytes` have been written and not fetched, those connections go whose client
+    has fetched nothing since the last look.
+    """
+    there = list(connections)
+    for connection in there:
+        connection.look(now)
+    unread = sum(connection.unread_bytes for connection in there)
+    for connection in sorted(there, key=lambda each: each.unread_bytes, reverse=True):
+        if unread <= unread_bytes:
+            break
+        if connection.unchanged_since < now:
+            unread -= connection.unread_bytes
+            connection.transport.abort()
+
+
+def end_longest_idle(connections: Iterable[Any], *, but: LendingProtocol) -> bool:
+    """Closes the connection that has been without a request for longest; False where none is without one."""
+    idle = [connection for connection in connections if connection is not but and connection.idle]
+    if not idle:
+        return False
+    min(idle, key=lambda connection: connection.unchanged_since).transport.close()
+    return True

@@ -13,19 +13,20 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from emulator.api.exchange import Exchange, Reply, send_reply
-from emulator.api.gateway import GATEWAY_PREFIX, Gateway
+from emulator.api.gateway import GATEWAY_PREFIX, Gateway, claimed_scope
 from emulator.contract.witness import Answered, Witness
 from emulator.errors import ErrorTable, ServiceError
 from emulator.serving.injection import ConnectionEnded, Injector
 from emulator.serving.origins import CONTROL_PREFIX, OriginGuard
+from emulator.serving.reception import RECEPTION, Reception
 from emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES
 from emulator.store.store import StoreError
 from emulator.validation.validation import Remark
 
 log = logging.getLogger("emulator.requests")
-MAX_DRAINED_BYTES = 16_000_000
-"""How much of an oversized body is read and thrown away, so that the client gets to read the answer."""
 MAX_REQUEST_ID = 128
+LARGE = {"PUT": (f"{CONTROL_PREFIX}/state", f"{CONTROL_PREFIX}/datasets/"), "POST": (f"{CONTROL_PREFIX}/datasets/",)}
+"""Method -> how the paths of the control calls begin that take large bodies by it."""
 POLLED = frozenset({"control:health", "control:overview"})
 """Operations that health checks and the page ask for every two seconds: the log is not to be full of them."""
 
@@ -52,6 +53,7 @@ class Middleware:
         self._injector = injector
         self._faults = injector.faults
         self._witness = witness
+        self._reception = Reception()
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         if asgi["type"] != "http":
@@ -83,12 +85,14 @@ class Middleware:
 
     async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""
+        reception: Reception = asgi.get("state", {}).get(RECEPTION, self._reception)
+        room = 0
         try:
-            limit = MAX_BODY_BYTES
             if exchange.path.startswith(CONTROL_PREFIX):
                 self._guard.check(exchange.headers)  # before a stranger's body is read
-                limit = MAX_CONTROL_BYTES
-            exchange.body = await _read_body(receive, limit)
+            announced = "content-length" in exchange.headers or "transfer-encoding" in exchange.headers
+            exchange.body = await reception.read(receive, _body_limit(exchange), announced=announced)
+            room = len(exchange.body)
             if self._faults.active:
                 send = await self._injector.meet(exchange, asgi, receive, send)
             if exchange.path.startswith(GATEWAY_PREFIX):
@@ -104,6 +108,8 @@ class Middleware:
         except Exception:
             log.exception("%s %s failed", exchange.method, exchange.path[:200])
             await self._send_error(send, exchange, ServiceError("internal-error"))
+        finally:
+            reception.release(room)
 
     def _exchange(self, asgi: AsgiScope) -> Exchange:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
@@ -119,6 +125,7 @@ class Middleware:
             headers=headers,
             request_id=self._request_id(headers.get("x-request-id")),
             remarks=remarks,
+            scope=claimed_scope(headers) if path.startswith(GATEWAY_PREFIX) else ("", "prod"),
         )
 
     def _request_id(self, sent: str | None) -> str:
@@ -128,33 +135,12 @@ class Middleware:
         return f"{self._rng.getrandbits(128):032x}"
 
     async def _send_error(self, send: Send, exchange: Exchange, error: ServiceError) -> None:
-        status, body = self._errors.answer(error, exchange.request_id)
-        exchange.error, exchange.answer = error.name, body
+        status, body = self._errors.answer(error, exchange.request_id, exchange.resource)
+        exchange.error, exchange.error_fields, exchange.answer = error.name, error.fields, body
         await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
 
 
-async def _read_body(receive: Receive, limit: int) -> bytes:
-    """The whole body; `body-too-large` when it is over the limit, ConnectionEnded when the client goes away before its end."""
-    body: bytes | bytearray = b""
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionEnded
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size <= limit:
-            if not body:
-                body = chunk
-            elif chunk:
-                # pieces of a byte each, kept one by one, would need fifty times the room
-                if not isinstance(body, bytearray):
-                    body = bytearray(body)
-                body += chunk
-        elif size > limit + MAX_DRAINED_BYTES:
-            break
-        if not message.get("more_body", False):
-            break
-    if size > limit:
-        raise ServiceError("body-too-large", limit=limit)
-    return bytes(body)
+def _body_limit(exchange: Exchange) -> int:
+    """How many bytes a request's body may have."""
+    takes_large = exchange.path.startswith(LARGE.get(exchange.method, ()))
+    return MAX_CONTROL_BYTES if takes_large else MAX_BODY_BYTES

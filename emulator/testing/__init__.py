@@ -3,7 +3,8 @@
 The pytest plugin hands a `FlowService` to tests; any other test framework can make one of a server's address.
 """
 
-from emulator.testing.clock_control import ClockControl, Instant, epoch_seconds
+from emulator.instants import Instant, epoch_seconds
+from emulator.testing.clock_control import ClockControl
 from emulator.testing.contract_view import Contract
 from emulator.testing.control_client import FlowServiceError
 from emulator.testing.datasets import Datasets

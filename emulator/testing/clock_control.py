@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
+from emulator.instants import Instant, epoch_seconds
 from emulator.testing.control_client import ControlClient
 
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
+
 DAY_SECONDS = 86_400
-
-
-Instant: TypeAlias = float | str | datetime
-"""Epoch seconds, an ISO 8601 text such as `2026-01-01T00:00:00Z`, or a datetime; UTC where it names no zone."""
-
-
-def epoch_seconds(at: Instant) -> float:
-    """An instant in epoch seconds. Raises ValueError for a text that is none."""
-    if isinstance(at, str):
-        try:
-            return float(at)
-        except ValueError:
-            at = datetime.fromisoformat(at)
-    if isinstance(at, datetime):
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    return float(at)
 
 
 class ClockControl:
@@ -65,6 +51,9 @@ class ClockControl:
 
         Answers the runs in their order, each with `id`, `flowId`, `scheduledAt` and `status`, when all files are on disk.
         """
+        for value in (seconds, minutes, hours, days):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+                raise ValueError(f"a length of time is a number from 0, such as hours=3; got {value!r}")
         length = seconds + 60 * minutes + 3600 * hours + DAY_SECONDS * days
         if to is not None and length:
             raise ValueError("either a length of time or `to` can be given")

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from emulator.reports.formats import ENDINGS, form_of
 from emulator.testing.control_client import ControlClient
 from emulator.testing.requests import Requests
+
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
 
 class Contract:
@@ -42,7 +45,6 @@ class Contract:
 
         `ignore` names rules that are known and accepted.
         """
-        __tracebackhide__ = True  # pytest then shows the test's own line
         met = [*self.violations, *(self.remarks if remarks else ())]
         broken = [rule for rule in met if rule["id"] not in ignore]
         if broken:
@@ -75,10 +77,10 @@ class Contract:
 
 def report_format(path: Path) -> str:
     """The form of report that a file's ending asks for. Raises ValueError for another ending."""
-    forms = {".html": "html", ".json": "json", ".xml": "junit", ".txt": "text"}
-    if path.suffix not in forms:
-        raise ValueError(f"a name that ends in {', '.join(forms)} is needed, got {path.name!r}")
-    return forms[path.suffix]
+    form = form_of(path)
+    if form is None:
+        raise ValueError(f"a name that ends in {', '.join(ENDINGS)} is needed, got {path.name!r}")
+    return form
 
 
 def _rule_text(rule: Mapping[str, Any]) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from datetime import date, datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
 TIMEOUT_SECONDS = 600.0
 """How long an answer may take: an advance of the clock answers when all its files are written."""
@@ -22,6 +25,13 @@ class FlowServiceError(Exception):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+def _plain(value: Any) -> str:
+    """A time as JSON has it, in a test's own records. Raises TypeError for any other value that JSON does not have."""
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {value!r}")
 
 
 class ControlClient:
@@ -42,7 +52,10 @@ class ControlClient:
 
         Raises FlowServiceError.
         """
-        data = None if body is None else json.dumps(body).encode()
+        try:
+            data = None if body is None else json.dumps(body, default=_plain).encode()
+        except (TypeError, ValueError) as reason:
+            raise type(reason)(str(reason)) from None  # without the inside of the JSON library
         return json.loads(self.send(method, f"/__emulator{path}", data, {"Content-Type": "application/json"}, **query))
 
     def send(

@@ -10,6 +10,8 @@ from typing import Any, overload
 
 from emulator.testing.control_client import ControlClient
 
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
+
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
@@ -83,7 +85,10 @@ class Exports(Sequence[ExportedFile]):
     @overload
     def __getitem__(self, index: slice) -> list[ExportedFile]: ...
     def __getitem__(self, index: int | slice) -> ExportedFile | list[ExportedFile]:
-        return self.files()[index]
+        files = self.files()
+        if isinstance(index, int) and not -len(files) <= index < len(files):
+            raise IndexError(f"there are {len(files)} exported files; clock.advance() runs what falls due")
+        return files[index]
 
     def _locate(self, relative_path: str) -> Path:
         path = self.export_dir / relative_path

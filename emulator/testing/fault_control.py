@@ -7,6 +7,8 @@ from typing import Any
 
 from emulator.testing.control_client import ControlClient, FlowServiceError
 
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
+
 
 class Faults:
     """Faults that the server injects. On a shared server they meet this test's organization and sandbox alone.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from emulator.testing.clock_control import ClockControl
 from emulator.testing.contract_view import Contract
@@ -15,6 +15,8 @@ from emulator.testing.datasets import Datasets
 from emulator.testing.exported import Exports
 from emulator.testing.fault_control import Faults
 from emulator.testing.requests import Requests
+
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
 BASE_PATH = "/data/foundation/flowservice"
 DEFAULT_ORG = "TEST@AdobeOrg"
@@ -94,6 +96,14 @@ class FlowService:
                 self.before_reset()
             body = None if clock is None else {"clock": dict(clock)}
             self._client.call("POST", "/reset", body, exports="true")
+
+    def state(self) -> dict[str, Any]:
+        """A snapshot of all that the server holds, its clock included; not the exported files."""
+        return cast("dict[str, Any]", self._client.call("GET", "/state"))
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Puts a snapshot back, of this server or another. Raises FlowServiceError for one that is not whole."""
+        self._client.call("PUT", "/state", dict(state))
 
     def fetch_token(self) -> str:
         """Gets an access token for `headers`, which a server with `--check-auth` asks for. Answers it."""

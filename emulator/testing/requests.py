@@ -8,6 +8,8 @@ from typing import Any, cast, overload
 from emulator.testing.control_client import ControlClient
 from emulator.testing.journal_text import explained
 
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
+
 
 class Requests(Sequence[dict[str, Any]]):
     """The requests that this test has sent, as the journal has them, newest last.
@@ -40,4 +42,7 @@ class Requests(Sequence[dict[str, Any]]):
     @overload
     def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
     def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        return self.find()[index]
+        found = self.find()
+        if isinstance(index, int) and not -len(found) <= index < len(found):
+            raise IndexError(f"{len(found)} requests of this test have come in")
+        return found[index]

@@ -35,6 +35,7 @@ _ONE: Final = (
 )
 _SEVERAL: Final = ("items", "allOf", "anyOf", "oneOf")
 _NAMED: Final = ("properties", "patternProperties", "dependencies", "definitions")
+_HOLDING: Final = frozenset((*_ONE, *_SEVERAL, *_NAMED))
 # `$schema` and `$id` would lead the libraries away from this one schema; the content keywords only annotate here.
 _IGNORED: Final = ("$schema", "$id", "contentEncoding", "contentMediaType")
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
@@ -215,6 +216,8 @@ def _member(part: Any, name: str) -> Any:
 
 
 def _parts_below(part: Schema) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if _HOLDING.isdisjoint(part):  # as most are
+        return
     for keyword in _ONE:
         if isinstance(part.get(keyword), dict):
             yield (keyword,), part[keyword]
@@ -270,6 +273,8 @@ def _take_out(part: Schema, name: str, test: Schema | None) -> None:
 
 def _spell_out_false(part: Schema) -> None:
     """Writes NOTHING for `false`: at that one jsonschema loses the place of the value."""
+    if _HOLDING.isdisjoint(part):
+        return
     for keyword in _ONE:
         if part.get(keyword) is False and not keyword.startswith("additional"):
             part[keyword] = NOTHING

@@ -6,9 +6,8 @@ The schema's own checks are in `schemas.py`, the engines in `draft7.py`, the sen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from emulator.validation.draft7 import Kept, QuickCheck, full_check, preload
 from emulator.validation.schema_places import MAX_DEPTH, Keys, Parts, Places, is_password
@@ -27,8 +26,7 @@ MAX_VALUES: Final = 5_000
 _WITHOUT_EXAMPLE: Final = frozenset({"enum", "const", "additionalProperties", "propertyNames", "false"})
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(NamedTuple):
     """One thing wrong in a body.
 
     `path` is its place: `params.bucketName`, `params.datasets[0].dataSetId`, the property itself for one that is
@@ -55,8 +53,7 @@ class Violation:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(NamedTuple):
     """Something accepted that the real service may not accept; `rule` is a word such as `enum-letter-case`."""
 
     rule: str
