@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,16 @@ def test_exports_that_fail_are_told_with_the_reason(tmp_path: Path) -> None:
     assert "Job aborted" in table.splitlines()[place + 1]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where the test run ignores SIGINT, as what a shell starts in the background does, its children would as well."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("lines", [0, 1, 5, 30])
 def test_an_interrupt_ends_it_without_a_traceback(lines: int, tmp_path: Path) -> None:
     """At the start, when the server listens, during the steps, and before the day passes."""

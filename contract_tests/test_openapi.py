@@ -75,7 +75,7 @@ class Described:
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
     """A server of this module's own: what schemathesis sends also moves its clock and replaces its state."""
-    with serving(tmp_path_factory.mktemp("described"), "--check-auth") as server:
+    with serving(tmp_path_factory.mktemp("described"), "--check-auth", "--seed", "1") as server:
         form = {"grant_type": "client_credentials", "client_id": API_KEY, "client_secret": "secret"}
         with httpx.Client(base_url=server.url, trust_env=False) as client:
             token = client.post("/ims/token/v3", data=form).json()["access_token"]

@@ -17,7 +17,7 @@ from emulator.api.gateway import Gateway, Tokens
 from emulator.api.landing_zone import LandingZone
 from emulator.api.routes import Routes, no_route, starlette_routes
 from emulator.catalog import Catalog, load_catalog
-from emulator.clock import Clock, random_source
+from emulator.clock import Clock, begin_anew, random_source
 from emulator.contract.contract import Contract
 from emulator.contract.journal import Journal
 from emulator.contract.masking import Masker
@@ -189,7 +189,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     library_state = LibraryState(library, store, clock)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),
-        "store": StoreState(store),
+        "store": StoreState(store, lambda seq: begin_anew(rng, settings.seed, salt=str(seq))),
         "datasets": library_state,
         "faults": FaultsState(faults, words),
         "requests": journal,

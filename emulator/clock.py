@@ -119,6 +119,11 @@ class Clock:
 
 def random_source(seed: int | None, salt: str = "") -> random.Random:
     """A generator for ids and names: the same for the same seed and salt, different every time without a seed."""
-    if seed is None:
-        return random.Random(random.SystemRandom().getrandbits(128))
-    return random.Random(f"{seed}/{salt}")
+    source = random.Random()
+    begin_anew(source, seed, salt)
+    return source
+
+
+def begin_anew(source: random.Random, seed: int | None, salt: str = "") -> None:
+    """Lets a generator give what `random_source` of the same seed and salt gives."""
+    source.seed(random.SystemRandom().getrandbits(128) if seed is None else f"{seed}/{salt}")

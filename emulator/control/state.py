@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from emulator.clock import MODES, Clock
 from emulator.datasets.library import Library
 from emulator.settings import LATEST_TIME
-from emulator.store.store import SetMeta, Store, StoreError
+from emulator.store.store import FIRST_SEQ, SetMeta, Store, StoreError
 
 
 class ClockState:
@@ -36,13 +37,20 @@ class ClockState:
 
 
 class StoreState:
-    """Entities, and what the scheduler and the exporter keep of each flow."""
+    """Entities, what the scheduler and the exporter keep of each flow, and where the ids of new entities begin.
 
-    def __init__(self, store: Store) -> None:
+    With a seed, the same requests get the same ids after every reset, and wherever a snapshot is put back; and none that the
+    snapshot has already.
+    """
+
+    def __init__(self, store: Store, begin_ids: Callable[[int], None]) -> None:
+        """`begin_ids` is told which number the next entity has, counted from 1, in what the store now has."""
         self._store = store
+        self._begin_ids = begin_ids
 
     def reset(self) -> None:
         self._store.clear()
+        self._begin_ids(FIRST_SEQ)
 
     def snapshot(self) -> dict[str, Any]:
         return self._store.snapshot()
@@ -55,6 +63,7 @@ class StoreState:
 
     def restore(self, snapshot: Any) -> None:
         self._store.restore(snapshot)
+        self._begin_ids(snapshot["nextSeq"])
 
 
 class LibraryState:

@@ -22,6 +22,7 @@ Indexes = Mapping[str, tuple[str, ...]]
 Shelves = dict[str, Shelf]
 """Table name -> its records."""
 
+FIRST_SEQ: Final = 1
 LARGEST_SEQ: Final = 2**53 - 1
 
 
@@ -69,7 +70,7 @@ class EntityStorage(Storage):
     def __init__(self, indexes: Indexes) -> None:
         self.indexes = indexes
         self.shelves: Shelves = {}
-        self.next_seq = 1
+        self.next_seq = FIRST_SEQ
 
     def take_seq(self) -> int:
         """A number for a new record. Numbers grow, and none is given twice."""
@@ -173,7 +174,7 @@ def _numbered(name: Any, documents: Any) -> Iterator[tuple[int, Mapping[str, Any
     for doc_id, document in documents.items():
         text = str(doc_id)
         seq = int(text) if text.isdecimal() and len(text) <= len(str(LARGEST_SEQ)) else 0
-        if not 1 <= seq <= LARGEST_SEQ or str(seq) != text:
+        if not FIRST_SEQ <= seq <= LARGEST_SEQ or str(seq) != text:
             raise StoreError(f"table {name!r}: {text[:40]!r} is no number of a record")
         if not isinstance(document, Mapping):
             raise StoreError(f"table {name!r}, record {text}: an object is needed")

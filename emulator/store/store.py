@@ -17,10 +17,20 @@ from typing import Any, Final
 from emulator.store.log_storage import LogStorage
 from emulator.store.logfile import StoreError
 from emulator.store.records import Record, RecordList, Records
-from emulator.store.storage import LARGEST_SEQ, DuplicateId, Edit, EntityStorage, Shelves, Unstorable, first_free
+from emulator.store.storage import (
+    FIRST_SEQ,
+    LARGEST_SEQ,
+    DuplicateId,
+    Edit,
+    EntityStorage,
+    Shelves,
+    Unstorable,
+    first_free,
+)
 from emulator.store.tables import EntityDatabase, EntityTable
 
 __all__ = [
+    "FIRST_SEQ",
     "Change",
     "Delete",
     "DuplicateId",
