@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from contract_tests.store_support import INDEXES, PROD, entity, ids
@@ -91,6 +92,33 @@ def test_a_log_of_an_emulator_with_other_indexes_is_understood(folder: Path) -> 
     assert ids(store.by_index(PROD, "runs", "f")) == ["b", "a"]
     assert ids(store.by_index(PROD, "runs", "o")) == []
     store.close()
+
+
+def test_a_log_of_an_emulator_whose_heads_had_less_is_understood(folder: Path) -> None:
+    """Its lines had the table, the id, the number, `createdAt` and the keys."""
+    store = reopened(folder)
+    store.insert(PROD, "runs", entity("a", flowId="f", name="first", updatedAt=7))
+    store.insert(PROD, "runs", entity("b"))
+    store.delete(PROD, "runs", "b")
+    snapshot = store.snapshot()
+    store.close()
+    (table,) = snapshot["tables"]
+    raw = orjson.dumps(entity("a", flowId="f", name="first", updatedAt=7))
+    lines = [
+        log_of(folder).read_bytes().splitlines(keepends=True)[0],
+        logfile.encode_line({"nextSeq": 1, "indexes": INDEXES}, ()),
+        logfile.encode_line([(table, "a", 1, 1_700_000_000_000, "f")], [raw]),
+        logfile.encode_line([(table, "b", 2, 1_700_000_000_000)], [orjson.dumps(entity("b"))]),
+        logfile.encode_line([(table, "b")], ()),
+    ]
+    log_of(folder).write_bytes(b"".join(lines))
+    for _ in range(2):  # the second time in the form of today
+        again = reopened(folder)
+        (record,) = again.records(PROD, "runs")
+        assert (record.name, record.updated_at, record.created_at) == ("first", 7, 1_700_000_000_000)
+        assert ids(again.by_index(PROD, "runs", "f")) == ["a"]
+        assert again.snapshot() == snapshot
+        again.close()
 
 
 def test_a_closed_store_takes_no_changes(folder: Path) -> None:

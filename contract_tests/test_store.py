@@ -111,11 +111,22 @@ def test_records_come_newest_first_and_a_replacement_keeps_its_place(store: Stor
     assert len(records) == 3
     assert [record.created_at for record in records] == [ord("d"), 5, ord("a")]
     assert [record.entity().get("name") for record in records] == [None, "changed", None]
+    assert [record.name for record in records] == [None, "changed", None]
     second = next(record.seq for record in records if record.id == "b")
     assert [record.id for record in records.older_than(second)] == ["a"]
     assert [record.id for record in records.newer_than(second)] == ["d"]
     assert [record.id for record in records.older_than(second + 1)] == ["b", "a"]
     assert [record.id for record in records.newer_than(0)] == ["a", "b", "d"]
+
+
+def test_records_have_at_hand_what_lists_are_sorted_by(store: Store) -> None:
+    names: list[Any] = ["short", "x" * 256, "x" * 257, 7, None, True]
+    for place, name in enumerate(names):
+        store.insert(PROD, "flows", entity(str(place), name=name, updatedAt=name))
+    records = list(reversed(store.records(PROD, "flows")))
+    assert [record.name for record in records] == ["short", "x" * 256, None, None, None, None]
+    assert [record.updated_at for record in records] == [None, None, None, 7, None, None]
+    assert [record.entity()["name"] for record in records] == names
 
 
 def test_a_walk_goes_on_while_entities_come_and_go(store: Store) -> None:

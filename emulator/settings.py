@@ -121,7 +121,10 @@ class Settings:
         "time that the clock starts at: epoch seconds or 2026-01-01T00:00:00Z; without it, the present",
     )
     seed: int | None = setting(
-        None, _whole, "N", "makes data, ids and file names the same in every run that is asked the same, and after every reset"
+        None,
+        _whole,
+        "N",
+        "makes data, ids and file names the same in every run that is asked the same, and after every reset",
     )
     fixtures: Path | None = setting(
         None, Path, "DIR", "folder with specs and datasets of your own, on top of the built-in ones"

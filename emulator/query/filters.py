@@ -71,6 +71,11 @@ class Wanted:
         self._booleans = frozenset(value.boolean for value in values if value.boolean is not None)
         self._null = any(value.null for value in values)
 
+    @property
+    def texts(self) -> frozenset[str]:
+        """The wanted values as texts."""
+        return frozenset(value.text for value in self.values)
+
     def _folded(self, text: str) -> str | bytes:
         # bytes.lower() changes ASCII letters only, so that the search in undecoded JSON agrees with it.
         return text.encode().lower() if self._ignore_case else text
@@ -154,9 +159,14 @@ class Filter:
         accepts, wanted = self.operator.accepts, self.wanted
         return any(accepts(wanted, stored) for stored in self.path.values(entity)) != self.operator.negated
 
+    @property
+    def texts(self) -> frozenset[str] | None:
+        """The texts of which an entity must have one to meet the condition; None where it is not as simple as that."""
+        return None if self.operator is not EQUALS or self.ignore_case else self.wanted.texts
+
     def matches_value(self, stored: Any) -> bool:
-        """Whether an entity with this one value at the path meets the condition; None is no value."""
-        return (stored is not None and self.operator.accepts(self.wanted, stored)) != self.operator.negated
+        """Whether an entity that has just this value at the path meets the condition."""
+        return self.operator.accepts(self.wanted, stored) != self.operator.negated
 
     def may_match(self, raw: bytes) -> bool:
         """False only if the entity of this JSON certainly does not meet the condition. Needs `needles`."""

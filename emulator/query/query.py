@@ -9,6 +9,7 @@ token's own filter, projection, order and limit win over those repeated beside i
 from __future__ import annotations
 
 import heapq
+import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -67,8 +68,7 @@ class Records(Protocol):
 
 
 Columns = Mapping[str, Callable[[Any], Any]]
-"""Top-level field -> how to read it from a record without decoding `raw`; None means that the entity does not
-have it."""
+"""Top-level field -> how to read it from a record without decoding `raw`; None means that only `raw` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,8 @@ def parse(params: Params, *, collection: str, fields: Collection[str]) -> ListQu
 def run(query: ListQuery, records: Records, *, columns: Columns | None = None) -> Page:
     """One page of the records that match, or their count.
 
-    `columns` are fields that the caller's records carry beside their JSON; filters on these decode nothing.
+    `columns` are fields that the caller's records carry beside their JSON; filters on these, and an order by one of
+    them, decode nothing.
     Entities that exist throughout are seen exactly once over all pages, whatever is created or deleted
     meanwhile; one whose sort field is changed while a client pages moves, and may be seen twice or not at
     all.
@@ -153,7 +154,8 @@ def run(query: ListQuery, records: Records, *, columns: Columns | None = None) -
     if query.order.by_creation:
         found, position = _first_by_creation(query, records, columns)
     else:
-        found, position = _first_by_fields(query, records, columns)
+        first = _first_by_column(query, records, columns)
+        found, position = first or _first_by_fields(query, records, columns)
     items = [_projected(record.raw, query.projection) for record in found]
     if position is None:
         return Page(items)
@@ -310,6 +312,39 @@ def _following(query: ListQuery, source: Iterable[Record]) -> Iterable[Record]:
     return (record for record in source if (record.created_at, record.seq) < last)
 
 
+def _first_by_column(
+    query: ListQuery, records: Records, columns: Columns
+) -> tuple[list[Record], Position | None] | None:
+    """The same for an order by one column; None where another column, or not all records' values, would be needed."""
+    (order, *others) = query.order.fields
+    read = columns.get(order.path.column or "")
+    if read is None or others:
+        return None
+    matching = list(_matching(query.filters, records, columns))
+    values = list(map(read, matching))
+    types = set(map(type, values))
+    if query.after is not None:
+        (_, last), last_seq = query.after.keys[0], query.after.seq
+        types.add(type(last))
+    if types not in ({str}, {int}, set()):
+        return None
+    places: Iterable[int] = range(len(values))  # numbers: a pair for every record would keep the garbage collector busy
+    if query.after is not None:
+        is_behind = operator.lt if order.descending else operator.gt
+        places = (
+            place
+            for place, value in enumerate(values)
+            if is_behind(value, last) or (value == last and matching[place].seq < last_seq)
+        )
+    # Both keep those in their place, newest first, that are alike.
+    first = heapq.nlargest if order.descending else heapq.nsmallest
+    found = [matching[place] for place in first(query.limit + 1, places, key=values.__getitem__)]
+    if len(found) <= query.limit:
+        return found, None
+    end = found[query.limit - 1]
+    return found[: query.limit], query.order.position({order.path.column: read(end)}, end.seq)
+
+
 def _first_by_fields(query: ListQuery, records: Records, columns: Columns) -> tuple[list[Record], Position | None]:
     """The same for any other order: decodes whatever may match, and keeps no more than a page of it."""
     order = query.order
@@ -331,14 +366,16 @@ def _first_by_fields(query: ListQuery, records: Records, columns: Columns) -> tu
     return found[: query.limit], order.position(orjson.loads(last.raw), last.seq)
 
 
-def _matching(filters: Sequence[Filter], source: Iterable[Record], columns: Columns) -> Iterator[Record]:
+def _matching(filters: Sequence[Filter], source: Iterable[Record], columns: Columns) -> Iterable[Record]:
     source, undecided = _sifted(filters, source, columns)
-    for record in source:
-        if undecided:
-            entity = orjson.loads(record.raw)
-            if not all(each.matches(entity) for each in undecided):
-                continue
-        yield record
+    if not undecided:
+        return source
+
+    def decided(record: Record) -> bool:
+        entity = orjson.loads(record.raw)
+        return all(each.matches(entity) for each in undecided)
+
+    return filter(decided, source)
 
 
 def _sifted(
@@ -358,16 +395,14 @@ def _sifted(
 
 
 def _column_check(condition: Filter, read: Callable[[Any], Any]) -> Callable[[Record], bool]:
-    verdicts: dict[str, bool] = {}
+    """Asks a column, and where that does not say, the JSON."""
+    texts = condition.texts
 
     def check(record: Record) -> bool:
         value = read(record)
-        if not isinstance(value, str):
-            return condition.matches_value(value)
-        verdict = verdicts.get(value)
-        if verdict is None:
-            verdict = verdicts[value] = condition.matches_value(value)
-        return verdict
+        if texts is not None and type(value) is str:
+            return value in texts
+        return condition.matches(orjson.loads(record.raw)) if value is None else condition.matches_value(value)
 
     return check
 

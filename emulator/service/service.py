@@ -31,7 +31,7 @@ from emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
 from emulator.service.drafts import Draft
 from emulator.service.kinds import Kind, allow_patch, check, entity_kinds
 from emulator.service.patching import apply_patch, replaces
-from emulator.store.store import Delete, EtagMismatch, Put, Store
+from emulator.store.store import COLUMNS, Delete, EtagMismatch, Put, Store
 from emulator.validation.validation import Remark, SchemaValidator
 
 INDEXES: Mapping[str, tuple[str, ...]] = {
@@ -123,8 +123,8 @@ class FlowService:
         for field in INDEXES.get(collection, ()):
             key = query.exact(field)
             if key is not None:
-                return run(query, self._store.by_index(caller.scope, collection, key))
-        return run(query, self._store.records(caller.scope, collection))
+                return run(query, self._store.by_index(caller.scope, collection, key), columns=COLUMNS)
+        return run(query, self._store.records(caller.scope, collection), columns=COLUMNS)
 
     def patch(
         self, caller: Caller, collection: str, entity_id: str, if_match: str | None, read_body: Callable[[], Any]

@@ -13,12 +13,14 @@ from typing import Any, Final
 import orjson
 
 from emulator.store.logfile import LogFile, NewLog, StoreError, encode_line
-from emulator.store.records import Record
-from emulator.store.storage import Edit, EntityStorage, Indexes, Shelves
+from emulator.store.records import Edit, Record
+from emulator.store.storage import EntityStorage, Indexes, Shelves
 
 _raw: Final = attrgetter("raw")
 
-_HEAD_BYTES: Final = 150
+_HEAD: Final = ("table", "id", "seq", "createdAt", "updatedAt", "name", "…keys")
+"""What the head of a record has."""
+_HEAD_BYTES: Final = 180
 """About how much of a line is not the entity's JSON."""
 
 
@@ -77,8 +79,8 @@ class LogStorage(EntityStorage):
         self._log.close()
 
     def _about(self, next_seq: int) -> dict[str, Any]:
-        """The log's first entry: from where numbers go on, and how the keys in the log were made."""
-        return {"nextSeq": next_seq, "indexes": self.indexes}
+        """The log's first entry: from where numbers go on, and how the heads in the log were made."""
+        return {"nextSeq": next_seq, "heads": _HEAD, "indexes": self.indexes}
 
     def _keep(self, edits: Sequence[Edit]) -> None:
         line = _encode(edits)
@@ -90,29 +92,31 @@ class LogStorage(EntityStorage):
                 self._stop_rewriting()
 
     def _load(self) -> bool:
-        """Reads the log; answers whether it has its first entry, and that made keys as this storage does."""
+        """Reads the log; answers whether it has its first entry, and its heads are made as this storage makes them."""
         about = None
-        keys_fit = False
+        heads_fit = False
         for head, bodies in self._log.lines():
             try:
                 if about is None:
                     about = orjson.loads(head)
-                    keys_fit = about["indexes"] == orjson.loads(orjson.dumps(self.indexes))
+                    made_alike = {"heads": about.get("heads"), "indexes": about["indexes"]}
+                    heads_fit = made_alike == orjson.loads(orjson.dumps({"heads": _HEAD, "indexes": self.indexes}))
                     self.next_seq = about["nextSeq"]
                 else:
-                    edits = _decode(head, bodies)
-                    self._apply(edits if keys_fit else self._with_keys(edits))
+                    self._apply(_decode(head, bodies) if heads_fit else self._decode_old(head, bodies))
             except (LookupError, TypeError, ValueError) as error:
                 raise self._log.damage(f"{type(error).__name__}: {error}") from error
-        return keys_fit
+        return heads_fit
 
-    def _with_keys(self, edits: Iterable[Edit]) -> Iterator[Edit]:
-        """The same, for an emulator whose indexes differ from those that the log was written with."""
-        for edit in edits:
-            if edit.raw is None:
-                yield edit
+    def _decode_old(self, heads: bytes, bodies: list[bytes]) -> Iterator[Edit]:
+        """The edits of a line of an emulator whose indexes or heads were others: what they say is taken from the entities."""
+        left = iter(bodies)
+        for table, id, *more in orjson.loads(heads):
+            if more:
+                raw = next(left)
+                yield self.described(table, id, more[0], orjson.loads(raw), raw)
             else:
-                yield edit._replace(keys=self.keys_of(edit.table, orjson.loads(edit.raw)))
+                yield Edit(table, id)
 
     def _tidy(self) -> None:
         """Does its share of a rewriting, or begins one when the log is mostly dead weight."""
@@ -166,8 +170,7 @@ class _Rewrite:
         size = 0
         for table, record in self._left:
             # What a change put meanwhile may come twice, the same both times; what it removed is not live.
-            edit = Edit(table, record.id, record.seq, record.created_at, record.keys, record.raw)
-            lines.append(_encode([edit]))
+            lines.append(_encode([_edit_of(table, record)]))
             size += len(lines[-1])
             if size >= some_bytes:
                 self._new.append(b"".join(lines))
@@ -219,15 +222,29 @@ def _collector_at_rest() -> Iterator[None]:
             gc.enable()
 
 
+def _edit_of(table: str, record: Record) -> Edit:
+    """What puts a record as it is."""
+    return Edit(
+        table,
+        record.id,
+        record.seq,
+        record.created_at,
+        record.updated_at,
+        record.name,
+        record.keys,
+        record.raw,
+    )
+
+
 def _encode(edits: Iterable[Edit]) -> bytes:
-    """A line of the log: [table, id, seq, createdAt, …keys] and a body for a record put, [table, id] for one removed."""
+    """A line of the log: what _HEAD names and a body for a record put, [table, id] for one removed."""
     heads: list[Any] = []
     bodies: list[bytes] = []
-    for table, id, seq, created_at, keys, raw in edits:
+    for table, id, seq, created_at, updated_at, name, keys, raw in edits:
         if raw is None:
             heads.append((table, id))
         else:
-            heads.append((table, id, seq, created_at, *keys))
+            heads.append((table, id, seq, created_at, updated_at, name, *keys))
             bodies.append(raw)
     return encode_line(heads, bodies)
 
@@ -240,8 +257,12 @@ def _decode(heads: bytes, bodies: list[bytes]) -> list[Edit]:
         if len(head) == len(("table", "id")):
             edits.append(Edit(*head))
         else:
-            table, id, seq, created_at, *keys = head
+            table, id, seq, created_at, updated_at, name, *keys = head
             interned = tuple(map(intern, keys)) if keys else ()
-            edits.append(Edit(table, id, seq, created_at, interned, bodies[puts]))
+            if updated_at == created_at:
+                updated_at = created_at  # one object for both
+            if name is not None:
+                name = intern(name)
+            edits.append(Edit(table, id, seq, created_at, updated_at, name, interned, bodies[puts]))
             puts += 1
     return edits

@@ -9,16 +9,32 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 _seq: Final = attrgetter("seq")
 _live: Final = attrgetter("live")
 
+LONGEST_NAME: Final = 256
+"""Characters of a name that a record has at hand; longer ones are in its JSON only."""
+
 _DEAD_SHARE: Final = 4
 _DEAD_SLACK: Final = 16
 """Deleted records leave a list when they are more than a quarter of the others, and 4; short lists are left in peace."""
+
+
+class Edit(NamedTuple):
+    """One record put or, without `raw`, removed. A record that is there keeps its number, whatever `seq` says."""
+
+    table: str
+    id: str
+    seq: int = 0
+    created_at: int = 0
+    updated_at: int | None = None
+    name: str | None = None
+    keys: tuple[str, ...] = ()
+    raw: bytes | None = None
 
 
 class Record:
@@ -26,20 +42,28 @@ class Record:
 
     `seq` is its number in creation order: unique in the store, growing, and kept when the entity is replaced.
     `created_at` is the entity's `createdAt` in epoch milliseconds (0 when it has none). `raw` is its JSON as orjson
-    writes it, without spaces. `keys` are what its collection's index finds it by. `live` turns False when it is
+    writes it, without spaces. `updated_at` and `name` are what it has under `updatedAt` and `name`, so that lists are
+    sorted and searched by them without decoding; None where it has none, or one that is no whole number or no text of
+    at most LONGEST_NAME characters. `keys` are what its collection's index finds it by. `live` turns False when it is
     deleted. A record follows its entity: a replacement shows in `raw` at once. Whoever is given a record only reads
     it.
     """
 
-    __slots__ = ("created_at", "id", "keys", "live", "raw", "seq")
+    __slots__ = ("created_at", "id", "keys", "live", "name", "raw", "seq", "updated_at")
 
-    def __init__(self, id: str, seq: int, created_at: int, keys: tuple[str, ...], raw: bytes) -> None:
-        self.id = id
-        self.seq = seq
-        self.created_at = created_at
-        self.keys = keys
-        self.raw = raw
+    def __init__(self, edit: Edit) -> None:
+        self.id = edit.id
+        self.seq = edit.seq
+        self.keys = edit.keys
         self.live = True
+        self.take(edit)
+
+    def take(self, edit: Edit) -> None:
+        """Takes over what an edit says of the entity, all but its place in the store."""
+        self.created_at = edit.created_at
+        self.updated_at = edit.updated_at
+        self.name = edit.name
+        self.raw = edit.raw or b""
 
     def entity(self) -> dict[str, Any]:
         """The entity, decoded anew on every call, so that the caller may change it."""
@@ -142,11 +166,12 @@ class Shelf:
         self.by_key: dict[str, RecordList] = {}
         self.order = RecordList()
 
-    def put(self, id: str, seq: int, created_at: int, keys: tuple[str, ...], raw: bytes) -> None:
+    def put(self, edit: Edit) -> None:
         """Adds a record, or replaces what the one of this id holds (its `seq` stays)."""
-        record = self.by_id.get(id)
+        keys = edit.keys
+        record = self.by_id.get(edit.id)
         if record is None:
-            record = self.by_id[id] = Record(id, seq, created_at, keys, raw)
+            record = self.by_id[edit.id] = Record(edit)
             self.order.add(record)
             for key in keys:
                 self._listed(key).add(record)
@@ -159,8 +184,7 @@ class Shelf:
                 if key not in record.keys:
                     self._listed(key).add(record)
             record.keys = keys
-        record.created_at = created_at
-        record.raw = raw
+        record.take(edit)
 
     def remove(self, id: str) -> None:
         """Removes the record of this id, if there is one."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sys import intern
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 from tinydb.storages import Storage
 
 from emulator.store.logfile import StoreError
-from emulator.store.records import Shelf
+from emulator.store.records import LONGEST_NAME, Edit, Shelf
 
 Indexes = Mapping[str, tuple[str, ...]]
 """Collection -> the top-level fields whose text, or list of texts, finds its entities."""
@@ -32,17 +32,6 @@ class DuplicateId(StoreError):
 
 class Unstorable(StoreError):
     """The entity is no JSON: another type of value, a number beyond 64 bits, broken text, or 254 levels and more."""
-
-
-class Edit(NamedTuple):
-    """One record put or, without `raw`, removed. A record that is there keeps its number, whatever `seq` says."""
-
-    table: str
-    id: str
-    seq: int = 0
-    created_at: int = 0
-    keys: tuple[str, ...] = ()
-    raw: bytes | None = None
 
 
 class Documents(Mapping[str, dict[str, Any]]):
@@ -84,15 +73,23 @@ class EntityStorage(Storage):
             encoded = orjson.dumps(document if isinstance(document, dict) else dict(document))
         except TypeError as error:
             raise Unstorable(f"this cannot be stored as JSON: {error}") from error
-        own_id, created_at = document.get("id"), document.get("createdAt")
+        own_id = document.get("id")
+        # A copy: orjson encodes into a buffer of up to 8 KB, whose unused end would be lost to the allocator.
+        raw = bytes(memoryview(encoded))
+        return self.described(table, own_id if isinstance(own_id, str) else str(seq), seq, document, raw)
+
+    def described(self, table: str, id: str, seq: int, document: Mapping[str, Any], raw: bytes) -> Edit:
+        """What puts a document whose JSON is `raw`, with all that its record has at hand beside that."""
+        created_at, updated_at, name = document.get("createdAt"), document.get("updatedAt"), document.get("name")
         return Edit(
             table,
-            own_id if isinstance(own_id, str) else str(seq),
+            id,
             seq,
             created_at if isinstance(created_at, int) else 0,
-            self.keys_of(table, document),
-            # A copy: orjson encodes into a buffer of up to 8 KB, whose unused end would be lost to the allocator.
-            bytes(memoryview(encoded)),
+            updated_at if type(updated_at) is int else None,
+            intern(name) if type(name) is str and len(name) <= LONGEST_NAME else None,
+            self._keys_of(table, document),
+            raw,
         )
 
     def commit(self, edits: Sequence[Edit]) -> None:
@@ -118,7 +115,7 @@ class EntityStorage(Storage):
                 edit = self.edit(name, document, seq)
                 if edit.id in shelf.by_id:
                     raise DuplicateId(f"table {name!r} has the id {edit.id!r} twice")
-                shelf.put(edit.id, seq, edit.created_at, edit.keys, edit.raw or b"")
+                shelf.put(edit)
         return shelves
 
     def read(self) -> dict[str, Any]:
@@ -134,19 +131,19 @@ class EntityStorage(Storage):
         """Makes sure that changes outlive the process, where that is promised."""
 
     def _apply(self, edits: Iterable[Edit]) -> None:
-        for table, id, seq, created_at, keys, raw in edits:
-            shelf = self.shelves.get(table)
-            if raw is None:
+        for edit in edits:
+            shelf = self.shelves.get(edit.table)
+            if edit.raw is None:
                 if shelf is not None:
-                    shelf.remove(id)
+                    shelf.remove(edit.id)
                 continue
             if shelf is None:
-                shelf = self.shelves[table] = Shelf()
-            shelf.put(id, seq, created_at, keys, raw)
-            if seq >= self.next_seq:
-                self.next_seq = seq + 1
+                shelf = self.shelves[edit.table] = Shelf()
+            shelf.put(edit)
+            if edit.seq >= self.next_seq:
+                self.next_seq = edit.seq + 1
 
-    def keys_of(self, table: str, document: Mapping[str, Any]) -> tuple[str, ...]:
+    def _keys_of(self, table: str, document: Mapping[str, Any]) -> tuple[str, ...]:
         """By which keys its collection's index finds a document."""
         fields = self.indexes.get(table.partition("/")[0])
         if fields is None:

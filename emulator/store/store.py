@@ -8,20 +8,20 @@ Credentials must be masked by the caller: whatever comes in here is written and 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
 from emulator.store.log_storage import LogStorage
 from emulator.store.logfile import StoreError
-from emulator.store.records import Record, RecordList, Records
+from emulator.store.records import Edit, Record, RecordList, Records
 from emulator.store.storage import (
     FIRST_SEQ,
     LARGEST_SEQ,
     DuplicateId,
-    Edit,
     EntityStorage,
     Shelves,
     Unstorable,
@@ -30,6 +30,7 @@ from emulator.store.storage import (
 from emulator.store.tables import EntityDatabase, EntityTable
 
 __all__ = [
+    "COLUMNS",
     "FIRST_SEQ",
     "Change",
     "Delete",
@@ -50,6 +51,11 @@ __all__ = [
 Scope = tuple[str, str]
 """(imsOrgId, sandboxName)"""
 
+COLUMNS: Final[Mapping[str, Callable[[Record], Any]]] = {
+    "name": attrgetter("name"),
+    "updatedAt": attrgetter("updated_at"),
+}
+"""Field -> how to read it from a record without decoding that, beside `createdAt`; None where only its JSON says."""
 SNAPSHOT_VERSION: Final = 1
 _META: Final = "meta"
 """The table of the emulator's own values, `{"id": key, "value": value}` each; entities' tables have slashes in their

@@ -8,8 +8,8 @@ from typing import Any, cast
 from tinydb import TinyDB
 from tinydb.table import Table
 
-from emulator.store.records import Record, RecordList, Records, Shelf
-from emulator.store.storage import Documents, DuplicateId, Edit, EntityStorage
+from emulator.store.records import Edit, Record, RecordList, Records, Shelf
+from emulator.store.storage import Documents, DuplicateId, EntityStorage
 
 
 class EntityTable(Table):
