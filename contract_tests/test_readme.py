@@ -49,7 +49,7 @@ def test_demo(tmp_path: Path) -> None:
 
 
 def test_the_ci_runs_the_readme_s_test_command() -> None:
-    assert "readme_command tests" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "readme_block tests" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert snippet("tests").startswith("python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && ")
 
 
