@@ -726,9 +726,15 @@ def test_a_place_is_not_told_twice(api: Api) -> None:
     assert "query.limit: Invalid value 0" in rendered(report(api), "text")
 
 
-def test_text_of_nothing(api: Api) -> None:
-    first = rendered(report(api), "text").splitlines()[0]
-    assert first == "Contract report: 0 requests, no violations, no remarks"
+def test_a_report_of_nothing_praises_nothing(api: Api) -> None:
+    """A client that never reached the emulator has done nothing right."""
+    nothing = report(api)
+    assert rendered(nothing, "text").splitlines()[0] == "Contract report: no request was seen"
+    page = rendered(nothing, "html")
+    assert '<p class="verdict unknown">No request was seen</p>' in page
+    assert "No violations: no request was seen." in page and "would have taken" not in page
+    api.get("/flows")
+    assert '<p class="verdict good">No violations, no remarks</p>' in rendered(report(api), "html")
 
 
 @pytest.mark.parametrize("fail_on", ["violation", "remark"])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
-from emulator.reports.words import TITLES, counted, grouped, left_out, printable, untold_place, verdict, where
+from emulator.reports.words import TITLES, counted, grouped, left_out, printable, quality, untold_place, verdict, where
 
 SECTIONS: Final = (
     (
@@ -33,7 +33,7 @@ h3 { font-size: 1.05rem; margin: 0 0 .25rem; }
 p { margin: .25rem 0; }
 a { color: var(--link); }
 nav a { display: inline-block; padding: .5rem .75rem .5rem 0; }
-code, .request { font-family: ui-monospace, monospace; font-size: .875rem; }
+code, .request { font-family: ui-monospace, monospace; font-size: .875em; }
 .dim, .request { color: var(--dim); }
 .bad { color: var(--bad); } .warn { color: var(--warn); } .good { color: var(--good); }
 .verdict { font-size: 1.15rem; font-weight: 600; }
@@ -46,7 +46,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .75rem; 
 dt { color: var(--dim); } dd { margin: 0; }
 .findings { margin: .5rem 0 0; padding-left: 1.2rem; } .findings li { margin: .4rem 0; }
 .bar { height: .5rem; border: 1px solid var(--dim); border-radius: .25rem; overflow: hidden; max-width: 24rem; }
-.bar span { display: block; height: 100%; background: var(--dim); }
+.bar span { display: block; height: 100%; background: var(--dim); -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 .names { margin: .25rem 0 .75rem; padding-left: 1.2rem; columns: 20rem; column-gap: 2rem; font-size: .9rem; }
 .names li { break-inside: avoid; }
 @media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .35rem; } }
@@ -73,7 +73,7 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"<style>{STYLE}</style></head>"
     yield "<body><header><h1>Flow Service contract report</h1>"
     said = verdict(report)
-    yield f'<p class="verdict {"bad" if summary["violations"] else "good"}">{escape(said[:1].upper() + said[1:])}</p>'
+    yield f'<p class="verdict {quality(report)}">{escape(said[:1].upper() + said[1:])}</p>'
     if told := left_out(report):
         yield f"<p>{escape(told)}</p>"
     yield f'<p class="dim">What this client sent to the emulator, held against what the real service takes. Emulator time {at}.</p>'
@@ -82,7 +82,8 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
     yield "<main>"
     yield from _numbers(summary)
     for key, heading, meaning, empty in SECTIONS:
-        empty = f"No new {key}." if told else empty
+        if told or quality(report) == "unknown":
+            empty = f"No new {key}." if told else f"No {key}: no request was seen."
         yield f'<section aria-labelledby="{key}"><h2 id="{key}">{heading}</h2><p class="dim">{meaning if report[key] else empty}</p>'
         for entry in report[key]:
             yield from _rule(entry)

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from emulator.reports.words import TITLES, counted, grouped, left_out, printable, untold_place, verdict, where
+from emulator.reports.words import TITLES, counted, grouped, left_out, printable, quality, untold_place, verdict, where
 
 WIDTH: Final = 100
 MAX_SHOWN: Final = 10
@@ -32,8 +32,9 @@ class _Paint:
 
 def _lines(report: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     summary = report["summary"]
-    colour = _RED if summary["violations"] else _GREEN
-    yield paint(_BOLD, f"Contract report: {counted(summary['requests'], 'request')}, ") + paint(colour, verdict(report))
+    colour = {"bad": _RED, "good": _GREEN, "unknown": _YELLOW}[quality(report)]
+    seen = f"{counted(summary['requests'], 'request')}, " if summary["requests"] else ""
+    yield paint(_BOLD, f"Contract report: {seen}") + paint(colour, verdict(report))
     if told := left_out(report):
         yield told
     for title, code, entries in (("VIOLATIONS: the real service refuses this", _RED, report["violations"]), ("REMARKS: works, but is undocumented, deprecated or fragile", _YELLOW, report["remarks"])):  # fmt: skip

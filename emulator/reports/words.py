@@ -23,8 +23,13 @@ TITLES: Final[Mapping[str, str]] = {
 """Dimension of the coverage -> what people call it."""
 
 
+NOTHING_SEEN: Final = "no request was seen"
+
+
 def verdict(report: Mapping[str, Any]) -> str:
     """The report in a few words: `2 rules violated, remarks on 1 rule`."""
+    if not report["summary"]["requests"]:
+        return NOTHING_SEEN
     violated, remarked = report["summary"]["violations"], report["summary"]["remarks"]
     new = "new " if "known" in report["summary"] else ""
     return ", ".join(
@@ -33,6 +38,13 @@ def verdict(report: Mapping[str, Any]) -> str:
             f"{new}remarks on {counted(remarked, 'rule')}" if remarked else f"no {new}remarks",
         )
     )
+
+
+def quality(report: Mapping[str, Any]) -> Literal["good", "bad", "unknown"]:
+    """How it went; unknown for a report of no requests, whose client may never have reached the emulator."""
+    if report["summary"]["violations"]:
+        return "bad"
+    return "good" if report["summary"]["requests"] else "unknown"
 
 
 def left_out(report: Mapping[str, Any]) -> str:
