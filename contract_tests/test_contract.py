@@ -360,6 +360,7 @@ LENIENCES: dict[str, Callable[[Api], Any]] = {
         "connections", {"name": "n", "auth": None, "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"}}
     ),
     "folder-template-spelling": lambda api: make_flow(api, folderNameTemplate="%DATASET_ID%/%EXPORT_TIME%"),
+    "schedule-never-runs": lambda api: make_flow(api, startTime=FROZEN_NOW + 200 * 86_400),
     "start-time-past": lambda api: make_flow(api, startTime=FROZEN_NOW - 7200),
     "configs-of-destination": lambda api: api.get(
         f"/connectionSpecs/{LANDING_ZONE.spec}/configs?outputType=activationDatasets&outputField=datasets&limit=1"
@@ -400,6 +401,23 @@ def test_a_good_client_has_nothing_to_read(api: Api) -> None:
     assert met(api) == {}
     assert report(api)["summary"]["verdicts"]["ok"] == 6
     assert set(verdicts(api)) == {"ok"}
+
+
+def test_a_patch_is_not_blamed_for_what_was_there(api: Api) -> None:
+    """Only for what it changes; a remark on the rest was made when that was sent."""
+    flow = api.flow(
+        S3, {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600, "frequency": "hour", "zz": 1}
+    )
+    path = f"/targetConnections/{api.item(f'/flows/{flow}')['targetConnectionIds'][0]}"
+    before = met(api)
+    assert set(before) == {"frequency-sent", "unknown-field", "json-uncompressed"}
+    for entity in (f"/flows/{flow}", path):
+        renamed = [{"op": "replace", "path": "/name", "value": "x"}]
+        assert api.patch(entity, api.item(entity)["etag"], renamed).status_code == 200
+    assert met(api) == before
+    forms = [{"op": "replace", "path": "/params/datasetFileType", "value": "JSON"}]
+    assert api.patch(path, api.item(path)["etag"], forms).status_code == 200
+    assert met(api)["json-uncompressed"]["count"] == 2
 
 
 def test_polling(api: Api) -> None:

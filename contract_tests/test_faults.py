@@ -112,6 +112,13 @@ class TestErrors:
         put(api, {"kind": "error", "error": "service-unavailable", "retryAfter": 7})
         assert api.get("/flows").headers["retry-after"] == "7"
 
+    def test_too_many_requests_always_say_how_long_to_wait(self, api: Api) -> None:
+        """Reference, Address and headers: 429050 comes with `Retry-After`."""
+        put(api, {"kind": "error", "error": "gateway-too-many-requests"})
+        response = api.get("/flows")
+        assert_error(response, "gateway-too-many-requests")
+        assert response.headers["retry-after"] == "1"
+
     def test_before_nothing_is_done_after_everything_is(self, api: Api) -> None:
         for stage, left in (("before", 0), ("after", 1)):
             api.control("POST", "/reset")

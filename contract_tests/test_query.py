@@ -200,6 +200,15 @@ def test_status_words_are_stored_in_any_letter_case() -> None:
     assert len(ask(runs, "property=metrics.statusSummary.status==INPROGRESS", collection="runs").items) == 1
 
 
+@pytest.mark.parametrize("word", ["processing", "Processing", '"Processing"', "waiting,processing"])
+def test_processing_is_in_progress(word: str) -> None:
+    """Reference, Entities: `inProgress`/`processing`."""
+    runs = Shelf({"metrics": {"statusSummary": {"status": "inProgress"}}})
+    assert len(ask(runs, f"property=metrics.statusSummary.status=={word}", collection="runs").items) == 1
+    assert not ask(runs, f"property=metrics.statusSummary.status!={word}", collection="runs").items
+    assert not ask(Shelf({"name": "inProgress"}), "property=name==processing").items
+
+
 def test_runs_of_a_flow_in_a_time_range() -> None:
     started = "property=metrics.durationSummary.startedAtUTC"
     flow = "property=flowId==f-1"

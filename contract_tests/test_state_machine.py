@@ -49,6 +49,8 @@ class LifeCycle(RuleBasedStateMachine):
         self.api = Api(self.url, org=f"MACHINE{next(ORGS)}@AdobeOrg")
         self.model: dict[str, dict[str, Known]] = {collection: {} for collection in COLLECTIONS}
         self.made: dict[str, list[str]] = {collection: [] for collection in COLLECTIONS}
+        self.bases: dict[str, str] = {}
+        """Target connection -> its base connection, whether it is still there or not."""
         self.create_connection("first")
         self.create_source("first")
         self.create_target("first", 0)
@@ -98,6 +100,7 @@ class LifeCycle(RuleBasedStateMachine):
         body = {**S3.target_connection(base), "name": name}
         if base in self.model["connections"]:
             self.create("targetConnections", body, connections=base)
+            self.bases[self.made["targetConnections"][-1]] = base
         else:
             assert set(violations(self.api.post("/targetConnections", body))) == {"baseConnectionId"}
 
@@ -156,6 +159,8 @@ class LifeCycle(RuleBasedStateMachine):
             assert_error(response, "resource-not-found", collection="flows", id=entity_id)
         elif known.state == state:
             assert_error(response, "action-not-applicable", action=op.lower(), state=state)
+        elif state == "enabled" and (missing := self.missing(known.uses)):
+            assert set(violations(response)) == missing
         else:
             assert response.status_code == 200, response.text
             assert response.json()["etag"] != known.etag
@@ -179,14 +184,10 @@ class LifeCycle(RuleBasedStateMachine):
 
     def blocked(self, collection: str, entity_id: str) -> str | None:
         """The error that keeps an entity from deletion."""
-        flows, targets = self.model["flows"].values(), self.model["targetConnections"]
+        flows = self.model["flows"].values()
         if collection == "connections":
-            used = {flow.uses["targetConnections"] for flow in flows} & set(targets)
-            return (
-                "base-connection-in-use"
-                if entity_id in {targets[target].uses["connections"] for target in used}
-                else None
-            )
+            used = {self.bases[flow.uses["targetConnections"]] for flow in flows}  # of targets that are gone, too
+            return "base-connection-in-use" if entity_id in used else None
         active = any(flow.state == "enabled" and flow.uses.get(collection) == entity_id for flow in flows)
         return "in-active-flow" if active else None
 

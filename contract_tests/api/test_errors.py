@@ -423,8 +423,14 @@ def test_spec_that_does_not_exist(api: Api, field: str, reference: object) -> No
     else:
         response = api.post("/flows", {**S3.flow("source", "target"), field: reference})
     report = assert_error(response, "spec-id-invalid")
-    assert report["field"].startswith(field)
+    assert report["field"].startswith(f"{field}." if isinstance(reference, dict) else field)
     assert report["allowed"]
+
+
+@pytest.mark.parametrize("state", ["enabled", "active", None])
+def test_a_state_is_refused_as_such_when_a_flow_is_created(api: Api, state: object) -> None:
+    """Row 1410-400: whichever it is, sending another one would not help."""
+    assert_error(api.post("/flows", {**S3.flow("source", "target"), "state": state}), "state-in-create")
 
 
 @pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows"])

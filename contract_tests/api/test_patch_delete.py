@@ -523,20 +523,42 @@ def test_runs_and_files_of_a_deleted_flow_stay(api: Api, flow: str) -> None:
 
 
 @pytest.mark.emulator_only
-def test_a_flow_whose_source_is_gone_fails_and_says_why(api: Api, flow: str) -> None:
-    """The table allows the deletion while the flow is disabled."""
+def test_a_flow_whose_source_is_gone_cannot_be_enabled(api: Api, flow: str) -> None:
+    """The table allows the deletion while the flow is disabled (1447: "active flows"); enabled, every run would fail."""
     (source,) = api.item(flow)["sourceConnectionIds"]
     api.post(f"{flow}/action?op=disable")
-    api.delete(f"/sourceConnections/{source}")
-    api.post(f"{flow}/action?op=enable")
-    (ran,) = api.advance(HOUR)
-    assert ran["status"] == "failed"
-    run = api.item(f"/runs/{ran['id']}")
-    (error,) = run["metrics"]["statusSummary"]["errors"]
-    assert error["code"] == "ACTIVATION_BATCH-0000-FAILED"
-    assert source in error["message"]
-    assert run["metrics"]["recordSummary"]["failedInfo"] == [error]
-    assert api.item(flow)["lastRunDetails"]["state"] == "failed"
+    assert api.delete(f"/sourceConnections/{source}").status_code == 202
+    refused = violations(api.post(f"{flow}/action?op=enable"))
+    assert list(refused) == ["sourceConnectionIds[0]"]
+    assert source in refused["sourceConnectionIds[0]"]["message"]
+    assert api.item(flow)["state"] == "disabled"
+    other = api.created("sourceConnections", SOURCE_CONNECTION)
+    replaced = [{"op": "replace", "path": "/sourceConnectionIds", "value": [other]}]
+    assert api.patch(flow, api.item(flow)["etag"], replaced).status_code == 200
+    assert api.post(f"{flow}/action?op=enable").status_code == 200
+
+
+def test_a_base_connection_stays_as_long_as_a_flow_names_it(api: Api, flow: str) -> None:
+    """Error table, 1418: "ensure that corresponding flows are deleted before"; also when its target connection is gone."""
+    inherited = api.item(flow)["inheritedAttributes"]["targetConnections"][0]
+    base = inherited["baseConnection"]["id"]
+    api.post(f"{flow}/action?op=disable")
+    assert api.delete(f"/targetConnections/{inherited['id']}").status_code == 202
+    assert_error(api.delete(f"/connections/{base}"), "base-connection-in-use", id=base)
+    assert api.delete(flow).status_code == 202
+    assert api.delete(f"/connections/{base}").status_code == 202
+
+
+def test_a_target_connection_of_a_dataset_flow_stays_one(api: Api, flow: str) -> None:
+    """Reference, "Where the sources disagree": one with `fileType` belongs to another workflow."""
+    (target,) = api.item(flow)["targetConnectionIds"]
+    path = f"/targetConnections/{target}"
+    change = [
+        {"op": "remove", "path": "/params/datasetFileType"},
+        {"op": "add", "path": "/params/fileType", "value": "JSON"},
+    ]
+    refused = violations(api.patch(path, api.item(path)["etag"], change))
+    assert "params.datasetFileType" in refused
 
 
 @pytest.mark.emulator_only

@@ -51,7 +51,7 @@ class LandingZone:
 
 
 def _container(exchange: Exchange) -> str:
-    kind = dict(exchange.query).get("type", "")
+    kind = dict(exchange.query).get("type", "(missing)")
     if kind not in CONTAINERS:
         raise ServiceError("value-invalid", value=kind[:100], field="type", report={"allowed": list(CONTAINERS)})
     return CONTAINERS[kind]

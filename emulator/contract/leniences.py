@@ -46,7 +46,8 @@ class Leniences:
                 yield Finding(
                     "folder-template-spelling",
                     place,
-                    f"{place} is spelt foldernameTemplate in the documentation of exports",
+                    f"{place} is spelt foldernameTemplate in the documentation of exports"
+                    + ("; both were sent, and foldernameTemplate counts" if "foldernameTemplate" in schedule else ""),
                 )
             start = _number(schedule.get("startTime"))
             if start is not None and start < seen.at - LATE_SECONDS:

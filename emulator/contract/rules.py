@@ -224,6 +224,7 @@ _REMARKS: Final = (
     Rule("auth-null", "remark", "auth sent as null", _API, "Leave auth out where no credentials are needed."),
     Rule("folder-template-spelling", "remark", "folderNameTemplate", "The API reference and the documentation of exports spell it differently", "Send foldernameTemplate, the spelling of the documentation of exports, and check the folders in production."),
     Rule("start-time-past", "remark", "A schedule that starts in the past", _TUTORIAL, "Start in the future: the service exports once at once and does not make up for what lies before."),
+    Rule("schedule-never-runs", "remark", "A schedule that ends before it starts", _TUTORIAL, "Send endTime with a start that lies more than six months after the flow's creation."),
     Rule("configs-of-destination", "remark", "Datasets listed with a destination's spec", _TUTORIAL, "Ask /connectionSpecs/{id}/configs with the id of the data lake's spec, activation-datalake."),
     Rule("trailing-slash", "remark", "A path with a slash at its end", _API, "Leave the last slash out."),
     # habits that do harm in production

@@ -5,8 +5,10 @@ Source of the rules: reference, sections "Schedule" and "Where the sources disag
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from emulator.files.templates import check_template
@@ -18,8 +20,8 @@ HOUR, DAY = 3600, 86400
 HOURLY_INTERVALS = (3, 6, 8, 9, 12, 24)
 UNITS = ("hour", "day")
 FULL, INCREMENTAL = "DAILY_FULL_EXPORT", "FIRST_FULL_THEN_INCREMENTAL"
-SIX_MONTHS = 183 * DAY
-"""When no `endTime` is given the schedule ends six months after the flow's creation."""
+MONTHS = 6
+"""When no `endTime` is given the schedule ends so many months after the flow's creation."""
 MAX_NAMED = 5
 """Unknown fields that are remarked on, at most."""
 _NUMBERS = ("interval", "startTime", "endTime")
@@ -113,8 +115,17 @@ def schedule_of(flow: Mapping[str, Any]) -> Schedule:
     return Schedule(
         start=params["startTime"],
         step=interval * (HOUR if params["timeUnit"] == "hour" else DAY),
-        end=end if end is not None else flow["createdAt"] // 1000 + SIX_MONTHS,
+        end=end if end is not None else implied_end(flow["createdAt"] // 1000),
     )
+
+
+def implied_end(created_at: int) -> int:
+    """When a schedule without `endTime` ends, whose flow was created at this instant: the same day six months later, or the
+    last day of that month where there is no such day."""
+    created = datetime.fromtimestamp(created_at, UTC)
+    year, month = divmod(created.year * 12 + created.month - 1 + MONTHS, 12)
+    last_day = calendar.monthrange(year, month + 1)[1]
+    return int(created.replace(year=year, month=month + 1, day=min(created.day, last_day)).timestamp())
 
 
 _EXAMPLES: dict[str, Any] = {"interval": 3, "timeUnit": "hour", "startTime": 1675901210, "endTime": 1691625600}
@@ -158,6 +169,8 @@ def _read_number(
 def _read_word(stored: dict[str, Any], name: str, words: tuple[str, ...], place: str, remarks: list[Remark]) -> None:
     """Puts a word into its documented letter case."""
     value = stored.get(name)
+    if value is None:
+        stored.pop(name, None)
     if not isinstance(value, str) or value in words:
         return
     for word in words:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 from emulator.errors import ErrorTable
@@ -186,6 +187,8 @@ def _read_rule(value: Any, words: Vocabulary, place: str, names: Iterable[str], 
     if kind != "run":
         _check_reach(read, kind, words.calls, place)
     defaults = dict(KINDS[kind].defaults)
+    if kind == "error" and words.errors.kinds[read["error"]].status == HTTPStatus.TOO_MANY_REQUESTS:
+        defaults["retryAfter"] = KINDS["rate-limit"].defaults["retryAfter"]
     if "nth" in read:
         defaults["times"] = 1
     if "rate" in read:

@@ -29,6 +29,8 @@ _STATUS_WORDS: Final[Mapping[str, frozenset[str]]] = {
     "flows": frozenset({"lastRunDetails.state"}),
 }
 """Collection -> the paths, or their last names, of run status words, which compare without regard to case."""
+_SAME_STATUS: Final[Mapping[str, str]] = {"processing": "inProgress"}
+"""A status word in lower case -> the other name that it is stored by (reference: Entities, Run)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class Wanted:
     def __init__(self, values: Sequence[Value], *, ignore_case: bool) -> None:
         self.values = values
         self._ignore_case = ignore_case
-        self._text = self._folded(values[0].text)
-        self._texts = frozenset(self._folded(value.text) for value in values)
+        self._text = self._folded(self._stored_as(values[0]))
+        self._texts = frozenset(self._folded(self._stored_as(value)) for value in values)
         self._number = values[0].number
         self._numbers = frozenset(value.number for value in values if value.number is not None)
         self._booleans = frozenset(value.boolean for value in values if value.boolean is not None)
@@ -75,6 +77,9 @@ class Wanted:
     def texts(self) -> frozenset[str]:
         """The wanted values as texts."""
         return frozenset(value.text for value in self.values)
+
+    def _stored_as(self, value: Value) -> str:
+        return _SAME_STATUS.get(value.text.lower(), value.text) if self._ignore_case else value.text
 
     def _folded(self, text: str) -> str | bytes:
         # bytes.lower() changes ASCII letters only, so that the search in undecoded JSON agrees with it.
@@ -107,7 +112,7 @@ class Wanted:
         if len(self.values) > MAX_NEEDLES or self._numbers:
             return ()
         lead = b"" if key is None else orjson.dumps(key) + b":"
-        needles = [lead + orjson.dumps(value.text) for value in self.values]
+        needles = [lead + orjson.dumps(self._stored_as(value)) for value in self.values]
         needles += [lead + orjson.dumps(boolean) for boolean in sorted(self._booleans)]
         if self._null:
             needles.append(lead + b"null")

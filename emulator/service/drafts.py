@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
@@ -32,7 +33,13 @@ class Draft:
     has_dataset: Callable[[str], bool]
     dataset_problem: Callable[[str], str | None]
     scope: Scope
+    created_at: int
+    """When the entity was or is being created, in epoch seconds."""
     kept: Entity | None = None
+    touched: frozenset[str] | None = None
+    """The top-level fields that a patch changes; None where all of the body was sent."""
+    in_flow: bool = False
+    """Whether a flow uses the target connection that is patched."""
     whole_schedule: bool = True
     """Whether the client sent `scheduleParams` as a whole, not one part of it by a patch's path."""
     holds_secrets: bool = False
@@ -47,6 +54,10 @@ class Draft:
     def remark(self, rule: str, path: str, message: str) -> None:
         """Notes something that works here and is undocumented, deprecated or fragile."""
         self.remarks.append(Remark(rule, path, message))
+
+    def is_about(self, remark: Remark) -> bool:
+        """Whether a remark is about what was sent, and not about what the entity had already."""
+        return self.touched is None or re.split(r"[.\[]", remark.path, maxsplit=1)[0] in self.touched
 
 
 def refuse_all(draft: Draft) -> NoReturn:
@@ -70,7 +81,7 @@ def check_spec_versions(draft: Draft) -> None:
         spec_id = reference.get("id") if isinstance(reference, dict) else None
         spec = known.get(spec_id) if isinstance(spec_id, str) else None
         if spec is None:
-            raise unknown_spec(draft.catalog, name, spec_id)
+            raise unknown_spec(draft.catalog, name, reference)
         version = reference.get("version")
         if version is None or version == "":
             raise ServiceError("spec-version-missing", field=name)
@@ -81,12 +92,14 @@ def check_spec_versions(draft: Draft) -> None:
             )
 
 
-def unknown_spec(catalog: Catalog, name: str, spec_id: Any) -> ServiceError:
+def unknown_spec(catalog: Catalog, name: str, reference: Any) -> ServiceError:
+    """1413-400 for a `connectionSpec` or `flowSpec` as it was sent; None where there is none."""
     known: Mapping[str, ConnectionSpec | FlowSpec] = (
         catalog.connection_specs if name == "connectionSpec" else catalog.flow_specs
     )
     allowed = {spec.name: spec.id for spec in known.values()}
-    return ServiceError("spec-id-invalid", report={"field": f"{name}.id", "value": short(spec_id), "allowed": allowed})
+    field, value = (f"{name}.id", reference.get("id")) if isinstance(reference, dict) else (name, reference)
+    return ServiceError("spec-id-invalid", report={"field": field, "value": short(value), "allowed": allowed})
 
 
 def named_connection_spec(draft: Draft, *, source: bool) -> ConnectionSpec:
@@ -94,7 +107,7 @@ def named_connection_spec(draft: Draft, *, source: bool) -> ConnectionSpec:
     reference = draft.body.get("connectionSpec")
     spec = draft.catalog.connection_specs.get(reference["id"]) if reference is not None else None
     if spec is None or (spec.destination is None) != source:
-        raise unknown_spec(draft.catalog, "connectionSpec", reference["id"] if reference else None)
+        raise unknown_spec(draft.catalog, "connectionSpec", reference)
     return spec
 
 

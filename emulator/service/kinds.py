@@ -13,7 +13,7 @@ from typing import Any, Final
 from emulator.catalog import ConnectionSpec, FlowSpec
 from emulator.entities import SERVER_FIELDS, STATES, Entity, implied_id
 from emulator.errors import ServiceError
-from emulator.exports.schedule import read_schedule
+from emulator.exports.schedule import implied_end, read_schedule
 from emulator.service.bodies import BODIES, FIELDS
 from emulator.service.drafts import (
     MAX_NAMED,
@@ -46,6 +46,8 @@ class Kind:
     """Path -> why a patch may not touch it."""
     blocked_by: tuple[str, str]
     """(which flows keep an entity from deletion: `any`, `enabled` or ``, the error's name)"""
+    takes_state: bool = True
+    """Whether the request that creates one may say its `state`."""
 
 
 def check(kind: Kind, draft: Draft) -> None:
@@ -55,6 +57,8 @@ def check(kind: Kind, draft: Draft) -> None:
             raise ServiceError("body-empty")
         draft.violations += kind.envelope.violations(draft.body)
         refuse_all(draft)
+    if draft.kept is None and "state" in draft.body and not kind.takes_state:
+        raise ServiceError("state-in-create")
     if "state" in draft.body or draft.kept is not None:
         state = draft.body.get("state")
         if state not in STATES:
@@ -204,6 +208,9 @@ def _complete_target(draft: Draft) -> None:
     draft.remarks += remarks
     kept = (draft.kept or {}).get("params")
     draft.violations += spec.target.violations(params, path="params", context=_workflow(params), kept=kept)
+    if draft.in_flow and _workflow(params) is OTHER_WORKFLOW:
+        reason = "params.datasetFileType is required as long as a dataset flow uses the target connection"
+        draft.refuse("params.datasetFileType", reason, "required", "JSON")
     mode = params.get("mode", MODE)
     if mode != MODE and isinstance(mode, str) and mode.lower() == MODE.lower():
         params["mode"] = MODE
@@ -227,8 +234,6 @@ def _workflow(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _complete_flow(draft: Draft) -> None:
     body = draft.body
-    if draft.kept is None and "state" in body:
-        raise ServiceError("state-in-create")
     reference = body.get("flowSpec")
     if reference is None:
         raise unknown_spec(draft.catalog, "flowSpec", None)
@@ -274,6 +279,13 @@ def _checked_schedule(draft: Draft, params: Any, kept: Mapping[str, Any] | None)
     stored, violations, remarks = read_schedule(params)
     draft.violations += violations
     draft.remarks += remarks
+    if not violations and stored.get("endTime") is None and stored["startTime"] > implied_end(draft.created_at):
+        draft.remark(
+            "schedule-never-runs",
+            "scheduleParams.startTime",
+            f"scheduleParams.startTime {stored['startTime']} comes after the end of the schedule, which is six months after the "
+            f"flow's creation, {implied_end(draft.created_at)}, where there is no endTime; the flow never runs by itself",
+        )
     return stored
 
 
@@ -342,6 +354,7 @@ def entity_kinds() -> dict[str, Kind]:
             frozenset({"inheritedAttributes", "runs", "lastOperation", "lastRunDetails"}),
             {"/flowSpec": "create a new flow with the other spec"},
             ("", ""),
+            takes_state=False,
         ),
     )
     return {kind.collection: kind for kind in kinds}

@@ -39,7 +39,7 @@ def apply_patch(entity: Entity, body: Any, *, allow: Callable[[str, str], None])
     patched = copy.deepcopy(entity)
     for index, operation in enumerate(body):
         op, path, value = _read(index, operation, remarks)
-        keys = [key.replace("~1", "/").replace("~0", "~") for key in path[1:].split("/")]
+        keys = _keys(path)
         allow(keys[0], path)
         try:
             _change(patched, op, keys, copy.deepcopy(value))
@@ -56,11 +56,22 @@ def replaces(body: Any, path: str) -> bool:
     return any(operation["path"] == path and operation["op"].lower() != "remove" for operation in body)
 
 
+def touched_fields(body: Any) -> frozenset[str]:
+    """The top-level fields that a patch (of sound form) changes."""
+    return frozenset(_keys(operation["path"])[0] for operation in body)
+
+
+def _keys(path: str) -> list[str]:
+    return [key.replace("~1", "/").replace("~0", "~") for key in path[1:].split("/")]
+
+
 def _read(index: int, operation: Any, remarks: list[Remark]) -> tuple[str, str, Any]:
     """Operation in lower case, path and value of one operation."""
     if not isinstance(operation, dict):
         raise _invalid(f"operation {index} must be an object with op, path and value")
     op, path = operation.get("op"), operation.get("path")
+    if op is None:
+        raise _invalid(f"operation {index} needs an op: {', '.join(OPERATIONS)}")
     if not isinstance(op, str) or op.lower() not in OPERATIONS:
         raise ServiceError("operation-unsupported", op=_short(op if isinstance(op, str) else literal(op)))
     if op not in OPERATIONS:

@@ -30,7 +30,7 @@ from emulator.query.query import Page, parse, run
 from emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
 from emulator.service.drafts import Draft
 from emulator.service.kinds import Kind, allow_patch, check, entity_kinds
-from emulator.service.patching import apply_patch, replaces
+from emulator.service.patching import apply_patch, replaces, touched_fields
 from emulator.store.store import COLUMNS, Delete, EtagMismatch, Put, Store
 from emulator.validation.validation import Remark, SchemaValidator
 
@@ -134,13 +134,16 @@ class FlowService:
         kept = self.entity(caller, collection, entity_id)
         self._check_if_match(kept, if_match)
         body = read_body()
-        if body is None or body == []:
+        if body in (None, [], {}):
             raise ServiceError("body-empty")
         patched, remarks = apply_patch(kept, body, allow=allow_patch(kind))
         for remark in remarks:
             caller.remark(remark)
         draft = self._draft(caller, patched, kept=kept)
+        draft.touched = touched_fields(body)
         draft.whole_schedule = replaces(body, "/scheduleParams")
+        if collection == "targetConnections":
+            draft.in_flow = any(self._flows_naming(caller.scope, collection, entity_id))
         self._check(caller, kind, draft)
         if draft.body == kept and not draft.holds_secrets:
             return kept
@@ -163,6 +166,10 @@ class FlowService:
             raise ServiceError("sub-action-unsupported", subOp=given["subOp"][:100])
         if flow["state"] == ACTIONS[action]:
             raise ServiceError("action-not-applicable", action=action, state=flow["state"])
+        if action == "enable":
+            draft = self._draft(caller, flow, kept=flow)
+            draft.touched = frozenset()
+            self._check(caller, self._kinds["flows"], draft)  # what it uses may have been deleted while it was disabled
         return self._replace(caller, "flows", flow, {**flow, "state": ACTIONS[action]}, action)
 
     def delete(self, caller: Caller, collection: str, entity_id: str) -> None:
@@ -238,6 +245,7 @@ class FlowService:
             has_dataset=self._library.has,
             dataset_problem=self._library.problem,
             scope=caller.scope,
+            created_at=(self._clock.now_ms() if kept is None else kept["createdAt"]) // 1000,
             kept=kept,
         )
 
@@ -247,7 +255,8 @@ class FlowService:
             check(kind, draft)
         finally:
             for remark in draft.remarks:
-                caller.remark(remark)
+                if draft.is_about(remark):
+                    caller.remark(remark)
 
     @staticmethod
     def _check_body(validator: SchemaValidator, body: Any) -> None:
@@ -294,13 +303,18 @@ class FlowService:
         self._store.write(changes)
 
     def _flows_naming(self, scope: Scope, collection: str, entity_id: str) -> Iterator[Entity]:
-        """The flows that use a connection (by way of its target connections), a source or a target connection."""
-        names = [entity_id]
-        if collection == "connections":
-            names = [record.id for record in self._store.by_index(scope, "targetConnections", entity_id)]
-        for name in names:
-            for record in self._store.by_index(scope, "flows", name):
+        """The flows that use a connection, a source or a target connection; a connection also by way of a target that is gone."""
+        if collection != "connections":
+            for record in self._store.by_index(scope, "flows", entity_id):
                 yield record.entity()
+            return
+        needle = entity_id.encode()
+        for record in self._store.records(scope, "flows"):
+            if needle in record.raw:
+                flow = record.entity()
+                targets = flow["inheritedAttributes"]["targetConnections"]
+                if any(target.get("baseConnection", {}).get("id") == entity_id for target in targets):
+                    yield flow
 
 
 def not_found(collection: str, entity_id: str) -> ServiceError:
