@@ -1,0 +1,119 @@
+"""The state as a whole: no part of it outlives a reset, and all of it comes along with a snapshot.
+
+Each part has tests of its own; here it is shown that no part can be forgotten. A new part comes to notice by itself: it
+stands in the snapshot, and `use` then has to leave a trace in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, serving
+from contract_tests.tutorial import BASE, DATASET, DESTINATIONS, S3, SFTP
+
+HOUR, DAY = 3600, 86_400
+OWN = "own"
+MINUTE_ON = FROZEN_NOW + 60
+
+
+def use(api: Api) -> None:
+    """Leaves something behind in every part of the state."""
+    api.control("PUT", f"/datasets/{OWN}", {"records": [{"n": number} for number in range(5)], "rowsPerHour": 2})
+    schedule = {"interval": 3, "timeUnit": "hour", "startTime": MINUTE_ON}
+    flows = [
+        api.flow(destination, schedule, datasets=[OWN, DATASET["dataSetId"]], compression="GZIP")
+        for destination in DESTINATIONS
+    ]
+    api.advance(4 * HOUR)
+    api.post(f"/flows/{flows[0]}/action?op=disable")
+    api.created("runs", {"flowId": flows[1]})
+    api.advance(0)
+    path = f"/connections/{api.created('connections', SFTP.base_connection())}"
+    api.patch(path, '"stale"', [{"op": "replace", "path": "/name", "value": "x"}])
+    assert api.delete(path).status_code == 202
+    api.get("/flows?limit=0")
+    api.control("PUT", "/faults", {"rules": [{"kind": "error", "error": "service-unavailable", "nth": 3, "times": 2}]})
+    api.get("/flows?limit=2")
+
+
+OF_ONE_REQUEST = ("request-id", "requestId", "durationMs", "x-request-id", "host")
+
+
+def settled(value: Any) -> Any:
+    """A JSON value without what is another one for each request or server: its id, how long it took, and which port it came to."""
+    if isinstance(value, dict):
+        return {name: settled(item) for name, item in value.items() if name not in OF_ONE_REQUEST}
+    return [settled(item) for item in value] if isinstance(value, list) else value
+
+
+def test_a_reset_leaves_what_a_new_server_has(api: Api) -> None:
+    new = api.control("GET", "/state")
+    use(api)
+    used = api.control("GET", "/state")
+    parts = set(new) - {"format", "version"}
+    untouched = {part for part in parts if used[part] == new[part]} - {"datasets"}  # that is when the server began
+    assert untouched == set(), "these parts were not used, so that this test would not show whether they are forgotten"
+    api.control("POST", "/reset")
+    left = api.control("GET", "/state")
+    kept = [entries.pop("store")["tables"] for entries in (new, left)]
+    assert left == new
+    assert [list(tables) for tables in kept] == [["meta"]] * 2
+    values = [{entry["id"]: entry["value"] for entry in tables["meta"].values()} for tables in kept]
+    assert values[1] == {**values[0], "time": FROZEN_NOW}  # to which a restart would go back
+
+
+def answers(api: Api) -> Iterator[tuple[str, int, Any]]:
+    """What the server answers to everything that can be asked; as long as another server is asked the same, it answers the same."""
+
+    def ask(path: str) -> httpx.Response:
+        return api.http.get(path)
+
+    paths = ["/__emulator/clock", "/__emulator/datasets", f"/__emulator/datasets/{OWN}", "/__emulator/faults"]
+    paths += ["/__emulator/requests", "/__emulator/contract"]
+    for collection in ("connections", "sourceConnections", "targetConnections", "flows", "runs"):
+        paths += [f"{BASE}/{collection}?limit=2", f"{BASE}/{collection}?limit=2&orderby=name"]
+        response = ask(f"{BASE}/{collection}")
+        yield collection, response.status_code, settled(response.json())
+        for item in response.json().get("items", []):
+            paths.append(f"{BASE}/{collection}/{item['id']}")
+    for path in paths:
+        response = ask(path)
+        yield path, response.status_code, settled(response.json())
+        while "continuationToken" in response.text and path.startswith(BASE):
+            href = response.json()["_links"]["next"]["href"]
+            response = ask(f"{BASE}{href}")
+            yield href, response.status_code, settled(response.json())
+
+
+@pytest.mark.parametrize("flags", [("--seed", "3"), ()], ids=["same-seed", "no-seed"])
+def test_a_snapshot_gives_the_same_answers_in_another_server(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """All that can be asked, and what happens from there on: the runs of a day, their files, and new entities."""
+    with (
+        serving(tmp_path / "one", *flags) as one,
+        serving(tmp_path / "other", *flags, "--now", str(FROZEN_NOW - 5 * DAY)) as another,
+    ):
+        api, other = clients = Api(one.url), Api(another.url)
+        use(api)
+        other.flow(S3)  # goes with all that was there
+        state = api.control("GET", "/state")
+        for each in clients:
+            each.control("PUT", "/state", state)
+        given = list(answers(api))
+        assert len(given) > 60
+        assert list(answers(other)) == given
+        runs = [each.advance(DAY) for each in clients]
+        assert len(runs[0]) == 5 * 8
+        assert runs[0] == runs[1]
+        sums = "recordSummary", "sizeSummary", "fileSummary"
+        for run in runs[0]:
+            metrics, others = (each.item(f"/runs/{run['id']}")["metrics"] for each in clients)
+            assert [metrics[name] for name in sums] == [others[name] for name in sums]
+        created = [each.created("connections", SFTP.base_connection()) for each in clients]
+        assert (created[0] == created[1]) == bool(flags)
+        for each in clients:
+            each.close()
