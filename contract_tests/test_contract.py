@@ -441,6 +441,17 @@ def test_polling(api: Api) -> None:
     other.close()
 
 
+def test_repeating_what_an_injected_fault_hit_is_no_polling(api: Api) -> None:
+    """The scenarios ask for it; beyond that the same still counts."""
+    rule = {"kind": "error", "error": "service-unavailable", "times": 5}
+    api.control("PUT", "/faults", {"rules": [rule]})
+    statuses = [api.get("/flows").status_code for _ in range(7)]
+    assert statuses == [503] * 5 + [200] * 2
+    assert "polling" not in met(api)
+    api.get("/flows")
+    assert met(api)["polling"]["count"] == 1
+
+
 def test_a_page_that_is_never_followed(api: Api) -> None:
     for number in range(25):
         api.created(

@@ -480,6 +480,19 @@ def test_no_secret_is_in_the_journal_the_report_the_snapshot_or_the_log(tmp_path
     assert set(marks.found_in(log)) <= allowed  # a path is logged as it came: two requests have a mark in it
 
 
+def test_a_secret_in_a_name_is_masked_wherever_it_is_shown_later(api: Api) -> None:
+    """It cannot be kept out of the entity, whose name it is, but out of what is kept of each look at it."""
+    path = f"/connections/{api.created('connections', {**SFTP.base_connection(), 'name': 'A password=Sup3rS3cret!'})}"
+    assert api.item(path)["name"] == "A password=Sup3rS3cret!"
+    api.get("/connections")
+    api.get("/connections?property=id,name")
+    entries = api.control("GET", "/requests")
+    assert len(entries["items"]) == 4
+    assert "Sup3rS3cret" not in json.dumps([entries, api.control("GET", "/state")["requests"]])
+    shown = [entry["answer"]["body"]["items"][0]["name"] for entry in entries["items"][1:]]
+    assert shown == [f"A password={MASK}"] * 3
+
+
 def test_what_is_no_secret_is_shown(api: Api) -> None:
     """Masking that hides everything would hide what is wrong: names, kinds, and the parameters that the specs show."""
     api.created("connections", S3.base_connection())

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from contract_tests.support import ServerProcess, serving
+from emulator.control.console import PAGE_FILES
 from emulator.settings import settings_table
 
 ROOT = Path(__file__).parent.parent
@@ -115,12 +116,6 @@ def test_control_calls_table(server: ServerProcess) -> None:
     }
     described = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()["paths"]
     paths = {path.partition("/{")[0].rstrip("/") for path in described if not path.startswith(("/data", "/ims"))}
-    served_for_the_page = {
-        "/__emulator/page.css",
-        "/__emulator/page.js",
-        "/__emulator/picture.js",
-        "/__emulator/icon.svg",
-        "/__emulator/overview",
-        "/__emulator/previews",
-    }
+    served_for_the_page = {f"/__emulator{path}" for _, path, _, _ in PAGE_FILES if path.strip("/")}
+    served_for_the_page |= {"/__emulator/overview", "/__emulator/previews"}
     assert named == paths - served_for_the_page

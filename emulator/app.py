@@ -183,7 +183,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         document=lambda: described(routes, catalog),
         expiry=tokens.expiry if settings.check_auth else lambda token: None,
     )
-    journal = Journal(settings.journal_entries, contract.rules)
+    journal = Journal(settings.journal_entries, contract.rules, epoch=random_source(None).getrandbits(48))
     witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
 
     library_state = LibraryState(library, store, clock)
@@ -205,7 +205,8 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         library=library,
         exports=works.exports,
         faults=faults,
-        newest_request=lambda: journal.number,
+        journal=journal,
+        verdicts=contract.verdicts,
     )
     table = [
         *routes.operations(),

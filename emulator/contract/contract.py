@@ -157,7 +157,7 @@ class Contract:
             "now": self._now(),
             "summary": {
                 "requests": self._counts["requests"],
-                "verdicts": {verdict: self._counts[verdict] for verdict in VERDICTS},
+                "verdicts": self.verdicts(),
                 "violations": len(violations),
                 "remarks": len(remarks),
                 "coverage": {
@@ -169,6 +169,10 @@ class Contract:
             "coverage": coverage,
             "rules": [_rule_json(rule) | {"count": sums[rule.id]} for rule in self.rules.values()],
         }
+
+    def verdicts(self) -> dict[str, int]:
+        """How many requests there were of each verdict."""
+        return {verdict: self._counts[verdict] for verdict in VERDICTS}
 
     def snapshot(self) -> dict[str, Any]:
         return {

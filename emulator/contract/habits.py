@@ -132,7 +132,8 @@ class Habits:
         """Whether the same was asked again within a minute, of the machine's time as well as the emulator's.
 
         Both clocks count: a client that sleeps a minute while time is frozen does not poll, nor does a test that lets an
-        hour of emulator time pass between two looks. A change made in between is a reason to look again.
+        hour of emulator time pass between two looks. A change made in between is a reason to look again, and so is a fault
+        that was injected: it is what a good client repeats its request for.
         """
         exchange = seen.exchange
         key = hash((exchange.scope, exchange.path, exchange.query_string))
@@ -140,6 +141,8 @@ class Habits:
         steady, at, times, before = self._polls.entries.get(key, _NEVER)
         apart = max(seen.steady - steady, seen.at - at)
         times = times + 1 if before == changes and apart < POLLING_SECONDS else 1
+        if exchange.fault is not None:
+            times = 0
         self._polls.put(key, (seen.steady, seen.at, times, changes))
         if times >= POLLS:
             text = f"asked {times} times in a row without a change in between, the last time after {apart:.1f} s"

@@ -82,9 +82,14 @@ class Filters(NamedTuple):
 
 
 class Journal:
-    """The ring. `entries` is how many it keeps at most; with 0 it keeps none and only counts."""
+    """The ring. `entries` is how many it keeps at most; with 0 it keeps none and only counts.
 
-    def __init__(self, entries: int, rules: Mapping[str, Rule], *, max_bytes: int = MAX_BYTES) -> None:
+    `epoch` tells one life of the journal from the next, as numbers begin anew: it is another one after every emptying,
+    reset and restored snapshot, and in another server where it begins with a random number.
+    """
+
+    def __init__(self, entries: int, rules: Mapping[str, Rule], *, max_bytes: int = MAX_BYTES, epoch: int = 0) -> None:
+        self.epoch = epoch
         self._entries = entries
         self._rules = rules
         self._max_bytes = max_bytes
@@ -100,6 +105,7 @@ class Journal:
         """Forgets the entries; their numbers go on."""
         self._ring.clear()
         self._bytes = 0
+        self.epoch += 1
 
     def next_number(self) -> int:
         """Numbers a request, from 1 on."""

@@ -33,7 +33,10 @@ MAX_READ: Final = 65_536
 SHOWN_ANSWER_HEADERS: Final = frozenset((b"allow", b"content-type", b"etag", b"location", b"retry-after"))
 UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
 """Beginnings of paths that are the emulator's own, or a browser's doing."""
-PUBLIC: Final = frozenset({"listConfigs"})
+PUBLIC: Final = frozenset(
+    {"listConfigs", "list:connectionSpecs", "get:connectionSpecs", "list:flowSpecs", "get:flowSpecs"}
+)
+"""Operations that show what everybody may look up."""
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 log = logging.getLogger("emulator.witness")
 
@@ -140,10 +143,11 @@ class Witness:
         exchange = seen.exchange
         if exchange.error is not None and exchange.fault is None:
             return orjson.dumps(seen.refusal)
-        if _as_shown(exchange) and exchange.error is None:
+        if exchange.operation in PUBLIC and exchange.error is None:
             return seen.answer
+        masked = self._masker.stored if _shows_entities(exchange) else self._masker.answer
         try:
-            answer = self._masker.answer(seen.answer)
+            answer = masked(seen.answer)
             return orjson.dumps(hide(orjson.loads(answer), secrets)) if exchange.error is not None else answer
         except orjson.JSONDecodeError:
             return b""
@@ -167,7 +171,5 @@ class Witness:
         return masked.secrets
 
 
-def _as_shown(exchange: Exchange) -> bool:
-    """Whether an answer shows what everybody may look up: specs and datasets, and entities, whose passwords are masked."""
-    name = exchange.operation or ""
-    return name.startswith(("get:", "list:")) or name in PUBLIC
+def _shows_entities(exchange: Exchange) -> bool:
+    return (exchange.operation or "").startswith(("get:", "list:"))

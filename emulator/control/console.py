@@ -6,6 +6,7 @@ Everything it answers is bounded, however much the emulator holds, since the pag
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from emulator.api.exchange import Exchange, Handler, Reply
 from emulator.api.routes import Operation
 from emulator.catalog import Catalog
 from emulator.clock import Clock
+from emulator.contract.journal import Journal
 from emulator.control.previews import MAX_ROWS, PreviewError, preview
 from emulator.datasets.library import Library
 from emulator.entities import Entity, Scope
@@ -22,7 +24,7 @@ from emulator.errors import ServiceError
 from emulator.exports.exported_files import Exports
 from emulator.exports.scheduler import Scheduler
 from emulator.faults.faults import Faults
-from emulator.store.store import Store
+from emulator.store.store import Record, Store
 
 PAGE: Final = "/__emulator"
 MAX_FLOWS: Final = 100
@@ -31,6 +33,8 @@ MAX_RUNS: Final = 200
 """Runs in an overview, the newest."""
 MAX_FILES: Final = 100
 """Exported files in an overview, those of the newest runs."""
+MAX_WANTED: Final = 200
+"""Characters of a text that flows are looked for by."""
 DEFAULT_ROWS: Final = 20
 SECURITY: Final = (
     (
@@ -48,14 +52,17 @@ PAGE_FILES: Final = (
     ("pageWithSlash", "/", "index.html", "text/html; charset=utf-8"),
     ("pageStyle", "/page.css", "page.css", "text/css; charset=utf-8"),
     ("pageScript", "/page.js", "page.js", "text/javascript; charset=utf-8"),
-    ("pagePicture", "/picture.js", "picture.js", "text/javascript; charset=utf-8"),
+    *(
+        (f"page{name.capitalize()}", f"/{name}.js", f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("tools", "flows", "runs", "picture", "files", "requests", "faults")
+    ),
     ("pageIcon", "/icon.svg", "icon.svg", "image/svg+xml"),
 )
 """(operation, path, file, content type)"""
 
 
 class Console:
-    """The handlers. `newest_request` is the number of the newest request in the journal."""
+    """The handlers. `verdicts` gives how many requests there were of each verdict, by its name."""
 
     def __init__(
         self,
@@ -67,7 +74,8 @@ class Console:
         library: Library,
         exports: Exports,
         faults: Faults,
-        newest_request: Callable[[], int],
+        journal: Journal,
+        verdicts: Callable[[], Mapping[str, int]],
     ) -> None:
         self._clock = clock
         self._scheduler = scheduler
@@ -75,7 +83,8 @@ class Console:
         self._library = library
         self._exports = exports
         self._faults = faults
-        self._newest_request = newest_request
+        self._journal = journal
+        self._verdicts = verdicts
         self._destinations = {spec.id: spec.name for spec in catalog.connection_specs.values() if spec.destination}
 
     def operations(self) -> list[Operation]:
@@ -90,19 +99,27 @@ class Console:
         ]
 
     async def overview(self, exchange: Exchange) -> Reply:
-        """Clock, flows, runs and files over all organizations and sandboxes, the newest first, and how many there are."""
-        flows = [self._flow(scope, record.entity()) for scope, record in self._store.newest("flows", MAX_FLOWS)]
-        runs = [_run(record.entity()) for _, record in self._store.newest("runs", MAX_RUNS)]
+        """Clock, flows, runs and files over all organizations and sandboxes, the newest first, and how many there are.
+
+        `flow` leaves the flows that have this text in their name or id.
+        """
+        wanted = _wanted_flow(dict(exchange.query))
+        flows, found = self._flows(wanted)
+        runs = self._runs()
         return Reply(
             {
                 "version": __version__,
+                "epoch": self._journal.epoch,
                 "clock": self._clock.snapshot(),
                 "next": self._scheduler.next_due(),
                 "counts": {
                     "flows": self._store.count("flows"),
+                    "flowsFound": found,
                     "runs": self._store.count("runs"),
-                    "requests": self._newest_request(),
+                    "requests": self._journal.number,
+                    "journal": self._journal.number - self._journal.dropped,
                 },
+                "verdicts": self._verdicts(),
                 "flows": flows,
                 "runs": runs,
                 "files": self._files(runs),
@@ -125,9 +142,23 @@ class Console:
             raise ServiceError("control-invalid", reason=f"{path[:200]!r} cannot be shown: {reason}") from None
         return Reply(found)
 
+    def _flows(self, wanted: str) -> tuple[list[dict[str, Any]], int]:
+        """The newest flows that have a text in their name or id, and how many have it."""
+        if not wanted:
+            newest = self._store.newest("flows", MAX_FLOWS)
+            return [self._flow(scope, record.entity()) for scope, record in newest], self._store.count("flows")
+        shown: deque[tuple[Scope, Record]] = deque(maxlen=MAX_FLOWS)
+        found = 0
+        for scope, record in self._store.everywhere("flows"):
+            if wanted in record.id or wanted in _name(record).casefold():
+                shown.appendleft((scope, record))
+                found += 1
+        return [self._flow(scope, record.entity()) for scope, record in shown], found
+
     def _flow(self, scope: Scope, flow: Entity) -> dict[str, Any]:
         """What the page shows of a flow."""
         org, sandbox = scope
+        last = next(iter(self._store.by_index(scope, "runs", flow["id"])), None)
         return {
             "id": flow["id"],
             "name": flow.get("name", ""),
@@ -139,6 +170,7 @@ class Console:
             "datasets": self._datasets(scope, flow),
             "schedule": flow["scheduleParams"],
             "next": self._scheduler.next_export(flow["id"]),
+            "lastRun": None if last is None else _run(last.entity()),
         }
 
     def _destination(self, flow: Mapping[str, Any]) -> str:
@@ -158,13 +190,35 @@ class Console:
                 found.append({"id": dataset_id, "name": name})
         return found
 
+    def _runs(self) -> list[dict[str, Any]]:
+        """The newest runs, each with its flow's name and next export; the name is null when the flow was deleted."""
+        known: dict[tuple[Scope, str], dict[str, Any]] = {}
+        found = []
+        for scope, record in self._store.newest("runs", MAX_RUNS):
+            run = _run(record.entity())
+            flow_id = run["flowId"]
+            if (scope, flow_id) not in known:
+                flow = self._store.get(scope, "flows", flow_id)
+                name = None if flow is None else flow.get("name", "")
+                known[scope, flow_id] = {"flowName": name, "flowNext": self._scheduler.next_export(flow_id)}
+            found.append(run | known[scope, flow_id])
+        return found
+
     def _files(self, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The files of the newest of these runs that are still there."""
         found: list[dict[str, Any]] = []
         for run in runs:
             if run["fileCount"] and len(found) < MAX_FILES:
-                found += self._exports.of_run(run["id"])
+                found += [file | {"flowName": run["flowName"]} for file in self._exports.of_run(run["id"])]
         return found[:MAX_FILES]
+
+
+def _name(record: Record) -> str:
+    """A flow's name; a very long one is in its JSON only."""
+    if record.name is not None:
+        return record.name
+    name = record.entity().get("name")
+    return name if isinstance(name, str) else ""
 
 
 def _run(run: Entity) -> dict[str, Any]:
@@ -196,14 +250,28 @@ def _page(name: str, content_type: str) -> Handler:
     return handler
 
 
+def _wanted_flow(query: Mapping[str, str]) -> str:
+    """The text that flows are looked for by, in small letters; empty for all. Raises `control-invalid`."""
+    _known(query, "flow")
+    text = query.get("flow", "")
+    if len(text) > MAX_WANTED:
+        raise ServiceError("control-invalid", reason=f"flow must have at most {MAX_WANTED} characters, got {len(text)}")
+    return text.casefold()
+
+
 def _rows(query: Mapping[str, str]) -> int:
     """How many rows are asked for. Raises `control-invalid`."""
-    for name in query:
-        if name != "rows":
-            raise ServiceError("control-invalid", reason=f'"{name[:60]}" is unknown; known is rows')
+    _known(query, "rows")
     text = query.get("rows", str(DEFAULT_ROWS))
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_ROWS):
         raise ServiceError(
             "control-invalid", reason=f"rows must be a whole number from 1 to {MAX_ROWS}, got {text[:60]!r}"
         )
     return int(text)
+
+
+def _known(query: Mapping[str, str], known: str) -> None:
+    """Raises `control-invalid` for a parameter of another name."""
+    for name in query:
+        if name != known:
+            raise ServiceError("control-invalid", reason=f'"{name[:60]}" is unknown; known is {known}')

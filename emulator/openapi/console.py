@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.control.console import DEFAULT_ROWS, PAGE_FILES
+from emulator.contract.contract import VERDICTS
+from emulator.control.console import DEFAULT_ROWS, MAX_WANTED, PAGE_FILES
 from emulator.control.previews import MAX_ROWS
 from emulator.openapi.answers import CLOCK, COUNT, TEXT, Schema, array, record, ref
 from emulator.openapi.description import Description, parameter
@@ -15,9 +16,19 @@ CONSOLE_SCHEMAS: Final[dict[str, Schema]] = {
     "Overview": record(
         {
             "version": TEXT,
+            "epoch": {**COUNT, "description": "another one after a start, a reset, and when the journal was emptied"},
             "clock": CLOCK,
             "next": {"type": ["number", "null"], "description": "epoch seconds of the next export that falls due"},
-            "counts": record({"flows": COUNT, "runs": COUNT, "requests": COUNT}),
+            "counts": record(
+                {
+                    "flows": COUNT,
+                    "flowsFound": {**COUNT, "description": "those that have the text asked for"},
+                    "runs": COUNT,
+                    "requests": COUNT,
+                    "journal": {**COUNT, "description": "requests that the journal still has"},
+                }
+            ),
+            "verdicts": record(dict.fromkeys(VERDICTS, COUNT)),
             **dict.fromkeys(("flows", "runs", "files", "faults"), _ITEMS),
         }
     ),
@@ -32,7 +43,17 @@ CONSOLE_SCHEMAS: Final[dict[str, Schema]] = {
 """Name -> schema of a component."""
 
 CONSOLE_OPERATIONS: Final[dict[str, Description]] = {
-    "overview": Description("emulator", "Clock, flows, runs, files and faults at a glance", {200: ref("Overview")}),
+    "overview": Description(
+        "emulator",
+        "Clock, flows, runs, files and faults at a glance",
+        {200: ref("Overview")},
+        ("control-invalid", "query-value-invalid"),
+        (
+            parameter(
+                "flow", {"type": "string", "maxLength": MAX_WANTED}, "leaves the flows with this in their name or id"
+            ),
+        ),
+    ),
     "previewExport": Description(
         "emulator",
         "The first rows of an exported file",

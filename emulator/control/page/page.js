@@ -1,70 +1,24 @@
 // The page for people: asks the control calls every two seconds and shows what they answer. Text is only ever set as text.
-import { draw, utc } from "/__emulator/picture.js";
+import { showFaults } from "/__emulator/faults.js";
+import { showAllFiles, showFiles } from "/__emulator/files.js";
+import { showAllFlows, showFlows } from "/__emulator/flows.js";
+import { forgetRequests, showRequests } from "/__emulator/requests.js";
+import { showRuns } from "/__emulator/runs.js";
+import { $, NoAnswer, call, count, many, utc } from "/__emulator/tools.js";
 
-const CONTROL = "/__emulator", POLL = 2000, PATIENCE = 10000, FEW_FLOWS = 12, FEW_FILES = 6, MOST_REQUESTS = 200;
-const BASE = "/data/foundation/flowservice";
-const KINDS = { ok: "good", remark: "warn", violation: "bad", injected: "other", failed: "bad" };
-const WORDS = { ok: "ok", remark: "remark", violation: "refused", injected: "injected fault", failed: "emulator failed" };
-const $ = (id) => document.getElementById(id);
-const count = (number) => number.toLocaleString("en");
-const many = (number, one, more = `${one}s`) => `${count(number)} ${number === 1 ? one : more}`;
+const POLL = 2000, TYPING = 250;
+const REAL = { mode: "real" };
 
-let data = null, scenarios = [], seen = 0, allFlows = false, allFiles = false, asking = Promise.resolve(), timer = 0, answeredAt = 0, busy = false;
-const shown = new Map(), verdicts = {};
+// `data` is the last answer, `wanted` the text that its flows were to have, `running` how time last passed while it did.
+let data = null, wanted = "", running = REAL, scenarios = [];
+let asking = Promise.resolve(), timer = 0, typing = 0, answeredAt = 0, answeredOn = "", lost = false, busy = false;
 
-// --- small tools ---------------------------------------------------------------------------------------------------
+// --- saying and doing ------------------------------------------------------------------------------------------------
 
-function node(name, given = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(given)) {
-    if (key === "class") made.className = value;
-    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== ""));
-  return made;
-}
-
-const badge = (kind, text) => node("span", { class: `badge ${kind}` }, text);
-const stamp = (ms) => node("time", { datetime: new Date(ms).toISOString() }, `${utc(ms)} UTC`);
-
-function size(bytes) {
-  if (bytes < 1000) return many(bytes, "byte");
-  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
-}
-
-function lasting(seconds) {
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-  let left = Math.max(0, Math.round(seconds));
-  const words = [];
-  for (const [unit, name] of parts) {
-    if (left >= unit && words.length < 2) words.push(`${Math.floor(left / unit)} ${name}`);
-    left %= unit;
-  }
-  return words.join(" ") || "a moment";
-}
-
-// Shows a part anew only when what it shows has changed, and leaves the focus where it was.
-function render(box, of, build) {
-  const key = JSON.stringify(of);
-  if (shown.get(box.id) === key) return;
-  shown.set(box.id, key);
-  const focused = box.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  box.replaceChildren(...build());
-  if (focused) [...box.querySelectorAll("[data-key]")].find((each) => each.dataset.key === focused)?.focus();
-}
-
-async function call(method, path, body) {
-  const signal = method === "GET" ? AbortSignal.timeout(PATIENCE) : undefined;
-  const answer = await fetch(CONTROL + path, { method, signal, body: body === undefined ? undefined : JSON.stringify(body), headers: body === undefined ? {} : { "Content-Type": "application/json" } });
-  const value = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(value.detail ?? value.errorMessage ?? `the answer was ${answer.status}`);
-  return value;
-}
-
-function tell(text, bad = false) {
+function tell(text, fault = null) {
   $("told").textContent = text;
-  $("told").classList.toggle("bad", bad);
+  $("told").classList.toggle("bad", fault !== null);
+  $("told").classList.toggle("no-answer", fault instanceof NoAnswer);
 }
 
 // Does what a button asks for, one thing at a time, says how it went, and shows it.
@@ -75,230 +29,58 @@ async function act(button, doing, action) {
   try {
     tell(await action());
   } catch (fault) {
-    tell(`That did not work: ${fault.message}`, true);
+    tell(`That did not work: ${fault.message}.`, fault);
   }
   busy = false;
   await poll();
 }
 
-// --- the parts -----------------------------------------------------------------------------------------------------
+// --- the clock -------------------------------------------------------------------------------------------------------
 
+// The emulator's time, reckoned on from the last answer; without an answer nobody knows whether it still passes.
 function present() {
-  return data.clock.now + ((performance.now() - answeredAt) / 1000) * data.clock.speed;
+  return lost ? data.clock.now : data.clock.now + ((performance.now() - answeredAt) / 1000) * data.clock.speed;
 }
+
+const pace = ({ mode, speed }) => (mode === "accelerated" ? `${speed} times as fast` : mode === "frozen" ? "frozen" : "real time");
 
 function showClock() {
   if (!data) return;
   const ms = Math.floor(present()) * 1000, frozen = data.clock.mode === "frozen";
   $("now").textContent = `${utc(ms)} UTC`;
   $("now").dateTime = new Date(ms).toISOString();
-  $("mode").textContent = data.clock.mode === "accelerated" ? `${data.clock.speed} times as fast` : frozen ? "frozen" : "real time";
-  $("mode").className = `badge ${frozen ? "warn" : "good"}`;
-  $("freeze").textContent = frozen ? "Let it run" : "Freeze";
+  $("mode").textContent = lost ? `no answer, as of ${answeredOn}` : pace(data.clock);
+  $("mode").title = lost ? "when the emulator last answered, in your own time" : "";
+  $("mode").className = `badge ${lost ? "bad" : frozen ? "warn" : "good"}`;
+  $("freeze").textContent = !frozen ? "Freeze" : running.mode === "real" ? "Let it run in real time" : `Let it run, ${pace(running)}`;
   $("to-next").setAttribute("aria-disabled", String(data.next === null));
 }
 
-function schedule(flow) {
-  const { interval, timeUnit, startTime, endTime, exportMode } = flow.schedule;
-  const often = interval === 0 ? "once" : interval === 1 ? `every ${timeUnit}` : `every ${interval} ${timeUnit}s`;
-  const rows = exportMode === "DAILY_FULL_EXPORT" ? "all rows" : "all rows first, then new ones";
-  return [`${often} from `, stamp(startTime * 1000), ...(endTime ? [" until ", stamp(endTime * 1000)] : []), `; ${rows}`];
-}
-
-function flowCard(flow, lastRun, now) {
-  const next = flow.next === null ? ["none ahead"] : [stamp(flow.next * 1000), ` (${flow.next > now ? `in ${lasting(flow.next - now)}` : "due"})`];
-  const last = lastRun ? [`${lastRun.status}, ${many(lastRun.rows, "row")}, `, stamp(lastRun.startedAt)] : ["not yet"];
-  return node("li", {},
-    node("div", { class: "head" }, node("h3", {}, flow.name || flow.id), badge(flow.state === "enabled" ? "good" : "warn", flow.state)),
-    node("p", { class: "quiet" }, `${flow.org} · ${flow.sandbox}`),
-    node("dl", {},
-      node("dt", {}, "To"), node("dd", {}, flow.destination),
-      node("dt", {}, "Datasets"), node("dd", {}, flow.datasets.map((each) => each.name).join(", ")),
-      node("dt", {}, "Schedule"), node("dd", {}, ...schedule(flow)),
-      node("dt", {}, "Next export"), node("dd", { class: "next" }, ...next),
-      node("dt", {}, "Last run"), node("dd", {}, ...last)));
-}
-
-function showFlows() {
-  const flows = allFlows ? data.flows : data.flows.slice(0, FEW_FLOWS), now = data.clock.now;
-  const last = new Map();
-  for (const run of data.runs) if (!last.has(run.flowId)) last.set(run.flowId, run);
-  const minute = Math.floor(now / (data.clock.speed === 1 ? 10 : 1));
-  render($("flow-list"), [flows, flows.map((flow) => last.get(flow.id)), minute], () => flows.map((flow) => flowCard(flow, last.get(flow.id), now)));
-  $("flows-count").textContent = data.counts.flows ? count(data.counts.flows) : "";
-  $("flows-empty").hidden = data.flows.length > 0;
-  $("flows-more").hidden = data.flows.length <= flows.length;
-  $("flows-more").textContent = `Show the newest ${data.flows.length}`;
-}
-
-function showRuns() {
-  const names = new Map(data.flows.map((flow) => [flow.id, flow.name]));
-  const drawn = data.runs.length > 0 || data.flows.some((flow) => flow.next !== null);
-  const drawing = [data.runs, data.flows.map((flow) => [flow.name, flow.next]), Math.floor(data.clock.now / 60), $("picture").clientWidth];
-  if (shown.get("picture") !== JSON.stringify(drawing)) draw($("picture"), data);
-  shown.set("picture", JSON.stringify(drawing));
-  $("runs-empty").hidden = drawn;
-  $("legend").hidden = $("runs-details").hidden = !drawn;
-  const more = data.counts.runs > data.runs.length ? `, the newest ${count(data.runs.length)} are shown` : "";
-  $("runs-count").textContent = data.counts.runs ? count(data.counts.runs) + more : "";
-  render($("run-rows"), [data.runs, [...names]], () => data.runs.map((run) => node("tr", {},
-    node("td", {}, stamp(run.startedAt)),
-    node("td", {}, names.get(run.flowId) ?? run.flowId),
-    node("td", {}, badge({ success: "good", failed: "bad" }[run.status] ?? "warn", run.status)),
-    node("td", { class: "number" }, count(run.rows)),
-    node("td", { class: "number" }, count(run.fileCount)),
-    node("td", {}, run.errors.map((error) => `${error.code}: ${error.message}`).join("; ")))));
-}
-
-function fileItem(file, flow) {
-  const parts = file.path.split("/"), name = parts.pop();
-  const href = `${CONTROL}/exports/${file.path.split("/").map(encodeURIComponent).join("/")}`;
-  return node("li", { class: "file" },
-    node("div", {}, node("div", { class: "path name" }, name), node("div", { class: "path quiet" }, parts.join("/")), node("div", { class: "quiet path" }, [flow, many(file.rows, "row"), size(file.size)].filter(Boolean).join(", "))),
-    node("div", { class: "buttons" },
-      node("button", { type: "button", "data-key": file.path, "aria-label": `Preview ${name}`, onclick: () => showPreview(file) }, "Preview"),
-      node("a", { class: "button", href, download: name, "aria-label": `Download ${name}` }, "Download")));
-}
-
-function showFiles() {
-  const files = allFiles ? data.files : data.files.slice(0, FEW_FILES), names = new Map(data.flows.map((flow) => [flow.id, flow.name]));
-  render($("file-list"), [files, [...names]], () => files.map((file) => fileItem(file, names.get(file.flow))));
-  $("files-more").hidden = data.files.length <= files.length;
-  $("files-more").textContent = `Show all ${data.files.length}`;
-  $("files-empty").hidden = data.files.length > 0;
-  $("files-count").textContent = data.files.length ? `${data.files.length} of the newest runs` : "";
-}
-
-function cell(value) {
-  return value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
-}
-
-const dataCell = (text) => node("td", { class: text.length > 40 ? "long" : "" }, text);
-
-async function showPreview(file) {
-  const parts = file.path.split("/");
-  $("preview-title").textContent = parts.pop();
-  $("preview-about").textContent = "Reading …";
-  $("preview-rows").replaceChildren();
-  $("preview").showModal();
-  try {
-    const found = await call("GET", `/previews/${file.path.split("/").map(encodeURIComponent).join("/")}?rows=20`);
-    const { rows } = found;
-    const columns = [...new Set(rows.flatMap(Object.keys))];
-    $("preview-about").textContent = `${parts.join("/")}: ${found.more ? `the first ${rows.length} of ${many(file.rows, "row")}` : many(rows.length, "row")}, ${found.form}`;
-    $("preview-rows").replaceChildren(node("table", {},
-      node("thead", {}, node("tr", {}, ...columns.map((name) => node("th", { scope: "col" }, name)))),
-      node("tbody", {}, ...rows.map((row) => node("tr", {}, ...columns.map((name) => dataCell(cell(row[name]))))))));
-  } catch (fault) {
-    $("preview-about").textContent = `That did not work: ${fault.message}`;
-  }
-}
-
-function findingBox(finding, index, findings) {
-  const kind = finding.severity === "remark" ? "warn" : "";
-  const place = finding.place && !finding.message.includes(finding.place) ? `${finding.place}: ` : "";
-  return node("div", { class: `finding ${kind}` },
-    node("p", {}, place + finding.message),
-    finding.mend && findings[index + 1]?.mend !== finding.mend ? node("p", { class: "quiet" }, finding.mend) : null,
-    node("p", { class: "quiet" }, "Rule ", node("code", {}, finding.rule)));
-}
-
-function bodyBox(name, part) {
-  const text = part.body === undefined ? part.text : JSON.stringify(part.body, null, 2);
-  return text === undefined ? null : node("details", {}, node("summary", {}, name), node("pre", { tabindex: "0", role: "region", "aria-label": name }, text));
-}
-
-function requestItem(entry) {
-  const bad = entry.status === 0 || entry.status >= 400;
-  const fault = entry.fault ? node("div", { class: "finding other" }, node("p", {}, "Hit by the fault rule ", node("code", {}, entry.fault), ", not the client's doing.")) : null;
-  const query = entry.query ? `?${entry.query}` : "";
-  return node("li", { class: `request ${entry.verdict}`, value: entry.number },
-    node("div", { class: "line" },
-      node("time", { datetime: new Date(entry.at * 1000).toISOString() }, utc(entry.at * 1000).slice(5)),
-      node("span", { class: `status ${bad ? "bad" : "good"}` }, entry.status === 0 ? "no answer" : String(entry.status)),
-      node("span", { class: "mono path", title: entry.path + query }, `${entry.method} ${entry.path.startsWith(BASE) ? entry.path.slice(BASE.length) : entry.path}${query}`),
-      badge(KINDS[entry.verdict] ?? "", WORDS[entry.verdict] ?? entry.verdict),
-      node("span", { class: "quiet" }, `${entry.durationMs.toFixed(1)} ms`)),
-    ...(fault ? [fault] : []), ...entry.findings.map(findingBox),
-    ...(entry.verdict === "ok" ? [] : [bodyBox("What was sent", entry.request), bodyBox("What was answered", entry.answer)]));
-}
-
-async function showRequests() {
-  const list = $("request-list");
-  if (data.counts.requests !== seen) {
-    if (data.counts.requests < seen) forgetRequests();
-    const found = await call("GET", `/requests?since=${seen}&limit=${MOST_REQUESTS}`);
-    seen = found.number;
-    for (const entry of found.items) {
-      verdicts[entry.verdict] = (verdicts[entry.verdict] ?? 0) + 1;
-      list.prepend(requestItem(entry));
-    }
-    while (list.children.length > MOST_REQUESTS) list.lastElementChild.remove();
-  }
-  const words = ["violation", "remark", "injected", "failed"].filter((name) => verdicts[name]).map((name) => `${count(verdicts[name])} ${name === "remark" ? "with a remark" : WORDS[name]}`);
-  const text = seen ? [count(seen), ...words].join(", ") : "";
-  if ($("requests-count").textContent !== text) $("requests-count").textContent = text;
-  $("requests-empty").hidden = list.children.length > 0;
-}
-
-function forgetRequests() {
-  seen = 0;
-  for (const name of Object.keys(verdicts)) delete verdicts[name];
-  $("request-list").replaceChildren();
-}
-
-function rulesOf(scenario) {
-  return data.faults.filter((rule) => rule.id.startsWith(`${scenario.name}-`) && /^\d+$/.test(rule.id.slice(scenario.name.length + 1)));
-}
-
-function toggle(scenario, box) {
-  const rules = rulesOf(scenario);
-  if (busy) box.checked = rules.length > 0; // the box shows what is, not what was asked for meanwhile
-  return act(box, "Changing the faults …", async () => {
-    if (!rules.length) await call("POST", "/faults", { scenario: scenario.name });
-    for (const rule of rules) await call("DELETE", `/faults/${encodeURIComponent(rule.id)}`);
-    return `The scenario ${scenario.name} is ${rules.length ? "off" : "on"}.`;
-  });
-}
-
-function scenarioCard(scenario) {
-  const box = node("input", { type: "checkbox", "data-key": scenario.name, onchange: () => toggle(scenario, box) });
-  box.checked = rulesOf(scenario).length > 0;
-  return node("li", {}, node("label", { class: "check" }, box, node("h3", {}, scenario.name)), node("p", {}, scenario.happens), node("p", { class: "quiet" }, `A good client: ${scenario.goodClient}`));
-}
-
-function ruleItem(rule) {
-  const { id, kind, matched, fired, repeats, ...rest } = rule;
-  const about = Object.entries(rest).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${cell(value)}`).join(", ");
-  const remove = () => act($("faults-off"), "Removing the rule …", async () => {
-    await call("DELETE", `/faults/${encodeURIComponent(id)}`);
-    return `The rule ${id} is gone.`;
-  });
-  return node("li", { class: "file" },
-    node("div", {}, node("div", { class: "path name" }, `${id} (${kind})`), node("div", { class: "quiet path" }, `${about ? `${about}; ` : ""}matched ${many(matched, "time")}, fired ${many(fired, "time")}`)),
-    node("div", { class: "buttons" }, node("button", { type: "button", "data-key": id, "aria-label": `Remove the rule ${id}`, onclick: remove }, "Remove")));
-}
-
-function showFaults() {
-  render($("scenario-list"), [scenarios, data.faults.map((rule) => rule.id)], () => scenarios.map(scenarioCard));
-  render($("rule-list"), data.faults, () => data.faults.map(ruleItem));
-  $("faults-count").textContent = data.faults.length ? many(data.faults.length, "rule") : "none";
-  $("faults-off").hidden = !data.faults.length;
-}
-
-// --- asking ---------------------------------------------------------------------------------------------------------
+// --- asking ----------------------------------------------------------------------------------------------------------
 
 async function ask() {
-  if (!scenarios.length) scenarios = (await call("GET", "/scenarios")).items;
-  data = await call("GET", "/overview");
+  const text = $("flow-name").value.trim();
+  const answer = await call("GET", `/overview${text ? `?flow=${encodeURIComponent(text)}` : ""}`);
+  if (data && data.epoch !== answer.epoch) forget();
+  [data, wanted, lost] = [answer, text, false];
   answeredAt = performance.now();
+  answeredOn = new Date().toLocaleTimeString("en-GB");
+  if (data.clock.mode !== "frozen") running = { mode: data.clock.mode, speed: data.clock.speed };
+  if (!scenarios.length) scenarios = (await call("GET", "/scenarios")).items;
   $("version").textContent = data.version;
   showClock();
-  showFlows();
-  showRuns();
-  showFiles();
-  showFaults();
-  await showRequests();
+  showFlows(data, wanted);
+  showRuns(data);
+  showFiles(data);
+  showFaults(data, scenarios, act);
+  await showRequests(data);
+}
+
+// The server was reset or started anew: what was kept of its life before is of no use.
+function forget() {
+  forgetRequests();
+  scenarios = [];
+  running = REAL;
 }
 
 // One question at a time; none while the page is hidden.
@@ -310,12 +92,21 @@ function poll() {
 
 async function answer() {
   let words = "Live";
-  await ask().catch((fault) => { words = `No answer: ${fault.message}`; });
+  try {
+    await ask();
+    if ($("told").classList.contains("no-answer")) tell("");
+  } catch (fault) {
+    words = fault instanceof NoAnswer ? "The emulator does not answer" : `No answer: ${fault.message}`;
+    lost = true;
+  }
   if ($("live").textContent !== words) $("live").textContent = words;
-  $("live").classList.toggle("off", words !== "Live");
+  $("live").classList.toggle("off", lost);
+  showClock();
   clearTimeout(timer);
   if (!document.hidden) timer = setTimeout(poll, POLL);
 }
+
+// --- what a person does ----------------------------------------------------------------------------------------------
 
 function told(answer) {
   const failed = answer.runs.filter((run) => run.status !== "success").length;
@@ -326,28 +117,40 @@ function told(answer) {
 const advance = (button, body) => act(button, "Moving the clock …", async () => told(await call("POST", "/clock/advance", body())));
 
 $("freeze").addEventListener("click", (event) => act(event.currentTarget, "Setting the clock …", async () => {
-  const clock = await call("PUT", "/clock", { mode: data.clock.mode === "frozen" ? "real" : "frozen" });
-  return clock.mode === "frozen" ? "Time stands still." : "Time passes.";
+  const clock = await call("PUT", "/clock", data.clock.mode === "frozen" ? running : { mode: "frozen" });
+  return clock.mode === "frozen" ? "Time stands still." : `Time passes, ${pace(clock)}.`;
 }));
 $("plus-3h").addEventListener("click", (event) => advance(event.currentTarget, () => ({ seconds: 10800 })));
 $("plus-1d").addEventListener("click", (event) => advance(event.currentTarget, () => ({ seconds: 86400 })));
 $("to-next").addEventListener("click", (event) => advance(event.currentTarget, () => (data.next > present() + 1 ? { to: data.next } : { seconds: 0 })));
-$("flows-more").addEventListener("click", () => { allFlows = true; showFlows(); });
-$("files-more").addEventListener("click", () => { allFiles = true; showFiles(); });
-$("only-bad").addEventListener("change", (event) => $("request-list").classList.toggle("only-bad", event.currentTarget.checked));
+$("flows-more").addEventListener("click", () => showAllFlows(data, wanted));
+$("files-more").addEventListener("click", () => showAllFiles(data));
+$("flow-name").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(poll, TYPING);
+});
+$("verdicts").addEventListener("change", () => {
+  forgetRequests();
+  poll();
+});
 $("preview-close").addEventListener("click", () => $("preview").close());
-$("reset").addEventListener("click", () => $("reset-dialog").showModal());
+$("reset").addEventListener("click", () => {
+  $("reset-exports").checked = false; // what destroys files is to be asked for each time
+  $("reset-dialog").showModal();
+});
 $("reset-no").addEventListener("click", () => $("reset-dialog").close());
 $("reset-yes").addEventListener("click", (event) => {
+  const exports = $("reset-exports").checked;
   $("reset-dialog").close();
   act(event.currentTarget, "Resetting …", async () => {
-    await call("POST", `/reset?exports=${$("reset-exports").checked}`);
-    forgetRequests();
-    return "Everything is forgotten.";
+    await call("POST", `/reset?exports=${exports}`);
+    return `Everything is forgotten. ${exports ? "The export folder is empty." : "Exported files stay on disk, but are no longer listed."}`;
   });
 });
 $("faults-off").addEventListener("click", (event) => act(event.currentTarget, "Removing the faults …", async () => `${many((await call("DELETE", "/faults")).deleted, "rule is", "rules are")} gone.`));
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
-new ResizeObserver(() => data && showRuns()).observe($("runs"));
+new ResizeObserver(() => data && showRuns(data)).observe($("runs"));
+// The bar with the clock stays at the top: what a link leads to, or the focus, must not come to lie behind it.
+new ResizeObserver(() => { document.documentElement.style.scrollPaddingTop = `${$("clock").offsetHeight + 12}px`; }).observe($("clock"));
 setInterval(showClock, 1000);
 poll();

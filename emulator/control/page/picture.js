@@ -1,13 +1,12 @@
 // Runs over time as a picture: a lane for each flow, a mark for each run, drawn as SVG.
+import { flowName, utc } from "/__emulator/tools.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const LANES = 12, LANE = 46, TOP = 26, BOTTOM = 8, SIDE = 14, TICK_WIDTH = 110;
+const LANES = 12, LANE = 46, TOP = 42, BOTTOM = 8, SIDE = 14, TICK_WIDTH = 110;
 const MINUTE = 60e3, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
-const STEPS = [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY, 365 * DAY];
-
-export function utc(ms) {
-  return new Date(ms).toISOString().slice(0, 19).replace("T", " ");
-}
+const STEPS = [15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 4 * DAY, 7 * DAY, 14 * DAY, 28 * DAY, 56 * DAY, 112 * DAY, 224 * DAY];
+// As many ticks fit on a phone. Since no step is more than twice the one before, there are two in any case.
+const LEAST_ROOM = 4;
 
 function shape(name, attributes = {}, text = "") {
   const node = document.createElementNS(SVG, name);
@@ -25,13 +24,11 @@ function titled(node, text) {
 function lanesOf(data) {
   const lanes = new Map();
   for (const run of data.runs) {
-    if (!lanes.has(run.flowId)) lanes.set(run.flowId, { name: `deleted flow ${run.flowId.slice(0, 8)}`, runs: [], next: null });
+    if (!lanes.has(run.flowId)) lanes.set(run.flowId, { name: flowName(run.flowName, run.flowId), runs: [], next: run.flowNext });
     lanes.get(run.flowId).runs.push(run);
   }
   for (const flow of data.flows) {
-    const lane = lanes.get(flow.id);
-    if (lane) Object.assign(lane, { name: flow.name, next: flow.next });
-    else if (flow.next !== null) lanes.set(flow.id, { name: flow.name, runs: [], next: flow.next });
+    if (flow.next !== null && !lanes.has(flow.id)) lanes.set(flow.id, { name: flowName(flow.name, flow.id), runs: [], next: flow.next });
   }
   return [...lanes.values()];
 }
@@ -47,13 +44,31 @@ function span(lanes, now) {
   return [first - air, last + air];
 }
 
+// Ticks with their time; the first and each midnight have the date above it.
 function axis(svg, from, to, x, width, height) {
-  const step = STEPS.find((each) => (to - from) / each <= Math.max(2, width / TICK_WIDTH)) ?? STEPS.at(-1);
-  for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
-    const text = step < DAY && at % DAY ? utc(at).slice(11, 16) : utc(at).slice(0, 10);
-    svg.append(shape("line", { class: "grid", x1: x(at), x2: x(at), y1: TOP - 6, y2: height - BOTTOM }));
-    svg.append(shape("text", { x: Math.min(Math.max(x(at), 36), width - 36), y: 12, "text-anchor": "middle" }, text));
+  const most = Math.max(LEAST_ROOM, width / TICK_WIDTH);
+  const step = STEPS.find((each) => (to - from) / each <= most) ?? Math.ceil((to - from) / most / DAY) * DAY;
+  const first = Math.ceil(from / step) * step;
+  for (let at = first; at <= to; at += step) {
+    const label = (y, half, text) => shape("text", { class: "tick", x: Math.min(Math.max(x(at), half), width - half), y, "text-anchor": "middle" }, text);
+    svg.append(shape("line", { class: "grid", x1: x(at), x2: x(at), y1: TOP - 8, y2: height - BOTTOM }));
+    if (at === first || at % DAY === 0) svg.append(label(12, 36, utc(at).slice(0, 10)));
+    if (step < DAY) svg.append(label(28, 18, utc(at).slice(11, 16)));
   }
+}
+
+// Cuts a name off where the picture ends; how wide it is, only the browser knows.
+function shorten(text, name, room) {
+  const letters = [...name];
+  if (text.getComputedTextLength() <= room) return;
+  let [fits, not] = [0, letters.length];
+  while (not - fits > 1) {
+    const half = (fits + not) >> 1;
+    text.firstChild.data = `${letters.slice(0, half).join("")}…`;
+    if (text.getComputedTextLength() <= room) fits = half;
+    else not = half;
+  }
+  text.firstChild.data = `${letters.slice(0, fits).join("")}…`;
 }
 
 function mark(run, x, y, most) {
@@ -80,12 +95,11 @@ export function draw(box, data) {
   const label = `${ran} runs of ${shown.length} flows from ${utc(from)} to ${utc(to)} UTC; the table below says the same.`;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
   axis(svg, from, to, x, width, height);
-  svg.append(titled(shape("line", { class: "present", x1: x(now), x2: x(now), y1: TOP - 6, y2: height - BOTTOM }), `now: ${utc(now)} UTC`));
+  svg.append(titled(shape("line", { class: "present", x1: x(now), x2: x(now), y1: TOP - 8, y2: height - BOTTOM }), `now: ${utc(now)} UTC`));
   const most = Math.max(0, ...shown.flatMap((lane) => lane.runs.map((run) => run.rows)));
   shown.forEach((lane, index) => {
-    const y = TOP + index * LANE + 30, room = Math.floor(width / 7);
-    const name = lane.name.length > room ? `${lane.name.slice(0, room - 1)}…` : lane.name;
-    svg.append(titled(shape("text", { class: "name", x: SIDE, y: y - 15 }, name), lane.name));
+    const y = TOP + index * LANE + 30;
+    svg.append(titled(shape("text", { class: "name", x: SIDE, y: y - 15 }, lane.name), lane.name));
     svg.append(shape("line", { class: "lane", x1: SIDE, x2: width - SIDE, y1: y, y2: y }));
     if (lane.next !== null) {
       const ahead = shape("circle", { class: "ahead", cx: x(lane.next * 1000), cy: y, r: 6 });
@@ -94,6 +108,7 @@ export function draw(box, data) {
     for (const run of [...lane.runs].reverse()) svg.append(mark(run, x(run.startedAt), y, most));
   });
   box.append(svg);
+  svg.querySelectorAll(".name").forEach((text, index) => shorten(text, shown[index].name, width - 2 * SIDE));
   if (lanes.length > shown.length) {
     const more = document.createElement("p");
     more.className = "quiet";

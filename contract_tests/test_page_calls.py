@@ -1,0 +1,209 @@
+"""The control calls behind the page for people: its own files, the overview, and the look into an exported file."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contract_tests.in_process import LocalEmulator
+from contract_tests.support import FROZEN_NOW, Api, assert_error
+from contract_tests.tutorial import LANDING_ZONE, S3
+from emulator.control.console import MAX_FILES, MAX_FLOWS, MAX_RUNS, MAX_WANTED, PAGE_FILES
+from emulator.control.previews import MAX_LINE, MAX_ROWS, MAX_TEXT, PreviewError, preview
+from emulator.settings import Settings
+
+HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}
+FOLDER = Path(__file__).parent.parent / "emulator" / "control" / "page"
+
+
+def test_the_page_loads_nothing_from_elsewhere(api: Api) -> None:
+    """Its own files only, with a policy that a browser holds it to; no script or style within the HTML."""
+    for path in ("/__emulator", "/__emulator/"):
+        answer = api.http.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+    html = answer.text
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", html)
+    served = {f"/__emulator{path}" for _, path, _, _ in PAGE_FILES}
+    for link in re.findall(r'(?:src|href)="(/[^"#?]*)', html):
+        assert link in served | {"/__emulator/contract", "/openapi.json"}
+        assert api.http.get(link).status_code == 200
+    for file in FOLDER.iterdir():
+        text = file.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in text, file
+        assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b", text), file
+
+
+def test_an_overview_is_bounded(api: Api) -> None:
+    """It goes over every organization and sandbox, newest first, and says how many there are in all."""
+    other = Api(api.url, org="OTHER@AdobeOrg", sandbox="dev")
+    first = api.flow(S3, {**HOURLY, "endTime": FROZEN_NOW + 86_400 * 40})
+    second = other.flow(LANDING_ZONE, HOURLY)
+    other.close()
+    api.advance(86_400 * 20)
+    source, target = (
+        api.item(f"/flows/{first}")["sourceConnectionIds"][0],
+        api.item(f"/flows/{first}")["targetConnectionIds"][0],
+    )
+    for _ in range(MAX_FLOWS):
+        api.created("flows", S3.flow(source, target, interval=1, timeUnit="day", startTime=FROZEN_NOW + 86_400 * 30))
+    seen = api.control("GET", "/overview")
+    assert len(seen["flows"]) == MAX_FLOWS
+    assert len(seen["runs"]) == MAX_RUNS
+    assert len(seen["files"]) == MAX_FILES
+    assert seen["counts"]["flows"] == MAX_FLOWS + 2
+    assert seen["counts"]["runs"] == 320
+    assert seen["next"] == FROZEN_NOW + 600 + 86_400 * 20
+    started = [run["startedAt"] for run in seen["runs"]]
+    assert started == sorted(started, reverse=True)
+    assert {run["flowId"] for run in seen["runs"]} == {first, second}
+    assert None not in {run["flowName"] for run in seen["runs"]}  # they are not among the flows, but still there
+    assert {run["flowNext"] for run in seen["runs"]} == {FROZEN_NOW + 600 + 86_400 * 20}
+    assert {file["flow"] for file in seen["files"]} == {first, second}
+
+
+def test_an_overview_tells_lives_apart(api: Api) -> None:
+    """Its epoch is another one after a reset, a restored state and an emptied journal, and for another server."""
+    seen = {api.control("GET", "/overview")["epoch"]}
+    api.get("/flows")
+    seen.add(api.control("GET", "/overview")["epoch"])
+    assert len(seen) == 1
+    state = api.control("GET", "/state")
+    for method, path, body in (("POST", "/reset", None), ("PUT", "/state", state), ("DELETE", "/requests", None)):
+        api.control(method, path, body)
+        seen.add(api.control("GET", "/overview")["epoch"])
+    assert len(seen) == 4
+
+
+async def epoch_of(export_dir: Path) -> int:
+    async with LocalEmulator(Settings(export_dir=export_dir)) as emulator:
+        epoch: int = (await emulator.control("GET", "/overview"))["epoch"]
+        return epoch
+
+
+def test_every_server_has_its_own_epoch(tmp_path: Path) -> None:
+    assert asyncio.run(epoch_of(tmp_path)) != asyncio.run(epoch_of(tmp_path))
+
+
+def test_an_overview_counts_verdicts(api: Api) -> None:
+    """Over all requests, whatever the journal still has of them."""
+    api.get("/flows/nowhere")
+    api.get("/flows")
+    api.control("DELETE", "/requests")
+    api.get("/flows")
+    seen = api.control("GET", "/overview")
+    assert seen["verdicts"] == {"ok": 2, "remark": 0, "violation": 1, "injected": 0, "failed": 0}
+    assert seen["counts"]["requests"] == 3
+    assert seen["counts"]["journal"] == 1
+
+
+def test_an_overview_of_some_flows(api: Api) -> None:
+    """By a part of the name, large or small, however long the name is, or of the id; the counts say how many there are."""
+    first = api.flow(S3, HOURLY)
+    flow = api.item(f"/flows/{first}")
+    body = S3.flow(flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0], **HOURLY)
+    second = api.created("flows", {**body, "name": "x" * 300 + "END"})
+    for wanted, ids in (("end", [second]), (first[3:13], [first]), ("nothing of this", []), ("", [second, first])):
+        seen = api.control("GET", "/overview", params={"flow": wanted})
+        assert [flow["id"] for flow in seen["flows"]] == ids
+        assert seen["counts"]["flowsFound"] == len(ids)
+        assert seen["counts"]["flows"] == 2
+    assert_error(api.http.get("/__emulator/overview", params={"flow": "x" * (MAX_WANTED + 1)}), "control-invalid")
+    assert_error(api.http.get("/__emulator/overview", params={"name": "x"}), "control-invalid")
+
+
+def test_an_overview_shows_runs_that_wait(api: Api) -> None:
+    """Of many runs asked for at once most wait for their turn, and have no times and counts yet."""
+    flow = api.flow(S3, HOURLY)
+    asked = [api.created("runs", {"flowId": flow}) for _ in range(8)]
+    seen = {run["id"]: run for run in api.control("GET", "/overview")["runs"]}
+    assert set(asked) <= set(seen)
+    assert {run["status"] for run in seen.values()} <= {"waiting", "inProgress", "success"}
+    assert all(run["rows"] == run["fileCount"] == 0 for run in seen.values() if run["status"] == "waiting")
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "json": {},
+    "json.gz": {"compression": "GZIP"},
+    "parquet": {"datasetFileType": "PARQUET"},
+    "gz.parquet": {"datasetFileType": "PARQUET", "compression": "GZIP"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_preview_of_each_form(api: Api, export_dir: Path, form: str) -> None:
+    """The first rows, as another library reads them; the same dataset gives the same rows in every form."""
+    api.flow(S3, HOURLY, **FORMS[form])
+    api.advance(600)
+    (file,) = api.control("GET", "/exports")["items"]
+    assert file["path"].endswith(f"-c000.{form}")
+    found = api.control("GET", f"/previews/{file['path']}", params={"rows": 7})
+    raw = (export_dir / file["path"]).read_bytes()
+    if "parquet" in form:
+        rows = [without_nulls(row) for row in pq.read_table(export_dir / file["path"]).slice(0, 7).to_pylist()]
+        assert [row["_id"] for row in found["rows"]] == [row["_id"] for row in rows]
+        assert [set(without_nulls(row)) for row in found["rows"]] == [set(row) for row in rows]
+    else:
+        text = gzip.decompress(raw) if form == "json.gz" else raw
+        assert found["rows"] == [json.loads(line) for line in text.splitlines()[:7]]
+    assert len(found["rows"]) == 7
+    assert found["more"] is True
+    assert found["form"] in (form, "parquet")
+
+
+def without_nulls(value: Any) -> Any:
+    return {name: item for name, item in value.items() if item is not None}
+
+
+@pytest.mark.parametrize("rows", ["0", "-1", str(MAX_ROWS + 1), "x", "", "1.5", "\u0661"])
+def test_a_bad_number_of_rows(api: Api, rows: str) -> None:
+    assert_error(api.http.get("/__emulator/previews/x", params={"rows": rows}), "control-invalid")
+
+
+@pytest.mark.parametrize("path", ["nowhere.json", "..%2F..%2Fetc%2Fpasswd", "amazon-s3", "a%00b"])
+def test_a_preview_of_nothing(api: Api, path: str) -> None:
+    assert_error(api.http.get(f"/__emulator/previews/{path}"), "control-not-found")
+
+
+def test_previews_are_bounded(tmp_path: Path) -> None:
+    """However long the texts, lines and rows are, and whatever a file unpacks to."""
+    file = tmp_path / "long.json"
+    file.write_text("\n".join(json.dumps({"text": "x" * 5_000, "list": ["y" * 5_000]}) for _ in range(MAX_ROWS)))
+    found = preview(file, MAX_ROWS)
+    assert found["rows"][0] == {"text": "x" * MAX_TEXT + "…", "list": ["y" * MAX_TEXT + "…"]}
+    assert 1 < len(found["rows"]) < MAX_ROWS
+    assert found["more"]
+    bomb = tmp_path / "bomb.json.gz"
+    bomb.write_bytes(gzip.compress(bytes(MAX_LINE * 100)))
+    with pytest.raises(PreviewError, match="longer than"):
+        preview(bomb, 1)
+    two = tmp_path / "two.json.gz"
+    two.write_bytes(gzip.compress(b'{"a": 1}\n') + gzip.compress(b'\n{"a": 2}\n[3]'))
+    assert preview(two, 5) == {"form": "json.gz", "rows": [{"a": 1}, {"a": 2}, {"value": [3]}], "more": False}
+    wide = tmp_path / "wide.parquet"
+    pq.write_table(pa.table({"n": list(range(5_000))}), wide, row_group_size=100)
+    assert preview(wide, 150) == {"form": "parquet", "rows": [{"n": number} for number in range(150)], "more": True}
+    assert preview(wide, 5_000)["more"] is False
+    empty = tmp_path / "empty.json"
+    empty.touch()
+    assert preview(empty, 5) == {"form": "json", "rows": [], "more": False}
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz", "a.parquet", "a.gz.parquet"])
+@pytest.mark.parametrize("content", [b"no\n", b"\x1f\x8b\x08\x00broken", b"PAR1" * 5, b"\xff\xfe{}"])
+def test_a_broken_file(tmp_path: Path, name: str, content: bytes) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(PreviewError, match="it is not"):
+        preview(file, 5)

@@ -1,0 +1,25 @@
+// The runs, as a picture and as a table.
+import { draw } from "/__emulator/picture.js";
+import { $, badge, changed, count, flowName, given, node, render, stamp } from "/__emulator/tools.js";
+
+function row(run) {
+  const name = flowName(run.flowName, run.flowId);
+  return node("tr", {},
+    node("td", {}, stamp(run.startedAt)),
+    node("td", {}, node("div", { class: "clamped", title: name }, given(name))),
+    node("td", {}, badge({ success: "good", failed: "bad" }[run.status] ?? "warn", run.status)),
+    node("td", { class: "number" }, count(run.rows)),
+    node("td", { class: "number" }, count(run.fileCount)),
+    node("td", {}, run.errors.map((error) => `${error.code}: ${error.message}`).join("; ")));
+}
+
+export function showRuns(data) {
+  const drawn = data.runs.length > 0 || data.next !== null;
+  const nexts = data.flows.map((flow) => [flow.id, flow.name, flow.next]);
+  if (changed($("picture"), [data.runs, nexts, Math.floor(data.clock.now / 60), $("picture").clientWidth])) draw($("picture"), data);
+  $("runs-empty").hidden = drawn;
+  $("legend").hidden = $("runs-details").hidden = !drawn;
+  const more = data.counts.runs > data.runs.length ? `, the newest ${count(data.runs.length)} are shown` : "";
+  $("runs-count").textContent = data.counts.runs ? count(data.counts.runs) + more : "";
+  render($("run-rows"), data.runs, () => data.runs.map(row));
+}
