@@ -119,6 +119,11 @@ class TestErrors:
         assert_error(response, "gateway-too-many-requests")
         assert response.headers["retry-after"] == "1"
 
+    def test_one_rule_needs_no_list_around_it(self, api: Api) -> None:
+        for method, kept in (("PUT", 1), ("POST", 2), ("PUT", 1)):
+            api.control(method, "/faults", {"kind": "delay", "seconds": 0.001})
+            assert len(api.control("GET", "/faults")["rules"]) == kept
+
     def test_before_nothing_is_done_after_everything_is(self, api: Api) -> None:
         for stage, left in (("before", 0), ("after", 1)):
             api.control("POST", "/reset")

@@ -29,6 +29,8 @@ from emulator.contract.masking import Masker
 from emulator.contract.secret_texts import hide
 from emulator.contract.sighting import Finding, Sighting
 from emulator.contract.witness import MAX_WAITING, MAX_WAITING_BYTES, Answered, Witness
+from emulator.testing.control_client import ControlClient
+from emulator.testing.requests import Requests
 from emulator.validation.validation import MASK, Remark
 
 
@@ -211,12 +213,13 @@ def test_filters(api: Api) -> None:
 
 
 def test_since_an_instant(api: Api) -> None:
-    """Epoch seconds of the emulator's time, where the number is too large for an entry's."""
+    """Of the emulator's time: epoch seconds, where the number is too large for an entry's, or ISO 8601."""
     api.get("/flows")
     api.advance(60)
     later = api.control("GET", "/clock")["now"]
     api.get("/runs")
     assert [entry["number"] for entry in requests(api, since=later)] == [2]
+    assert [entry["number"] for entry in requests(api, since="2026-01-01T00:01:00Z")] == [2]
     assert [entry["number"] for entry in requests(api, since=later - 60)] == [1, 2]
     assert requests(api, since=later + 0.5) == []
 
@@ -681,3 +684,16 @@ def test_a_request_that_the_gateway_refuses_is_noted_for_its_organization(api: A
     (entry,) = api.control("GET", "/requests", params={"org": "MINE@AdobeOrg"})["items"]
     assert (entry["org"], entry["sandbox"], entry["verdict"]) == ("MINE@AdobeOrg", "dev", "violation")
     assert [entry["org"] for entry in api.control("GET", "/requests")["items"]] == ["MINE@AdobeOrg", ""]
+
+
+def test_the_text_for_people_has_every_bad_request(api: Api) -> None:
+    """Of many requests the newest, and what went wrong before."""
+    api.get("/flows?limit=0")
+    for limit in range(1, 61):
+        api.get(f"/flows?limit={limit}")
+    client = ControlClient(api.url)
+    text = Requests(client, {}).text()
+    client.close()
+    lines = [line for line in text.splitlines() if line.startswith("#")]
+    assert text.startswith("10 older requests that were in order are left out here\n#1 GET ")
+    assert "limit=0" in lines[0] and len(lines) == 51

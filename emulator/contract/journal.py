@@ -16,6 +16,7 @@ import orjson
 from emulator.contract.rules import Rule
 from emulator.contract.sighting import Finding, Sighting
 from emulator.globs import glob_matches
+from emulator.instants import epoch_seconds
 
 MAX_BYTES: Final = 32_000_000
 """Bytes of all entries together; the oldest are dropped for it, as they are for the number of entries."""
@@ -261,15 +262,17 @@ def _is_whole(value: str) -> bool:
 
 
 def _since(value: str) -> dict[str, Any]:
-    """An entry's number (entries after it), or epoch seconds of the emulator's time (entries from then on)."""
+    """An entry's number (entries after it), or an instant of the emulator's time (entries from then on)."""
     if _is_whole(value) and int(value) < FIRST_INSTANT:
         return {"number": int(value)}
     try:
-        seconds = float(value)
-    except ValueError:
+        seconds = epoch_seconds(value)
+    except (ValueError, OverflowError):
         seconds = -1.0
     if not 0 <= seconds < 1e12:
-        raise FilterError(f"since must be an entry's number, or epoch seconds such as 1767225600; got {value[:60]!r}")
+        raise FilterError(
+            f"since must be an entry's number, epoch seconds, or a time such as 2026-01-01T00:00:00Z; got {value[:60]!r}"
+        )
     return {"at": seconds}
 
 

@@ -231,7 +231,7 @@ _REMARKS: Final = (
     Rule("sandbox-header-missing", "remark", "No x-sandbox-name header", _HEADERS, "Always name the sandbox: without it the request goes to prod."),
     Rule(ETAG_NOT_LATEST, "remark", "An etag that was not the latest", "Flow Service error messages, 1404-412", "Look the entity up again, apply the change to what it is now, and send the new etag.", "1404-412", 412),
     Rule("etag-old", "remark", "An etag that was read long before it was used", _API, "Look the entity up right before you change it, so that another's change is not met with a 412."),
-    Rule("polling", "remark", "The same question more often than once a minute", _TUTORIAL, "Wait a minute or more between two looks at a run; exports take hours, and the gateway counts requests."),
+    Rule("polling", "remark", "The same question more often than once a minute", "Advice of the emulator; Platform troubleshooting guide, 429050", "Wait a minute or more before you ask the same again; exports take hours, and the gateway counts requests."),
     Rule("page-not-followed", "remark", "A further page that was never fetched", _LISTS, "Go on with continuationToken (or start) until no next page is announced, or ask for what you need with a filter."),
     Rule("secret-in-text", "remark", "A secret in a name or description", "Names and descriptions are shown to everyone and are never masked", "Take it out, and replace the credential: it counts as known."),
     Rule(TOKEN_EXPIRED, "remark", "A token that had expired", _HEADERS, "Get a new token before expires_in has passed; where tokens are checked the answer is 401013.", "401013", 401),

@@ -48,16 +48,14 @@ class FaultCalls:
         return self._reply()
 
     async def put_faults(self, exchange: Exchange) -> Reply:
-        """Puts the rules of `{"rules": [...]}` or `{"scenario": name}` in the place of all that are there."""
-        rules = self._read(_body(exchange), taken=())
+        """Puts one rule, `{"rules": [...]}` or `{"scenario": name}` in the place of all that are there."""
+        rules = self._read(_several(_body(exchange)), taken=())
         self._faults.set(Armed(rule) for rule in rules)
         return self._reply()
 
     async def add_faults(self, exchange: Exchange) -> Reply:
         """Puts one rule, `{"rules": [...]}` or `{"scenario": name}` behind those that are there; answers what was added."""
-        body = _body(exchange)
-        if "kind" in body:
-            body = {"rules": [body]}
+        body = _several(_body(exchange))
         rules = self._read(body, taken=[entry.rule.id for entry in self._faults.armed])
         self._faults.add(rules)
         added = {rule.id for rule in rules}
@@ -121,6 +119,11 @@ def _body(exchange: Exchange) -> dict[str, Any]:
             "control-invalid", reason='a JSON object is needed, such as {"rules": [{"kind": "delay", "seconds": 0.5}]}'
         )
     return body
+
+
+def _several(body: dict[str, Any]) -> dict[str, Any]:
+    """A body that is one rule, as one with several."""
+    return {"rules": [body]} if "kind" in body else body
 
 
 def _scenario_rules(body: Mapping[str, Any]) -> list[dict[str, Any]]:

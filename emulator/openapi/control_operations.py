@@ -102,7 +102,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         "Replace all rules of injected faults",
         {200: ref("Faults")},
         ("control-invalid",),
-        body={"oneOf": [ref("FaultRules"), ref("FaultScenario")]},
+        body={"oneOf": [ref("FaultRule"), ref("FaultRules"), ref("FaultScenario")]},
         notes="Rules are asked in their order: delays add up, the first other rule that fires decides.",
     ),
     "addFaults": Description(

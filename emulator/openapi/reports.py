@@ -122,7 +122,7 @@ REPORT_OPERATIONS: Final[dict[str, Description]] = {
             parameter(
                 "since",
                 {"type": "number", "minimum": 0, "exclusiveMaximum": 10**12},
-                "entries after this number, or from this instant on",
+                "entries after this number, or from this instant on (epoch seconds, or ISO 8601)",
             ),
             parameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "of what is found the newest"),
             parameter("operation", {"type": "string", "minLength": 1}, "the operationId"),

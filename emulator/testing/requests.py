@@ -28,8 +28,14 @@ class Requests(Sequence[dict[str, Any]]):
         return cast("list[dict[str, Any]]", items)
 
     def text(self, limit: int = 50) -> str:
-        """The newest of them for people: what was answered, and for each bad one why, and how to mend it."""
-        return explained(self.find(limit=limit))
+        """For people: the newest of them, and all older ones that are bad; for each bad one why, and how to mend it."""
+        found = self.find()
+        older, newest = found[: max(0, len(found) - limit)], found[max(0, len(found) - limit) :]
+        bad = [entry for entry in older if entry["verdict"] != "ok"]
+        if not older:
+            return explained(newest)
+        told = f"{len(older) - len(bad)} older requests that were in order are left out here"
+        return f"{told}\n{explained([*bad, *newest])}"
 
     def __len__(self) -> int:
         return len(self.find())
