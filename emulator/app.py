@@ -42,7 +42,7 @@ from emulator.serving.injection import Injector, service_calls
 from emulator.serving.middleware import Middleware
 from emulator.serving.origins import OriginGuard
 from emulator.settings import Settings
-from emulator.store.store import Store, StoreError
+from emulator.store.store import FIRST_SEQ, Store, StoreError
 
 log = logging.getLogger("emulator.app")
 
@@ -186,10 +186,15 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     journal = Journal(settings.journal_entries, contract.rules, epoch=random_source(None).getrandbits(48))
     witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
 
+    def store_replaced(next_seq: int) -> None:
+        begin_anew(rng, settings.seed, salt=str(next_seq))
+        witness.wary = next_seq != FIRST_SEQ  # what others have stored has not been looked at
+
+    witness.wary = store.next_seq != FIRST_SEQ
     library_state = LibraryState(library, store, clock)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),
-        "store": StoreState(store, lambda seq: begin_anew(rng, settings.seed, salt=str(seq))),
+        "store": StoreState(store, store_replaced),
         "datasets": library_state,
         "faults": FaultsState(faults, words),
         "requests": journal,

@@ -77,6 +77,8 @@ class Masked:
     encoded: bytes = b""
     secrets: list[str] = field(default_factory=list)
     betrayed: list[str] = field(default_factory=list)
+    misplaced: bool = False
+    """Whether a secret, or what looks like one, was anywhere but in `auth`: an entity made of the body shows it."""
 
 
 class Masker:
@@ -130,10 +132,18 @@ class Masker:
             found.value = MASK
         elif any(head(secret) in found.encoded for secret in found.secrets if len(secret) >= MIN_SECRET):
             found.value = hide(found.value, found.secrets)
+        found.misplaced = found.value is not plain or (bool(found.secrets) and self._has_secrets_beside_auth(value))
         if found.value is not plain:
             found.encoded = orjson.dumps(found.value)
             found.betrayed = [] if found.value == MASK else _betrayed(value, found.value)
         return found
+
+    def _has_secrets_beside_auth(self, value: Any) -> bool:
+        if not isinstance(value, dict):
+            return True
+        secrets: list[str] = []
+        self._walk({name: item for name, item in value.items() if name.lower() != "auth"}, secrets, 1)
+        return bool(secrets)
 
     def form(self, body: bytes) -> Masked:
         """A form-encoded body. Raises ValueError for what is none."""

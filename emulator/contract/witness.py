@@ -74,6 +74,8 @@ class Witness:
         self._clock = clock
         self._waiting: list[tuple[Exchange, Answered, float, float, float]] = []
         self._bytes = 0
+        self.wary = True
+        """Whether a stored entity may have a secret where it is shown. As long as none has, look-ups and lists need no search."""
 
     def sees(self, path: str) -> bool:
         """Whether requests of this path are noted."""
@@ -143,9 +145,10 @@ class Witness:
         exchange = seen.exchange
         if exchange.error is not None and exchange.fault is None:
             return orjson.dumps(seen.refusal)
-        if exchange.operation in PUBLIC and exchange.error is None:
+        shows_entities = _shows_entities(exchange)
+        if exchange.error is None and (exchange.operation in PUBLIC or (shows_entities and not self.wary)):
             return seen.answer
-        masked = self._masker.stored if _shows_entities(exchange) else self._masker.answer
+        masked = self._masker.stored if shows_entities else self._masker.answer
         try:
             answer = masked(seen.answer)
             return orjson.dumps(hide(orjson.loads(answer), secrets)) if exchange.error is not None else answer
@@ -157,6 +160,7 @@ class Witness:
         exchange = seen.exchange
         if seen.size > MAX_READ:
             seen.unread = f"longer than {MAX_READ} bytes"
+            self.wary = True
             return []
         try:
             if exchange.headers.get("content-type", "").startswith(FORM_TYPE):
@@ -168,6 +172,7 @@ class Witness:
             seen.unread = reason.msg if isinstance(reason, orjson.JSONDecodeError) else "it cannot be read"
             return []
         seen.body, seen.body_json, seen.betrayed = masked.value, masked.encoded, masked.betrayed
+        self.wary |= masked.misplaced
         return masked.secrets
 
 
