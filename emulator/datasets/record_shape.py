@@ -71,6 +71,8 @@ class RecordShape:
         for name, value in record.items():
             shape = fields.get(name)
             if shape is None:
+                if "\0" in name:
+                    raise _Clash(name, "the name has the character NUL in it, which no column can have")
                 self._count += 1
                 if self._count > MAX_FIELDS:
                     raise _Clash(

@@ -226,7 +226,8 @@ class Scheduler:
                     if job is None:
                         break
                     runs.append(await self._carry_out(job))
-                self._clock.move_to(to)
+                if not self._stopping:  # else what was not carried out would lie in the past after a restart
+                    self._clock.move_to(to)
                 self.keep_time()
             except StoreError:
                 self._remembered.extend(runs)  # they happened; the next advance tells of them

@@ -92,10 +92,7 @@ def make_folder(root: Path, parts: Iterable[str]) -> Path:
     `NotADirectoryError` where a file has the folder's name; and the system's own `OSError` (disk full,
     read-only, no permission) as it is.
     """
-    names = tuple(parts)
-    for name in names:
-        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-            raise UnsafePath(errno.EINVAL, "not the name of a folder", name)
+    names = _checked(parts)
     root.mkdir(parents=True, exist_ok=True)
     if os.mkdir in os.supports_dir_fd and os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW"):
         _make_step_by_step(root, names)
@@ -105,14 +102,25 @@ def make_folder(root: Path, parts: Iterable[str]) -> Path:
 
 
 def existing_folder(root: Path, parts: Iterable[str]) -> Path:
-    """The folder `parts` below `root`. Raises `UnsafePath` where a link is on the way; a folder that is missing is no error."""
+    """The folder `parts` below `root`. A folder that is missing is no error.
+
+    Raises `UnsafePath` for a link on the way, and for a name that `safe_parts` would not give: a snapshot can say anything.
+    """
     here = root
-    for name in parts:
+    for name in _checked(parts):
         here = here / name
         with contextlib.suppress(FileNotFoundError):
             if _is_link(os.lstat(here)):
                 raise _leads_outside(here)
     return here
+
+
+def _checked(parts: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(parts)
+    for name in names:
+        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+            raise UnsafePath(errno.EINVAL, "not the name of a folder", name)
+    return names
 
 
 def _make_step_by_step(root: Path, names: tuple[str, ...]) -> None:
