@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import string
+import tracemalloc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from emulator.contract.masking import Masker
 from emulator.contract.secret_texts import hide
 from emulator.contract.sighting import Finding, Sighting
 from emulator.contract.witness import MAX_WAITING, MAX_WAITING_BYTES, Answered, Witness
+from emulator.globs import glob_matches
 from emulator.testing.control_client import ControlClient
 from emulator.testing.requests import Requests
 from emulator.validation.validation import MASK, Remark
@@ -238,12 +240,26 @@ def test_since_an_instant(api: Api) -> None:
         ("since=nan", "epoch seconds"),
         ("since=1&since=2", "twice"),
         ("path=", "empty"),
+        (f"path={'a' * 256}?", "256 characters"),
+        (f"path={'a*' * 11}", "10 asterisks"),
         ("verdict=bad", ", ".join(VERDICTS)),
     ],
 )
 def test_a_bad_filter_names_what_is_allowed(api: Api, query: str, named: str) -> None:
     response = api.http.get(f"/__emulator/requests?{query}")
     assert named in assert_error(response, "control-invalid")["detail"]
+
+
+def test_globs_of_the_past_take_no_memory() -> None:
+    """A test that asks for the requests of each of its entities asks with a new glob each time."""
+    tracemalloc.start()
+    try:
+        for number in range(2_000):
+            assert glob_matches(f"{'?' * 200}*/{number}", f"{'a' * 200}/{number}")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2_000_000
 
 
 def test_delete_takes_no_filter(api: Api) -> None:

@@ -35,13 +35,13 @@ STRANGERS = [
 
 @pytest.mark.parametrize("host", OURS)
 def test_a_name_that_no_stranger_can_own_is_served(host: str) -> None:
-    OriginGuard(()).check({"host": host, "origin": f"http://{host}"})
+    OriginGuard(()).check("GET", {"host": host, "origin": f"http://{host}"})
 
 
 @pytest.mark.parametrize("host", STRANGERS)
 def test_a_name_that_a_stranger_can_own_is_refused(host: str) -> None:
     with pytest.raises(ServiceError) as refused:
-        OriginGuard(()).check({"host": host})
+        OriginGuard(()).check("GET", {"host": host})
     assert refused.value.name == "host-not-allowed"
 
 
@@ -51,7 +51,37 @@ def test_a_name_that_a_stranger_can_own_is_refused(host: str) -> None:
 )
 def test_a_page_of_another_origin_is_refused(origin: str) -> None:
     with pytest.raises(ServiceError):
-        OriginGuard(()).check({"host": "localhost:8080", "origin": origin})
+        OriginGuard(()).check("GET", {"host": "localhost:8080", "origin": origin})
+
+
+def test_a_page_without_a_host_is_refused() -> None:
+    """`file://` has no host either."""
+    with pytest.raises(ServiceError):
+        OriginGuard(()).check("GET", {"origin": "file://", "host": ""})
+
+
+@pytest.mark.parametrize(
+    ("method", "site", "mode", "dest", "served"),
+    [
+        ("GET", "same-origin", "cors", "empty", True),
+        ("GET", "none", "navigate", "document", True),
+        ("GET", "cross-site", "no-cors", "image", False),
+        ("GET", "same-site", "no-cors", "script", False),
+        ("GET", "cross-site", "navigate", "iframe", False),
+        ("GET", "cross-site", "navigate", "document", True),
+        ("POST", "cross-site", "navigate", "document", False),
+    ],
+)
+def test_what_a_foreign_page_embeds_is_refused_and_its_links_are_followed(
+    method: str, site: str, mode: str, dest: str, served: bool
+) -> None:
+    """Browsers send no `Origin` for pictures, scripts and frames. Source: W3C "Fetch Metadata Request Headers"."""
+    headers = {"host": "localhost:8080", "sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+    if served:
+        OriginGuard(()).check(method, headers)
+    else:
+        with pytest.raises(ServiceError):
+            OriginGuard(()).check(method, headers)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +98,10 @@ def test_a_page_of_another_origin_is_refused(origin: str) -> None:
 def test_more_names_can_be_allowed(allowed: str, host: str, served: bool) -> None:
     guard = OriginGuard((allowed,))
     if served:
-        guard.check({"host": host})
+        guard.check("GET", {"host": host})
     else:
         with pytest.raises(ServiceError):
-            guard.check({"host": host})
+            guard.check("GET", {"host": host})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +116,9 @@ def test_more_names_can_be_allowed(allowed: str, host: str, served: bool) -> Non
         ("GET", "/none"),
     ],
 )
-@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}])
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
 def test_control_calls_refuse_a_foreign_page(api: Api, method: str, path: str, headers: dict[str, str]) -> None:
     response = api.http.request(
         method, f"/__emulator{path}", content=b"{}", headers={**headers, "Content-Type": "text/plain"}

@@ -126,6 +126,26 @@ def test_what_it_threw_at_the_server_left_no_exception_in_its_log(target: Server
     assert "Traceback" not in target.log.read_text()
 
 
+@pytest.mark.parametrize("size", [40_000, 500_000])
+@pytest.mark.parametrize(
+    ("before", "after", "status"),
+    [
+        (b"GET /x?a=", b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"414 URI Too Long"),
+        (b"GET /x HTTP/1.1\r\nHost: localhost\r\nx-a: ", b"\r\n\r\n", b"431 Request Header Fields Too Large"),
+    ],
+)
+def test_a_head_that_is_too_long_is_told_so(
+    target: ServerProcess, before: bytes, after: bytes, status: bytes, size: int
+) -> None:
+    """Also while the client is still sending it: no reset of the connection takes the answer away (RFC 9112, 9.6)."""
+    with connected(target) as opened:
+        opened.sendall(before + b"a" * size + after)
+        received = b"".join(iter(lambda: opened.recv(65_536), b""))
+    assert received.startswith(b"HTTP/1.1 " + status)
+    assert b"too long" in received
+    assert_well(target)
+
+
 def test_a_flood_of_headers_is_cut_off(target: ServerProcess) -> None:
     line = b"x-flood: " + b"a" * 1000 + b"\r\n"
     sent = 0

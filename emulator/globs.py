@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
 
 _ANY, _PART = "any", "part"
 """Symbols beside single characters: any character, and any character but a slash."""
 
 
+MAX_GLOB: Final = 256
+"""Characters of a glob that a user gives."""
+MAX_STARS: Final = 10
+"""Asterisks of one; each multiplies the work of finding out whether it can match."""
+_KEPT: Final = 256
+"""How many globs are kept compiled: more than a set of fault rules has. fnmatch's own cache would keep 32,768, each of which
+may take 100 KB."""
+
+
 def glob_matches(glob: str, text: str) -> bool:
     """Whether a text matches a glob, upper and lower case told apart. The work grows with both lengths only."""
-    return fnmatchcase(text, glob.replace("[", "[[]"))
+    return _compiled(glob).match(text) is not None
+
+
+@lru_cache(maxsize=_KEPT)
+def _compiled(glob: str) -> re.Pattern[str]:
+    return re.compile(translate(glob.replace("[", "[[]")))
 
 
 def overlap(glob: str, template: str) -> bool:

@@ -15,7 +15,7 @@ import orjson
 
 from emulator.contract.rules import Rule
 from emulator.contract.sighting import Finding, Sighting
-from emulator.globs import glob_matches
+from emulator.globs import MAX_GLOB, MAX_STARS, glob_matches
 from emulator.instants import epoch_seconds
 
 MAX_BYTES: Final = 32_000_000
@@ -239,6 +239,13 @@ def _text(name: str, value: str) -> str:
     return value
 
 
+def _path(name: str, value: str) -> str:
+    """The beginning of a path, or a glob."""
+    if _is_glob(value) and (len(value) > MAX_GLOB or value.count("*") > MAX_STARS):
+        raise FilterError(f"path must be a glob of at most {MAX_GLOB} characters and {MAX_STARS} asterisks")
+    return _text(name, value)
+
+
 def _method(name: str, value: str) -> str:
     if not value.isascii() or not value.isalpha():
         raise FilterError(f"method must be a method's name, such as GET; got {value[:60]!r}")
@@ -276,7 +283,12 @@ def _since(value: str) -> dict[str, Any]:
     return {"at": seconds}
 
 
-_READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {"method": _method, "status": _status, "limit": _limit}
+_READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
+    "method": _method,
+    "path": _path,
+    "status": _status,
+    "limit": _limit,
+}
 FILTERS: Final = ("method", "path", "status", "since", "limit", "operation", "verdict", "org", "sandbox")
 """The filters by name."""
 
@@ -288,9 +300,13 @@ def _status_matches(wanted: str, status: int) -> bool:
 def _path_matches(wanted: str, path: str) -> bool:
     """By glob where there is one, else by beginning; the service's base path may be left out."""
     paths = (path, path.removeprefix(_SHORT))
-    if any(char in wanted for char in "*?"):
+    if _is_glob(wanted):
         return any(glob_matches(wanted, candidate) for candidate in paths)
     return any(candidate.startswith(wanted) for candidate in paths)
+
+
+def _is_glob(path: str) -> bool:
+    return "*" in path or "?" in path
 
 
 def _is_entry(entry: Mapping[str, Any]) -> bool:

@@ -10,16 +10,14 @@ from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 from emulator.errors import ErrorTable
-from emulator.globs import overlap
+from emulator.globs import MAX_GLOB, MAX_STARS, overlap
 
 MAX_SECONDS: Final = 60.0
 """How long a delay or a slow body lasts at most, in seconds of the machine."""
 MAX_RETRY_AFTER: Final = 3600
 MAX_COUNT: Final = 1_000_000_000
 MAX_PIECES: Final = 1_000
-MAX_TEXT: Final = 256
-MAX_STARS: Final = 10
-"""Asterisks in a path's glob; each multiplies the work of finding out whether it can match."""
+MAX_TEXT: Final = MAX_GLOB
 METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT")
 MAX_TOLD: Final = 20
 """A longer list is not told whole in a sentence."""

@@ -29,6 +29,16 @@ _NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """`struct linger`: on, for 0 seconds. Closing a socket then drops what is unsent and sends RST instead of FIN."""
 
 
+LINGER_SECONDS: Final = 1.0
+LINGER_BYTES: Final = 1 << 20
+"""How long, and for how much of what a client goes on sending, a connection stays open after what it sent was refused. The
+system drops an answer that is under way when a connection is closed on bytes that nobody has read."""
+MAX_HEAD_BYTES: Final = 16 << 10
+"""From how many bytes on a request's head is refused, once it has not come whole; h11's own default."""
+
+_NO_HTTP: Final = b"Bad Request", b"Invalid HTTP request received.\n"
+_LINE_TOO_LONG: Final = b"URI Too Long", b"The request's path and query are too long.\n"
+_HEAD_TOO_LONG: Final = b"Request Header Fields Too Large", b"The request's headers are too long.\n"
 _TOO_SLOW: Final = b"Request Timeout", b"The request's head did not come in time.\n"
 _TOO_MANY: Final = b"Service Unavailable", b"There are too many connections; please try again.\n"
 
@@ -111,6 +121,7 @@ class LendingProtocol(H11Protocol):
         self._limits = reception.limits
         super().__init__(config, server_state, {**app_state, CONNECTION: self._lent, RECEPTION: reception}, _loop)
         self._seen: Any = None
+        self._unread_after_refusal = LINGER_BYTES
         self.unchanged_since = self.loop.time()
         """When (seconds of the event loop) `look` first saw it as it is now."""
 
@@ -122,6 +133,30 @@ class LendingProtocol(H11Protocol):
         super().connection_made(joining)
         if len(self.connections) > self._limits.connections and not end_longest_idle(self.connections, but=self):
             self._refuse(503, *_TOO_MANY, retry_after=RETRY_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        if self.conn.their_state is not h11.ERROR:
+            super().data_received(data)
+            return
+        self._unread_after_refusal -= len(data)
+        if self._unread_after_refusal < 0:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP, or has too long a head, and gives the client time to fetch that."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # the handler that waits for the rest of the body
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()  # in the middle of an answer
+            return
+        head, _ = self.conn.trailing_data
+        if self.conn.our_state is h11.SEND_RESPONSE or len(head) <= MAX_HEAD_BYTES:
+            self._refuse(400, *_NO_HTTP, linger=True)
+        elif b"\n" in head:
+            self._refuse(431, *_HEAD_TOO_LONG, linger=True)
+        else:
+            self._refuse(414, *_LINE_TOO_LONG, linger=True)
 
     @property
     def idle(self) -> bool:
@@ -152,14 +187,19 @@ class LendingProtocol(H11Protocol):
             self.transport.close()  # it goes on with a body whose request has been answered
         # one that is merely kept alive is uvicorn's to end, and while a request is dealt with it may take its time
 
-    def _refuse(self, status: int, phrase: bytes, reason: bytes, *, retry_after: int | None = None) -> None:
-        """Answers what no application has seen, and closes the connection."""
+    def _refuse(
+        self, status: int, phrase: bytes, reason: bytes, *, retry_after: int | None = None, linger: bool = False
+    ) -> None:
+        """Answers what no application has seen, and closes the connection, a little later for a client that is still sending."""
         again = b"" if retry_after is None else b"retry-after: %d\r\n" % retry_after
         self.transport.write(
             b"HTTP/1.1 %d %s\r\nconnection: close\r\n%bcontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%b"
             % (status, phrase, again, len(reason), reason)
         )
-        self.transport.close()
+        if linger:
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
 
 
 def look_at(connections: Iterable[LendingProtocol], now: float, unread_bytes: int) -> None:

@@ -89,7 +89,7 @@ class Middleware:
         room = 0
         try:
             if exchange.path.startswith(CONTROL_PREFIX):
-                self._guard.check(exchange.headers)  # before a stranger's body is read
+                self._guard.check(exchange.method, exchange.headers)  # before a stranger's body is read
             announced = "content-length" in exchange.headers or "transfer-encoding" in exchange.headers
             exchange.body = await reception.read(receive, _body_limit(exchange), announced=announced)
             room = len(exchange.body)
