@@ -227,10 +227,20 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         def test_faults(flow_service): ...
         @pytest.mark.flow_service(flags=["--port", "many"])
         def test_flags(flow_service): ...
+        @pytest.mark.flow_service(clock=None)
+        def test_no_clock(flow_service): ...
+        @pytest.mark.flow_service(now=[])
+        def test_now_of_another_type(flow_service): ...
+        @pytest.mark.flow_service(faults=5)
+        def test_faults_of_another_type(flow_service): ...
+        @pytest.mark.flow_service(orgs=5)
+        def test_orgs(flow_service): ...
+        @pytest.mark.flow_service(check_auth="no")
+        def test_check_auth(flow_service): ...
         """
     )
     result = inner(suite)
-    result.assert_outcomes(passed=1, failed=2, errors=6)
+    result.assert_outcomes(passed=1, failed=2, errors=11)
     text = result.stdout.str()
     result.stdout.fnmatch_lines(
         [
@@ -253,6 +263,11 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         "there is no scenario 'nonsense'; allowed: rate-limited,",
         "the Flow Service emulator did not start (exit status 2); its log,",
         "--port: a whole number is needed, got 'many'",
+        "flow_service: clock must be 'frozen', 'real' or a speed such as 3600, got None",
+        "flow_service: now must be epoch seconds or such as 2026-01-01T00:00:00Z, got []",
+        "flow_service: faults must be a scenario's name, a rule or several of these, got 5",
+        "flow_service: orgs must be texts, got (5,)",
+        "flow_service: check_auth must be True or False, got 'no'",
     ):
         assert reason in text
     assert "local_server.py" not in text and "control_client.py" not in text
@@ -437,6 +452,22 @@ def test_options_of_the_report_that_cannot_be(suite: pytest.Pytester, options: l
     result = suite.runpytest_subprocess(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert reason in result.stderr.str()
+
+
+def test_an_ini_option_that_cannot_be(suite: pytest.Pytester) -> None:
+    suite.makeini("[pytest]\nflow_service_check_auth = maybe")
+    suite.makepyfile("def test_nothing(): ...")
+    result = suite.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "flow_service_check_auth must be true or false" in result.stderr.str()
+
+
+def test_a_refusal_tells_what_is_allowed(flow_service: FlowService) -> None:
+    with pytest.raises(FlowServiceError) as refused:
+        flow_service.faults.add("explosion")
+    assert "delay" in refused.value.allowed
+    with pytest.raises(ValueError, match="to is a time such as 2026-01-01T00:00:00Z or epoch seconds; got 'yesterday'"):
+        flow_service.clock.advance(to="yesterday")
 
 
 def test_a_report_that_cannot_be_written_fails_the_run(suite: pytest.Pytester) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -63,6 +63,21 @@ class Options:
     faults: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] = ()
     report: bool = True
 
+    def check(self) -> None:
+        """Raises ValueError for a value of another type than its argument takes."""
+        for name in ("check_auth", "report"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        for name in ("org", "sandbox"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a text, got {getattr(self, name)!r}")
+        for name in ("orgs", "sandboxes", "flags"):
+            if not all(isinstance(text, str) for text in getattr(self, name)):
+                raise ValueError(f"{name} must be texts, got {getattr(self, name)!r}")
+        faults = self.faults if isinstance(self.faults, (list, tuple)) else (self.faults,)
+        if not all(isinstance(fault, (str, Mapping)) for fault in faults):
+            raise ValueError(f"faults must be a scenario's name, a rule or several of these, got {self.faults!r}")
+
     def server_flags(self, root: Path) -> tuple[str, ...]:
         """The flags of `serve` that these options need."""
         flags = list(self.flags)
@@ -87,15 +102,15 @@ class Options:
         else:
             try:
                 speed = float(self.clock)
-            except ValueError:
+            except (ValueError, TypeError):
                 speed = math.nan
-            if not 0 < speed < math.inf:
+            if isinstance(self.clock, bool) or not 0 < speed < math.inf:
                 raise ValueError(f"clock must be 'frozen', 'real' or a speed such as 3600, got {self.clock!r}")
             start = {"mode": "accelerated", "speed": speed}
         if self.now not in (None, ""):
             try:
                 start["now"] = epoch_seconds(self.now)
-            except ValueError:
+            except (ValueError, TypeError, OverflowError):
                 raise ValueError(
                     f"now must be epoch seconds or such as 2026-01-01T00:00:00Z, got {self.now!r}"
                 ) from None
@@ -128,6 +143,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{MARK}({names}): what this test's flow_service is to be like; all are optional."
     )
+    try:
+        config.getini("flow_service_check_auth")
+    except (ValueError, pytest.UsageError) as reason:  # as the version of pytest has it
+        raise pytest.UsageError(f"flow_service_check_auth must be true or false: {reason}") from None
     files = [config.rootpath / name for name in config.getini("flow_service_report")]
     files += [config.invocation_params.dir / name for name in config.getoption("--flow-service-report")]
     fail_on = config.getoption("--flow-service-fail-on") or config.getini("flow_service_fail_on")
@@ -246,10 +265,14 @@ def _options(item: pytest.Item, config: pytest.Config) -> Options:
         if name not in known:
             pytest.fail(f"the mark {MARK} has no argument {name!r}; it has {', '.join(known)}", pytrace=False)
     for name in ("orgs", "sandboxes", "flags"):
+        if isinstance(given.get(name), str):
+            given[name] = given[name].split(",")
         if name in given:
-            given[name] = tuple(given[name].split(",")) if isinstance(given[name], str) else tuple(given[name])
-    ini = _ini_options(config)
-    return Options(**{**{field.name: getattr(ini, field.name) for field in fields(Options)}, **given})
+            given[name] = tuple(given[name]) if isinstance(given[name], (list, tuple, set)) else (given[name],)
+    options = replace(_ini_options(config), **given)
+    with _told():
+        options.check()
+    return options
 
 
 def _server(request: pytest.FixtureRequest, options: Options) -> FlowServiceServer:

@@ -34,7 +34,7 @@ class ClockControl:
 
     def set(self, *, mode: str | None = None, now: Instant | None = None, speed: float | None = None) -> float:
         """Changes how time passes: "real", "frozen", or "accelerated" with `speed` seconds in one. Answers the time."""
-        given = {"mode": mode, "now": None if now is None else epoch_seconds(now), "speed": speed}
+        given = {"mode": mode, "now": None if now is None else _seconds("now", now), "speed": speed}
         body = {name: value for name, value in given.items() if value is not None}
         return float(self._client.call("PUT", "/clock", body)["now"])
 
@@ -57,5 +57,13 @@ class ClockControl:
         length = seconds + 60 * minutes + 3600 * hours + DAY_SECONDS * days
         if to is not None and length:
             raise ValueError("either a length of time or `to` can be given")
-        body = {"seconds": length} if to is None else {"to": epoch_seconds(to)}
+        body = {"seconds": length} if to is None else {"to": _seconds("to", to)}
         return cast("list[dict[str, Any]]", self._client.call("POST", "/clock/advance", body)["runs"])
+
+
+def _seconds(name: str, at: Any) -> float:
+    """An instant in epoch seconds. Raises ValueError for what is none."""
+    try:
+        return epoch_seconds(at)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"{name} is a time such as 2026-01-01T00:00:00Z or epoch seconds; got {at!r}") from None

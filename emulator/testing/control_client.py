@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -19,12 +19,13 @@ TIMEOUT_SECONDS = 600.0
 class FlowServiceError(Exception):
     """The emulator refused a control call, could not be reached, or did not start. Its text says why.
 
-    `status` is the answer's, None without an answer.
+    `status` is the answer's, None without an answer; `allowed` is what could stand there, where the emulator knows it.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, allowed: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.allowed = tuple(allowed)
 
 
 def _plain(value: Any) -> str:
@@ -67,7 +68,8 @@ class ControlClient:
         with self._lock:
             status, answer = self._exchange(method, target, data, headers or {})
         if status >= 300:
-            raise FlowServiceError(f"{method} {path}: {_reason(answer) or status}", status)
+            reason, allowed = _refusal(answer)
+            raise FlowServiceError(f"{method} {path}: {reason or status}", status, allowed)
         return answer
 
     def close(self) -> None:
@@ -100,11 +102,15 @@ class ControlClient:
         )
 
 
-def _reason(answer: bytes) -> str:
-    """The sentence in an error's body."""
+def _refusal(answer: bytes) -> tuple[str, Sequence[Any]]:
+    """The sentence in an error's body, and what it lists as allowed."""
     try:
         body = json.loads(answer)
     except ValueError:
-        return ""
+        return "", ()
+    if not isinstance(body, dict):
+        return "", ()
     names = ("detail", "errorMessage", "message", "error_description")
-    return next((str(body[name]) for name in names if isinstance(body, dict) and name in body), "")
+    reason = next((str(body[name]) for name in names if name in body), "")
+    allowed = body.get("allowed")
+    return reason, allowed if isinstance(allowed, list) else ()
