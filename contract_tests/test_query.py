@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.errors import ErrorTable, ServiceError
-from emulator.query.query import DEFAULT_LIMIT, Columns, Page, PageWindow, Record, parse, parse_page_window, run
+from emulator.query.pages import Columns, Page, Record, run
+from emulator.query.query import DEFAULT_LIMIT, PageWindow, parse, parse_page_window
 from emulator.query.token import decode_token, encode_token
 
 ERRORS = ErrorTable.from_rows(

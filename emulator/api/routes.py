@@ -19,7 +19,8 @@ from emulator.api.landing_zone import LandingZone
 from emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from emulator.datasets.library import Library
 from emulator.errors import ServiceError
-from emulator.query.query import Page, parse, parse_page_window, run
+from emulator.query.pages import Page, run
+from emulator.query.query import parse, parse_page_window
 from emulator.service.service import FlowService, not_found
 
 BASE: Final = "/data/foundation/flowservice"

@@ -26,7 +26,8 @@ from emulator.entities import (
 from emulator.errors import ServiceError
 from emulator.exports.plan import dataset_ids
 from emulator.exports.scheduler import Scheduler
-from emulator.query.query import Page, parse, run
+from emulator.query.pages import Page, run
+from emulator.query.query import parse
 from emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
 from emulator.service.drafts import Draft
 from emulator.service.kinds import Kind, allow_patch, check, entity_kinds
