@@ -52,6 +52,7 @@ Scope = tuple[str, str]
 """(imsOrgId, sandboxName)"""
 
 COLUMNS: Final[Mapping[str, Callable[[Record], Any]]] = {
+    "id": attrgetter("id"),
     "name": attrgetter("name"),
     "updatedAt": attrgetter("updated_at"),
 }
