@@ -93,7 +93,7 @@ class Routes:
 
     def _list(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
-            page = self._service.page(exchange.caller, collection, exchange.query)
+            page = await self._service.page(exchange.caller, collection, exchange.query)
             return Reply(_page_body(collection, page))
 
         return handler

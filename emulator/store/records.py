@@ -101,6 +101,12 @@ class RecordList:
         self._items.append(record)
         self.live += 1
 
+    def copy(self) -> RecordList:
+        copy = RecordList()
+        copy._items = list(self.ordered())
+        copy.live = self.live
+        return copy
+
     def discard(self, record: Record) -> None:
         """Counts out a record that is no longer live."""
         self.live -= 1
@@ -144,6 +150,13 @@ class Records:
 
     def __reversed__(self) -> Iterator[Record]:
         return filter(_live, iter(self._list.ordered()))
+
+    def still(self) -> Records:
+        """The same records in a list of its own, that another thread may walk through while entities come and go.
+
+        A record that is changed meanwhile is seen as it was or as it is.
+        """
+        return Records(self._list.copy())
 
     def older_than(self, seq: int) -> Iterator[Record]:
         """Those created before number `seq`, newest first, without passing by the others."""

@@ -1,0 +1,74 @@
+"""A list that must look at very many entities does not keep other requests waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from contract_tests.in_process import LocalEmulator
+from contract_tests.tutorial import BASE, S3
+from emulator.service.service import LONG_LIST
+from emulator.settings import Settings
+
+
+async def filled(emulator: LocalEmulator, count: int) -> tuple[str, list[dict[str, Any]]]:
+    """Gives the emulator a connection, and `count` more from a snapshot. Answers the first one's id, and the others."""
+    first = await emulator.created("connections", S3.base_connection())
+    state = await emulator.control("GET", "/state")
+    (name,) = (name for name in state["store"]["tables"] if name.startswith("connections/"))
+    ((seq, entity),) = state["store"]["tables"][name].items()
+    others = [
+        {**entity, "id": f"00000000-0000-4000-8000-{n:012}", "createdBy": f"user {n * 7919 % count:06}"}
+        for n in range(count)
+    ]
+    state["store"]["tables"][name] |= {str(int(seq) + n): other for n, other in enumerate(others, start=1)}
+    state["store"]["nextSeq"] = int(seq) + count + 1
+    await emulator.control("PUT", "/state", state)
+    return first, others
+
+
+def test_others_are_answered_while_a_long_list_is_sorted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
+            first, others = await filled(emulator, 4 * LONG_LIST)
+            answered: list[str] = []
+
+            async def ask(path: str, what: str) -> list[dict[str, Any]]:
+                response = await emulator.http.get(f"{BASE}/connections{path}")
+                assert response.status_code == 200, response.text
+                answered.append(what)
+                items: list[dict[str, Any]] = response.json()["items"]
+                return items
+
+            items, *_ = await asyncio.gather(
+                ask("?orderby=-createdBy&limit=5", "list"), *(ask(f"/{first}", "look-up") for _ in range(20))
+            )
+            assert answered == ["look-up"] * 20 + ["list"]
+            users = sorted((other["createdBy"] for other in others), reverse=True)
+            assert [item["createdBy"] for item in items] == users[:5]
+
+    asyncio.run(scenario())
+
+
+def test_entities_come_and_go_while_a_long_list_is_looked_through(tmp_path: Path) -> None:
+    """Whoever was there throughout is in it exactly once."""
+
+    async def scenario() -> None:
+        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
+            going, others = await filled(emulator, LONG_LIST + 50)
+            seen: list[str] = []
+            url = f"{BASE}/connections?orderby=createdBy&limit=100"
+            while url:
+                asked = asyncio.create_task(emulator.http.get(url))
+                await emulator.created("connections", S3.base_connection())
+                if len(seen) == 200:
+                    await emulator.http.delete(f"{BASE}/connections/{going}")
+                body = (await asked).json()
+                seen += [item["id"] for item in body["items"]]
+                following = body["_links"].get("next", {}).get("href", "")
+                url = following and f"{BASE}/connections{following[following.index('?') :]}"
+            ids = {other["id"] for other in others}
+            assert sorted(id for id in seen if id in ids) == sorted(ids)
+
+    asyncio.run(scenario())
