@@ -21,6 +21,7 @@ class LocalEmulator:
     """An emulator with a frozen clock, between `async with` and its end. Its calls fail where the answer is no success."""
 
     def __init__(self, settings: Settings, *, now: float = FROZEN_NOW) -> None:
+        self.export_dir = settings.export_dir
         self.app = create_app(settings, Clock("frozen", now=now))
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app), base_url="http://127.0.0.1", headers=HEADERS, timeout=60

@@ -432,8 +432,9 @@ def test_a_full_disk_refuses_to_clear_and_to_restore(folder: Path) -> None:
     store = reopened(folder)
     store.insert(PROD, "runs", entity("a"))
     before = store.snapshot()
+    changes: list[Callable[[], None]] = [store.clear, lambda: store.restore(before)]
     with no_file_beyond(20):
-        for change in (store.clear, lambda: store.restore(before)):
+        for change in changes:
             with pytest.raises(StoreError, match="cannot write to"):
                 change()
     assert store.snapshot() == before

@@ -88,3 +88,33 @@ def test_exports_that_the_full_data_folder_put_off_are_made_up_for(tmp_path: Pat
         assert {run["id"] for run in runs} == {run["id"] for run in api.items("/runs")}
         assert api.control("GET", "/exports")["items"] != []
         api.close()
+
+
+def test_a_change_of_time_or_of_everything_that_cannot_be_written_is_not_made(tmp_path: Path) -> None:
+    """Its refusal says that the change was not made: so time stands where it was, and all entities are there."""
+    data = tmp_path / "data"
+    with serving(tmp_path, "--data-dir", str(data)) as process:
+        api = Api(process.url)
+        api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": int(api.control("GET", "/clock")["now"]) + 3600})
+        api.advance(60)
+        state = api.control("GET", "/state")
+        past = {**state, "clock": {**state["clock"], "now": state["clock"]["now"] - 30}}
+        calls = [
+            ("PUT", "/clock", {"mode": "accelerated", "speed": 60}),
+            ("PUT", "/clock", {"now": state["clock"]["now"] + 60}),
+            ("POST", "/clock/advance", {"seconds": 60}),
+            ("POST", "/clock/advance", {"seconds": 7200}),
+            ("POST", "/reset", {"clock": {"now": 1_700_000_000}}),
+            ("POST", "/reset?keep=store", {"clock": {"now": 1_700_000_000}}),
+            ("PUT", "/state", past),
+        ]
+        for method, path, body in calls:
+            limit_files(process, 20)
+            response = api.http.request(method, f"/__emulator{path}", json=body)
+            assert_error(response, "store-unavailable")
+            assert api.control("GET", "/clock") == state["clock"]
+            assert api.control("GET", "/state")["store"]["tables"] == state["store"]["tables"]
+        limit_files(process, None)
+        api.control("POST", "/reset")
+        assert api.items("/flows") == []
+        api.close()

@@ -321,10 +321,9 @@ def test_a_snapshot_is_put_back(api: Api) -> None:
     api.control("PUT", "/state", state)
     assert api.control("GET", "/requests") == before
     small = Journal(1, {})
-    small.check(state["requests"])
-    small.restore(state["requests"])
+    small.restore(small.read(state["requests"]))
     assert numbers_of(small) == [2]
-    small.restore({"number": 7, "entries": []})
+    small.restore((7, []))
     assert (numbers_of(small), small.number) == ([], 7)
 
 

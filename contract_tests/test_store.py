@@ -348,7 +348,7 @@ def test_what_is_no_snapshot_is_refused_and_changes_nothing(store: Store, snapsh
     store.insert(PROD, "flows", entity("kept"))
     before = store.snapshot()
     with pytest.raises(SnapshotError, match=reason):
-        store.check(snapshot)
+        store.read(snapshot)
     with pytest.raises(ValueError, match=reason):
         store.restore(snapshot)
     assert store.snapshot() == before

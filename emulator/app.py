@@ -17,7 +17,7 @@ from emulator.api.gateway import Gateway, Tokens
 from emulator.api.landing_zone import LandingZone
 from emulator.api.routes import Routes, no_route, starlette_routes
 from emulator.catalog import Catalog, load_catalog
-from emulator.clock import Clock, begin_anew, random_source
+from emulator.clock import Clock, begin_anew, is_instant, random_source
 from emulator.contract.contract import Contract
 from emulator.contract.journal import Journal
 from emulator.contract.masking import Masker
@@ -27,7 +27,7 @@ from emulator.control.control import Control, Part
 from emulator.control.dataset_calls import DatasetCalls
 from emulator.control.fault_calls import FaultCalls
 from emulator.control.report_calls import ReportCalls
-from emulator.control.state import ClockState, LibraryState, StoreState
+from emulator.control.state import ANCHOR_KEY, ClockState, LibraryState, StoreState
 from emulator.datasets.folder_check import strangers
 from emulator.datasets.library import Library
 from emulator.exports.exported_files import Exports, mark_export_dir
@@ -123,14 +123,15 @@ class Works:
                 fault.strerror,
             )
         self._resume_time(settings)
-        library_state.restore(self.store.get_meta("anchor"))
+        anchor = self._kept_instant(ANCHOR_KEY)
+        library_state.restore(self.clock.now() if anchor is None else anchor)
         if settings.data_dir is not None:
             remove_leftovers(settings.export_dir)
         self.scheduler.load()
 
     def _resume_time(self, settings: Settings) -> None:
         """Goes on from the data folder's time: else what was exported, and stored as past, would lie in the future."""
-        kept = self.store.get_meta(TIME_KEY)
+        kept = self._kept_instant(TIME_KEY)
         if kept is None:
             return
         start = self.clock.now()
@@ -141,6 +142,14 @@ class Works:
         if abs(self.clock.now() - start) > 1:
             at = f"{datetime.fromtimestamp(kept, UTC):%Y-%m-%d %H:%M:%S} UTC"
             log.info("time goes on from %s, where the data folder left it", at)
+
+    def _kept_instant(self, key: str) -> float | None:
+        """An instant (epoch seconds) of the data folder; None where it has none."""
+        kept = self.store.get_meta(key)
+        if kept is None or is_instant(kept):
+            return kept
+        log.warning("what the data folder keeps as %r is passed over: it is no time", key)
+        return None
 
     @asynccontextmanager
     async def serve(self, app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -194,7 +203,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     library_state = LibraryState(library, store, clock)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),
-        "store": StoreState(store, store_replaced),
+        "store": StoreState(store, clock, catalog, begin_ids=store_replaced, go_on=works.scheduler.check_going_on),
         "datasets": library_state,
         "faults": FaultsState(faults, words),
         "requests": journal,

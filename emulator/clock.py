@@ -8,12 +8,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 from emulator.settings import LATEST_TIME
 
 Mode = Literal["real", "frozen", "accelerated"]
 MODES: tuple[Mode, ...] = ("real", "frozen", "accelerated")
+MAX_SPEED: Final = 1e9
+"""How many seconds may pass in one of the machine's, at most."""
 
 
 class Clock:
@@ -73,6 +75,11 @@ class Clock:
         passed = max(0.0, self._wall() - self._wall_at)
         return min(self._at + passed * self.speed, LATEST_TIME)
 
+    @property
+    def began(self) -> float:
+        """The instant (epoch seconds) that it was last put to: by a reset or a snapshot, a move, or a change of its mode."""
+        return self._at
+
     def now_ms(self) -> int:
         """The present, in epoch milliseconds."""
         return int(self.now() * 1000)
@@ -115,6 +122,11 @@ class Clock:
         self._mode = snapshot["mode"]
         self._speed = snapshot["speed"] or self._speed
         self._at, self._wall_at = float(snapshot["now"]), self._wall()
+
+
+def is_instant(value: Any) -> TypeGuard[float]:
+    """Whether a JSON value is a time that the clock can show, in epoch seconds."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LATEST_TIME
 
 
 def random_source(seed: int | None, salt: str = "") -> random.Random:

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "store-unavailable": "test_disk_full.py",
     "request-timeout": "test_reception.py",
     "server-busy": "test_reception.py",
+    "server-ending": "test_interruptions.py",
 }
 """Rows that need the machine in another state, and where they are tested."""
 

@@ -19,6 +19,7 @@ from emulator.contract.places import place_and_kind
 from emulator.contract.rules import NOT_THE_CLIENTS, Rule, contract_rules
 from emulator.contract.sighting import Finding, Sighting
 from emulator.reports.words import REPORT_FORMAT, identity
+from emulator.settings import LATEST_TIME
 from emulator.validation.validation import SchemaValidator
 
 MAX_PLACES: Final = 50
@@ -36,16 +37,18 @@ Key = tuple[str, str, str, str]
 """What tells findings apart: rule, operation, place, kind."""
 
 _INDEX: Final = r"\[\d+\]"
-_COUNTS: Final = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
+_COUNT: Final = {"type": "integer", "minimum": 0, "maximum": 2**52}
+_COUNTS: Final = {"type": "object", "additionalProperties": _COUNT}
+_AT: Final = {"type": "number", "minimum": 0, "maximum": LATEST_TIME}
 _TEXT: Final = {"type": "string"}
 _WHERE: Final = {
     "type": "object",
     "required": ["entry", "requestId", "method", "path", "status", "at"],
     "properties": {
-        "entry": {"type": "integer"},
+        "entry": _COUNT,
         **dict.fromkeys(("requestId", "method", "path"), _TEXT),
-        "status": {"type": "integer"},
-        "at": {"type": "number"},
+        "status": _COUNT,
+        "at": _AT,
     },
 }
 _FINDING: Final = {
@@ -53,7 +56,7 @@ _FINDING: Final = {
     "required": ["rule", "operation", "place", "kind", "message", "count", "first", "last"],
     "properties": {
         **dict.fromkeys(("rule", "operation", "place", "kind", "message"), _TEXT),
-        "count": {"type": "integer"},
+        "count": _COUNT,
         "first": _WHERE,
         "last": _WHERE,
     },
@@ -61,7 +64,7 @@ _FINDING: Final = {
 _PAGE: Final = {
     "type": "object",
     "required": ["operation", "entry", "path", "at"],
-    "properties": {"operation": _TEXT, "path": _TEXT, "entry": {"type": "integer"}, "at": {"type": "number"}},
+    "properties": {"operation": _TEXT, "path": _TEXT, "entry": _COUNT, "at": _AT},
 }
 SNAPSHOT: Final = {
     "type": "object",
@@ -78,7 +81,7 @@ SNAPSHOT: Final = {
                 "deleted": {"type": "array", "items": _TEXT},
                 "shown": {
                     "type": "array",
-                    "items": {"type": "array", "items": [_TEXT, {"type": "number"}], "minItems": 2, "maxItems": 2},
+                    "items": {"type": "array", "items": [_TEXT, _AT], "minItems": 2, "maxItems": 2},
                 },
                 "pages": {
                     "type": "array",
@@ -183,9 +186,12 @@ class Contract:
             "habits": self._habits.snapshot(),
         }
 
-    def check(self, snapshot: Any) -> None:
+    def read(self, snapshot: Any) -> dict[str, Any]:
+        """Raises ValueError, saying what is wrong, for what is no snapshot of the sums."""
         for violation in SchemaValidator(SNAPSHOT).violations(snapshot):
             raise ValueError(violation.message)
+        sums: dict[str, Any] = snapshot
+        return sums
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self._counts, self._rules = Counter(snapshot["counts"]), Counter(snapshot["rules"])

@@ -24,6 +24,8 @@ MAX_BODY: Final = 16_384
 """Bytes that are kept of one body."""
 MAX_PATH: Final = 2_000
 MAX_LIMIT: Final = 1_000_000
+MAX_NUMBER: Final = 2**52
+"""Of the newest request in a snapshot, at most: there is room above it for those that come on top."""
 FIRST_INSTANT: Final = 100_000_000
 """A whole number below this is an entry's number, anything else epoch seconds."""
 _SHORT: Final = "/data/foundation/flowservice"
@@ -144,12 +146,13 @@ class Journal:
     def snapshot(self) -> dict[str, Any]:
         return {"number": self._number, "entries": [orjson.loads(entry) for entry in self._ring]}
 
-    def check(self, snapshot: Any) -> None:
+    def read(self, snapshot: Any) -> tuple[int, list[bytes]]:
+        """The number of the newest request, and the entries. Raises ValueError, saying what is wrong with the snapshot."""
         if not isinstance(snapshot, dict) or not isinstance(snapshot.get("entries"), list):
             raise ValueError('an object with "number" and "entries" is needed')
         number = snapshot.get("number")
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise ValueError('"number" must be a whole number from 0')
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_NUMBER:
+            raise ValueError(f'"number" must be a whole number from 0 to {MAX_NUMBER}')
         last = 0
         for entry in snapshot["entries"]:
             if not isinstance(entry, dict) or not _is_entry(entry):
@@ -159,14 +162,15 @@ class Journal:
                     f'the entry after number {last} has a number that does not follow, or is above "number"'
                 )
             last = entry["number"]
+        return number, [orjson.dumps(entry) for entry in snapshot["entries"]]
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
+    def restore(self, read: tuple[int, list[bytes]]) -> None:
         """Puts a snapshot's entries back, as many as this journal keeps."""
         self.reset()
+        self._number, entries = read
         if self._entries:
-            for entry in snapshot["entries"]:
-                self._append(orjson.dumps(entry))
-        self._number = snapshot["number"]
+            for entry in entries:
+                self._append(entry)
 
     def _append(self, entry: bytes) -> None:
         self._ring.append(entry)
@@ -317,4 +321,5 @@ def _is_entry(entry: Mapping[str, Any]) -> bool:
         and isinstance(entry.get("operation"), (str, type(None)))
         and all(isinstance(entry.get(name), int) and not isinstance(entry[name], bool) for name in ("number", "status"))
         and isinstance(entry.get("at"), (int, float))
+        and not isinstance(entry["at"], bool)
     )

@@ -34,6 +34,7 @@ NOT_THE_CLIENTS: Final = frozenset(
         "store-unavailable",
         "request-timeout",
         "server-busy",
+        "server-ending",
         "control-invalid",
         "control-not-found",
         "control-conflict",

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from emulator import __version__
 from emulator.api.exchange import Exchange, Handler, Reply, decode_json
 from emulator.api.routes import Operation
-from emulator.clock import MODES, Clock
+from emulator.clock import MAX_SPEED, MODES, Clock
 from emulator.errors import ServiceError
 from emulator.exports.exported_files import Exports
 from emulator.exports.scheduler import Scheduler
 from emulator.instants import epoch_seconds
 from emulator.settings import LATEST_TIME
+from emulator.store.store import StoreError
 from emulator.validation.nesting import MAX_DEPTH
 
 CONTROL: Final = "/__emulator"
@@ -26,22 +27,22 @@ STATE_FORMAT: Final = 2
 """Version of the snapshot's shape. 2: the contract's findings have a `kind`."""
 STATE_DEPTH: Final = 16
 """How much deeper than a body a snapshot of it may be nested."""
-MAX_SPEED: Final = 1e9
 
 
 class Part(Protocol):
     """A part of the emulator that holds state: reset forgets it, a snapshot carries it.
 
-    `check` raises ValueError, saying what is wrong, for a snapshot that `restore` could not take; so nothing is half restored.
+    `read` makes of a snapshot what `restore` takes, which then is quickly done. It changes nothing, is called in a thread, and
+    raises ValueError, saying what is wrong: so nothing is half restored, and other requests are answered meanwhile.
     """
 
     def reset(self) -> None: ...
 
     def snapshot(self) -> Any: ...
 
-    def check(self, snapshot: Any) -> None: ...
+    def read(self, snapshot: Any) -> Any: ...
 
-    def restore(self, snapshot: Any) -> None: ...
+    def restore(self, read: Any) -> None: ...
 
 
 class Control:
@@ -89,12 +90,17 @@ class Control:
                 raise _invalid(f"keep must name parts out of {allowed}, separated by commas; got {_shown(name)}")
         start = self._start(exchange)
 
-        async def forget() -> None:
+        def begin_anew() -> None:
             for name, part in self._parts.items():
                 if name not in kept:
                     part.reset()
                 if name == "clock":  # the first part: others start at its time
                     self._clock.set_off(start)
+            if "store" in kept:
+                self._scheduler.keep_time()
+
+        async def forget() -> None:
+            self._or_same_time(begin_anew)
             if wanted == "true":
                 await asyncio.to_thread(self._exports.empty)
 
@@ -135,25 +141,45 @@ class Control:
 
     async def put_state(self, exchange: Exchange) -> Reply:
         """Puts a snapshot back, all or nothing."""
-        state = _body(exchange, MAX_DEPTH + STATE_DEPTH)
+        body, exchange.body = exchange.body, b""  # it can be large, and is decoded in the thread
+        parts = await asyncio.to_thread(self._read_state, body)
+
+        def restore() -> None:
+            for name, part in self._parts.items():
+                part.restore(parts[name])
+
+        async def put_back() -> None:
+            self._or_same_time(restore)
+
+        await self._scheduler.undisturbed(put_back)
+        return Reply({"status": "ok", "now": self._clock.now()})
+
+    def _read_state(self, body: bytes) -> dict[str, Any]:
+        """What each part of a snapshot is to be put back to. Raises ServiceError. For a worker thread: can take seconds."""
+        state = _object(body, MAX_DEPTH + STATE_DEPTH)
         if state.get("format") != STATE_FORMAT:
             raise _invalid(
                 f'"format" must be {STATE_FORMAT}, as in the answer of GET {CONTROL}/state; got {_shown(state.get("format"))}'
             )
-        for name, part in self._parts.items():
+        for name in self._parts:
             if name not in state:
                 raise _invalid(f'the snapshot has no "{name}"; was it cut short?')
+        read = {}
+        for name, part in self._parts.items():
             try:
-                part.check(state[name])
+                read[name] = part.read(state[name])
             except ValueError as reason:
                 raise _invalid(f'"{name}": {reason}') from None
+        return read
 
-        async def put_back() -> None:
-            for name, part in self._parts.items():
-                part.restore(state[name])
-
-        await self._scheduler.undisturbed(put_back)
-        return Reply({"status": "ok", "now": self._clock.now()})
+    def _or_same_time(self, change: Callable[[], None]) -> None:
+        """Makes a change; where the data folder cannot take it, time is as it was, and `change` has changed nothing else."""
+        before = self._clock.snapshot()
+        try:
+            change()
+        except StoreError:
+            self._clock.restore(before)
+            raise
 
     async def get_clock(self, exchange: Exchange) -> Reply:
         return Reply(self._clock.snapshot())
@@ -176,6 +202,7 @@ class Control:
                 )
             if now is not None:
                 await self._scheduler.advance(now)
+            self._scheduler.keep_time()
             self._clock.set(mode, now=None if now is None else max(now, self._clock.now()), speed=speed)
         except ValueError as reason:
             raise _invalid(str(reason)) from None
@@ -237,9 +264,13 @@ class Control:
         return Reply(file=file, content_type="application/octet-stream")
 
 
-def _body(exchange: Exchange, depth: int = MAX_DEPTH) -> dict[str, Any]:
+def _body(exchange: Exchange) -> dict[str, Any]:
     """The body of a control call: a JSON object, whatever content type came with it."""
-    body = decode_json(exchange.body, depth) if exchange.body.strip() else None
+    return _object(exchange.body, MAX_DEPTH)
+
+
+def _object(text: bytes, depth: int) -> dict[str, Any]:
+    body = decode_json(text, depth) if text.strip() else None
     if not isinstance(body, dict):
         raise _invalid(f"a JSON object is needed, got {_shown(body)}")
     return body

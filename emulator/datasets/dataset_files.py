@@ -92,8 +92,8 @@ class DatasetFiles:
     def restart(self) -> None:
         """Counts positions as the store has them: after a reset from 0 again, after a snapshot was put back as it says."""
         for name, looked in list(self._looked.items()):
-            kept = self._store.get_meta(_FILE + Path(name).stem)
-            if looked.rows is not None and kept is not None and kept["mark"] != looked.rows.mark.as_json():
+            kept = self._kept(Path(name).stem)
+            if looked.rows is not None and kept is not None and kept[1] != looked.rows.mark:
                 del self._looked[name]  # the snapshot knows another content: how they compare, only the file tells
         self.assemble()
 
@@ -142,8 +142,19 @@ class DatasetFiles:
         return found
 
     def _mark(self, dataset_id: str) -> Mark | None:
+        kept = self._kept(dataset_id)
+        return None if kept is None else kept[1]
+
+    def _kept(self, dataset_id: str) -> tuple[int, Mark] | None:
+        """The position of a file's first row and what was in it, as the store has it; None where it has nothing of use."""
         kept = self._store.get_meta(_FILE + dataset_id)
-        return None if kept is None else Mark.from_json(kept["mark"])
+        try:
+            return None if kept is None else (int(kept["base"]), Mark.from_json(kept["mark"]))
+        except (LookupError, TypeError, ValueError, OverflowError) as fault:
+            log.warning(
+                "what is kept of the dataset file %s is passed over, as it is damaged: %s", dataset_id[:100], fault
+            )
+            return None
 
     def assemble(self) -> None:
         """Makes datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too."""
@@ -181,11 +192,11 @@ class DatasetFiles:
 
     def _base(self, dataset_id: str, rows: FileRows) -> tuple[int, SetMeta]:
         """The position of a file's first row, and what to keep so that the next content finds its own."""
-        kept = self._store.get_meta(_FILE + dataset_id)
+        kept = self._kept(dataset_id)
         base = 0
         if kept is not None:
-            same = kept["mark"] == rows.mark.as_json()
-            base = kept["base"] + (0 if same or rows.lengthened else kept["mark"]["rows"])
+            base, mark = kept
+            base += 0 if mark == rows.mark or rows.lengthened else mark.rows
         return base, SetMeta(_FILE + dataset_id, {"base": base, "mark": rows.mark.as_json()})
 
 

@@ -165,16 +165,11 @@ class UserDatasets:
         self._sources.clear()
         self._records.clear()
         for key in self._store.meta_keys(_DATASET):
+            dataset_id = key.removeprefix(_DATASET)
             try:
-                dataset = _from_json(self._store.get_meta(key))
-            except (LookupError, TypeError, ValueError) as fault:
-                log.warning(
-                    "the dataset %s is left out, as what is kept of it is damaged: %s",
-                    key.removeprefix(_DATASET),
-                    fault,
-                )
-                continue
-            self._datasets[dataset.id] = dataset
+                self._datasets[dataset_id] = read_kept(dataset_id, self._store.get_meta(key))
+            except ValueError as fault:
+                log.warning("the dataset %s is left out, as what is kept of it is damaged: %s", dataset_id[:100], fault)
 
     def put(self, dataset_id: str, content: Content) -> UserDataset:
         """Keeps a dataset, a new one or in the place of the one of its id; answers it. Raises StoreError."""
@@ -193,7 +188,7 @@ class UserDatasets:
         for index in range(max(len(content.texts), len(old_texts))):
             text = content.texts[index] if index < len(content.texts) else None
             if index >= len(old_texts) or text != old_texts[index]:
-                changes.append(SetMeta(_text_key(dataset_id, index), text))
+                changes.append(SetMeta(text_key(dataset_id, index), text))
         self._store.write(changes)
         self._datasets[dataset_id] = dataset
         self._keep(dataset, content)
@@ -224,7 +219,7 @@ class UserDatasets:
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
         dataset = self._datasets[dataset_id]
-        texts: list[Change] = [SetMeta(_text_key(dataset_id, index), None) for index in range(dataset.texts)]
+        texts: list[Change] = [SetMeta(text_key(dataset_id, index), None) for index in range(dataset.texts)]
         end = dataset.end_at(self._clock.now())
         self._store.write([SetMeta(_DATASET + dataset_id, None), SetMeta(_POSITIONS + dataset_id, end or None), *texts])
         del self._datasets[dataset_id]
@@ -257,7 +252,7 @@ class UserDatasets:
         return json_schema_of(self.rows(dataset_id).arrow_schema) if given is None else given
 
     def _texts(self, dataset: UserDataset) -> list[str]:
-        return [self._store.get_meta(_text_key(dataset.id, index)) or "" for index in range(dataset.texts)]
+        return [self._store.get_meta(text_key(dataset.id, index)) or "" for index in range(dataset.texts)]
 
     def _keep(self, dataset: UserDataset, content: Content) -> None:
         """Keeps a dataset's content at hand."""
@@ -332,20 +327,21 @@ def _content(dataset: UserDataset, texts: Sequence[str]) -> Content:
     return Content(dataset.name, dataset.rows, dataset.rows_per_hour, None, texts, columns, batches, shape)
 
 
-def _text_key(dataset_id: str, index: int) -> str:
+def text_key(dataset_id: str, index: int) -> str:
+    """Under which key the store keeps one of a dataset's texts."""
     return f"{_TEXTS}{dataset_id}/{index:06d}"
 
 
-def _from_json(value: Any) -> UserDataset:
-    dataset = UserDataset(**value)
+def read_kept(dataset_id: str, value: Any) -> UserDataset:
+    """A dataset as the store keeps it under its id. Raises ValueError for what `put` never keeps."""
+    try:
+        dataset = UserDataset(**value)
+    except TypeError as fault:
+        raise ValueError(f"the fields of a dataset are needed ({fault})") from None
     whole = (dataset.rows, dataset.rows_at_anchor, dataset.base, dataset.texts)
-    if not all(isinstance(number, int) and number >= 0 for number in whole):
+    if not all(type(number) is int and number >= 0 for number in whole):
         raise ValueError("rows, rows_at_anchor, base and texts are whole numbers from 0")
-    if (
-        not isinstance(dataset.id, str)
-        or not isinstance(dataset.name, str)
-        or not isinstance(dataset.schema, dict | None)
-    ):
+    if dataset.id != dataset_id or not isinstance(dataset.name, str) or not isinstance(dataset.schema, dict | None):
         raise ValueError("id and name are texts, schema is an object")
     Arrivals(dataset.rows_at_anchor, dataset.rows_per_hour, dataset.anchor)
     return dataset

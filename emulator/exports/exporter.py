@@ -6,12 +6,11 @@ event loop again; so the store is only ever touched by one thread. Source of the
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from emulator.catalog import Catalog
 from emulator.clock import Clock
@@ -20,15 +19,20 @@ from emulator.entities import Entity, Scope, hex_text, new_entity, uuid_text
 from emulator.exports.exported_files import files_record, forget_files
 from emulator.exports.plan import Aborted, ExportPlan, advanced, dataset_ids
 from emulator.exports.runs import (
+    EXITS,
     FAILED,
     FAILED_CODE,
     FAILED_MESSAGE,
     IN_PROGRESS,
+    RUNNING,
     SUCCESS,
     WAITING,
     Job,
     Piece,
     Run,
+    marker_key,
+    marker_value,
+    read_marker,
     run_record,
 )
 from emulator.exports.schedule import FULL
@@ -36,11 +40,10 @@ from emulator.faults.faults import Faults, RunFailure
 from emulator.faults.rules import AFTER, BEFORE
 from emulator.files.paths import existing_folder, make_folder
 from emulator.files.writers import FileForm, discard, part_names, write_manifest, write_parts
-from emulator.store.store import Delete, Put, SetMeta, Store
+from emulator.store.store import Delete, Put, SetMeta, Store, StoreError
 
 log = logging.getLogger("emulator.exporter")
 
-_RUNNING: Final = "running/"
 _ENDED: Final = "Job aborted. The server ended while the run was in progress"
 _FLOW_GONE: Final = "Job aborted. The flow was deleted while the run waited"
 
@@ -76,15 +79,19 @@ class Exporter:
         run_id, counted = self.new_run_id(flow["id"])
         entity = self._new_record(scope, flow, run_id)
         job = Job(scope, flow["id"], run_id, scheduled_at, dataset_ids)
-        self._store.write([counted, Put(scope, "runs", entity), SetMeta(_marker(run_id), _marker_value(job, []))])
+        self._store.write([counted, Put(scope, "runs", entity), SetMeta(marker_key(run_id), marker_value(job, []))])
         return job, entity
 
     async def prepare(self, job: Job) -> None:
         """Lets `start` have the rows of the run's datasets at once: files are looked through and records decoded in a thread."""
         flow = self._store.get(job.scope, "flows", job.flow_id)
         if flow is not None:
-            with contextlib.suppress(ValueError):  # records that are damaged: `start` meets them again and says so
+            try:
                 await self._library.prepare(dataset_ids(self._store, job.scope, flow))
+            except (*EXITS, StoreError):
+                raise
+            except BaseException as fault:  # records that are damaged, say: `start` meets them again and says so
+                log.debug("the rows of run %s cannot be made ready: %s", job.run_id, fault)
 
     def start(self, job: Job) -> Run | None:
         """Plans a run and records that it is in progress. None when its flow is gone."""
@@ -95,16 +102,18 @@ class Exporter:
         waiting = self._store.get(job.scope, "runs", job.run_id)
         entity = waiting or self._new_record(job.scope, flow, job.run_id)
         run = Run(job=job, flow=flow, entity=entity, pieces=[], started_ms=self._clock.now_ms())
-        ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self.bookmarks(flow["id"])
         try:
+            ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self.bookmarks(flow["id"])
             run.plan(self._plan.pieces(job, flow, ends, self._clock.now()))
             exports = [(piece.parts[0], piece.dataset_id) for piece in run.pieces]
             run.fault = self._faults.plan_run(job.scope, job.flow_id, exports)
-        except Exception as fault:  # whatever is wrong with this flow, the others go on
+        except EXITS:
+            raise
+        except BaseException as fault:  # whatever is wrong with this flow, the others go on
             run.problem = _explain(fault)
         record = self._record(run, IN_PROGRESS)
         folders = [list(piece.parts) for piece in run.pieces]
-        self._store.write([Put(job.scope, "runs", record), SetMeta(_marker(job.run_id), _marker_value(job, folders))])
+        self._store.write([Put(job.scope, "runs", record), SetMeta(marker_key(job.run_id), marker_value(job, folders))])
         run.entity = record
         return run
 
@@ -141,7 +150,7 @@ class Exporter:
         status = FAILED if run.problem is not None else SUCCESS
         record = self._record(run, status)
         scope, flow_id = run.job.scope, run.job.flow_id
-        changes: list[Put | Delete | SetMeta] = [Put(scope, "runs", record), SetMeta(_marker(run.job.run_id), None)]
+        changes: list[Put | Delete | SetMeta] = [Put(scope, "runs", record), SetMeta(marker_key(run.job.run_id), None)]
         flow = self._store.get(scope, "flows", flow_id)
         if flow is not None:
             duration = record["metrics"]["durationSummary"]
@@ -166,23 +175,26 @@ class Exporter:
     def recover(self) -> int:
         """Marks the runs that were never finished as failed and takes their files away; answers how many.
 
-        A killed server leaves such, and a snapshot that was taken during a run has them.
+        A killed server leaves such, and a snapshot that was taken during a run has them. What cannot be read, or not be
+        written, is logged and left for the next time.
         """
-        unfinished = self._store.meta_keys(_RUNNING)
-        for key in unfinished:
-            value = self._store.get_meta(key)
-            scope: Scope = (value["scope"][0], value["scope"][1])
-            run_id = key.removeprefix(_RUNNING)
-            for index, parts in enumerate(value["folders"]):
-                self._discard_files(run_id, index, parts)
-            self._fail(Job(scope, value["flowId"], run_id, value["scheduledAt"]), _ENDED)
-        return len(unfinished)
+        recovered = 0
+        for key in self._store.meta_keys(RUNNING):
+            try:
+                job, folders = read_marker(key, self._store.get_meta(key))
+                for index, parts in enumerate(folders):
+                    self._discard_files(job.run_id, index, parts)
+                self._fail(job, _ENDED)
+                recovered += 1
+            except (AttributeError, LookupError, TypeError, ValueError, StoreError) as fault:
+                log.warning("%s, the note of a run that never ended, is passed over: %s", key[:100], fault)
+        return recovered
 
     def _fail(self, job: Job, problem: str) -> None:
         """Records that a run failed of which nothing is left but its record, if that is there."""
         entity = self._store.get(job.scope, "runs", job.run_id)
         if entity is None:
-            self._store.write([SetMeta(_marker(job.run_id), None)])
+            self._store.write([SetMeta(marker_key(job.run_id), None)])
         else:
             self.finish(Run(job, {}, entity, [], entity["createdAt"], problem=problem))
 
@@ -291,15 +303,6 @@ def bookmark_key(flow_id: str) -> str:
 def runs_key(flow_id: str) -> str:
     """Under which key the store keeps how many runs a flow has had."""
     return f"runs-of/{flow_id}"
-
-
-def _marker(run_id: str) -> str:
-    return _RUNNING + run_id
-
-
-def _marker_value(job: Job, folders: list[list[str]]) -> dict[str, Any]:
-    """What `recover` needs after a kill."""
-    return {"scope": list(job.scope), "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "folders": folders}
 
 
 def _piece_names(run_id: str, index: int) -> random.Random:

@@ -5,13 +5,17 @@ Source of the record's shape: reference, section "Entities". Times are epoch mil
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from emulator.clock import is_instant
 from emulator.entities import Entity, Scope, etag_text, uuid_text
 from emulator.faults.faults import RunFault
+from emulator.files.paths import safe_parts
 from emulator.files.writers import FileForm, WrittenFile
 from emulator.rows.seeded import RowSource
 
@@ -21,6 +25,12 @@ FAILED_CODE: Final = "ACTIVATION_BATCH-0000-FAILED"
 FAILED_MESSAGE: Final = "Job aborted."
 """What the service says to it (the published API description's example of a failed run)."""
 ACTIVITY: Final = "Dataset export activity"
+RUNNING: Final = "running/"
+"""What the keys begin with under which the store keeps the runs that wait or are under way."""
+EXITS: Final = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
+"""What ends the process or a task. All else that a run meets is its own failure; arro3 panics with what is no Exception."""
+UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An id that this emulator makes."""
 
 
 class Job(NamedTuple):
@@ -32,6 +42,40 @@ class Job(NamedTuple):
     scheduled_at: int
     dataset_ids: frozenset[str] | None = None
     """Only these datasets of the flow (an ad hoc run); None means all."""
+
+
+def marker_key(run_id: str) -> str:
+    """Under which key the store keeps that a run waits or is under way."""
+    return RUNNING + run_id
+
+
+def marker_value(job: Job, folders: list[list[str]]) -> dict[str, Any]:
+    """What is needed to clear up after a run that never ended: `folders` are those of its pieces, in their order."""
+    return {"scope": list(job.scope), "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "folders": folders}
+
+
+def read_marker(key: str, value: Any) -> tuple[Job, list[list[str]]]:
+    """The job and the folders of what is kept of a run. Raises ValueError for what `marker_value` never gives.
+
+    A snapshot and a data folder can hold anything, and files are removed from these folders.
+    """
+    run_id = key.removeprefix(RUNNING)
+    if not UUID.fullmatch(run_id):
+        raise ValueError(f"{run_id[:60]!r} is no id of a run")
+    match value:
+        case {"scope": [str() as org, str() as sandbox], "flowId": str() as flow_id, "folders": list() as folders}:
+            pass
+        case _:
+            raise ValueError('a "scope" of two texts, a "flowId" (a text) and "folders" (an array) are needed')
+    scheduled_at = value.get("scheduledAt")
+    if not is_instant(scheduled_at) or not isinstance(scheduled_at, int):
+        raise ValueError('"scheduledAt" must be epoch seconds, a whole number')
+    for parts in folders:
+        if not (isinstance(parts, list) and parts and all(isinstance(part, str) for part in parts)):
+            raise ValueError('each of "folders" must be an array of names')
+        if safe_parts(*parts) != tuple(parts):
+            raise ValueError(f"{'/'.join(parts)[:100]!r} is no folder that an export is written to")
+    return Job((org, sandbox), flow_id, run_id, scheduled_at), folders
 
 
 class Piece(NamedTuple):

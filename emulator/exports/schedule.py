@@ -108,15 +108,31 @@ def read_schedule(
 
 
 def schedule_of(flow: Mapping[str, Any]) -> Schedule:
-    """The schedule of a stored flow, whose `scheduleParams` have been checked."""
+    """The schedule of a stored flow. Raises ValueError for what no flow has that was checked: a data folder can hold anything."""
+    try:
+        params = flow["scheduleParams"]
+        start, interval, end = params["startTime"], params["interval"], params.get("endTime")
+        if end is None:
+            end = implied_end(flow["createdAt"] // 1000)
+        step = interval * (HOUR if params["timeUnit"] == "hour" else DAY)
+        if any(type(number) is not int or number < 0 for number in (start, step, end)):
+            raise ValueError(
+                f"startTime {start!r}, interval {interval!r} and endTime {end!r} are to be whole numbers from 0"
+            )
+    except (AttributeError, LookupError, TypeError, OverflowError, OSError) as fault:
+        raise ValueError(f"the flow has no schedule that can be read ({type(fault).__name__}: {fault})") from fault
+    return Schedule(start, step, end)
+
+
+def check_kept(flow: Mapping[str, Any]) -> None:
+    """Raises ValueError, saying what is wrong, for a flow from elsewhere whose schedule is not as this emulator stores it."""
     params = flow["scheduleParams"]
-    interval = params["interval"]
-    end = params.get("endTime")
-    return Schedule(
-        start=params["startTime"],
-        step=interval * (HOUR if params["timeUnit"] == "hour" else DAY),
-        end=end if end is not None else implied_end(flow["createdAt"] // 1000),
-    )
+    stored, violations, _ = read_schedule(params)
+    for violation in violations:
+        raise ValueError(violation.message)
+    if stored != params:
+        raise ValueError("scheduleParams has texts or letter case that are stored otherwise")
+    schedule_of(flow)
 
 
 def implied_end(created_at: int) -> int:

@@ -8,96 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from emulator.clock import Clock
+from emulator.clock import Clock, is_instant
 from emulator.entities import ENABLED, Entity, Scope
 from emulator.errors import ServiceError
 from emulator.exports.exporter import Exporter, bookmark_key, runs_key
-from emulator.exports.runs import Job, Run
+from emulator.exports.progress import ProgressReport
+from emulator.exports.runs import EXITS, Job, Run
 from emulator.exports.schedule import Schedule, schedule_of
+from emulator.exports.timetable import Timetable
 from emulator.store.store import SetMeta, Store, StoreError
 
 log = logging.getLogger("emulator.scheduler")
 PROGRESS_SECONDS = 0.5
 """How often (seconds of the machine) the record of a long run is brought up to date."""
-LOG_SECONDS = 30.0
-"""How often, at the least, the log tells of a long run; in its first minute more often."""
 TIME_KEY = "time"
 """Under which key the store keeps how far time was (epoch seconds)."""
 MAX_REMEMBERED = 10_000
 """Runs of a frozen clock that are remembered for the next advance's answer, at most."""
-
-
-class Timetable:
-    """When each enabled flow is next due. Looking at the first, adding and removing cost the same whatever their number."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, str, int]] = []
-        self._entries: dict[str, tuple[float, int, Scope, int]] = {}
-
-    def put(self, flow_id: str, due: float, order: int, scope: Scope, scheduled_at: int) -> None:
-        self._entries[flow_id] = (due, order, scope, scheduled_at)
-        heapq.heappush(self._heap, (due, order, flow_id, scheduled_at))
-
-    def remove(self, flow_id: str) -> None:
-        self._entries.pop(flow_id, None)
-
-    def first(self) -> tuple[float, str, Scope, int] | None:
-        """(due, flow id, scope, scheduled instant) of the flow that is due first; None when there is none."""
-        while self._heap:
-            due, order, flow_id, scheduled_at = self._heap[0]
-            entry = self._entries.get(flow_id)
-            if entry is not None and entry[0] == due and entry[1] == order and entry[3] == scheduled_at:
-                return due, flow_id, entry[2], scheduled_at
-            heapq.heappop(self._heap)
-        return None
-
-    def scheduled(self, flow_id: str) -> int | None:
-        """For which instant a flow exports next; None when it has none ahead."""
-        entry = self._entries.get(flow_id)
-        return entry[3] if entry else None
-
-    def flows(self) -> list[tuple[str, Scope, int]]:
-        """(flow id, scope, next scheduled instant) of all flows that have an export ahead."""
-        return [(flow_id, entry[2], entry[3]) for flow_id, entry in self._entries.items()]
-
-    def clear(self) -> None:
-        self._heap.clear()
-        self._entries.clear()
-
-
-class ProgressReport:
-    """Tells the log how far a run is: after half a second, then twice as late each time, later on regularly."""
-
-    def __init__(self, run: Run, now: float) -> None:
-        """`now` is in the loop's seconds."""
-        self._run = run
-        self._began = now
-        self._due = now
-
-    def at(self, now: float) -> None:
-        """Tells, if it is time to."""
-        if now < self._due:
-            return
-        passed = now - self._began
-        self._due = now + min(passed, LOG_SECONDS)
-        run, rows, expected = self._run, self._run.rows, self._run.expected_rows
-        log.info(
-            "run %s of flow %s: %s of %s rows (%d %%), %.1f MB, %s rows/s",
-            run.job.run_id,
-            run.job.flow_id,
-            f"{rows:,}",
-            f"{expected:,}",
-            100 * rows // max(expected, 1),
-            run.bytes / 1e6,
-            f"{rows / max(passed, 1e-9):,.0f}",
-        )
 
 
 class Scheduler:
@@ -118,6 +51,8 @@ class Scheduler:
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._claims = 0
+        """How many wait, or have waited, to do something `undisturbed`."""
 
     # --- what changes the timetable -------------------------------------------------------------------------------
 
@@ -151,7 +86,8 @@ class Scheduler:
     def load(self) -> None:
         """Makes the timetable from the store. Exports missed meanwhile are not made up for: the latest due one runs once.
 
-        Runs that never ended, as the server was killed or the snapshot taken meanwhile, are ended as failed.
+        Runs that never ended, as the server was killed or the snapshot taken meanwhile, are ended as failed. A flow whose
+        schedule cannot be read is logged and has no exports.
         """
         unfinished = self._exporter.recover()
         if unfinished:
@@ -166,20 +102,31 @@ class Scheduler:
         flows = sorted(self._store.everywhere("flows"), key=lambda entry: entry[1].seq)
         for scope, record in flows:
             flow = record.entity()
+            self._order(record.id)
             if flow.get("state") != ENABLED:
-                self._order(flow["id"])
                 continue
-            schedule = schedule_of(flow)
-            done = self._store.get_meta(scheduled_key(flow["id"]))
-            latest = schedule.latest(now)
-            if latest is not None and now <= schedule.end and (done is None or latest > done):
-                self._plan(scope, flow["id"], now, latest)
-            else:
-                self._plan_following(scope, flow["id"], schedule, now if done is None else max(now, done))
+            try:
+                self._take_up(scope, record.id, schedule_of(flow), now)
+            except ValueError as fault:
+                log.warning("the flow %s is left out of the schedule: %s", record.id[:100], fault)
 
-    def keep_time(self) -> None:
-        """Writes down how far time is, so that a data folder goes on from there. Raises StoreError."""
-        self._store.write([SetMeta(TIME_KEY, self._clock.now())])
+    def _take_up(self, scope: Scope, flow_id: str, schedule: Schedule, now: float) -> None:
+        done = self._store.get_meta(scheduled_key(flow_id))
+        if done is not None and not is_instant(done):
+            log.warning("what is kept as %s is passed over: it is no time", scheduled_key(flow_id)[:100])
+            done = None
+        latest = schedule.latest(now)
+        if latest is not None and now <= schedule.end and (done is None or latest > done):
+            self._plan(scope, flow_id, now, latest)
+        else:
+            self._plan_following(scope, flow_id, schedule, now if done is None else max(now, done))
+
+    def keep_time(self, at: float | None = None) -> None:
+        """Writes down that time is at `at` (epoch seconds; the present, when left out), so that a data folder goes on from there.
+
+        Raises StoreError. To be called before the clock is moved: what could not be written has then not happened.
+        """
+        self._store.write([SetMeta(TIME_KEY, self._clock.now() if at is None else at)])
 
     def next_export(self, flow_id: str) -> int | None:
         """For which instant (epoch seconds) a flow exports next; None when it has none ahead."""
@@ -205,8 +152,7 @@ class Scheduler:
         return entity
 
     def clock_changed(self) -> None:
-        """Looks at the timetable anew, since time passes otherwise than before. Raises StoreError."""
-        self.keep_time()
+        """Looks at the timetable anew, since time passes otherwise than before."""
         self._remembered.clear()
         self._wake.set()
 
@@ -214,22 +160,27 @@ class Scheduler:
         """Moves the clock to `to` (epoch seconds) and carries out whatever falls due on the way.
 
         Answers the runs in order, with what a frozen clock ran at once since the last advance. Raises ServiceError when the
-        way holds more exports than are allowed at once.
+        way holds more exports than are allowed at once, or when the server ends or something is done `undisturbed` meanwhile:
+        then time stands at the last run that was carried out.
         """
         async with self._turn:
             self._check_count(to)
             runs = list(self._remembered)
             self._remembered.clear()
             try:
-                while not self._stopping:
-                    job = self._take(until=to)
-                    if job is None:
-                        break
+                while not self._disturbed and (job := self._take(until=to)) is not None:
                     runs.append(await self._carry_out(job))
-                if not self._stopping:  # else what was not carried out would lie in the past after a restart
-                    self._clock.move_to(to)
-                self.keep_time()
-            except StoreError:
+                self.check_going_on()
+                if self._claims:
+                    raise ServiceError(
+                        "control-conflict",
+                        reason=f"this advance was broken off after {len(runs)} runs: a reset, or a snapshot that is put "
+                        "back, takes its place",
+                    )
+                at = max(to, self._clock.now())
+                self.keep_time(at)
+                self._clock.move_to(at)
+            except (ServiceError, StoreError):
                 self._remembered.extend(runs)  # they happened; the next advance tells of them
                 raise
         self._wake.set()
@@ -245,7 +196,9 @@ class Scheduler:
                 log.error("exports wait until the data folder can be written to: %s", reason)
                 await self._pause()
                 continue
-            except Exception:  # of one export; the others go on
+            except EXITS:
+                raise
+            except BaseException:  # of one export; the others go on
                 log.exception("an export failed in a way that it must not")
                 await self._pause()
                 continue
@@ -259,10 +212,7 @@ class Scheduler:
     async def _catch_up(self) -> None:
         """Carries out whatever is due now."""
         async with self._turn:
-            while not self._stopping:
-                job = self._take(until=self._clock.now())
-                if job is None:
-                    break
+            while not self._disturbed and (job := self._take(until=self._clock.now())) is not None:
                 summary = await self._carry_out(job)
                 if self._clock.mode == "frozen":
                     self._remembered.append(summary)
@@ -275,15 +225,29 @@ class Scheduler:
     async def undisturbed(self, action: Callable[[], Awaitable[None]]) -> None:
         """Does something to the store or clock while no run is under way, then makes the timetable anew.
 
-        A run in progress is ended first.
+        A run in progress is ended first, and so is an advance. What `action` raises leaves everything else as it was.
         """
+        self._claims += 1
         if self._current is not None:
             self._current.cancelled = True
-        async with self._turn:
-            await action()
-            self.load()
-            self.keep_time()
-        self._wake.set()
+        try:
+            async with self._turn:
+                self.check_going_on()
+                await action()
+                self.load()
+        finally:
+            self._claims -= 1
+            self._wake.set()
+
+    @property
+    def _disturbed(self) -> bool:
+        """Whether what is under way is to be ended."""
+        return self._stopping or self._claims > 0
+
+    def check_going_on(self) -> None:
+        """Raises `server-ending` once `stop` was called. May be called in any thread."""
+        if self._stopping:
+            raise ServiceError("server-ending")
 
     def stop(self) -> None:
         """Ends `serve` and the run in progress, which is recorded as failed."""
@@ -327,11 +291,15 @@ class Scheduler:
             if flow is None:
                 self._timetable.remove(flow_id)
                 continue
-            self._clock.move_to(due)
             run_id, counted = self._exporter.new_run_id(flow_id)
             self._store.write(
-                [counted, SetMeta(scheduled_key(flow_id), scheduled_at), SetMeta(TIME_KEY, due)]
-            )  # if it cannot, the export stays planned
+                [
+                    counted,
+                    SetMeta(scheduled_key(flow_id), scheduled_at),
+                    SetMeta(TIME_KEY, max(due, self._clock.now())),
+                ]
+            )  # if it cannot, the export stays planned, and time where it is
+            self._clock.move_to(due)
             self._timetable.remove(flow_id)
             self._plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
             return Job(scope, flow_id, run_id, scheduled_at)
@@ -340,8 +308,8 @@ class Scheduler:
     async def _carry_out(self, job: Job) -> dict[str, Any]:
         """One run from plan to record. What the store could not take is done anew later: the job stays asked for."""
         run = None
-        await self._exporter.prepare(job)
         try:
+            await self._exporter.prepare(job)
             run = self._exporter.start(job)
             return await self._write_and_record(job, run)
         except StoreError:
@@ -354,6 +322,7 @@ class Scheduler:
         if run is None:
             return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": "dropped"}
         self._current = run
+        run.cancelled = self._disturbed  # by somebody who came while the run was made ready
         try:
             loop = asyncio.get_running_loop()
             writing = loop.run_in_executor(self._worker, self._exporter.write, run)

@@ -20,6 +20,8 @@ from emulator.globs import glob_matches
 
 MAX_EXPIRED: Final = 1_000
 """Expired tokens that a rule remembers; the first are forgotten beyond that."""
+MAX_COUNT: Final = 2**52
+"""Of what a snapshot has counted, at most: there is room above it for what comes on top."""
 DEFAULT_SANDBOX: Final = "prod"
 T = TypeVar("T")
 
@@ -257,14 +259,11 @@ class FaultsState:
     def snapshot(self) -> list[dict[str, Any]]:
         return [{**entry.as_json(), "expired": list(entry.expired)} for entry in self._faults.armed]
 
-    def check(self, snapshot: Any) -> None:
-        """Raises ValueError for what `restore` would not take."""
-        self._read(snapshot)
+    def restore(self, read: list[Armed]) -> None:
+        self._faults.set(read)
 
-    def restore(self, snapshot: Any) -> None:
-        self._faults.set(self._read(snapshot))
-
-    def _read(self, snapshot: Any) -> list[Armed]:
+    def read(self, snapshot: Any) -> list[Armed]:
+        """Raises ValueError, saying what is wrong, for what is no snapshot of rules."""
         entries = snapshot if isinstance(snapshot, list) else [snapshot]
         plain = [
             {name: value for name, value in entry.items() if name != "expired"} if isinstance(entry, dict) else entry
@@ -275,8 +274,8 @@ class FaultsState:
         for index, (rule, entry) in enumerate(zip(rules, entries, strict=True)):
             counts = {name: entry.get(name) for name in READ_ONLY}
             for name, count in counts.items():
-                if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-                    raise ValueError(f"rules[{index}].{name}: a whole number from 0 is needed")
+                if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_COUNT:
+                    raise ValueError(f"rules[{index}].{name}: a whole number from 0 to {MAX_COUNT} is needed")
             expired = entry.get("expired")
             if not isinstance(expired, list) or not all(isinstance(token, str) for token in expired):
                 raise ValueError(f"rules[{index}].expired: an array of texts is needed")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.clock import MODES
-from emulator.control.control import MAX_SPEED
+from emulator.clock import MAX_SPEED, MODES
 from emulator.openapi.answers import TEXT, Schema, record, ref
 from emulator.openapi.console import CONSOLE_OPERATIONS
 from emulator.openapi.datasets import DATASET_OPERATIONS
@@ -27,7 +26,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         "emulator",
         "Forget everything and put the clock back",
         {200: ref("Done")},
-        ("control-invalid", "query-value-invalid", "store-unavailable"),
+        ("control-invalid", "query-value-invalid", "server-ending", "store-unavailable"),
         (parameter("exports", {"type": "boolean", "default": False}, "also empty the export folder"),),
         body=record(
             {
@@ -52,7 +51,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         "emulator",
         "Put a snapshot back",
         {200: ref("Done")},
-        ("control-invalid", "store-unavailable"),
+        ("control-invalid", "server-ending", "store-unavailable"),
         body=ref("State"),
     ),
     "getClock": Description("emulator", "What time it is", {200: ref("Clock")}),
@@ -60,7 +59,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         "emulator",
         "Change how time passes",
         {200: ref("Clock")},
-        ("control-invalid", "store-unavailable"),
+        ("control-invalid", "control-conflict", "server-ending", "store-unavailable"),
         body=record(
             {
                 "mode": {"enum": list(MODES)},
@@ -75,7 +74,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         "emulator",
         "Move time on, and run every export on the way",
         {200: ref("Advanced")},
-        ("control-invalid", "store-unavailable"),
+        ("control-invalid", "control-conflict", "server-ending", "store-unavailable"),
         body={
             "oneOf": [
                 record(

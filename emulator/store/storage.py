@@ -6,7 +6,7 @@ TinyDB's own way is to read and write the whole database for every change. This 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from sys import intern
 from typing import Any, Final
 
@@ -22,8 +22,14 @@ Indexes = Mapping[str, tuple[str, ...]]
 Shelves = dict[str, Shelf]
 """Table name -> its records."""
 
+Look = Callable[[str, int, Mapping[str, Any]], None]
+"""Looks at a document: its table, its number and itself."""
+
 FIRST_SEQ: Final = 1
 LARGEST_SEQ: Final = 2**53 - 1
+META: Final = "meta"
+"""The table of the emulator's own values, `{"id": key, "value": value}` each; entities' tables have slashes in their
+names."""
 
 
 class DuplicateId(StoreError):
@@ -103,8 +109,13 @@ class EntityStorage(Storage):
         """Puts other contents in the place of all there is, at once. Raises StoreError; then nothing has changed."""
         self.shelves, self.next_seq = shelves, next_seq
 
-    def shelve(self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Shelves:
-        """Tables as TinyDB writes them (name -> document id -> document), encoded. Raises StoreError."""
+    def shelve(
+        self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]], look: Look = lambda table, seq, document: None
+    ) -> Shelves:
+        """Tables as TinyDB writes them (name -> document id -> document), encoded. Raises StoreError, and what `look` raises.
+
+        Changes nothing, and may be called in a thread.
+        """
         shelves: Shelves = {}
         for name, documents in tables.items():
             if isinstance(documents, Documents):
@@ -112,6 +123,7 @@ class EntityStorage(Storage):
                 continue
             shelf = shelves[name] = Shelf()
             for seq, document in _numbered(name, documents):
+                look(name, seq, document)
                 edit = self.edit(name, document, seq)
                 if edit.id in shelf.by_id:
                     raise DuplicateId(f"table {name!r} has the id {edit.id!r} twice")

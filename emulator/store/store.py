@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from emulator.store.log_storage import LogStorage
 from emulator.store.logfile import StoreError
-from emulator.store.records import Edit, Record, RecordList, Records
+from emulator.store.records import Edit, Record, RecordList, Records, Shelf
 from emulator.store.storage import (
     FIRST_SEQ,
     LARGEST_SEQ,
+    META,
     DuplicateId,
     EntityStorage,
+    Look,
     Shelves,
     Unstorable,
     first_free,
@@ -32,7 +34,9 @@ from emulator.store.tables import EntityDatabase, EntityTable
 __all__ = [
     "COLUMNS",
     "FIRST_SEQ",
+    "META",
     "Change",
+    "Contents",
     "Delete",
     "DuplicateId",
     "EtagMismatch",
@@ -46,6 +50,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Unstorable",
+    "split_name",
 ]
 
 Scope = tuple[str, str]
@@ -58,9 +63,6 @@ COLUMNS: Final[Mapping[str, Callable[[Record], Any]]] = {
 }
 """Field -> how to read it from a record without decoding that, beside `createdAt`; None where only its JSON says."""
 SNAPSHOT_VERSION: Final = 1
-_META: Final = "meta"
-"""The table of the emulator's own values, `{"id": key, "value": value}` each; entities' tables have slashes in their
-names."""
 
 
 class NotFound(StoreError):
@@ -108,6 +110,13 @@ class SetMeta:
 Change = Put | Delete | SetMeta
 
 
+class Contents(NamedTuple):
+    """What a snapshot holds, read and ready to be put in the place of everything."""
+
+    shelves: Shelves
+    next_seq: int
+
+
 class Store:
     """All entities, and small values of the emulator's own ("meta").
 
@@ -129,7 +138,7 @@ class Store:
             self._db = EntityDatabase(data_dir, fields, storage=LogStorage)
         self._storage = self._db.storage
         self._known: dict[tuple[Scope, str], EntityTable] = {}
-        self._meta = self._db.table(_META)
+        self._meta = self._db.table(META)
 
     def insert(self, scope: Scope, collection: str, entity: Mapping[str, Any]) -> None:
         """Stores a new entity. Raises DuplicateId."""
@@ -231,7 +240,7 @@ class Store:
     def get_meta(self, key: str) -> Any:
         """One of the emulator's own values, or None."""
         record = self._meta.record(key)
-        return None if record is None else record.entity()["value"]
+        return None if record is None else record.entity().get("value")
 
     def set_meta(self, key: str, value: Any) -> None:
         """Keeps a JSON value; None forgets it."""
@@ -254,18 +263,53 @@ class Store:
         }
         return {"version": SNAPSHOT_VERSION, "nextSeq": self._storage.next_seq, "tables": tables}
 
-    def check(self, snapshot: Any) -> None:
-        """Raises SnapshotError, saying what is wrong, for what `restore` would not take."""
-        self._read_snapshot(snapshot)
+    def read(self, snapshot: Any, look: Look = lambda table, seq, document: None) -> Contents:
+        """Reads a snapshot and changes nothing; the one method that may be called in a thread.
+
+        `look` is shown every record and may raise ValueError. Raises SnapshotError, saying what is wrong.
+        """
+        match snapshot:
+            case {"version": int() as version} if version != SNAPSHOT_VERSION:
+                raise SnapshotError(f"it has version {version}; this emulator reads {SNAPSHOT_VERSION}")
+            case {"version": int(), "nextSeq": int() as next_seq, "tables": dict() as tables}:
+                pass
+            case _:
+                raise SnapshotError('"version" (a number), "nextSeq" (a number) and "tables" (an object) are needed')
+
+        def look_twice(table: str, seq: int, document: Mapping[str, Any]) -> None:
+            _check_document(table, seq, document)
+            look(table, seq, document)
+
+        try:
+            shelves = self._storage.shelve(tables, look_twice)
+        except (StoreError, ValueError) as error:
+            raise SnapshotError(str(error)) from error
+        if not first_free(shelves) <= next_seq <= LARGEST_SEQ // 2:
+            raise SnapshotError(f'"nextSeq" must be above the number of every record, got {next_seq}')
+        return Contents({name: shelf for name, shelf in shelves.items() if shelf.order.live}, next_seq)
+
+    def replace_all(self, contents: Contents, meta: Mapping[str, Any] | None = None) -> None:
+        """Puts what `read` gave, which is used up by it, in the place of everything, all or nothing. Numbers never fall.
+
+        `meta` are values of the emulator's own that are set with it.
+        """
+        shelves, next_seq = contents.shelves, max(contents.next_seq, self._storage.next_seq)
+        for key, value in (meta or {}).items():
+            shelf = shelves.setdefault(META, Shelf())
+            kept = shelf.by_id.get(key)
+            shelf.put(self._storage.edit(META, {"id": key, "value": value}, next_seq if kept is None else kept.seq))
+            next_seq += kept is None
+        self._storage.replace_all(shelves, next_seq)
+        self._known.clear()
+        self._db.forget_tables()
 
     def restore(self, snapshot: Any) -> None:
-        """Replaces everything by a snapshot, all or nothing. Numbers never fall. Raises SnapshotError."""
-        shelves, next_seq = self._read_snapshot(snapshot)
-        self._replace_all(shelves, max(next_seq, self._storage.next_seq))
+        """Replaces everything by a snapshot, all or nothing. Raises SnapshotError."""
+        self.replace_all(self.read(snapshot))
 
-    def clear(self) -> None:
-        """Forgets everything but which number comes next."""
-        self._replace_all({}, self._storage.next_seq)
+    def clear(self, meta: Mapping[str, Any] | None = None) -> None:
+        """Forgets everything but which number comes next, and sets `meta`, all or nothing."""
+        self.replace_all(Contents({}, self._storage.next_seq), meta)
 
     def close(self) -> None:
         """Lets another process open the data folder. Afterwards a store with one takes no more changes."""
@@ -273,7 +317,7 @@ class Store:
 
     def _everywhere(self, collection: str) -> list[tuple[Scope, Records]]:
         """The collection of each scope that ever had one."""
-        split = ((_split_name(name), shelf) for name, shelf in self._storage.shelves.items())
+        split = ((split_name(name), shelf) for name, shelf in self._storage.shelves.items())
         return [(scope, Records(shelf.order)) for (scope, of), shelf in split if scope is not None and of == collection]
 
     def _existing(self, scope: Scope, collection: str) -> EntityTable | None:
@@ -295,38 +339,14 @@ class Store:
         record = None if shelf is None else shelf.by_id.get(id)
         return None if record is None else record.seq
 
-    def _replace_all(self, shelves: Shelves, next_seq: int) -> None:
-        self._storage.replace_all(shelves, next_seq)
-        self._known.clear()
-        self._db.forget_tables()
 
-    def _read_snapshot(self, snapshot: Any) -> tuple[Shelves, int]:
-        match snapshot:
-            case {"version": int() as version} if version != SNAPSHOT_VERSION:
-                raise SnapshotError(f"it has version {version}; this emulator reads {SNAPSHOT_VERSION}")
-            case {"version": int(), "nextSeq": int() as next_seq, "tables": dict() as tables}:
-                pass
-            case _:
-                raise SnapshotError('"version" (a number), "nextSeq" (a number) and "tables" (an object) are needed')
-        try:
-            shelves = self._storage.shelve(tables)
-        except StoreError as error:
-            raise SnapshotError(str(error)) from error
-        for name, documents in tables.items():
-            _check_documents(name, documents)
-        if not first_free(shelves) <= next_seq <= LARGEST_SEQ:
-            raise SnapshotError(f'"nextSeq" must be above the number of every record, got {next_seq}')
-        return {name: shelf for name, shelf in shelves.items() if shelf.order.live}, next_seq
-
-
-def _check_documents(name: str, documents: dict[str, dict[str, Any]]) -> None:
+def _check_document(table: str, seq: int, document: Mapping[str, Any]) -> None:
     """Raises SnapshotError for what no other call of the store would have stored."""
-    scope, _ = _split_name(name)
-    for seq, document in documents.items():
-        if scope is not None and not isinstance(document.get("id"), str):
-            raise SnapshotError(f'table {name!r}, record {seq}: an entity needs an "id" (a text)')
-        if name == _META and not (isinstance(document.get("id"), str) and "value" in document):
-            raise SnapshotError(f'table {name!r}, record {seq}: an "id" (a text) and a "value" are needed')
+    if table == META:
+        if not (isinstance(document.get("id"), str) and "value" in document):
+            raise SnapshotError(f'table {table!r}, record {seq}: an "id" (a text) and a "value" are needed')
+    elif split_name(table)[0] is not None and not isinstance(document.get("id"), str):
+        raise SnapshotError(f'table {table!r}, record {seq}: an entity needs an "id" (a text)')
 
 
 def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -341,7 +361,7 @@ def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | None]:
         case Delete(scope, collection, id):
             return _table_name(scope, collection), id, None
         case SetMeta(key, value):
-            return _META, key, None if value is None else {"id": key, "value": value}
+            return META, key, None if value is None else {"id": key, "value": value}
 
 
 def _scoped(scope: Scope, records: Iterable[Record]) -> Iterator[tuple[Scope, Record]]:
@@ -354,7 +374,7 @@ def _table_name(scope: Scope, collection: str) -> str:
     return f"{collection}/{_escaped(org)}/{_escaped(sandbox)}"
 
 
-def _split_name(name: str) -> tuple[Scope | None, str]:
+def split_name(name: str) -> tuple[Scope | None, str]:
     """The scope and collection of a table; no scope for a table that is no collection's."""
     match name.split("/"):
         case [collection, org, sandbox]:
