@@ -711,7 +711,7 @@ EVIL = "<script>alert(1)</script>&\"'\x1b[31m]]>"
 def told(api: Api) -> dict[str, Any]:
     """A report with violations and remarks, and texts that want to be more than text."""
     use(api)
-    api.post("/connections", {**S3.base_connection(), "auth": {"specName": EVIL, "params": {}}})
+    api.post("/connections", {**S3.base_connection(), "connectionSpec": {"id": EVIL, "version": "1.0"}})
     api.http.get(f"{BASE}/{quote(EVIL)}")
     return report(api)
 
@@ -783,10 +783,10 @@ def test_junit(told: dict[str, Any], fail_on: Any) -> None:
         assert suite.get("tests") == str(len(suite.findall("testcase")))
         assert suite.get("failures") == str(len(list(suite.iter("failure"))))
         assert suite.get("skipped") == str(len(list(suite.iter("skipped"))))
-    failure = cases["auth-spec-not-found"].find("failure")
+    failure = cases["spec-id-invalid"].find("failure")
     assert failure is not None and failure.text is not None
     assert "<script>alert(1)</script>" in failure.text
-    assert "authSpec" in (failure.get("message") or "")
+    assert "connectionSpec" in (failure.get("message") or "")
     properties = {each.get("name"): each.get("value") for each in suites["violations"].iter("property")}
     assert properties["coverage.destinations"] == "1 of 6"
     assert root.get("tests") == str(len(told["rules"]))

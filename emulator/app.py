@@ -36,6 +36,7 @@ from emulator.exports.scheduler import TIME_KEY, Scheduler
 from emulator.faults.faults import Faults, FaultsState
 from emulator.faults.fields import Vocabulary
 from emulator.files.writers import remove_leftovers
+from emulator.masking.names import SecretNames
 from emulator.openapi import OpenApi
 from emulator.service.service import INDEXES, FlowService
 from emulator.serving.injection import Injector, service_calls
@@ -177,8 +178,9 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     tokens = Tokens(clock, random_source(None))
     gateway = Gateway(tokens=tokens, check_auth=settings.check_auth, orgs=settings.orgs, sandboxes=settings.sandboxes)
     rng = random_source(settings.seed, salt=str(store.next_seq))
+    names = SecretNames(catalog)
     service = FlowService(
-        store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=works.scheduler
+        store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=works.scheduler, names=names
     )
     routes = Routes(service=service, catalog=catalog, library=library, gateway=gateway, landing_zone=LandingZone(clock))
     calls = service_calls(routes.operations())
@@ -193,7 +195,8 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         expiry=tokens.expiry if settings.check_auth else lambda token: None,
     )
     journal = Journal(settings.journal_entries, contract.rules, epoch=random_source(None).getrandbits(48))
-    witness = Witness(masker=Masker(catalog), contract=contract, journal=journal, clock=clock)
+    masker = Masker(names)
+    witness = Witness(masker=masker, contract=contract, journal=journal, clock=clock)
 
     def store_replaced(next_seq: int) -> None:
         begin_anew(rng, settings.seed, salt=str(next_seq))
@@ -239,6 +242,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         rng=random_source(None),
         injector=injector,
         witness=witness,
+        masker=masker,
         guard=OriginGuard((settings.host, *settings.allowed_hosts)),
     )
     return Emulator(middleware, works, injector)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import logging
 import signal
 import socket
@@ -20,6 +21,7 @@ import uvicorn
 from emulator.app import Emulator, create_app
 from emulator.catalog import FixtureError
 from emulator.clock import Clock
+from emulator.masking.texts import scrubbed
 from emulator.serving.connections import LendingProtocol, look_at
 from emulator.serving.reception import Limits, Reception
 from emulator.settings import Settings
@@ -158,7 +160,7 @@ def set_up_logging(form: str) -> None:
     """Logs go to standard error, as text or as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        _JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+        _JsonFormatter() if form == "json" else _TextFormatter("%(asctime)s %(levelname)s %(message)s")
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # nobody reads these of a record, and finding them out costs more than the rest of it
@@ -169,14 +171,36 @@ def set_up_logging(form: str) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
+class _TextFormatter(logging.Formatter):
+    """One line for each record, with a traceback's own lines below: no request can write a line, or move the cursor."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return harmless(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(map(harmless, scrubbed(super().formatException(ei), []).split("\n")))
+
+
+def harmless(line: str) -> str:
+    """A line of the log in which nothing looks like a secret or controls a terminal, as `\\x1b`, `\\n` or `\\u202e` do."""
+    line = scrubbed(line, [])
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+
+
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": scrubbed(record.getMessage(), []),
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry).decode()
+            entry["exception"] = scrubbed(self.formatException(record.exc_info), [])
+        line = orjson.dumps(entry).decode()
+        if line.isprintable():
+            return line
+        # JSON escapes the control characters of ASCII only, and a terminal obeys others as well
+        return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)

@@ -114,8 +114,8 @@ def connection_spec_immutable(api: Api) -> Answer:
 
 @answers("auth-spec-not-found")
 def auth_spec_not_found(api: Api) -> Answer:
-    auth = {"specName": "Kerberos", "params": {}}
-    return api.post("/connections", {**S3.base_connection(), "auth": auth}), {"specName": "Kerberos", "id": S3.spec}
+    auth = {"specName": "Acces Key", "params": {}}
+    return api.post("/connections", {**S3.base_connection(), "auth": auth}), {"specName": "Acces Key", "id": S3.spec}
 
 
 @answers("base-connection-in-use")

@@ -131,7 +131,7 @@ class Contract:
         findings = self._findings_of(seen)
         self._coverage.note(seen)
         if findings:
-            findings = list(dict.fromkeys(findings))[:MAX_OF_REQUEST]
+            findings = [each.told(seen.told) for each in list(dict.fromkeys(findings))[:MAX_OF_REQUEST]]
             for rule in {finding.rule for finding in findings}:
                 self._rules[rule] += 1
             for finding in findings:

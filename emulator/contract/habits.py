@@ -30,6 +30,8 @@ _NEVER: Final = (0.0, 0.0, 0, -1)
 _CREATED: Final = b'{"id":"'
 """How the answer of a creation begins."""
 _ETAG: Final = r'"[^"]+"'
+_BARE_ETAG: Final = r"\*|[0-9A-Fa-f-]{1,80}"
+"""What is no etag and still no secret: one without its quotes, which many clients send."""
 _MORE: Final = rb'"end":(\d+),"total":\d+,"hasNext":true\}\}$'
 
 
@@ -205,8 +207,9 @@ def refused_etag(seen: Sighting) -> Finding:
     sent = seen.exchange.headers.get("if-match", "").strip()
     if re.fullmatch(_ETAG, sent):
         return Finding(ETAG_NOT_LATEST, "headers.if-match", seen.message)
+    what = f"as {sent}" if re.fullmatch(_BARE_ETAG, sent) else f"as {len(sent)} other characters"
     return Finding(
-        IF_MATCH_FORM, "headers.if-match", f"If-Match was sent as {sent[:80]}; an etag in its double quotes is needed"
+        IF_MATCH_FORM, "headers.if-match", f"If-Match was sent {what}; an etag in its double quotes is needed"
     )
 
 

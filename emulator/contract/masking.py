@@ -7,7 +7,7 @@ cannot be told to be harmless counts as a secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -15,20 +15,13 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from emulator.catalog import Catalog
-from emulator.contract.secret_texts import MIN_SECRET, head, hide, hints, map_texts, scrubbed
+from emulator.api.exchange import Exchange
+from emulator.contract.header_mask import SHOWN_HEADERS, HeaderMask, tokens
+from emulator.masking.names import SecretNames
+from emulator.masking.texts import MIN_SECRET, head, hide, hints, is_telling, map_texts, scrubbed
+from emulator.settings import MAX_BODY_BYTES
 from emulator.validation.validation import MASK
 
-SHOWN_HEADERS: Final = frozenset(
-    (
-        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection"),
-        *("content-encoding", "content-length", "content-type", "expect", "host", "if-match", "if-modified-since"),
-        *("if-none-match", "if-unmodified-since", "keep-alive", "origin", "pragma", "prefer", "retry-after"),
-        *("traceparent", "transfer-encoding", "user-agent", "x-gw-ims-org-id", "x-http-method-override"),
-        *("x-request-id", "x-sandbox-name"),
-    )
-)
-"""Headers whose values are shown; all others are masked."""
 SHOWN_PARAMETERS: Final = frozenset(
     (
         *(
@@ -47,21 +40,16 @@ SHOWN_PARAMETERS: Final = frozenset(
 )
 """Query parameters whose values are shown; of all others only the name is."""
 SHOWN_FORM_FIELDS: Final = frozenset({"grant_type", "scope"})
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+MAX_SOUGHT: Final = 1_000
+"""Secrets of a request that are looked for in its answer."""
 MAX_DEPTH: Final = 64
 MAX_FIELDS: Final = 100
 MAX_SECRETS: Final = 200
 """Secrets that a body is searched for at most; of one with more nothing is shown."""
-_MAX_NAMES: Final = 2_000
-
-_HARMLESS_NAMES: Final = frozenset({"continuationtoken", "tokentype"})
-_SECRET_NAME: Final = (
-    "secret|passw|passphrase|pwd|token|credential|signature|connectionstring|privatekey|sshkey|accountkey|accesskey"
-    "|apikey|sharedkey|principalkey|authorization|cookie|^sas|^clientid$"
-)
-"""What a field's name, in lower case and without punctuation, has in it when its value is a secret wherever it stands."""
-_NO_WORD: Final = r"[^a-z0-9]"
 _STEPS: Final = r"[^A-Za-z0-9_-]+"
 _OPERATOR: Final = r"[=!<>~]+"
+_FORM_NAME: Final = re.compile(r"[A-Za-z_]{1,40}")
 _NEXT_PAGE: Final = re.compile(rb"continuationToken=[\w-]*")
 """Nearly every list has such a token, which is no secret, although its name hints at one, and its letters may by chance."""
 
@@ -84,28 +72,54 @@ class Masked:
 class Masker:
     """Masks by what the specs say of their fields (`format: password`), by names, and by what secrets look like."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._verdicts: dict[str, bool] = {}
+    def __init__(self, names: SecretNames) -> None:
+        self._names = names
+        self.headers = HeaderMask()
 
-    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Headers (names in lower case) with the values of all but the harmless ones masked."""
-        shown = {name: value if name in SHOWN_HEADERS else MASK for name, value in headers.items()}
-        if "authorization" in shown:
-            scheme, space, _ = headers["authorization"].partition(" ")
-            if space and scheme.lower() in ("bearer", "basic"):
-                shown["authorization"] = f"{scheme} {MASK}"
-        return shown
+    def secrets(self, exchange: Exchange, of_body: list[str] | None = None) -> list[str]:
+        """The secrets of a request that can be told from other words, to look for in what is answered and noted of it.
 
-    def header_secrets(self, headers: Mapping[str, str]) -> list[str]:
-        """What `headers` masks, for looking for it elsewhere."""
-        found = []
-        for name, value in headers.items():
-            if name == "authorization":
-                found.append(value.partition(" ")[2].strip() or value)
-            elif name not in SHOWN_HEADERS:
-                found.append(value)
-        return found
+        `of_body` are those of its body, where that has been read already.
+        """
+        if exchange.secrets is None:
+            found = tokens(exchange.headers)
+            for name, value in exchange.headers.items():
+                if name in SHOWN_HEADERS:
+                    scrubbed(value, found)
+                elif self._names.is_secret(name):
+                    found.append(value)
+            scrubbed(exchange.path, found)
+            if exchange.query_string:
+                self._query_secrets(exchange.query_string, found)
+            if of_body is not None:
+                found += of_body
+            elif exchange.body and len(exchange.body) <= MAX_BODY_BYTES:
+                found += self._body_secrets(exchange)
+            published = self._names.published
+            telling = [secret for secret in dict.fromkeys(found) if is_telling(secret) and secret not in published]
+            exchange.secrets = telling[:MAX_SOUGHT]
+        return exchange.secrets
+
+    def _query_secrets(self, query: str, found: list[str]) -> None:
+        with suppress(ValueError):
+            for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS):
+                scrubbed(name, found)
+                if name in SHOWN_PARAMETERS or self._names.is_secret(name):
+                    self._parameter(name, value, found)
+                else:
+                    scrubbed(value, found)
+
+    def _body_secrets(self, exchange: Exchange) -> list[str]:
+        try:
+            return self.request_body(exchange).secrets
+        except (ValueError, RecursionError):  # nobody quotes what cannot be read
+            return []
+
+    def request_body(self, exchange: Exchange) -> Masked:
+        """A request's body, be it JSON or a form. Raises ValueError or RecursionError for what cannot be read."""
+        if exchange.headers.get("content-type", "").startswith(FORM_TYPE):
+            return self.form(exchange.body)
+        return self.body(exchange.body)
 
     def query(self, query: str, secrets: list[str]) -> str:
         """A query string; as it is when there is nothing to mask, else written anew. What is masked goes into `secrets`."""
@@ -113,7 +127,7 @@ class Masker:
             pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS)
         except ValueError:
             return MASK
-        shown = [(name, self._parameter(name, value, secrets)) for name, value in pairs]
+        shown = [(scrubbed(name, secrets), self._parameter(name, value, secrets)) for name, value in pairs]
         return query if shown == pairs else urlencode(shown, safe='*=,[]:/-+"')
 
     def body(self, body: bytes) -> Masked:
@@ -127,7 +141,7 @@ class Masker:
         found.value = plain = self._outermost(value, found.secrets)
         found.encoded = orjson.dumps(plain)
         if self._suspicious(found.encoded):
-            found.value = map_texts(plain, lambda text: scrubbed(text, found.secrets))
+            found.value = _scrubbed_all(plain, found.secrets)
         if len(found.secrets) > MAX_SECRETS:
             found.value = MASK
         elif any(head(secret) in found.encoded for secret in found.secrets if len(secret) >= MIN_SECRET):
@@ -149,7 +163,12 @@ class Masker:
         """A form-encoded body. Raises ValueError for what is none."""
         pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_FIELDS)
         found = Masked()
-        shown = {name: value if name in SHOWN_FORM_FIELDS else _taken(value, found.secrets) for name, value in pairs}
+        shown = {
+            name if _FORM_NAME.fullmatch(name) else _taken(name, found.secrets): scrubbed(value, found.secrets)
+            if name in SHOWN_FORM_FIELDS
+            else _taken(value, found.secrets)
+            for name, value in pairs
+        }
         found.value = hide(shown, found.secrets)
         found.encoded = orjson.dumps(found.value)
         return found
@@ -159,7 +178,7 @@ class Masker:
         if not hints(body.lower()):
             return body
         masked = self._walk(orjson.loads(body), [], 0)
-        return orjson.dumps(map_texts(masked, lambda text: scrubbed(text, [])))
+        return orjson.dumps(_scrubbed_all(masked, []))
 
     def stored(self, body: bytes) -> bytes:
         """The JSON of an answer that shows entities, whose `auth` is masked already: what a client wrote elsewhere may be a secret."""
@@ -182,38 +201,9 @@ class Masker:
     @cached_property
     def _words(self) -> tuple[bytes, ...]:
         """The names of credentials and of their kinds, as they stand in JSON, in lower case, where they hint at a secret."""
-        kinds = {name for spec in self._catalog.connection_specs.values() for name in spec.auth}
-        words = [orjson.dumps(name.lower()) for name in kinds | self._plain | self._passwords]
+        names = self._names
+        words = [orjson.dumps(name.lower()) for name in names.kinds | names.plain | names.passwords]
         return tuple(word for word in words if hints(word))
-
-    @cached_property
-    def _plain(self) -> frozenset[str]:
-        """The fields of `auth.params` that some spec declares and none declares a password."""
-        declared: set[str] = set()
-        for spec in self._catalog.connection_specs.values():
-            for validator in spec.auth.values():
-                declared |= set(validator.schema.get("properties", ()))
-        return frozenset(declared - self._passwords)
-
-    @cached_property
-    def _passwords(self) -> frozenset[str]:
-        """The names of all fields that a spec declares passwords, and of the outermost fields that those stand in."""
-        specs = self._catalog.connection_specs.values()
-        validators = [validator for spec in specs for validator in spec.auth.values()]
-        validators += [spec.target for spec in specs if spec.target is not None]
-        steps = [re.findall(r"[^.\[\]]+", path) for validator in validators for path in validator.password_paths]
-        return frozenset(name for names in steps if names for name in (names[0], names[-1]))
-
-    def _is_secret(self, name: str) -> bool:
-        """Whether a field of this name, wherever it stands, is kept from sight."""
-        verdict = self._verdicts.get(name)
-        if verdict is None:
-            word = re.sub(_NO_WORD, "", name.lower())
-            telling = word not in _HARMLESS_NAMES and re.search(_SECRET_NAME, word) is not None
-            verdict = name in self._passwords or (telling and name not in self._plain)
-            if len(self._verdicts) < _MAX_NAMES:
-                self._verdicts[name] = verdict
-        return verdict
 
     def _parameter(self, name: str, value: str, secrets: list[str]) -> str:
         if name not in SHOWN_PARAMETERS:
@@ -228,7 +218,7 @@ class Masker:
     def _leads_to_secret(self, path: str) -> bool:
         """Whether a filter's path leads into `auth`, or to a field whose name says secret."""
         steps = [step for step in re.split(_STEPS, path) if step]
-        return any(step.lower() == "auth" or self._is_secret(step) for step in steps)
+        return any(step.lower() == "auth" or self._names.is_secret(step) for step in steps)
 
     def _outermost(self, value: Any, secrets: list[str]) -> Any:
         if isinstance(value, list):
@@ -239,10 +229,18 @@ class Masker:
 
     def _operation(self, value: dict[str, Any], secrets: list[str]) -> Any:
         """The outermost object, or one in the outermost array: an operation of a JSON Patch, if it has a `value`."""
-        if "value" not in value:
+        words = {name: name.lower() for name in value}
+        if "value" not in words.values() and "op" not in words.values():
             return self._walk(value, secrets, 1)
-        others = {name: item for name, item in value.items() if name != "value"}
-        return self._walk(others, secrets, 1) | {"value": self._patched(value.get("path"), value["value"], secrets)}
+        path = next((item for name, item in value.items() if words[name] == "path"), None)
+        guarded = isinstance(path, str) and self._leads_to_secret(path)
+        shown: dict[str, Any] = {}
+        for name, item in value.items():
+            if words[name] == "value" or (guarded and words[name] not in ("op", "path", "from")):
+                shown[name] = self._patched(path, item, secrets)
+            else:
+                shown |= self._walk({name: item}, secrets, 1)
+        return shown
 
     def _patched(self, path: Any, value: Any, secrets: list[str]) -> Any:
         """The value of a JSON Patch operation, whose path says what it is."""
@@ -257,7 +255,7 @@ class Masker:
             for step in steps[below:]:
                 masked = masked[step] if isinstance(masked, dict) else masked
             return masked
-        if any(self._is_secret(step) for step in steps):
+        if any(self._names.is_secret(step) for step in steps):
             return _taken(value, secrets)
         return self._walk(value, secrets, 1)
 
@@ -269,7 +267,7 @@ class Masker:
             for name, item in value.items():
                 if name == "auth" or name.lower() == "auth":
                     masked[name] = self._auth(item, secrets)
-                elif self._is_secret(name):
+                elif self._names.is_secret(name):
                     masked[name] = _taken(item, secrets)
                 elif isinstance(item, (dict, list)):
                     masked[name] = self._walk(item, secrets, depth + 1)
@@ -293,13 +291,12 @@ class Masker:
             if name == "params" and isinstance(item, dict):
                 masked[name] = {key: self._auth_param(key, given, secrets) for key, given in item.items()}
             else:
-                shown = name == "specName" and isinstance(item, str)
+                shown = name == "specName" and isinstance(item, str) and self._names.is_kind(item)
                 masked[name] = item if shown else _taken(item, secrets)
         return masked
 
     def _auth_param(self, name: str, value: Any, secrets: list[str]) -> Any:
-        shown = name in self._plain and not isinstance(value, (dict, list))
-        return value if shown else _taken(value, secrets)
+        return value if self._names.is_shown(name, value) else _taken(value, secrets)
 
 
 def _taken(value: Any, secrets: list[str]) -> Any:
@@ -318,6 +315,11 @@ def _taken(value: Any, secrets: list[str]) -> Any:
         elif item is not None and not isinstance(item, bool):
             secrets.append(str(item))
     return MASK
+
+
+def _scrubbed_all(value: Any, secrets: list[str]) -> Any:
+    """A JSON value whose texts and names have nothing in them that looks like a secret."""
+    return map_texts(value, lambda text: scrubbed(text, secrets), lambda name: scrubbed(name, secrets))
 
 
 def _betrayed(sent: Any, masked: Any) -> list[str]:

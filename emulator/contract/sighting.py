@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,6 +20,10 @@ class Finding(NamedTuple):
     place: str
     message: str
     kind: str = ""
+
+    def told(self, change: Callable[[str], str]) -> Finding:
+        """The same with its texts changed."""
+        return self._replace(place=change(self.place), message=change(self.message))
 
 
 @dataclass
@@ -50,6 +54,8 @@ class Sighting:
     unread: str | None = None
     refusal: Any = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    told: Callable[[str], str] = str
+    """Hides the request's secrets in a text about it."""
     betrayed: list[str] = field(default_factory=list)
     """Places of names and descriptions that held a secret."""
 

@@ -20,8 +20,8 @@ from emulator.clock import Clock
 from emulator.contract.contract import Contract
 from emulator.contract.journal import Journal
 from emulator.contract.masking import Masker
-from emulator.contract.secret_texts import hide
 from emulator.contract.sighting import Sighting
+from emulator.masking.texts import hide
 
 MAX_WAITING: Final = 32
 """Requests that are noted together at most."""
@@ -37,7 +37,6 @@ PUBLIC: Final = frozenset(
     {"listConfigs", "list:connectionSpecs", "get:connectionSpecs", "list:flowSpecs", "get:flowSpecs"}
 )
 """Operations that show what everybody may look up."""
-FORM_TYPE: Final = "application/x-www-form-urlencoded"
 log = logging.getLogger("emulator.witness")
 
 
@@ -119,7 +118,7 @@ class Witness:
             status=answered.status,
             path=exchange.path,
             query="",
-            headers=masker.headers(exchange.headers),
+            headers=masker.headers.masked(exchange.headers),
             answer=answered.body,
             answer_headers={
                 name.decode("latin-1"): value.decode("latin-1")
@@ -129,10 +128,14 @@ class Witness:
             size=len(exchange.body),
         )
         secrets = self._read_body(seen) if exchange.body else []
+        of_body = secrets.copy() if seen.body_json else None
         if exchange.query_string:
             seen.query = masker.query(exchange.query_string, secrets)
+        if exchange.error is not None or exchange.query_string or exchange.body:
+            # of other requests nothing is told but what the emulator itself gave to the client
+            seen.told = lambda text: hide(text, masker.secrets(exchange, of_body))
         if exchange.error is not None:
-            secrets += masker.header_secrets(exchange.headers)
+            secrets += masker.headers.secrets(exchange.headers) + masker.secrets(exchange, of_body)
             seen.path = hide(masker.text(exchange.path, secrets), secrets)
             seen.refusal = hide(exchange.answer, secrets)
             seen.fields = hide({name: str(value) for name, value in (exchange.error_fields or {}).items()}, secrets)
@@ -163,10 +166,7 @@ class Witness:
             self.wary = True
             return []
         try:
-            if exchange.headers.get("content-type", "").startswith(FORM_TYPE):
-                masked = self._masker.form(exchange.body)
-            else:
-                masked = self._masker.body(exchange.body)
+            masked = self._masker.request_body(exchange)
         except (ValueError, RecursionError) as reason:
             # what cannot be read cannot be masked: of such a body nothing but its size and the fault is kept
             seen.unread = reason.msg if isinstance(reason, orjson.JSONDecodeError) else "it cannot be read"

@@ -14,6 +14,7 @@ from emulator.catalog import ConnectionSpec, FlowSpec
 from emulator.entities import SERVER_FIELDS, STATES, Entity, implied_id
 from emulator.errors import ServiceError
 from emulator.exports.schedule import implied_end, read_schedule
+from emulator.masking.names import SecretNames
 from emulator.service.bodies import BODIES, FIELDS
 from emulator.service.drafts import (
     MAX_NAMED,
@@ -139,11 +140,12 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -
     name = auth["specName"]
     validator = spec.auth.get(name)
     if validator is None:
+        shown = short(name) if SecretNames(draft.catalog).is_kind(name) else MASK
         raise ServiceError(
             "auth-spec-not-found",
-            specName=short(name),
+            specName=shown,
             id=spec.id,
-            report={"field": "auth.specName", "value": short(name), "allowed": list(spec.auth)},
+            report={"field": "auth.specName", "value": shown, "allowed": list(spec.auth)},
         )
     if not isinstance(auth.get("params"), dict):
         return dict(auth)

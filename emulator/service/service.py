@@ -27,6 +27,8 @@ from emulator.entities import (
 from emulator.errors import ServiceError
 from emulator.exports.plan import dataset_ids
 from emulator.exports.scheduler import Scheduler
+from emulator.masking.entities import without_secrets
+from emulator.masking.names import SecretNames
 from emulator.query.pages import Page, run
 from emulator.query.query import parse
 from emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
@@ -69,6 +71,7 @@ class FlowService:
         clock: Clock,
         rng: random.Random,
         scheduler: Scheduler,
+        names: SecretNames,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -76,6 +79,7 @@ class FlowService:
         self._clock = clock
         self._rng = rng
         self._scheduler = scheduler
+        self._names = names
         self._kinds = entity_kinds()
         self._run_body = SchemaValidator(RUN_BODY)
         self._adhoc_body = SchemaValidator(ADHOC_BODY)
@@ -260,14 +264,17 @@ class FlowService:
             kept=kept,
         )
 
-    @staticmethod
-    def _check(caller: Caller, kind: Kind, draft: Draft) -> None:
+    def _check(self, caller: Caller, kind: Kind, draft: Draft) -> None:
+        """Checks and completes a draft; what is to be stored of it has no secret any more. Raises ServiceError."""
         try:
             check(kind, draft)
         finally:
             for remark in draft.remarks:
                 if draft.is_about(remark):
                     caller.remark(remark)
+        masked = without_secrets(draft.body, self._names)
+        draft.holds_secrets |= masked != draft.body
+        draft.body = masked
 
     @staticmethod
     def _check_body(validator: SchemaValidator, body: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Send
@@ -14,8 +15,10 @@ from starlette.types import Scope as AsgiScope
 
 from emulator.api.exchange import Exchange, Reply, send_reply
 from emulator.api.gateway import GATEWAY_PREFIX, Gateway, claimed_scope
+from emulator.contract.masking import Masker
 from emulator.contract.witness import Answered, Witness
 from emulator.errors import ErrorTable, ServiceError
+from emulator.masking.texts import hide
 from emulator.serving.injection import ConnectionEnded, Injector
 from emulator.serving.origins import CONTROL_PREFIX, OriginGuard
 from emulator.serving.reception import RECEPTION, Reception
@@ -43,6 +46,7 @@ class Middleware:
         rng: random.Random,
         injector: Injector,
         witness: Witness,
+        masker: Masker,
         guard: OriginGuard,
     ) -> None:
         self._app = app
@@ -53,6 +57,7 @@ class Middleware:
         self._injector = injector
         self._faults = injector.faults
         self._witness = witness
+        self._masker = masker
         self._reception = Reception()
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
@@ -79,7 +84,7 @@ class Middleware:
         if exchange.fault is not None:
             notes += f" (fault {exchange.fault})"
         level = logging.DEBUG if exchange.operation in POLLED else logging.INFO
-        log.log(level, "%s %s %d%s", exchange.method, exchange.path[:200], answered.status, notes)
+        log.log(level, "%s %s %d%s", exchange.method, self._told_path(exchange), answered.status, notes)
         if seen:
             self._witness.note(exchange, answered, began)
 
@@ -96,17 +101,17 @@ class Middleware:
             if self._faults.active:
                 send = await self._injector.meet(exchange, asgi, receive, send)
             if exchange.path.startswith(GATEWAY_PREFIX):
-                exchange.scope = self._gateway.check(exchange)
+                self._gateway.check(exchange)
             await self._app(asgi, receive, send)
         except ConnectionEnded:
             raise
         except ServiceError as error:
             await self._send_error(send, exchange, error)
         except StoreError as reason:
-            log.error("%s %s: %s", exchange.method, exchange.path[:200], reason)
+            log.error("%s %s: %s", exchange.method, self._told_path(exchange), reason)
             await self._send_error(send, exchange, ServiceError("store-unavailable", reason=reason))
         except Exception:
-            log.exception("%s %s failed", exchange.method, exchange.path[:200])
+            log.exception("%s %s failed", exchange.method, self._told_path(exchange))
             await self._send_error(send, exchange, ServiceError("internal-error"))
         finally:
             reception.release(room)
@@ -123,19 +128,31 @@ class Middleware:
             path=path,
             query_string=asgi["query_string"].decode("latin-1"),
             headers=headers,
-            request_id=self._request_id(headers.get("x-request-id")),
+            request_id=self._request_id(headers),
             remarks=remarks,
-            scope=claimed_scope(headers) if path.startswith(GATEWAY_PREFIX) else ("", "prod"),
+            scope=self._masker.headers.scope(claimed_scope(headers), headers)
+            if path.startswith(GATEWAY_PREFIX)
+            else ("", "prod"),
         )
 
-    def _request_id(self, sent: str | None) -> str:
-        """The client's own id where it sent a usable one, else a new one."""
-        if sent and len(sent) <= MAX_REQUEST_ID and sent.isascii() and sent.isprintable():
-            return sent
+    def _request_id(self, headers: Mapping[str, str]) -> str:
+        """The client's own id where it sent a usable one that is no secret, else a new one."""
+        sent = headers.get("x-request-id")
+        if sent and len(sent) <= MAX_REQUEST_ID and sent.isascii() and sent.isprintable():  # noqa: SIM102 - cheap first
+            if self._masker.headers.is_harmless(sent, headers):
+                return sent
         return f"{self._rng.getrandbits(128):032x}"
+
+    def _told_path(self, exchange: Exchange) -> str:
+        """The path as the log has it. One that was answered well is a route's, with the id of an entity in it."""
+        path = exchange.path
+        if exchange.error is not None or exchange.operation is None:
+            path = hide(path, self._masker.secrets(exchange))
+        return path[:200]
 
     async def _send_error(self, send: Send, exchange: Exchange, error: ServiceError) -> None:
         status, body = self._errors.answer(error, exchange.request_id, exchange.resource)
+        body = hide(body, self._masker.secrets(exchange))
         exchange.error, exchange.error_fields, exchange.answer = error.name, error.fields, body
         await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
 

@@ -15,6 +15,9 @@ MAX_OPTIONS: Final = 20
 """Allowed values that are listed."""
 
 _HIDDEN: Final = "another value (a password, so it is not shown)"
+_NEAR_SECRETS: Final = "another value (credentials stand here, so it is not shown)"
+_AUTH: Final = re.compile(r"auth(?:[.\[]|\Z)")
+"""The beginning of places where a client may have put a password into the field of another name."""
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]{0,59}")
 _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 _TYPES: Final = {
@@ -72,7 +75,9 @@ def violation_text(place: str, rule: str, limit: Any, value: Any, *, hidden: boo
     if rule == "oneOf" and several:
         return f"{place} must have exactly one of the {len(limit)} allowed forms, but fits more than one of them"
     expected = _EXPECTED.get(rule, _other(rule))(limit)
-    return f"{place} must {expected}, got {_HIDDEN if hidden else _given(rule, limit, value)}"
+    if hidden or _AUTH.match(place):
+        return f"{place} must {expected}, got {_HIDDEN if hidden else _NEAR_SECRETS}"
+    return f"{place} must {expected}, got {_given(rule, limit, value)}"
 
 
 def _given(rule: str, limit: Any, value: Any) -> str:

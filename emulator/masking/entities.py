@@ -1,0 +1,75 @@
+"""Entities without the secrets that a client put into the wrong field: masked before they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from emulator.masking.names import SecretNames
+from emulator.masking.texts import without_credentials
+from emulator.validation.validation import MASK
+
+_USED: Final = frozenset({"name", "params", "scheduleParams"})
+"""Fields whose texts are names of things and of places: one of 40 random characters may well be meant there."""
+
+
+def without_secrets(entity: Mapping[str, Any], names: SecretNames) -> dict[str, Any]:
+    """A copy with MASK for whatever is a secret by its place or name, or a credential beyond doubt by its looks.
+
+    What is nothing but a word stays, wherever it stands: nobody could tell that it is somebody's password.
+    """
+    return {
+        _shown(name): _below(name, item, names, random=name not in _USED) if name.lower() != "auth" else _auth(item, names)
+        for name, item in entity.items()
+    }  # fmt: skip
+
+
+def _below(name: str, value: Any, names: SecretNames, *, random: bool) -> Any:
+    """What stands under a name."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        if names.is_secret(name):
+            return MASK
+        return without_credentials(value, random=random) if isinstance(value, str) else value
+    if isinstance(value, (dict, list)):
+        if value and names.is_secret(name):
+            return MASK
+        return _container(value, names, random=random)
+    return value
+
+
+def _container(value: Any, names: SecretNames, *, random: bool) -> Any:
+    if isinstance(value, dict):
+        return {
+            _shown(name): _auth(item, names) if name.lower() == "auth" else _below(name, item, names, random=random)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            without_credentials(item, random=random) if isinstance(item, str) else _container(item, names, random=random)
+            for item in value
+        ]  # fmt: skip
+    return value
+
+
+def _auth(auth: Any, names: SecretNames) -> Any:
+    """`auth`: the kind, and those parameters that a spec declares and that are no passwords."""
+    if not isinstance(auth, dict):
+        return None if auth is None else MASK
+    masked: dict[str, Any] = {}
+    for name, item in auth.items():
+        if name == "params" and isinstance(item, dict):
+            masked[name] = {_shown(key): _auth_param(key, given, names) for key, given in item.items()}
+        else:
+            is_kind = name == "specName" and isinstance(item, str) and names.is_kind(item)
+            masked[_shown(name)] = item if is_kind or item is None else MASK
+    return masked
+
+
+def _auth_param(name: str, value: Any, names: SecretNames) -> Any:
+    if names.is_shown(name, value):
+        return without_credentials(value, random=True) if isinstance(value, str) else value
+    return None if value is None else MASK
+
+
+def _shown(name: str) -> str:
+    return without_credentials(name, random=True)

@@ -1,0 +1,181 @@
+"""Secrets in texts: what looks like one, and where a known one is repeated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from emulator.validation.validation import MASK
+
+MIN_SECRET: Final = 5
+"""Characters from which on a masked value is also looked for where it may be repeated: shorter ones are everywhere."""
+MIN_LOOKS: Final = 20
+"""Characters of the shortest text that is a credential beyond doubt."""
+_HEAD: Final = 16
+"""So much of a long secret gives it away where it is repeated cut short."""
+_CUT: Final = r"\Z|[\"'…\s]|\.\.\."
+"""What follows a text that was cut short."""
+_WORD: Final = r"[A-Za-z]?[a-z]*"
+
+_CERTAIN: Final = (
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    r"LS0tLS1CRUdJTi(?!BQVUJ|BDRVJ)[A-Za-z0-9+/=_-]{10,}",  # the same in base64, not of a public key or certificate
+    r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){0,3}",
+    r"(?i)(?:account|sharedaccess)key=([A-Za-z0-9+/]{16,}={0,2})",
+    r"(?i)(?<![a-z])sig=([A-Za-z0-9%+/_-]{20,}={0,2})",
+    r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==",  # of an Azure storage account
+    r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~.-])",  # of a service principal
+)
+"""What secrets look like that nobody could take for anything else."""
+_LIKELY: Final = (
+    r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
+    r"(?i)(?<=\bbearer\s)\s*[A-Za-z0-9+/=._~-]{6,}",
+    r"(?i)(?<![a-z])(?:(?:account|shared ?access|secret|access|api|private)[ _-]?key|sig|signature|password|passwd"
+    r"|pwd|(?:client[ _-]?)?secret|(?:access|sas|refresh)?[ _-]?token)"
+    r"(?:\s{0,9}=\s{0,9}|:\s{0,9}(?=\S{0,99}[0-9!#$%+/=@^~]))([^\s;&,\"'<>]{4,})",
+)
+"""What secrets look like in prose and in URLs; a name such as `password=new` may be meant, too.
+
+Where a pattern has a group, that is the secret, else the whole match is. No pattern looks at a character more than a bounded
+number of times, whatever the text. They are compiled when something hints at a secret for the first time.
+"""
+_RANDOM: Final = r"(?<![A-Za-z0-9+_-])(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+=_-]))"
+"""The secret keys of Amazon S3 and of Google's HMAC: 40 characters of base64, `/` among them, and nothing that tells them."""
+_PIECES: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
+_MANY_PIECES: Final = 14
+_SINGLE_PIECES: Final = 4
+"""So many words and numbers, or single letters and digits among them, hardly stand in a path of 40 characters."""
+_HINTS: Final = (
+    *(b"key", b"secret", b"private", b"eyj", b"://", b"bearer", b"sig", b"passw", b"pwd", b"token"),
+    *(b"ls0tls1c", b"q~"),
+)
+"""Lower-case words of which one stands in every text that one of the patterns finds something in, or else a run."""
+_RUNS: Final = bytes(
+    ord("x") if char in b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/" else 32
+    for char in range(256)
+)
+_RUN: Final = b"x" * 40
+
+
+def hints(lower: bytes) -> bool:
+    """Whether something in a text, which has to be in lower case, looks as if a secret might be near."""
+    for hint in _HINTS:  # any() would double what it costs, and this runs for every request
+        if hint in lower:
+            return True
+    return _RUN in lower.translate(_RUNS)
+
+
+def scrubbed(text: str, secrets: list[str]) -> str:
+    """A text with what looks like a secret masked; it goes into `secrets`."""
+    if not hints(text.lower().encode("utf-8", "replace")):
+        return text
+    return _without_random(_without_any(text, (*_CERTAIN, *_LIKELY), secrets), secrets)
+
+
+def without_credentials(text: str, *, random: bool) -> str:
+    """A text that is to be stored, with what is a credential beyond doubt masked.
+
+    `random` counts keys among them that are nothing but 40 random characters, which a name may be, too.
+    """
+    if len(text) < MIN_LOOKS or not hints(text.lower().encode("utf-8", "replace")):
+        return text
+    text = _without_any(text, _CERTAIN, [])
+    return _without_random(text, []) if random else text
+
+
+def _without_any(text: str, patterns: Sequence[str], secrets: list[str]) -> str:
+    def masked(match: re.Match[str]) -> str:
+        group = 1 if match.re.groups else 0
+        secrets.append(match[group])
+        whole, start = match[0], match.start(group) - match.start()
+        return whole[:start] + MASK + whole[start + len(match[group]) :]
+
+    for pattern in patterns:
+        text = re.sub(pattern, masked, text)
+    return text
+
+
+def _without_random(text: str, secrets: list[str]) -> str:
+    pieces, done = [], 0
+    for match in re.finditer(_RANDOM, text):
+        if match.start() >= done and _is_random(match[1]):
+            secrets.append(match[1])
+            pieces += [text[done : match.start()], MASK]
+            done = match.start() + len(match[1])
+    return "".join([*pieces, text[done:]])
+
+
+def _is_random(run: str) -> bool:
+    if run.islower() or run.isupper() or not any(char.isdigit() for char in run):
+        return False
+    pieces = re.findall(_PIECES, run)
+    return len(pieces) >= _MANY_PIECES or sum(len(piece) == 1 for piece in pieces) >= _SINGLE_PIECES
+
+
+def is_telling(secret: str) -> bool:
+    """Whether a secret can be told from the words of a message: short ones and plain words, such as `orders`, cannot."""
+    return len(secret) >= _HEAD or (len(secret) >= _HEAD // 2 and re.fullmatch(_WORD, secret) is None)
+
+
+def hide(value: Any, secrets: Iterable[str]) -> Any:
+    """A JSON value in whose texts none of the secrets stands, whole or cut short, quoted or not; nor in names, if it is telling."""
+    known = [secret for secret in secrets if len(secret) >= MIN_SECRET]
+    if not known:
+        return value
+    needles = _forms(known)
+    telling = _forms([secret for secret in known if is_telling(secret)])
+    return map_texts(value, lambda text: _without_all(text, needles), lambda name: _without_all(name, telling))
+
+
+def _forms(secrets: list[str]) -> list[str]:
+    return [*secrets, *(form for secret in secrets for form in _written(secret) if form != secret)]
+
+
+def _without_all(text: str, needles: Sequence[str]) -> str:
+    for needle in needles:
+        if needle[:_HEAD] in text:
+            text = _without(text, needle)
+    return text
+
+
+def _without(text: str, needle: str) -> str:
+    """The text with every place masked where the needle stands, or, cut short, its beginning."""
+    start = text.find(needle[:_HEAD])
+    while start >= 0:
+        size = min(_HEAD, len(needle))
+        while size < len(needle) and text[start + size : start + size + 1] == needle[size]:
+            size += 1
+        if size == len(needle) or re.compile(_CUT).match(text, start + size):
+            text = text[:start] + MASK + text[start + size :]
+            start += len(MASK)
+        else:
+            start += 1
+        start = text.find(needle[:_HEAD], start)
+    return text
+
+
+def _written(secret: str) -> Iterator[str]:
+    """How a secret looks inside a message: as Python and as JSON write it."""
+    yield repr(secret)[1:-1]
+    yield orjson.dumps(secret).decode()[1:-1]
+
+
+def head(secret: str) -> bytes:
+    """How the beginning of a secret looks in JSON."""
+    return orjson.dumps(secret[:_HEAD])[1:-1]
+
+
+def map_texts(value: Any, change: Callable[[str], str], rename: Callable[[str], str] | None = None) -> Any:
+    """A copy of a JSON value with every text changed, and every name by `rename` where it is given."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {
+            name if rename is None else rename(name): map_texts(item, change, rename) for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [map_texts(item, change, rename) for item in value]
+    return value
