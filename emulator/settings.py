@@ -15,7 +15,10 @@ ENV_PREFIX = "FLOW_EMULATOR_"
 MAX_BODY_BYTES = 1_000_000
 """The largest request body that is read, in bytes; more is answered 413."""
 MAX_CONTROL_BYTES = 256_000_000
-"""The same for the control calls that put a snapshot back or bring a dataset: these carry everything there is."""
+"""The same for the control call that puts a snapshot back, which carries everything there is."""
+MAX_DATASET_BYTES = 64_000_000
+"""The same for those that bring a dataset, and what its records may have as JSON, however small they came. As objects they take
+several times as much memory. Files in the `datasets` folder of `--fixtures` may be larger: they are read piece by piece."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 """Where a server listens that was started without flags."""
 LATEST_TIME = 253_370_764_799.0

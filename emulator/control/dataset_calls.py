@@ -14,7 +14,9 @@ from emulator.api.routes import Operation
 from emulator.control.control import CONTROL
 from emulator.datasets.dataset_files import ID_PATTERN
 from emulator.datasets.library import Library
-from emulator.datasets.uploads import UPLOADS
+from emulator.datasets.panics import panics_as_faults
+from emulator.datasets.record_files import FileFault
+from emulator.datasets.uploads import UPLOADS, check_values
 from emulator.datasets.user_datasets import Content, read_made_up, read_records
 from emulator.errors import ServiceError
 from emulator.fixture_files import Entry, FixtureError
@@ -37,6 +39,8 @@ class DatasetCalls:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self._reading = asyncio.Lock()
+        """One upload is read at a time: each can take a few hundred megabytes while it is."""
 
     def operations(self) -> list[Operation]:
         """The rows of the route table."""
@@ -65,7 +69,7 @@ class DatasetCalls:
             raise _invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {_shown(dataset_id)}")
         await self._library.refresh()
         self._check_owner(dataset_id, "choose another id")
-        body = await _read(exchange)
+        body = await self._read(exchange)
         content = await self._content(dataset_id, body)
         self._check_owner(dataset_id, "choose another id")
         self._library.put(dataset_id, content)
@@ -78,7 +82,7 @@ class DatasetCalls:
         if not self._library.has(dataset_id):
             raise self._not_found(dataset_id, f"PUT {CONTROL}/datasets/<id> makes one")
         self._check_owner(dataset_id, "records can be appended to datasets that were put")
-        records = await _read(exchange)
+        records = await self._read(exchange)
         if isinstance(records, dict):
             for field in records:
                 if field != "records":
@@ -87,12 +91,15 @@ class DatasetCalls:
         if not isinstance(records, list):
             raise _invalid(f'an array of records, or {{"records": [...]}}, is needed; got {_shown(records)}')
         try:
-            await self._library.append(dataset_id, records)
+            async with self._reading:
+                await self._library.append(dataset_id, records)
             facts = self._library.facts_of(dataset_id)
         except KeyError:  # deleted while it was read
             raise self._not_found(dataset_id) from None
         except ValueError as fault:
             raise _invalid(str(fault)) from None
+        except InterruptedError:
+            raise ServiceError("server-ending") from None
         return Reply(facts.as_json() | {"appended": len(records)})
 
     async def delete_dataset(self, exchange: Exchange) -> Reply:
@@ -143,12 +150,33 @@ class DatasetCalls:
         if ways[0] == "records":
             if not isinstance(body["records"], list):
                 raise _invalid(f'"records" must be an array of objects, got {_shown(body["records"])}')
-            return await _in_thread(partial(read_records, name, body["records"], growth))
+            return await self._in_thread(partial(read_records, name, body["records"], growth, self._library.go_on))
         rows = _number(body, "rows", 0, MAX_ROWS, whole=True)
         schema = await self._like(body["like"]) if ways[0] == "like" else body["schema"]
         if ways[0] == "schema":
             _check_schema(schema)
-        return await _in_thread(partial(read_made_up, name, schema, int(rows), growth))
+        return await self._in_thread(partial(read_made_up, name, schema, int(rows), growth))
+
+    async def _read(self, exchange: Exchange) -> Any:
+        """The body as JSON or, where its content type says so, `{"records": …}` of a file; the exchange has it no longer.
+
+        Raises `body-malformed` for what is no JSON, `control-invalid` for what is no such file.
+        """
+        body, exchange.body = exchange.body, b""
+        read = UPLOADS.get(exchange.headers.get("content-type", "").split(";")[0].strip().lower())
+        if read is None:
+            return await self._in_thread(partial(_decoded, body))
+        return {"records": await self._in_thread(partial(read, body, self._library.go_on))}
+
+    async def _in_thread(self, read: Callable[[], Read]) -> Read:
+        """Reads content in a thread. What is wrong with it is the caller's fault."""
+        try:
+            async with self._reading:
+                return await asyncio.to_thread(_without_panics, read)
+        except ValueError as fault:
+            raise _invalid(str(fault)) from None
+        except InterruptedError:
+            raise ServiceError("server-ending") from None
 
     async def _like(self, dataset_id: Any) -> dict[str, Any]:
         """The schema of another dataset; of records, whose schema is found by looking at them, with all of their fields."""
@@ -161,24 +189,14 @@ class DatasetCalls:
         return _all_required(schema) if self._library.is_recorded(dataset_id) else schema
 
 
-async def _read(exchange: Exchange) -> Any:
-    """The body as JSON or, where its content type says so, `{"records": …}` of a file; the exchange has it no longer: it can be large.
-
-    Raises `body-malformed` for what is no JSON, `control-invalid` for what is no such file.
-    """
-    body, exchange.body = exchange.body, b""
-    read = UPLOADS.get(exchange.headers.get("content-type", "").split(";")[0].strip().lower())
-    if read is None:
-        return await asyncio.to_thread(decode_json, body)
-    return {"records": await _in_thread(partial(read, body))}
+def _decoded(body: bytes) -> Any:
+    check_values(body)
+    return decode_json(body)
 
 
-async def _in_thread(read: Callable[[], Read]) -> Read:
-    """Reads content in a thread. What is wrong with it is the caller's fault."""
-    try:
-        return await asyncio.to_thread(read)
-    except ValueError as fault:
-        raise _invalid(str(fault)) from None
+def _without_panics(read: Callable[[], Read]) -> Read:
+    with panics_as_faults(FileFault, "it cannot be read"):
+        return read()
 
 
 def _check_schema(schema: Any) -> None:

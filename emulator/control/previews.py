@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import orjson
 
+from emulator.datasets.panics import panics_as_faults
+
 MAX_ROWS: Final = 200
 MAX_BYTES: Final = 262_144
 """Bytes of JSON in a preview, at most, but for the one row that is always there."""
@@ -19,7 +21,11 @@ MAX_TEXT: Final = 1_000
 """Characters of a text in a row; a longer one is cut and ends in an ellipsis."""
 MAX_PARQUET: Final = 512_000_000
 """Bytes of a Parquet file that is opened: its pages, unlike lines, cannot be had in part."""
+MAX_READ: Final = 4_194_304
+"""Bytes that are read, or unpacked, for a preview: what has no rows by then is no export."""
 _CHUNK: Final = 65_536
+_BATCH_ROWS: Final = 16
+"""Rows of Parquet that are made at a time: a long text that all have in common is stored once."""
 _PARQUET: Final = ".parquet"
 _PARQUET_MARK: Final = b"PAR1"
 _SMALLEST_PARQUET: Final = 12
@@ -41,9 +47,7 @@ def preview(file: Path, limit: int) -> dict[str, Any]:
     size = 0
     more = False
     try:
-        for line in (
-            _parquet_lines(file, limit + 1) if form == "parquet" else _lines(_pieces(file, packed=form == "json.gz"))
-        ):
+        for line in _parquet_lines(file) if form == "parquet" else _lines(_pieces(file, packed=form == "json.gz")):
             size += len(line)
             if len(rows) == limit or (rows and size > MAX_BYTES):
                 more = True
@@ -55,8 +59,8 @@ def preview(file: Path, limit: int) -> dict[str, Any]:
     return {"form": form, "rows": rows, "more": more}
 
 
-def _parquet_lines(file: Path, limit: int) -> list[bytes]:
-    """The first rows of a Parquet file as lines of JSON."""
+def _parquet_lines(file: Path) -> Iterator[bytes]:
+    """The rows of a Parquet file as lines of JSON."""
     from arro3.io import read_parquet, write_ndjson
 
     size = file.stat().st_size
@@ -66,18 +70,16 @@ def _parquet_lines(file: Path, limit: int) -> list[bytes]:
         raise PreviewError("it is not Parquet, or not the whole of it")
     if size > MAX_PARQUET:
         raise PreviewError(f"it has more than {MAX_PARQUET} bytes")
-    text = io.BytesIO()
     try:
-        for batch in read_parquet(file, batch_size=limit):
-            write_ndjson(batch.slice(0, min(limit, batch.num_rows)), text)
-            limit -= batch.num_rows
-            if limit <= 0:
-                break
-    except (KeyboardInterrupt, SystemExit):
+        with panics_as_faults(PreviewError, "it is not Parquet"):
+            for batch in read_parquet(file, batch_size=_BATCH_ROWS):
+                text = io.BytesIO()
+                write_ndjson(batch, text)
+                yield from text.getvalue().splitlines()
+    except (PreviewError, OSError, orjson.JSONDecodeError):
         raise
-    except BaseException as fault:  # arro3 panics on broken files, and a panic is no Exception
+    except Exception as fault:  # arro3 raises nothing more exact
         raise PreviewError(f"it is not Parquet: {str(fault)[:200]}") from fault
-    return text.getvalue().splitlines()
 
 
 def _pieces(file: Path, *, packed: bool) -> Iterator[bytes]:
@@ -101,8 +103,11 @@ def _pieces(file: Path, *, packed: bool) -> Iterator[bytes]:
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The lines that hold something. Raises PreviewError for one that is too long."""
-    rest = b""
+    rest, read = b"", 0
     for piece in pieces:
+        read += len(piece)
+        if read > MAX_READ:
+            raise PreviewError(f"its first {MAX_READ} bytes have hardly any rows")
         *lines, rest = (rest + piece).split(b"\n")
         yield from (line for line in lines if line.strip())
         if len(rest) > MAX_LINE:

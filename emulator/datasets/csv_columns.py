@@ -13,13 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.datasets.record_shape import MAX_FIELDS
+from emulator.datasets.panics import panics_as_faults
+from emulator.datasets.record_shape import MAX_FIELDS, name_fault
 
 if TYPE_CHECKING:
     from arro3.core import Array, RecordBatch, Schema
 
 _SEPARATORS: Final = (",", ";", "\t")
 _BATCH_ROWS: Final = 8_192
+_BATCH_BYTES: Final = 4_000_000
+"""What the rows of a batch take at most when they are empty: each has all the names as JSON, and a place for each value."""
+_VALUE_BYTES: Final = 8
 _MAX_HEADER: Final = 1_000_000
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,16})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,3})?")
 _TEXT, _NUMBERS, _WHOLE, _TRUTH = "text", "number", "whole number", "true or false"
@@ -43,6 +47,8 @@ class CsvColumns:
         self._source = source
         self._separator, self._names = _header(source)
         self._texts = _schema(self._names, [_TEXT] * len(self._names))
+        row_bytes = sum(len(name) + _VALUE_BYTES for name in self._names)
+        self._batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // row_bytes))
 
     def survey(self, go_on: Callable[[], None]) -> int:
         """How many rows there are. Raises CsvFault for a line that has more or fewer fields than the first one.
@@ -78,10 +84,11 @@ class CsvColumns:
         from arro3.io import read_csv
 
         try:
-            yield from read_csv(
-                self._source, self._texts, has_header=True, delimiter=self._separator, batch_size=_BATCH_ROWS
-            )
-        except OSError:
+            with panics_as_faults(CsvFault, "it cannot be read"):
+                yield from read_csv(
+                    self._source, self._texts, has_header=True, delimiter=self._separator, batch_size=self._batch_rows
+                )
+        except (OSError, CsvFault):
             raise
         except Exception as fault:  # arro3 raises nothing more exact
             raise CsvFault(str(fault).rpartition("Csv error: ")[2]) from fault
@@ -99,7 +106,10 @@ def _header(source: Path | bytes) -> tuple[str, list[str]]:
             raise CsvFault("it is not in UTF-8") from None
     line = start.partition("\n")[0]
     separator = max(_SEPARATORS, key=line.count)
-    names = next(csv.reader(start.splitlines(keepends=True), delimiter=separator), [])
+    try:
+        names = next(csv.reader(start.splitlines(keepends=True), delimiter=separator), [])
+    except csv.Error as fault:
+        raise CsvFault(f"the first line has to have the columns' names: {fault}") from None
     if not names:
         raise CsvFault("the first line has to have the columns' names; it is empty")
     if len(names) > MAX_FIELDS:
@@ -107,6 +117,8 @@ def _header(source: Path | bytes) -> tuple[str, list[str]]:
     for index, name in enumerate(names):
         if not name.strip():
             raise CsvFault(f"column {index + 1} has no name in the first line")
+        if unusable := name_fault(name):
+            raise CsvFault(f"column {index + 1}: {unusable}")
         if name in names[:index]:
             raise CsvFault(f"two columns are named {name[:60]!r}")
     return separator, names

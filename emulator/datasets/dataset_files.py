@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,8 +22,9 @@ import orjson
 
 from emulator.dataset_fixtures import describes_datasets
 from emulator.datasets.arrow_json_schema import json_schema_of
-from emulator.datasets.record_files import BOM, MAX_ARRAY_BYTES, READERS, FileRows, GoOn, Mark, read_file
-from emulator.datasets.record_rows import Relocated
+from emulator.datasets.panics import panics_as_faults
+from emulator.datasets.record_files import BOM, MAX_ARRAY_BYTES, READERS, FileFault, FileRows, Mark, read_file
+from emulator.datasets.record_rows import GoOn, Relocated
 from emulator.rows.seeded import RowSource
 from emulator.store.store import SetMeta, Store
 
@@ -112,7 +114,7 @@ class DatasetFiles:
             found = self._scan()
             changed = {name: found[name] for name in found if self._seen().get(name) != found[name]}
             before = {name: self._mark(Path(name).stem) for name in changed}
-            looked = await asyncio.to_thread(_look, self._folder, changed, before, self._go_on)
+            looked = await asyncio.to_thread(_look, self._folder, changed, before, self.go_on)
             self._looked = {name: looked.get(name) or self._looked[name] for name in sorted(found)}
             self.assemble()
 
@@ -122,7 +124,8 @@ class DatasetFiles:
         assert source is not None, "only files with a problem have none"
         return json_schema_of(source.arrow_schema)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Raises InterruptedError once `stop` was called."""
         if self._stopping:
             raise InterruptedError(errno.EINTR, "the server is ending")
 
@@ -133,12 +136,17 @@ class DatasetFiles:
         """The files in the folder that have one of the extensions; none where there is no folder."""
         assert self._folder is not None, "asked with a folder only"
         found = {}
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder) as entries:
-            for entry in entries:
-                if Path(entry.name).suffix.lower() in READERS and not entry.name.startswith("."):
-                    with contextlib.suppress(FileNotFoundError):  # it went while the folder was read
-                        status = entry.stat()
-                        found[entry.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if Path(entry.name).suffix.lower() in READERS and not entry.name.startswith("."):
+                        with contextlib.suppress(FileNotFoundError):  # it went while the folder was read
+                            found[entry.name] = _signature(entry)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as fault:
+            log.warning("the dataset folder %s cannot be read: %s", self._folder, fault.strerror)
+            return self._seen()
         return found
 
     def _mark(self, dataset_id: str) -> Mark | None:
@@ -163,7 +171,7 @@ class DatasetFiles:
         self._problems.clear()
         changes = []
         for name, looked in self._looked.items():
-            dataset_id = Path(name).stem
+            name, dataset_id = _shown(name), _shown(Path(name).stem)
             if looked.rows is None and looked.problem is None:
                 continue
             problem = "; ".join(filter(None, (self._id_problem(dataset_id), looked.problem)))
@@ -200,6 +208,25 @@ class DatasetFiles:
         return base, SetMeta(_FILE + dataset_id, {"base": base, "mark": rows.mark.as_json()})
 
 
+def _signature(entry: os.DirEntry[str]) -> Signature:
+    """What tells a file from what it was before. Raises FileNotFoundError.
+
+    Links are followed: whoever links files into the folder (as Bazel and Nix do with all of them) wants them read.
+    """
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        raise
+    except OSError:  # such as a link to itself; what it is, is told when it is looked at
+        return (0, 0, 0)
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _shown(name: str) -> str:
+    """A file's name as a text: on Linux it can have bytes that are none."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _look(
     folder: Path, changed: Mapping[str, Signature], before: Mapping[str, Mark | None], go_on: GoOn
 ) -> dict[str, _Looked]:
@@ -208,7 +235,10 @@ def _look(
     for name, signature in changed.items():
         path = folder / name
         try:
-            rows = None if _describes(path) else read_file(path, before[name], go_on)
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
+                raise FileFault("it is no regular file")
+            with panics_as_faults(FileFault, "it cannot be read"):
+                rows = None if _describes(path) else read_file(path, before[name], go_on)
             looked[name] = _Looked(signature, rows)
         except OSError as fault:
             looked[name] = _Looked(signature, problem=fault.strerror or type(fault).__name__)

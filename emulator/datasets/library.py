@@ -78,8 +78,12 @@ class Library:
         self._files.restart()
 
     def stop(self) -> None:
-        """Ends the reading of files that `refresh` may be about."""
+        """Ends the reading of files that `refresh` may be about, and whatever else asks `go_on`."""
         self._files.stop()
+
+    def go_on(self) -> None:
+        """Raises InterruptedError once `stop` was called: for what reads content in a thread."""
+        self._files.go_on()
 
     async def refresh(self) -> None:
         """Takes notice of files that have come, grown, changed or gone. To be called before an answer that depends on them."""
@@ -167,8 +171,8 @@ class Library:
         self._put.put(dataset_id, content)
 
     async def append(self, dataset_id: str, records: Sequence[Any]) -> None:
-        """Keeps further records of a dataset that was put. Raises as `UserDatasets.append`."""
-        await self._put.append(dataset_id, records)
+        """Keeps further records of a dataset that was put. Raises as `UserDatasets.append`, and as `go_on`."""
+        await self._put.append(dataset_id, records, self.go_on)
 
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset that was put. Raises KeyError and StoreError."""

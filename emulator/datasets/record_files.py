@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from emulator.datasets.record_rows import RecordRows, check_columns, decoded, decoded_texts, record_texts
+from emulator.datasets.panics import panics_as_faults
+from emulator.datasets.record_rows import GoOn, RecordRows, check_columns, decoded, decoded_texts, record_texts
 from emulator.datasets.record_shape import RecordShape
 from emulator.rows.seeded import RowSource
 
@@ -30,6 +31,7 @@ MAX_LINE_BYTES: Final = 16_000_000
 _PIECE_BYTES: Final = 1 << 20
 _BLOCK_RECORDS: Final = 8_192
 _PARQUET_MAGIC: Final = b"PAR1"
+_UNREADABLE: Final = "this Parquet file cannot be read"
 BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -62,10 +64,6 @@ class FileRows(NamedTuple):
     mark: Mark
     lengthened: bool
     waiting: int = 0
-
-
-GoOn = Callable[[], None]
-"""Called now and then while a file is read; what it raises ends that."""
 
 
 class Reader(Protocol):
@@ -217,7 +215,10 @@ def rows_as_text(batch: RecordBatch, *, nulls: bool = False) -> bytes:
 
     target = BytesIO()
     try:
-        write_ndjson(batch, target, explicit_nulls=nulls)
+        with panics_as_faults(FileFault, "its rows cannot be written as JSON"):
+            write_ndjson(batch, target, explicit_nulls=nulls)
+    except FileFault:
+        raise
     except Exception as fault:
         raise FileFault(f"it has a column of a type that has no JSON: {fault}") from fault
     return target.getvalue()
@@ -355,13 +356,13 @@ class _NdjsonRows(_StreamedRows):
                     start += batch.num_rows
 
 
-def parquet_batches(source: Path | bytes) -> Iterator[RecordBatch]:
+def parquet_batches(source: Path | bytes, batch_rows: int = _BLOCK_RECORDS) -> Iterator[RecordBatch]:
     """The rows of a Parquet file, or of the bytes of one. Raises FileFault and OSError."""
     with _reading_parquet():
-        yield from _open_parquet(source)
+        yield from _open_parquet(source, batch_rows)
 
 
-def _open_parquet(source: Path | bytes) -> RecordBatchReader:
+def _open_parquet(source: Path | bytes, batch_rows: int = _BLOCK_RECORDS) -> RecordBatchReader:
     from arro3.io import read_parquet
 
     with _reading_parquet():
@@ -371,15 +372,16 @@ def _open_parquet(source: Path | bytes) -> RecordBatchReader:
             last = file.read(4)
         if not (ends[0] == last == _PARQUET_MAGIC and ends[1]):
             raise FileFault("this is no Parquet file, or not the whole of it")
-        return read_parquet(source, batch_size=_BLOCK_RECORDS)
+        return read_parquet(source, batch_size=batch_rows)
 
 
 @contextlib.contextmanager
 def _reading_parquet() -> Iterator[None]:
-    """Around calls of arro3, which panics on broken files; and a panic is no `Exception`."""
+    """Around calls of arro3."""
     try:
-        yield
-    except (ValueError, OSError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        with panics_as_faults(FileFault, _UNREADABLE):
+            yield
+    except (ValueError, OSError, MemoryError):
         raise
-    except BaseException as fault:
-        raise FileFault(f"this Parquet file cannot be read: {fault}") from fault
+    except Exception as fault:  # arro3 raises nothing more exact
+        raise FileFault(f"{_UNREADABLE}: {fault}") from fault

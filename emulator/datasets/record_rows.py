@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from emulator.datasets.panics import panics_as_faults
 from emulator.datasets.record_shape import RecordFault, RecordShape
 from emulator.rows.seeded import Arrivals, RowSource
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema
 
+GoOn = Callable[[], None]
+"""Called now and then while content is read; what it raises ends that."""
 CHUNK_RECORDS: Final = 1_000
 """Records of one text."""
 _BATCH_TEXTS: Final = 8
 _BATCH_RECORDS: Final = CHUNK_RECORDS * _BATCH_TEXTS
 
 
-def record_texts(records: Sequence[Any]) -> tuple[list[str], RecordShape]:
-    """Records as NDJSON, CHUNK_RECORDS in each text, and their shape. Raises RecordFault.
+def record_texts(records: Sequence[Any], go_on: GoOn = lambda: None) -> tuple[list[str], RecordShape]:
+    """Records as NDJSON, CHUNK_RECORDS in each text, and their shape. Raises RecordFault, and what `go_on` raises.
 
     The same records give the same texts, and records appended leave all texts but the last as they are; that one they
     lengthen.
     """
-    return further_texts(records, 0, RecordShape())
+    return further_texts(records, 0, RecordShape(), go_on)
 
 
-def further_texts(records: Sequence[Any], count: int, before: RecordShape) -> tuple[list[str], RecordShape]:
-    """Records that come behind `count` of the shape `before`, and the shape of all; see `joined_texts`. Raises RecordFault."""
+def further_texts(
+    records: Sequence[Any], count: int, before: RecordShape, go_on: GoOn = lambda: None
+) -> tuple[list[str], RecordShape]:
+    """Records that come behind `count` of the shape `before`, and the shape of all; see `joined_texts`. Raises as that."""
     shape = copy.deepcopy(before)
     shape.records = 0  # a fault is told with the record's number among the further ones
     texts = []
@@ -40,6 +45,7 @@ def further_texts(records: Sequence[Any], count: int, before: RecordShape) -> tu
     while end < len(records):
         start, end = end, end + CHUNK_RECORDS - (count + end) % CHUNK_RECORDS
         chunk = records[start:end]
+        go_on()
         shape.note(chunk)
         texts.append("".join(orjson.dumps(record).decode() + "\n" for record in chunk))
     check_columns(shape)
@@ -82,7 +88,8 @@ def decoded(text: bytes, schema: Schema) -> list[RecordBatch]:
     from arro3.io import read_json
 
     try:
-        return list(read_json(text, schema, batch_size=_BATCH_RECORDS))
+        with panics_as_faults(ValueError, "the records cannot be read"):
+            return list(read_json(text, schema, batch_size=_BATCH_RECORDS))
     except Exception as fault:  # arro3 raises nothing more exact
         raise ValueError(f"the records are not of their columns' types: {fault}") from fault
 

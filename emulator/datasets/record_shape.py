@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_FIELDS: Final = 2_000
 """The most fields that all records of a dataset may have together, nested ones counted in."""
+MAX_NAME_LENGTH: Final = 1_000
+"""Characters of a field's name: a row tells all of them, however little else is in it."""
 MAX_LEVELS: Final = 32
 """The most levels of objects and arrays inside each other."""
 
@@ -36,6 +38,15 @@ class RecordFault(ValueError):
         self.number = number
         self.field = field
         self.reason = reason
+
+
+def name_fault(name: str) -> str | None:
+    """Why no column can have this name; None where one can."""
+    if "\0" in name:
+        return "the name has the character NUL in it, which no column can have"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"the name has {len(name)} characters; at most {MAX_NAME_LENGTH} are possible"
+    return None
 
 
 class RecordShape:
@@ -71,8 +82,8 @@ class RecordShape:
         for name, value in record.items():
             shape = fields.get(name)
             if shape is None:
-                if "\0" in name:
-                    raise _Clash(name, "the name has the character NUL in it, which no column can have")
+                if fault := name_fault(name):
+                    raise _Clash(name[:MAX_NAME_LENGTH], fault)
                 self._count += 1
                 if self._count > MAX_FIELDS:
                     raise _Clash(

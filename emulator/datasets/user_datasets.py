@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from emulator.clock import Clock
 from emulator.datasets.arrow_json_schema import json_schema_of
 from emulator.datasets.record_rows import (
+    GoOn,
     RecordRows,
     Relocated,
     decoded_texts,
@@ -94,22 +95,25 @@ class UserDataset:
         return self.base + self.rows_at(at)
 
 
-def read_records(name: str, records: Sequence[Any], rows_per_hour: float) -> Content:
-    """Records as content. Raises RecordFault (a ValueError). For a worker thread: takes a second for 100,000 records."""
-    texts, shape = record_texts(records)
+def read_records(name: str, records: Sequence[Any], rows_per_hour: float, go_on: GoOn = lambda: None) -> Content:
+    """Records as content. Raises RecordFault (a ValueError), and what `go_on` raises.
+
+    For a worker thread: takes a second for 100,000 records.
+    """
+    texts, shape = record_texts(records, go_on)
     if rows_per_hour and not records:
         raise ValueError("rowsPerHour needs records: the rows that are added repeat them in turn")
     columns = shape.arrow_schema()
     return Content(name, len(records), rows_per_hour, None, texts, columns, decoded_texts(texts, columns), shape)
 
 
-def with_further(content: Content, records: Sequence[Any]) -> Content:
-    """Records with further ones behind them. Raises ValueError. For a worker thread.
+def with_further(content: Content, records: Sequence[Any], go_on: GoOn = lambda: None) -> Content:
+    """Records with further ones behind them. Raises ValueError, and what `go_on` raises. For a worker thread.
 
     Takes the time of the further ones alone, unless they bring columns or types that were not there.
     """
     assert content.shape is not None, "only records have further ones"
-    added, shape = further_texts(records, content.rows, content.shape)
+    added, shape = further_texts(records, content.rows, content.shape, go_on)
     texts = joined_texts(content.texts, content.rows, added)
     if sum(map(len, texts)) > MAX_CONTROL_BYTES:
         raise ValueError(f"the dataset would have more than {MAX_CONTROL_BYTES} characters, the most that one can have")
@@ -194,7 +198,7 @@ class UserDatasets:
         self._keep(dataset, content)
         return dataset
 
-    async def append(self, dataset_id: str, records: Sequence[Any]) -> UserDataset:
+    async def append(self, dataset_id: str, records: Sequence[Any], go_on: GoOn = lambda: None) -> UserDataset:
         """Keeps further records of a dataset, which the next incremental export then has; answers the dataset.
 
         Raises KeyError, StoreError, and ValueError for records that do not go with the others, for a dataset that has
@@ -211,7 +215,7 @@ class UserDatasets:
             if dataset.rows_per_hour or dataset.rows_at_anchor != dataset.rows:
                 raise ValueError("it grows by rowsPerHour, its records repeated; put it without that to append to it")
             old = self._records[dataset_id]._replace(name=dataset.name, texts=self._texts(dataset))
-            content = await asyncio.to_thread(with_further, old, records)
+            content = await asyncio.to_thread(with_further, old, records, go_on)
             if self._datasets.get(dataset_id) is not dataset:
                 raise ValueError("it was put anew or deleted in the meantime; try again")
             return self.put(dataset_id, content)

@@ -22,14 +22,18 @@ from emulator.masking.texts import hide
 from emulator.serving.injection import ConnectionEnded, Injector
 from emulator.serving.origins import CONTROL_PREFIX, OriginGuard
 from emulator.serving.reception import RECEPTION, Reception
-from emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES
+from emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYTES
 from emulator.store.store import StoreError
 from emulator.validation.validation import Remark
 
 log = logging.getLogger("emulator.requests")
 MAX_REQUEST_ID = 128
-LARGE = {"PUT": (f"{CONTROL_PREFIX}/state", f"{CONTROL_PREFIX}/datasets/"), "POST": (f"{CONTROL_PREFIX}/datasets/",)}
-"""Method -> how the paths of the control calls begin that take large bodies by it."""
+LARGE = (
+    ("PUT", f"{CONTROL_PREFIX}/state", MAX_CONTROL_BYTES),
+    ("PUT", f"{CONTROL_PREFIX}/datasets/", MAX_DATASET_BYTES),
+    ("POST", f"{CONTROL_PREFIX}/datasets/", MAX_DATASET_BYTES),
+)
+"""The control calls that take large bodies: method, how the path begins, and how many bytes."""
 POLLED = frozenset({"control:health", "control:overview"})
 """Operations that health checks and the page ask for every two seconds: the log is not to be full of them."""
 
@@ -159,5 +163,7 @@ class Middleware:
 
 def _body_limit(exchange: Exchange) -> int:
     """How many bytes a request's body may have."""
-    takes_large = exchange.path.startswith(LARGE.get(exchange.method, ()))
-    return MAX_CONTROL_BYTES if takes_large else MAX_BODY_BYTES
+    for method, path, limit in LARGE:
+        if exchange.method == method and exchange.path.startswith(path):
+            return limit
+    return MAX_BODY_BYTES
