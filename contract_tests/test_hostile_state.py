@@ -20,7 +20,6 @@ from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, assert_error
 from contract_tests.tutorial import BASE, DATASET, S3, SFTP
 from emulator.clock import MAX_SPEED
-from emulator.files.paths import safe_parts
 from emulator.service.service import INDEXES
 from emulator.settings import Settings
 from emulator.store.store import SetMeta, Store
@@ -488,10 +487,3 @@ def test_a_note_of_a_run_names_only_folders_that_an_export_is_written_to(
             assert kept.read_text() == "precious"
 
     loop.run(scenario())
-
-
-@given(st.lists(st.text(max_size=300), max_size=40))
-def test_the_folders_of_exports_stand_for_themselves(texts: list[str]) -> None:
-    """What `safe_parts` gives it gives again: notes of runs are held to that."""
-    parts = safe_parts(*texts)
-    assert safe_parts(*parts) == parts

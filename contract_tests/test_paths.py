@@ -113,6 +113,13 @@ def test_safe_names_stay_as_they_are(text: str) -> None:
     assert safe_parts("/".join(parts)) == parts
 
 
+@given(st.lists(st.one_of(HOSTILE, st.text(max_size=300)), max_size=40))
+def test_the_names_stand_for_themselves(texts: list[str]) -> None:
+    """Given again they give the same: by that a snapshot's folders are known to be those of exports."""
+    parts = safe_parts(*texts)
+    assert safe_parts(*parts) == parts
+
+
 @given(texts=st.lists(HOSTILE, max_size=3))
 def test_the_folder_lies_below_the_root(texts: list[str]) -> None:
     root = Path("/srv/exports")
