@@ -23,6 +23,7 @@ from emulator.catalog import FixtureError
 from emulator.clock import Clock
 from emulator.masking.texts import scrubbed
 from emulator.serving.connections import LendingProtocol, look_at
+from emulator.serving.middleware import REQUESTS
 from emulator.serving.reception import Limits, Reception
 from emulator.settings import Settings
 from emulator.store.store import StoreError
@@ -175,15 +176,19 @@ class _TextFormatter(logging.Formatter):
     """One line for each record, with a traceback's own lines below: no request can write a line, or move the cursor."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return harmless(super().formatMessage(record))
+        return escaped(_masked(record, super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(map(harmless, scrubbed(super().formatException(ei), []).split("\n")))
+        return "\n".join(map(escaped, scrubbed(super().formatException(ei), []).split("\n")))
 
 
-def harmless(line: str) -> str:
-    """A line of the log in which nothing looks like a secret or controls a terminal, as `\\x1b`, `\\n` or `\\u202e` do."""
-    line = scrubbed(line, [])
+def _masked(record: logging.LogRecord, text: str) -> str:
+    """A record's text without what looks like a secret. Of requests it has been taken out already, with all that is known of each."""
+    return text if record.name == REQUESTS else scrubbed(text, [])
+
+
+def escaped(line: str) -> str:
+    """A line of the log in which nothing controls a terminal: a line break, an escape or a turn of the direction is spelt out."""
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
@@ -195,7 +200,7 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": scrubbed(record.getMessage(), []),
+            "message": _masked(record, record.getMessage()),
         }
         if record.exc_info:
             entry["exception"] = scrubbed(self.formatException(record.exc_info), [])

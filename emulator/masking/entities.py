@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from emulator.masking.names import SecretNames
-from emulator.masking.texts import without_credentials
+from emulator.masking.texts import MIN_LOOKS, hints, without_credentials
 from emulator.validation.validation import MASK
 
 _USED: Final = frozenset({"name", "params", "scheduleParams"})
 """Fields whose texts are names of things and of places: one of 40 random characters may well be meant there."""
 
 
-def without_secrets(entity: Mapping[str, Any], names: SecretNames) -> dict[str, Any]:
-    """A copy with MASK for whatever is a secret by its place or name, or a credential beyond doubt by its looks.
+def without_secrets(entity: dict[str, Any], names: SecretNames) -> dict[str, Any]:
+    """The entity with MASK for whatever is a secret by its place or name, or a credential beyond doubt by its looks.
 
-    What is nothing but a word stays, wherever it stands: nobody could tell that it is somebody's password.
+    What is nothing but a word stays, wherever it stands: nobody could tell that it is somebody's password. The entity itself
+    is left as it is, and answered where there is nothing to mask.
     """
+    if not _needs_masking(entity, names):
+        return entity
     return {
         _shown(name): _below(name, item, names, random=name not in _USED) if name.lower() != "auth" else _auth(item, names)
         for name, item in entity.items()
     }  # fmt: skip
+
+
+def _needs_masking(entity: dict[str, Any], names: SecretNames) -> bool:
+    """Whether a field's name or anything in the texts hints at a secret: most entities have neither, and are not copied."""
+    texts: list[str] = []
+    waiting: list[Any] = [entity]
+    for container in waiting:
+        if isinstance(container, dict):
+            for name in container:
+                if names.is_guarded(name):
+                    return True
+                if len(name) >= MIN_LOOKS:
+                    texts.append(name)
+            container = container.values()
+        for item in container:
+            if isinstance(item, str):
+                if len(item) >= MIN_LOOKS:
+                    texts.append(item)
+            elif isinstance(item, (dict, list)):
+                waiting.append(item)
+    return hints("\n".join(texts).lower().encode("utf-8", "replace"))
 
 
 def _below(name: str, value: Any, names: SecretNames, *, random: bool) -> Any:

@@ -27,6 +27,7 @@ class SecretNames:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._verdicts: dict[str, bool] = {}
+        self._guarded: dict[str, bool] = {}
 
     def is_secret(self, name: str) -> bool:
         """Whether a field of this name, wherever it stands, is kept from sight."""
@@ -37,6 +38,15 @@ class SecretNames:
             verdict = name in self.passwords or (telling and name not in self.plain)
             if len(self._verdicts) < _MAX_REMEMBERED:
                 self._verdicts[name] = verdict
+        return verdict
+
+    def is_guarded(self, name: str) -> bool:
+        """The same, or whether it is `auth`, in which the most is a secret."""
+        verdict = self._guarded.get(name)
+        if verdict is None:
+            verdict = name.lower() == "auth" or self.is_secret(name)
+            if len(self._guarded) < _MAX_REMEMBERED:
+                self._guarded[name] = verdict
         return verdict
 
     def is_kind(self, name: str) -> bool:

@@ -273,7 +273,7 @@ class FlowService:
                 if draft.is_about(remark):
                     caller.remark(remark)
         masked = without_secrets(draft.body, self._names)
-        draft.holds_secrets |= masked != draft.body
+        draft.holds_secrets |= masked is not draft.body and masked != draft.body
         draft.body = masked
 
     @staticmethod

@@ -26,7 +26,9 @@ from emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYT
 from emulator.store.store import StoreError
 from emulator.validation.validation import Remark
 
-log = logging.getLogger("emulator.requests")
+REQUESTS = "emulator.requests"
+"""The logger of what was asked, whose texts have no secrets in them."""
+log = logging.getLogger(REQUESTS)
 MAX_REQUEST_ID = 128
 LARGE = (
     ("PUT", f"{CONTROL_PREFIX}/state", MAX_CONTROL_BYTES),
@@ -148,10 +150,10 @@ class Middleware:
         return f"{self._rng.getrandbits(128):032x}"
 
     def _told_path(self, exchange: Exchange) -> str:
-        """The path as the log has it. One that was answered well is a route's, with the id of an entity in it."""
+        """The path as the log has it. One of the service that was answered well has nothing in it but the id of an entity."""
         path = exchange.path
-        if exchange.error is not None or exchange.operation is None:
-            path = hide(path, self._masker.secrets(exchange))
+        if exchange.error is not None or exchange.operation is None or not path.startswith(GATEWAY_PREFIX):
+            path = self._masker.text(hide(path, self._masker.secrets(exchange)), [])
         return path[:200]
 
     async def _send_error(self, send: Send, exchange: Exchange, error: ServiceError) -> None:
