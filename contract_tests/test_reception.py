@@ -176,12 +176,13 @@ def test_a_connection_that_is_kept_alive_is_not_taken_for_one(tmp_path: Path) ->
 @pytest.mark.parametrize(("method", "path"), [("POST", f"{BASE}/sourceConnections"), ("PUT", "/__emulator/state")])
 def test_a_body_that_never_ends_is_answered_408(tmp_path: Path, method: str, path: str) -> None:
     async def test(there: Served) -> None:
-        client, other = await there.connect(), await there.connect()
+        client = await there.connect()
         await client.begin(method, path, len(BODY), BODY[:-1])
         answer = await client.answer()
         checked(answer, "request-timeout")
         assert answer.headers["connection"] == "close"
         assert await client.end() == b""
+        other = await there.connect()
         await other.begin("GET", f"{BASE}/sourceConnections", 0)
         assert (await other.answer()).json()["items"] == []
 
