@@ -270,6 +270,7 @@ def test_where_there_is_no_room_for_another_connection_the_longest_idle_one_goes
         first, second, third = [await there.connect() for _ in range(3)]
         assert [(await client.ask()).status for client in (first, second, third)] == [200, 200, 200]
         assert isinstance(next(iter(there.connections)), LendingProtocol)
+        await asyncio.sleep(0.05)  # a look that finds something changed would set the times anew
         for age, client in enumerate((second, third, first)):
             port = client._writer.get_extra_info("sockname")[1]
             next(each for each in there.connections if each.client[1] == port).unchanged_since = age
