@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
+import orjson
+
 from emulator.catalog import Catalog
 from emulator.clock import MAX_SPEED, MODES, Clock, is_instant
 from emulator.control.record_checks import Inspection, RecordChecks
@@ -77,8 +79,8 @@ class StoreState:
         self._store.clear({ANCHOR_KEY: began, TIME_KEY: began})
         self._begin_ids(FIRST_SEQ)
 
-    def snapshot(self) -> dict[str, Any]:
-        return self._store.snapshot()
+    def snapshot(self) -> orjson.Fragment:
+        return orjson.Fragment(self._store.snapshot_json())
 
     def read(self, snapshot: Any) -> Contents:
         inspection = Inspection(self._checks, self._go_on)
