@@ -160,9 +160,7 @@ def url_of(listener: socket.socket) -> str:
 def set_up_logging(form: str) -> None:
     """Logs go to standard error, as text or as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _JsonFormatter() if form == "json" else _TextFormatter("%(asctime)s %(levelname)s %(message)s")
-    )
+    handler.setFormatter(formatter(form))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # nobody reads these of a record, and finding them out costs more than the rest of it
     # ("Logging HOWTO", section "Optimization")
@@ -170,6 +168,11 @@ def set_up_logging(form: str) -> None:
         setattr(logging, name, False)
     logging._srcfile = None
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def formatter(form: str) -> logging.Formatter:
+    """What makes lines of the log's records: as `text` or as `json`."""
+    return _JsonFormatter() if form == "json" else _TextFormatter("%(asctime)s %(levelname)s %(message)s")
 
 
 class _TextFormatter(logging.Formatter):

@@ -22,7 +22,7 @@ SHOWN_HEADERS: Final = frozenset(
 """Headers whose values are shown; all others are masked."""
 MIN_TOKEN: Final = 16
 """Characters of a token or key from which on it is looked for in what is stored and shown: clients of tests send short words."""
-_ETAGS: Final = re.compile(r'\*|(?:W/)?"[^"]*"|[0-9A-Fa-f-]*')
+_ETAG: Final = r'\*|(?:W/)?"[^"]*"|[0-9A-Fa-f-]*'
 _MAX_REMEMBERED: Final = 2_000
 _MAX_HEADER: Final = 300
 """Characters of the headers that are remembered as harmless."""
@@ -45,7 +45,7 @@ class HeaderMask:
             scheme, space, _ = headers["authorization"].partition(" ")
             if space and scheme.lower() in ("bearer", "basic"):
                 shown["authorization"] = f"{scheme} {MASK}"
-        if "if-match" in shown and _ETAGS.fullmatch(headers["if-match"].strip()) is None:
+        if "if-match" in shown and not is_etag(headers["if-match"]):
             shown["if-match"] = MASK
         said = "\n".join(shown.values())
         repeated = [token for token in tokens(headers) if token in said]
@@ -65,7 +65,7 @@ class HeaderMask:
         harmless = self._harmless
         if scope[0] not in harmless or scope[1] not in harmless:
             scope = self._harmless_part(scope[0]), self._harmless_part(scope[1])
-        token = headers.get("authorization", "").rpartition(" ")[2]
+        token = credentials(headers.get("authorization", ""))
         if len(token) >= MIN_TOKEN and token in scope:
             return MASK if scope[0] == token else scope[0], MASK if scope[1] == token else scope[1]
         return scope
@@ -79,15 +79,25 @@ class HeaderMask:
         found = []
         for name, value in headers.items():
             if name == "authorization":
-                found.append(value.partition(" ")[2].strip() or value)
-            elif name not in SHOWN_HEADERS:
+                found.append(credentials(value))
+            elif name not in SHOWN_HEADERS or (name == "if-match" and not is_etag(value)):
                 found.append(value)
         return found
+
+
+def is_etag(value: str) -> bool:
+    """Whether an If-Match header is, or was meant to be, an etag: in double quotes or not."""
+    return re.fullmatch(_ETAG, value.strip()) is not None
+
+
+def credentials(authorization: str) -> str:
+    """What follows the scheme in an Authorization header; all of it where there is no scheme."""
+    return authorization.partition(" ")[2].strip() or authorization
 
 
 def tokens(headers: Mapping[str, str]) -> list[str]:
     """The secrets that every request carries in its headers, as far as they are too long to be a word of a message."""
     found = [headers[name] for name in ("x-api-key", "cookie") if name in headers]
     if "authorization" in headers:
-        found.append(headers["authorization"].rpartition(" ")[2])
+        found.append(credentials(headers["authorization"]))
     return [token for token in found if len(token) >= MIN_TOKEN]

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 import orjson
 
 from emulator.api.exchange import Exchange
-from emulator.contract.header_mask import SHOWN_HEADERS, HeaderMask, tokens
+from emulator.contract.header_mask import SHOWN_HEADERS, HeaderMask, is_etag, tokens
 from emulator.masking.names import SecretNames
 from emulator.masking.texts import MIN_SECRET, head, hide, hints, is_telling, map_texts, scrubbed
 from emulator.settings import MAX_BODY_BYTES
@@ -84,7 +84,9 @@ class Masker:
         if exchange.secrets is None:
             found = tokens(exchange.headers)
             for name, value in exchange.headers.items():
-                if name in SHOWN_HEADERS:
+                if name == "if-match" and not is_etag(value):
+                    found.append(value)
+                elif name in SHOWN_HEADERS:
                     scrubbed(value, found)
                 elif self._names.is_secret(name):
                     found.append(value)

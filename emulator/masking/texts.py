@@ -16,18 +16,18 @@ MIN_LOOKS: Final = 20
 """Characters of the shortest text that is a credential beyond doubt."""
 _HEAD: Final = 16
 """So much of a long secret gives it away where it is repeated cut short."""
-_CUT: Final = r"\Z|[\"'…\s]|\.\.\."
+_CUT: Final = r"\Z|[\"'…\s.,:;)\]]"
 """What follows a text that was cut short."""
 _WORD: Final = r"[A-Za-z]?[a-z]*"
 
 _CERTAIN: Final = (
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     r"LS0tLS1CRUdJTi(?!BQVUJ|BDRVJ)[A-Za-z0-9+/=_-]{10,}",  # the same in base64, not of a public key or certificate
-    r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){0,3}",
+    r"(?<![A-Za-z0-9_-])-?(eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){0,3})",
     r"(?i)(?:account|sharedaccess)key=([A-Za-z0-9+/]{16,}={0,2})",
     r"(?i)(?<![a-z])sig=([A-Za-z0-9%+/_-]{20,}={0,2})",
     r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==",  # of an Azure storage account
-    r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~.-])",  # of a service principal
+    r"(?<![A-Za-z0-9_~.])[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,40}",  # of a service principal
 )
 """What secrets look like that nobody could take for anything else."""
 _LIKELY: Final = (
@@ -42,7 +42,7 @@ _LIKELY: Final = (
 Where a pattern has a group, that is the secret, else the whole match is. No pattern looks at a character more than a bounded
 number of times, whatever the text. They are compiled when something hints at a secret for the first time.
 """
-_RANDOM: Final = r"(?<![A-Za-z0-9+_-])(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+=_-]))"
+_RANDOM: Final = r"(?<![A-Za-z0-9+])(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+_-]))"
 """The secret keys of Amazon S3 and of Google's HMAC: 40 characters of base64, `/` among them, and nothing that tells them."""
 _PIECES: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 _MANY_PIECES: Final = 14
