@@ -5,7 +5,6 @@ from __future__ import annotations
 import ntpath
 import os
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PureWindowsPath
 
 import pytest
@@ -16,9 +15,7 @@ from emulator.files.paths import (
     MAX_FOLDER_BYTES,
     MAX_PART_BYTES,
     MAX_PARTS,
-    UnsafePath,
     export_folder,
-    make_folder,
     safe_parts,
 )
 
@@ -131,73 +128,3 @@ def reserved_on_windows(part: str) -> bool:
     if hasattr(ntpath, "isreserved"):
         return bool(ntpath.isreserved(part))
     return PureWindowsPath(part).is_reserved()
-
-
-@pytest.fixture(params=["by descriptor", "by name"])
-def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes folders as on systems with `dir_fd`, and as on those without."""
-    if request.param == "by name":
-        monkeypatch.setattr(os, "supports_dir_fd", set())
-    elif os.mkdir not in os.supports_dir_fd:
-        pytest.skip("this system has no dir_fd")
-
-
-@pytest.mark.usefixtures("either_way")
-class TestMakeFolder:
-    def test_it_is_made_with_all_above_it_and_may_exist(self, tmp_path: Path) -> None:
-        root = tmp_path / "deep" / "exports"
-        assert make_folder(root, ("a", "b", "c")) == root / "a" / "b" / "c"
-        assert make_folder(root, ("a", "b", "c")).is_dir()
-        assert make_folder(root, ()) == root
-
-    @pytest.mark.parametrize("place", ["", "a", "a/b"])
-    @pytest.mark.parametrize("target", ["outside", "nowhere", "exports/inside"])
-    def test_a_link_on_the_way_is_refused(self, tmp_path: Path, place: str, target: str) -> None:
-        root = tmp_path / "exports"
-        (tmp_path / "outside").mkdir()
-        (root / "inside").mkdir(parents=True)
-        above = root / place
-        above.mkdir(parents=True, exist_ok=True)
-        (above / "link").symlink_to(tmp_path / target, target_is_directory=True)
-        with pytest.raises(UnsafePath, match="symbolic link") as caught:
-            make_folder(root, (*Path(place).parts, "link", "below"))
-        assert caught.value.filename == str(above / "link")
-        assert list((tmp_path / "outside").iterdir()) == []
-        assert not (tmp_path / "nowhere").exists()
-
-    def test_the_root_itself_may_be_a_link(self, tmp_path: Path) -> None:
-        (tmp_path / "volume").mkdir()
-        (tmp_path / "exports").symlink_to(tmp_path / "volume", target_is_directory=True)
-        make_folder(tmp_path / "exports", ("a",))
-        assert (tmp_path / "volume" / "a").is_dir()
-
-    def test_a_file_in_the_way_is_an_error_of_the_system(self, tmp_path: Path) -> None:
-        (tmp_path / "a").write_text("a file")
-        with pytest.raises(NotADirectoryError):
-            make_folder(tmp_path, ("a", "b"))
-        assert (tmp_path / "a").read_text() == "a file"
-
-    @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\0b"])
-    def test_a_name_that_is_no_name_is_refused(self, tmp_path: Path, name: str) -> None:
-        root = tmp_path / "exports"
-        with pytest.raises(UnsafePath):
-            make_folder(root, ("a", name))
-        assert not root.exists()
-
-    def test_many_at_once_make_the_same_folder(self, tmp_path: Path) -> None:
-        with ThreadPoolExecutor(8) as pool:
-            made = list(pool.map(lambda _: make_folder(tmp_path, ("a", "b", "c")), range(64)))
-        assert set(made) == {tmp_path / "a" / "b" / "c"}
-
-    def test_what_safe_parts_gives_can_be_made(self, tmp_path: Path) -> None:
-        for text in (
-            "../con/nul.txt",
-            "a" * 300,
-            "日" * 200,
-            '<>:"|?*',
-            "\ud800",
-            "/".join(["é" * 300] * 40),
-        ):
-            parts = safe_parts(text)
-            assert make_folder(tmp_path, parts).is_dir()
-            assert (tmp_path / parts[0]).is_dir()

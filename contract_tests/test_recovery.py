@@ -10,6 +10,7 @@ import logging
 import re
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,50 @@ def test_what_a_server_leaves_when_it_ends_in_the_middle(tmp_path: Path, number:
             LARGE,
         ]
         api.close()
+
+
+def test_what_a_killed_server_without_a_data_folder_left_unfinished_goes_at_the_next_start(tmp_path: Path) -> None:
+    with serving(tmp_path) as process:
+        api = Api(process.url)
+        begin(api)
+        until_rows(api, 30_000)
+        api.close()
+        process.stop(signal.SIGKILL)
+        assert list(process.export_dir.rglob("*.unfinished"))
+    with serving(tmp_path) as process:
+        assert not list(process.export_dir.rglob("*.unfinished"))
+
+
+def test_a_start_leaves_the_export_of_another_server_alone(tmp_path: Path) -> None:
+    """Two servers on one folder by accident: both go on, and the second one says what it found."""
+    with serving(tmp_path / "first") as first:
+        api = Api(first.url)
+        begin(api)
+        until_rows(api, 30_000)
+        with serving(tmp_path / "second", export_dir=first.export_dir) as second:
+            assert "another server uses the export folder" in second.log.read_text()
+            other = Api(second.url)
+            other.flow(S3, SCHEDULE)
+            assert [run["status"] for run in (*api.advance(0), *other.advance(0))] == ["success", "success"]
+            other.close()
+        assert "another server" not in first.log.read_text()
+        api.close()
+
+
+def test_unfinished_files_stay_until_no_server_uses_their_folder(tmp_path: Path) -> None:
+    exports = tmp_path / "exports"
+    unfinished = exports / S3.folder / ".part-00000-tid-1-x.json.unfinished"
+    with ExitStack() as last:
+        with ExitStack() as one:
+            one.enter_context(serving(tmp_path / "one", export_dir=exports))
+            last.enter_context(serving(tmp_path / "two", export_dir=exports))
+            unfinished.parent.mkdir()
+            unfinished.write_text("of the second server, say")
+        with serving(tmp_path / "three", export_dir=exports):
+            assert unfinished.exists()
+    with serving(tmp_path / "four", export_dir=exports) as alone:
+        assert not unfinished.exists()
+        assert "another server" not in alone.log.read_text()
 
 
 def small_parts(process: ServerProcess) -> set[str]:

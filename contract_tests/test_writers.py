@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.files import gzip_stream, writers
+from emulator.files.folders import UnsafePath, open_folder
 from emulator.files.gzip_stream import Engine, GzipStream, ZlibEngine, fastest
 from emulator.files.row_encoding import UnwritableRows
 from emulator.files.writers import (
@@ -88,7 +89,18 @@ def batches(*counts: int) -> Iterator[RecordBatch]:
 
 def write(folder: Path, source: Iterator[RecordBatch], form: FileForm, **more: Any) -> list[WrittenFile]:
     given: dict[str, Any] = {"schema": SCHEMA, "rows_per_file": 1_000_000, "rng": random.Random(7), **more}
-    return write_parts(folder, source, form=form, **given)
+    with open_folder(folder, ()) as held:
+        return write_parts(held, source, form=form, **given)
+
+
+def manifest_in(folder: Path, **given: Any) -> WrittenFile:
+    with open_folder(folder, ()) as held:
+        return write_manifest(held, scheduled_at=given.pop("scheduled_at", 0), **given)
+
+
+def discard_in(folder: Path, names: list[str]) -> None:
+    with open_folder(folder, ()) as held:
+        discard(held, names)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -383,7 +395,7 @@ class TestWholeOrNotAtAll:
         left = names_in(folder) - {"part-00000-kept.json"}
         assert left  # one for each part that was begun; how many that is depends on the instant of the kill
         assert all(name.startswith(".part-") and name.endswith(".unfinished") for name in left)
-        assert remove_leftovers(tmp_path) == len(left)
+        assert remove_leftovers(tmp_path, ["a"]) == len(left)
         assert names_in(folder) == {"part-00000-kept.json"}
 
 
@@ -391,13 +403,14 @@ IN_A_CHILD = """
 import random, sys
 from pathlib import Path
 from arro3.core import Array, DataType, RecordBatch
+from emulator.files.folders import open_folder
 from emulator.files.writers import FileForm, write_parts
 
 noise = random.Random(3)
 ids = [f"{noise.getrandbits(256):064x}" for _ in range(10_000)]
 batch = RecordBatch.from_pydict({"_id": Array(ids, DataType.string())})
 given = {"schema": batch.schema, "rows_per_file": 8_000, "rng": noise}
-folder = Path(sys.argv[1])
+folder = open_folder(Path(sys.argv[1]), ())
 """
 LIMITED_SIZE = f"""{IN_A_CHILD}
 import resource
@@ -429,7 +442,7 @@ def start_child(code: str, folder: Path) -> subprocess.Popen[str]:
 class TestManifest:
     def test_it_lists_the_files_as_the_real_one(self, tmp_path: Path) -> None:
         files = write(tmp_path, batches(500), FORMS[1], rows_per_file=300)
-        manifest = write_manifest(
+        manifest = manifest_in(
             tmp_path,
             flow_run_id="0ac8f3c0-29bd-40aa-82c1-f1b7e0657b19",
             destination_id="d0420d72-756c-4159-9e7f-7d3e2f8b501e",
@@ -448,45 +461,43 @@ class TestManifest:
         assert names_in(tmp_path) == {manifest.name, *(file.name for file in files)}
 
     def test_an_export_without_rows_has_an_empty_list(self, tmp_path: Path) -> None:
-        manifest = write_manifest(tmp_path, flow_run_id="r", destination_id="d", scheduled_at=0, files=[])
+        manifest = manifest_in(tmp_path, flow_run_id="r", destination_id="d", files=[])
         assert manifest.name == "manifest-d-r.json"
         assert json.loads((tmp_path / manifest.name).read_bytes())["exportResults"] == []
 
     def test_ids_that_are_paths_stay_in_the_folder(self, tmp_path: Path) -> None:
-        manifest = write_manifest(
-            tmp_path, flow_run_id="../" * 40, destination_id="/etc/passwd", scheduled_at=0, files=[]
-        )
+        manifest = manifest_in(tmp_path, flow_run_id="../" * 40, destination_id="/etc/passwd", files=[])
         assert names_in(tmp_path) == {manifest.name}
         assert re.fullmatch(r"manifest-_etc_passwd-[_]{64}\.json", manifest.name)
 
     def test_an_error_leaves_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "manifest-d-r.json" / "in the way").mkdir(parents=True)
         with pytest.raises(OSError, match="manifest-d-r"):
-            write_manifest(tmp_path, flow_run_id="r", destination_id="d", scheduled_at=0, files=[])
+            manifest_in(tmp_path, flow_run_id="r", destination_id="d", files=[])
         assert names_in(tmp_path) == {"manifest-d-r.json"}
 
 
 class TestRemoving:
     def test_files_of_a_failed_export_are_discarded(self, tmp_path: Path) -> None:
         files = write(tmp_path, batches(500), FORMS[0], rows_per_file=200)
-        discard(tmp_path, [file.name for file in files[:2]])
+        discard_in(tmp_path, [file.name for file in files[:2]])
         assert names_in(tmp_path) == {files[2].name}
-        discard(tmp_path, [file.name for file in files])
+        discard_in(tmp_path, [file.name for file in files])
         assert names_in(tmp_path) == set()
 
     def test_one_that_cannot_be_removed_does_not_keep_the_others(self, tmp_path: Path) -> None:
         (tmp_path / "a" / "b").mkdir(parents=True)
         (tmp_path / "c").write_text("")
         with pytest.raises(OSError, match="a"):
-            discard(tmp_path, ["a", "c"])
+            discard_in(tmp_path, ["a", "c"])
         assert names_in(tmp_path) == {"a"}
 
     @pytest.mark.parametrize("name", ["../x", "a/x", "/x", "..", "."])
     def test_a_path_is_not_discarded(self, tmp_path: Path, name: str) -> None:
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "x").write_text("")
-        with pytest.raises(ValueError, match="not the name of a file"):
-            discard(tmp_path, [name])
+        with pytest.raises(UnsafePath, match="not the name of a file"):
+            discard_in(tmp_path, [name])
         assert (tmp_path / "a" / "x").exists()
 
     def test_leftovers_are_only_our_own_unfinished_files(self, tmp_path: Path) -> None:
@@ -495,21 +506,25 @@ class TestRemoving:
         outside.mkdir()
         ours = [".part-00000-tid-1-x.json.unfinished", ".manifest-a-b.json.unfinished"]
         others = ["part-00000-tid-1-x.json", ".hidden", ".x.unfinished", "manifest-a-b.json"]
-        for folder in (root, root / "deep" / "er", outside):
+        for folder in (root, root / "deep", root / "deep" / "er", outside):
             for name in ours + others:
                 (folder / name).write_text("")
-        (root / "link").symlink_to(outside, target_is_directory=True)
-        (root / ".part-00001-tid-1-folder.unfinished").mkdir()
-        assert remove_leftovers(root) == 4
+        (root / "deep" / "link").symlink_to(outside, target_is_directory=True)
+        (root / "deep" / ".part-00001-tid-1-folder.unfinished").mkdir()
+        (root / "linked").symlink_to(outside, target_is_directory=True)
+        assert remove_leftovers(root, ["deep", "linked", "nowhere"]) == 4
+        assert names_in(root / "deep") == {*others, "er", "link", ".part-00001-tid-1-folder.unfinished"}
         assert names_in(root / "deep" / "er") == set(others)
+        assert names_in(root) >= set(ours)
         assert names_in(outside) == {*ours, *others}
-        assert remove_leftovers(tmp_path / "nowhere") == 0
+        assert remove_leftovers(tmp_path / "nowhere", ["deep"]) == 0
 
     def test_the_search_is_bounded(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
         for number in range(20):
-            (tmp_path / f".part-{number:05d}-tid-1-x.json.unfinished").write_text("")
-        assert remove_leftovers(tmp_path, limit=7) == 7
-        assert remove_leftovers(tmp_path) == 13
+            (tmp_path / "a" / f".part-{number:05d}-tid-1-x.json.unfinished").write_text("")
+        assert remove_leftovers(tmp_path, ["a"], limit=7) == 7
+        assert remove_leftovers(tmp_path, ["a"]) == 13
 
 
 class Collected:

@@ -30,14 +30,15 @@ from emulator.control.report_calls import ReportCalls
 from emulator.control.state import ANCHOR_KEY, ClockState, LibraryState, StoreState
 from emulator.datasets.folder_check import strangers
 from emulator.datasets.library import Library
-from emulator.exports.exported_files import Exports, mark_export_dir
+from emulator.exports.exported_files import Exports
 from emulator.exports.exporter import Exporter
+from emulator.exports.occupancy import Occupancy
 from emulator.exports.scheduler import TIME_KEY, Scheduler
 from emulator.faults.faults import Faults, FaultsState
 from emulator.faults.fields import Vocabulary
-from emulator.files.writers import remove_leftovers
 from emulator.masking.names import SecretNames
 from emulator.openapi import OpenApi
+from emulator.plain_files import NotPlain
 from emulator.service.service import INDEXES, FlowService
 from emulator.serving.injection import Injector, service_calls
 from emulator.serving.middleware import Middleware
@@ -84,6 +85,7 @@ class Works:
     faults: Faults
     scheduler: Scheduler
     exports: Exports
+    occupancy: Occupancy
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> Works:
@@ -111,12 +113,19 @@ class Works:
             faults=faults,
         )
         scheduler = Scheduler(store=store, exporter=exporter, clock=clock, max_exports=settings.max_exports)
-        return cls(catalog, clock, store, library, faults, scheduler, Exports(settings.export_dir, store, catalog))
+        exports = Exports(settings.export_dir, store, catalog)
+        return cls(catalog, clock, store, library, faults, scheduler, exports, Occupancy(settings.export_dir))
 
     def begin(self, settings: Settings, library_state: LibraryState) -> None:
-        """Takes up what the data folder has: since when the datasets grow, which exports are due, what a crash left."""
+        """Takes up what the data folder has: since when the datasets grow, which exports are due, what a crash left.
+
+        Raises NotPlain when the export folder cannot be marked, as a link has the marker's name for instance.
+        """
         try:
-            mark_export_dir(settings.export_dir)
+            self.occupancy.begin(self.exports.clear_up)
+        except NotPlain:
+            self.store.close()
+            raise
         except OSError as fault:
             log.warning(
                 "the export folder %s cannot be written to (%s); every export will fail",
@@ -126,8 +135,6 @@ class Works:
         self._resume_time(settings)
         anchor = self._kept_instant(ANCHOR_KEY)
         library_state.restore(self.clock.now() if anchor is None else anchor)
-        if settings.data_dir is not None:
-            remove_leftovers(settings.export_dir)
         self.scheduler.load()
 
     def _resume_time(self, settings: Settings) -> None:
@@ -165,12 +172,14 @@ class Works:
                 self.scheduler.keep_time()
             self.scheduler.close()
             self.store.close()
+            self.occupancy.end()
 
 
 def create_app(settings: Settings, clock: Clock) -> Emulator:
     """The whole emulator.
 
-    Raises FixtureError for a broken fixture, and StoreError when the data folder cannot be opened.
+    Raises FixtureError for a broken fixture, StoreError when the data folder cannot be opened, and NotPlain when the export
+    folder cannot be marked as the emulator's.
     """
     works = Works.of(settings, clock)
     catalog, store, library, faults = works.catalog, works.store, works.library, works.faults

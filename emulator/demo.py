@@ -16,7 +16,6 @@ from typing import Any, TextIO
 
 from emulator.api.routes import BASE
 from emulator.catalog import Catalog, ConnectionSpec, FlowSpec, load_catalog
-from emulator.exports.exported_files import mark_export_dir
 from emulator.settings import wants_colour
 
 DAY = 86_400
@@ -111,7 +110,7 @@ def run_demo(export_dir: Path) -> int:
 def _check_writable(export_dir: Path) -> None:
     """Raises DemoFailed where no export could be written."""
     try:
-        mark_export_dir(export_dir)
+        export_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=export_dir):
             pass
     except OSError as fault:

@@ -27,6 +27,7 @@ import httpx
 from contract_tests.support import FROZEN_NOW, Api, serving
 from contract_tests.tutorial import DESTINATIONS, S3
 from emulator.catalog import load_catalog
+from emulator.files.folders import open_folder
 from emulator.files.row_encoding import encode_ndjson, encode_parquet
 from emulator.files.writers import FileForm, write_parts
 from emulator.rows.seeded import BATCH_ROWS, GeneratedRows
@@ -205,10 +206,10 @@ def _ready_made(rows: int, form: dict[str, str]) -> float:
                 if part.num_rows:
                     yield part
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place, open_folder(Path(place), ()) as folder:
         began = time.perf_counter()
         write_parts(
-            Path(folder),
+            folder,
             batches(),
             schema=source.arrow_schema,
             form=FileForm("JSON" if form["datasetFileType"] == "JSON" else "PARQUET", form["compression"] == "GZIP"),

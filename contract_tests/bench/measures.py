@@ -217,6 +217,7 @@ def _writer_alone(api: Api, form: dict[str, Any], count: int) -> float:
     import random
 
     from emulator.catalog import load_catalog
+    from emulator.files.folders import open_folder
     from emulator.files.writers import FileForm, write_parts
     from emulator.rows.seeded import GeneratedRows
 
@@ -225,10 +226,10 @@ def _writer_alone(api: Api, form: dict[str, Any], count: int) -> float:
         dataset_id=EXPORTED, schema=dataset.schema, seed=0, rows=count, rows_per_hour=1, anchor=1_767_225_600
     )
     batches = list(rows.batches(0, count))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place, open_folder(Path(place), ()) as folder:
         began = time.perf_counter()
         write_parts(
-            Path(folder),
+            folder,
             batches,
             schema=rows.arrow_schema,
             form=FileForm(form["datasetFileType"], form.get("compression") == "GZIP"),

@@ -32,6 +32,7 @@ NOT_THE_CLIENTS: Final = frozenset(
     {
         "internal-error",
         "store-unavailable",
+        "exports-unremoved",
         "request-timeout",
         "server-busy",
         "server-ending",

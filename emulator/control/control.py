@@ -15,7 +15,7 @@ from emulator.api.exchange import Exchange, Handler, Reply, decode_json
 from emulator.api.routes import Operation
 from emulator.clock import MAX_SPEED, MODES, Clock
 from emulator.errors import ServiceError
-from emulator.exports.exported_files import Exports
+from emulator.exports.exported_files import Exports, Unremoved
 from emulator.exports.scheduler import Scheduler
 from emulator.instants import epoch_seconds
 from emulator.settings import LATEST_TIME
@@ -89,6 +89,7 @@ class Control:
                 allowed = ", ".join(part for part in self._parts if part != "clock")
                 raise _invalid(f"keep must name parts out of {allowed}, separated by commas; got {_shown(name)}")
         start = self._start(exchange)
+        unremoved: Unremoved | None = None
 
         def begin_anew() -> None:
             for name, part in self._parts.items():
@@ -100,11 +101,14 @@ class Control:
                 self._scheduler.keep_time()
 
         async def forget() -> None:
+            nonlocal unremoved
             self._or_same_time(begin_anew)
             if wanted == "true":
-                await asyncio.to_thread(self._exports.empty)
+                unremoved = await asyncio.to_thread(self._exports.empty)
 
         await self._scheduler.undisturbed(forget)
+        if unremoved is not None:
+            raise ServiceError("exports-unremoved", **unremoved._asdict())
         return Reply({"status": "ok", "now": self._clock.now()})
 
     def _start(self, exchange: Exchange) -> dict[str, Any]:

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
-from collections.abc import Mapping
+import stat
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from emulator.catalog import Catalog
 from emulator.exports.runs import Run
+from emulator.files.writers import remove_leftovers
 from emulator.store.store import SetMeta, Store
 
 _PREFIX: Final = "files/"
-MARKER: Final = ".flow-service-emulator"
-"""Name of the file that says whose the export folder is."""
+_SHOWN: Final = 300
+"""Characters of a path that a message repeats."""
+
+
+class Unremoved(NamedTuple):
+    """Files and folders that could not be removed."""
+
+    number: int
+    example: str
+    """The first one's path, relative to the export folder."""
+    reason: str
+    """What the system said about it."""
+
+    @classmethod
+    def of(cls, root: Path, failures: Sequence[tuple[str, OSError]]) -> Unremoved:
+        """From the path of each and its error."""
+        path, fault = failures[0]
+        example = os.fsencode(Path(path).relative_to(root)).decode(errors="replace")[:_SHOWN]
+        return cls(len(failures), example, fault.strerror or type(fault).__name__)
 
 
 class Exports:
@@ -78,7 +100,7 @@ class Exports:
         return [
             {"path": path, "size": size, "rows": rows, "dataset": dataset_id, "flow": entry["flowId"], "run": run_id}
             for path, size, rows, dataset_id in entry["files"]
-            if (self._root / path).is_file()
+            if self._is_there(path)
         ]
 
     def _runs_of(self, filters: Mapping[str, str]) -> set[str]:
@@ -91,33 +113,63 @@ class Exports:
 
     def find(self, path: str) -> Path | None:
         """The file at a path relative to the export folder; None when there is none, or when the path leads outside."""
-        if "\0" in path:
+        if Path(path).anchor:  # on Windows also a drive's or another machine's, which is not even to be asked
             return None
-        root = self._root.resolve()
         try:
+            root = self._root.resolve()
             file = (root / path).resolve()
-            return file if file.is_file() and file.is_relative_to(root) else None
-        except OSError:
+            return file if file.is_relative_to(root) and file.is_file() else None
+        except (OSError, ValueError, RuntimeError):
+            # too long, with a NUL, not to be written in UTF-8; until Python 3.12 links in a circle are a RuntimeError
             return None
 
-    def empty(self) -> None:
-        """Removes the destinations' folders and all that is in them; nothing else under the export folder."""
+    def _is_there(self, path: str) -> bool:
+        """Whether a file on record is still one. Looks at no path outside: a snapshot can say anything."""
+        if Path(path).anchor or ".." in Path(path).parts:
+            return False
+        try:
+            return stat.S_ISREG(os.lstat(self._root / path).st_mode)
+        except (OSError, ValueError):
+            return False
+
+    def clear_up(self) -> None:
+        """Removes the unfinished files that killed servers left. Whoever uses the folder would lose his."""
+        remove_leftovers(self._root, self._folders)
+
+    def empty(self) -> Unremoved | None:
+        """Removes the destinations' folders and all that is in them; nothing else, and nothing that a link leads to.
+
+        Answers what could not be removed, if anything.
+        """
+        failures: list[tuple[str, OSError]] = []
+
+        def note(_: object, path: str, fault: BaseException) -> None:
+            if isinstance(fault, OSError) and not isinstance(fault, FileNotFoundError):
+                failures.append((path, fault))
+
         for folder in self._folders:
             path = self._root / folder
-            if path.is_symlink():
-                path.unlink()
-            elif path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+            try:
+                found = path.lstat().st_mode
+                if stat.S_ISLNK(found):
+                    path.unlink()
+                elif stat.S_ISDIR(found):
+                    _remove_tree(path, note)
+            except OSError as fault:
+                note(None, str(path), fault)
+            except RecursionError:  # of Python up to 3.12; no export goes so deep
+                failures.append((str(path), OSError(errno.ENAMETOOLONG, "its folders are nested too deep")))
+        # that a folder is not empty tells nothing beside what is in it
+        told = [entry for entry in failures if entry[1].errno != errno.ENOTEMPTY] or failures
+        return Unremoved.of(self._root, told) if told else None
 
 
-def mark_export_dir(root: Path) -> None:
-    """Makes the export folder, and leaves a note in it whose it is. Raises OSError when it cannot be written to."""
-    root.mkdir(parents=True, exist_ok=True)
-    marker = root / MARKER
-    if not marker.is_file():
-        marker.write_text(
-            "Exported files of flow-service-emulator. Its reset empties the destinations' folders here.\n", "utf-8"
-        )
+def _remove_tree(folder: Path, note: Callable[[object, str, BaseException], None]) -> None:
+    """Removes a folder as far as it can be removed; `note` is told of what cannot."""
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=note)
+    else:
+        shutil.rmtree(folder, onerror=lambda step, path, fault: note(step, path, fault[1]))
 
 
 def files_record(run_id: str, flow_id: str, files: list[tuple[str, int, int, str]]) -> SetMeta:

@@ -38,7 +38,7 @@ from emulator.exports.runs import (
 from emulator.exports.schedule import FULL
 from emulator.faults.faults import Faults, RunFailure
 from emulator.faults.rules import AFTER, BEFORE
-from emulator.files.paths import existing_folder, make_folder
+from emulator.files.folders import make_folder, open_folder
 from emulator.files.writers import FileForm, discard, part_names, write_manifest, write_parts
 from emulator.store.store import Delete, Put, SetMeta, Store, StoreError
 
@@ -202,8 +202,8 @@ class Exporter:
         """Removes what a run has left in the folder of one of its pieces."""
         marks = (_part_mark(run_id, index), f"-{run_id}.json")
         try:
-            folder = existing_folder(self._root, parts)
-            discard(folder, [path.name for path in folder.iterdir() if any(mark in path.name for mark in marks)])
+            with open_folder(self._root, parts) as folder:
+                discard(folder, [name for name in folder.names() if any(mark in name for mark in marks)])
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as fault:
@@ -239,16 +239,17 @@ class Exporter:
         batches = piece.rows.batches(piece.first, piece.end)
         if run.fault is not None:
             batches = run.fault.break_off(index, batches)
-        files = write_parts(
-            make_folder(self._root, piece.parts),
-            batches,
-            schema=piece.rows.arrow_schema,
-            form=piece.form,
-            rows_per_file=self._rows_per_file,
-            rng=_piece_names(run.job.run_id, index),
-            progress=lambda rows, size: run.moved(index, rows, size),
-            cancelled=lambda: run.cancelled,
-        )
+        with make_folder(self._root, piece.parts) as folder:
+            files = write_parts(
+                folder,
+                batches,
+                schema=piece.rows.arrow_schema,
+                form=piece.form,
+                rows_per_file=self._rows_per_file,
+                rng=_piece_names(run.job.run_id, index),
+                progress=lambda rows, size: run.moved(index, rows, size),
+                cancelled=lambda: run.cancelled,
+            )
         run.files[index] = files
         rows = sum(file.rows for file in files)
         if rows != piece.end - piece.first:
@@ -263,13 +264,14 @@ class Exporter:
         for index, piece in enumerate(run.pieces):
             folders.setdefault(piece.parts, []).append(index)
         for parts, indexes in folders.items():
-            manifest = write_manifest(
-                make_folder(self._root, parts),
-                flow_run_id=run.job.run_id,
-                destination_id=run.pieces[indexes[0]].target_id,
-                scheduled_at=run.job.scheduled_at,
-                files=[("/" + "/".join(parts[1:]), file) for index in indexes for file in run.files[index]],
-            )
+            with make_folder(self._root, parts) as folder:
+                manifest = write_manifest(
+                    folder,
+                    flow_run_id=run.job.run_id,
+                    destination_id=run.pieces[indexes[0]].target_id,
+                    scheduled_at=run.job.scheduled_at,
+                    files=[("/" + "/".join(parts[1:]), file) for index in indexes for file in run.files[index]],
+                )
             run.manifests.append((parts, manifest.name))
 
     def take_away(self, run: Run) -> None:
@@ -280,7 +282,10 @@ class Exporter:
         run.manifests.clear()
         for parts, in_folder in names:
             try:
-                discard(existing_folder(self._root, parts), in_folder)
+                with open_folder(self._root, parts) as folder:
+                    discard(folder, in_folder)
+            except FileNotFoundError:  # the whole folder is gone
+                continue
             except OSError as fault:
                 log.warning(
                     "files of the failed run %s stay in %s: %s", run.job.run_id, "/".join(parts), fault.strerror

@@ -7,7 +7,6 @@ flat whatever the number of rows: batches are pulled one by one and written in s
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
+from emulator.files.folders import Folder, open_folder
 from emulator.files.gzip_stream import GzipStream
 from emulator.files.row_encoding import cast_batch, encode_ndjson, encode_parquet, in_utc
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SLICE_ROWS = 8192
 """Rows encoded at a time; other threads wait for about 10 ms meanwhile (`row_encoding`)."""
-_FILE_BUFFER_BYTES = 1 << 20
 
 _UNFINISHED = re.compile(r"\.(?:part-\d{5,}-tid-|manifest-)[^/]*\.unfinished")
 
@@ -84,7 +83,7 @@ def part_names(rng: random.Random, form: FileForm) -> Iterator[str]:
 
 
 def write_parts(
-    folder: Path,
+    folder: Folder,
     batches: Iterable[RecordBatch],
     *,
     schema: Schema,
@@ -96,10 +95,10 @@ def write_parts(
 ) -> list[WrittenFile]:
     """Writes all rows of `batches` into part files, `rows_per_file` rows each at most; returns them in order.
 
-    `folder` exists already (`paths.make_folder`). The files get their names together, after the last row;
-    before that, and after any error, none of them is there. A folder that is replaced meanwhile, by a link that leads
-    elsewhere for instance, is an error, and the other one is not written to. No row gives no file (and a manifest with an
-    empty list); the public documents do not say what the real service does there.
+    The files get their names together, after the last row; before that, and after any error, none of them is
+    there. A folder that is replaced meanwhile, by a link that leads elsewhere for instance, is an error, and the
+    other one is not written to. No row gives no file (and a manifest with an empty list); the public documents
+    do not say what the real service does there.
 
     NDJSON is as `row_encoding.encode_ndjson` says, with timestamps in ISO 8601, UTC, ending in `Z`. The same
     batches and the same state of `rng` give the same bytes.
@@ -111,31 +110,28 @@ def write_parts(
     """
     if rows_per_file < 1:
         raise ValueError(f"rows_per_file is {rows_per_file}: at least 1 row goes into a file")
-    place = _Place(folder)
     names = part_names(rng, form)
     source = _Source(iter(batches), schema, form, progress, cancelled)
     written: list[WrittenFile] = []
-    made: list[Path] = []
+    made: list[str] = []
     try:
         while source.has_rows():
             name = next(names)
-            place.check()
-            made.append(_unfinished(folder, name))
-            rows, size = _write_part(made[-1], source, form, rows_per_file)
+            made.append(_unfinished(name))
+            rows, size = _write_part(folder, made[-1], source, form, rows_per_file)
             written.append(WrittenFile(name, size, rows))
-        place.check()
+        folder.check()
         for file in written:
-            _unfinished(folder, file.name).replace(folder / file.name)
-            made.append(folder / file.name)
+            folder.rename(_unfinished(file.name), file.name)
+            made.append(file.name)
     except BaseException:
-        if place.is_same():
-            _remove(made)
+        _remove(folder, made)
         raise
     return written
 
 
 def write_manifest(
-    folder: Path,
+    folder: Folder,
     *,
     flow_run_id: str,
     destination_id: str,
@@ -159,59 +155,58 @@ def write_manifest(
         "exportResults": [{"sinkPath": sink_path, "name": file.name, "size": file.bytes} for sink_path, file in files],
     }
     content = json.dumps(manifest, separators=(",", ":")).encode()
-    unfinished = _unfinished(folder, name)
+    unfinished = _unfinished(name)
     try:
-        with _new_file(unfinished) as file:
+        with folder.create(unfinished) as file:
             file.write(content)
-        unfinished.replace(folder / name)
+        folder.rename(unfinished, name)
     except BaseException:
-        _remove([unfinished])
+        _remove(folder, [unfinished])
         raise
     return WrittenFile(name, len(content), 0)
 
 
-def discard(folder: Path, names: Iterable[str]) -> None:
+def discard(folder: Folder, names: Iterable[str]) -> None:
     """Removes files of an export that failed after they were written; those that are gone are passed over.
 
-    Raises the first `OSError` after having tried them all, and `ValueError` for a name that is a path.
+    Raises the first `OSError` after having tried them all, which for a name that is a path is `UnsafePath`.
     """
     failure: OSError | None = None
     for name in names:
-        if Path(name).name != name or name == "..":
-            raise ValueError(f"{name!r} is not the name of a file in the folder")
         try:
-            (folder / name).unlink(missing_ok=True)
+            folder.remove(name)
         except OSError as error:
             failure = failure or error
     if failure:
         raise failure
 
 
-def remove_leftovers(root: Path, *, limit: int = 200_000) -> int:
-    """Removes the unfinished files that a killed process left anywhere below `root`; returns their number.
+def remove_leftovers(root: Path, folders: Iterable[str], *, limit: int = 200_000) -> int:
+    """Removes the unfinished files that a killed process left anywhere in these folders of `root`; returns their number.
 
     For the start, before any export: it would take the files of an export under way. Looks at no more than
     `limit` names, follows no symbolic link, touches no other file, and passes over what it may not read.
     """
     removed = 0
-    folders = [root]
-    while folders and limit > 0:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+    left: list[tuple[str, ...]] = [(folder,) for folder in folders]
+    while left and limit > 0:
+        parts = left.pop()
+        with contextlib.suppress(OSError), os.scandir(root.joinpath(*parts)) as entries:
             for entry in entries:
                 limit -= 1
                 if limit < 0:
                     break
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
+                    left.append((*parts, entry.name))
                 elif _UNFINISHED.fullmatch(entry.name):
-                    with contextlib.suppress(OSError):
-                        Path(entry.path).unlink()
+                    with contextlib.suppress(OSError), open_folder(root, parts) as folder:
+                        folder.remove(entry.name)
                         removed += 1
     return removed
 
 
-def _unfinished(folder: Path, name: str) -> Path:
-    return folder / f".{name}.unfinished"
+def _unfinished(name: str) -> str:
+    return f".{name}.unfinished"
 
 
 def _plain(text: str) -> str:
@@ -219,43 +214,17 @@ def _plain(text: str) -> str:
     return re.sub(r"[^0-9A-Za-z-]", "_", text)[:64]
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
+def _remove(folder: Folder, names: Iterable[str]) -> None:
+    for name in names:
         # The error that made this necessary is the one to report, not that the clearing up met it again.
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+            folder.remove(name)
 
 
-class _Place:
-    """A folder, and which one it is."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._was = folder.stat()
-
-    def check(self) -> None:
-        """Raises OSError when another folder has taken its place."""
-        if not os.path.samestat(self._folder.stat(), self._was):
-            raise OSError(errno.ELOOP, "the folder was replaced while its files were written", str(self._folder))
-
-    def is_same(self) -> bool:
-        try:
-            self.check()
-        except OSError:
-            return False
-        return True
-
-
-def _new_file(path: Path) -> BinaryIO:
-    # A killed process may have left a file of this name, or somebody put a link there: neither is written to.
-    path.unlink(missing_ok=True)
-    return path.open("xb", buffering=_FILE_BUFFER_BYTES)
-
-
-def _write_part(path: Path, source: _Source, form: FileForm, most_rows: int) -> tuple[int, int]:
+def _write_part(folder: Folder, name: str, source: _Source, form: FileForm, most_rows: int) -> tuple[int, int]:
     """Writes one part file; returns its rows and bytes."""
     before = source.rows
-    with _new_file(path) as opened:
+    with folder.create(name) as opened:
         file = _CountedFile(opened)
         rows = source.slices(most_rows, file)
         if form.file_type == "PARQUET":

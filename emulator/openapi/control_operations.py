@@ -26,7 +26,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         "emulator",
         "Forget everything and put the clock back",
         {200: ref("Done")},
-        ("control-invalid", "query-value-invalid", "server-ending", "store-unavailable"),
+        ("control-invalid", "query-value-invalid", "server-ending", "store-unavailable", "exports-unremoved"),
         (parameter("exports", {"type": "boolean", "default": False}, "also empty the export folder"),),
         body=record(
             {

@@ -26,13 +26,15 @@ from zlib import crc32
 
 import orjson
 
+from emulator.plain_files import check_plain, lock, open_plain
+
 LOG_NAME: Final = "entities.log"
 _NEW_NAME: Final = "entities.log.new"
 _LOCK_NAME: Final = "lock"
 _FORMAT: Final = b"flow-service-emulator entities, format "
 _FIRST_LINE: Final = _FORMAT + b"1\n"
 _READ_BYTES: Final = 1 << 20
-_FLAGS: Final = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND
 
 
 class StoreError(Exception):
@@ -63,7 +65,9 @@ class LogFile:
         except OSError as error:
             raise StoreError(f"cannot use the data folder {folder}: {error}") from error
         try:
-            (folder / _NEW_NAME).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                check_plain(folder / _NEW_NAME)
+                (folder / _NEW_NAME).unlink()
             self.size = self._read_first_line()
         except OSError as error:
             self.close()
@@ -81,7 +85,7 @@ class LogFile:
         if self.size == 0:
             return
         try:
-            with self.path.open("rb", buffering=_READ_BYTES) as file:
+            with os.fdopen(open_plain(self.path, os.O_RDONLY), "rb", _READ_BYTES) as file:
                 file.seek(self.size)
                 for line in file:
                     if not line.endswith(b"\n"):
@@ -150,7 +154,7 @@ class LogFile:
     def _read_first_line(self) -> int:
         """How long it is, or 0 when there is no log yet: none at all, or one cut off within its first line."""
         try:
-            with self.path.open("rb") as file:
+            with os.fdopen(open_plain(self.path, os.O_RDONLY), "rb") as file:
                 first = file.readline(len(_FIRST_LINE))
         except FileNotFoundError:
             return 0
@@ -164,7 +168,7 @@ class LogFile:
 
     def _open(self) -> int:
         if self._fd is None:
-            self._fd = os.open(self.path, _FLAGS)
+            self._fd = open_plain(self.path, _FLAGS)
         return self._fd
 
     def _release(self) -> None:
@@ -191,7 +195,8 @@ class NewLog:
         self.path = log.path.with_name(_NEW_NAME)
         self.size = 0
         self._flush: Future[None] | None = None
-        self._fd: int | None = os.open(self.path, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o666)
+        self.path.unlink(missing_ok=True)
+        self._fd: int | None = open_plain(self.path, _FLAGS | os.O_CREAT | os.O_EXCL)
         try:
             self.append(_FIRST_LINE)
         except BaseException:
@@ -254,22 +259,11 @@ def _lock(path: Path) -> int:
 
     Raises StoreError when another process has it, naming that process.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    fd = open_plain(path, os.O_RDWR | os.O_CREAT)
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(fd, 1 << 20, os.SEEK_SET)  # Far behind the process number, which others are to read.
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-            os.lseek(fd, 0, os.SEEK_SET)
-        else:
-            import fcntl
-
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        holder = os.pread(fd, 20, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
-        os.close(fd)
-        raise StoreError(f"the data folder {path.parent} is in use by process {holder or '(unknown)'}") from error
+        if not lock(fd):
+            holder = os.pread(fd, 20, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
+            raise StoreError(f"the data folder {path.parent} is in use by process {holder or '(unknown)'}")
     except BaseException:
         os.close(fd)
         raise
