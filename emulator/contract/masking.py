@@ -41,6 +41,10 @@ SHOWN_PARAMETERS: Final = frozenset(
 """Query parameters whose values are shown; of all others only the name is."""
 SHOWN_FORM_FIELDS: Final = frozenset({"grant_type", "scope"})
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
+MAX_READ: Final = 65_536
+"""A longer request body is not shown: reading it twice would hold up others. Only what a refusal may quote of it is looked into."""
+_QUOTED: Final = 1_000
+"""Characters of a text's beginning, and texts, that are looked into then: far more than any message quotes."""
 MAX_SOUGHT: Final = 1_000
 """Secrets of a request that are looked for in its answer."""
 MAX_DEPTH: Final = 64
@@ -113,9 +117,28 @@ class Masker:
 
     def _body_secrets(self, exchange: Exchange) -> list[str]:
         try:
+            if len(exchange.body) > MAX_READ:
+                return self._outer_secrets(exchange.body)
             return self.request_body(exchange).secrets
         except (ValueError, RecursionError):  # nobody quotes what cannot be read
             return []
+
+    def _outer_secrets(self, body: bytes) -> list[str]:
+        """The secrets of a long body: those with a name, and of the texts, the outermost first, as many as could be quoted."""
+        found: list[str] = []
+        waiting = [self._outermost(orjson.loads(body), found)]
+        texts = 0
+        for item in waiting:
+            if isinstance(item, str):
+                scrubbed(item[:_QUOTED], found)
+                texts += 1
+            elif isinstance(item, dict):
+                waiting += [*item, *item.values()]
+            elif isinstance(item, list):
+                waiting += item
+            if texts > _QUOTED:
+                break
+        return found
 
     def request_body(self, exchange: Exchange) -> Masked:
         """A request's body, be it JSON or a form. Raises ValueError or RecursionError for what cannot be read."""

@@ -19,7 +19,7 @@ from emulator.api.exchange import Exchange
 from emulator.clock import Clock
 from emulator.contract.contract import Contract
 from emulator.contract.journal import Journal
-from emulator.contract.masking import Masker
+from emulator.contract.masking import MAX_READ, Masker
 from emulator.contract.sighting import Sighting
 from emulator.masking.texts import hide
 
@@ -28,8 +28,6 @@ MAX_WAITING: Final = 32
 MAX_WAITING_BYTES: Final = 1_000_000
 """Bytes of their bodies and answers, on which they are noted at once."""
 WAIT_SECONDS: Final = 0.05
-MAX_READ: Final = 65_536
-"""A longer request body is not looked into: reading it twice would hold up others."""
 SHOWN_ANSWER_HEADERS: Final = frozenset((b"allow", b"content-type", b"etag", b"location", b"retry-after"))
 UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
 """Beginnings of paths that are the emulator's own, or a browser's doing."""

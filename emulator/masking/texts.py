@@ -42,7 +42,7 @@ _LIKELY: Final = (
 Where a pattern has a group, that is the secret, else the whole match is. No pattern looks at a character more than a bounded
 number of times, whatever the text. They are compiled when something hints at a secret for the first time.
 """
-_RANDOM: Final = r"(?<![A-Za-z0-9+])(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+_-]))"
+_RANDOM: Final = r"(?<![A-Za-z0-9+])(?!//)(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+_-]))"
 """The secret keys of Amazon S3 and of Google's HMAC: 40 characters of base64, `/` among them, and nothing that tells them."""
 _PIECES: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 _MANY_PIECES: Final = 14
