@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import os
@@ -18,10 +19,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from contract_tests.bench.processes import resident_bytes
+from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error, serving
 from emulator.control.previews import PreviewError, preview
 from emulator.datasets.csv_columns import CsvColumns
+from emulator.datasets.library import Library
 from emulator.datasets.uploads import MAX_VALUES
+from emulator.settings import Settings
 
 CSV, NDJSON, PARQUET, JSON = (
     "text/csv",
@@ -177,6 +181,25 @@ def test_any_bytes_of_a_file_are_a_dataset_or_a_problem(
     ending = {PARQUET: "parquet", CSV: "csv", NDJSON: "ndjson"}[kind]
     (folder / "fixtures" / "datasets" / f"own.{ending}").write_bytes(body)
     assert "own" in {item["id"] for item in api.control("GET", "/datasets")["items"]}
+
+
+def test_a_panic_is_answered_like_any_other_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arro3 raises where it panics is no `Exception`."""
+
+    class PanicException(BaseException):
+        pass
+
+    def panic(library: Library) -> list[Any]:
+        raise PanicException("index out of bounds")
+
+    async def scenario() -> None:
+        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
+            with monkeypatch.context() as patched:
+                patched.setattr(Library, "facts", panic)
+                assert_error(await emulator.http.get("/__emulator/datasets"), "internal-error")
+            assert (await emulator.http.get("/__emulator/datasets")).status_code == 200
+
+    asyncio.run(scenario())
 
 
 # --- what lies in the folder ----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator.api.gateway import Gateway, Tokens
 from emulator.api.landing_zone import LandingZone
-from emulator.api.routes import Routes, no_route, starlette_routes
+from emulator.api.routes import Operation, Routes, no_route, starlette_routes
 from emulator.catalog import Catalog, load_catalog
 from emulator.clock import Clock, begin_anew, is_instant, random_source
 from emulator.contract.contract import Contract
@@ -175,6 +175,62 @@ class Works:
             self.occupancy.end()
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What looks at requests and their answers, and tells of them."""
+
+    contract: Contract
+    journal: Journal
+    masker: Masker
+    witness: Witness
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        works: Works,
+        names: SecretNames,
+        *,
+        expiry: Callable[[str], float | None],
+        document: Callable[[], dict[str, Any]],
+    ) -> Watch:
+        """`expiry` tells when a token ends (epoch seconds), `document` describes the service's routes."""
+        contract = Contract(
+            works.catalog,
+            now=works.clock.now,
+            document=document,
+            expiry=expiry if settings.check_auth else lambda token: None,
+        )
+        journal = Journal(settings.journal_entries, contract.rules, epoch=random_source(None).getrandbits(48))
+        masker = Masker(names)
+        return cls(
+            contract, journal, masker, Witness(masker=masker, contract=contract, journal=journal, clock=works.clock)
+        )
+
+
+def _control_calls(works: Works, watch: Watch, parts: dict[str, Part], words: Vocabulary) -> list[Operation]:
+    """The routes below `/__emulator`."""
+    clock, scheduler, store, library, exports = works.clock, works.scheduler, works.store, works.library, works.exports
+    console = Console(
+        clock=clock,
+        scheduler=scheduler,
+        store=store,
+        catalog=works.catalog,
+        library=library,
+        exports=exports,
+        faults=works.faults,
+        journal=watch.journal,
+        verdicts=watch.contract.verdicts,
+    )
+    return [
+        *Control(clock=clock, scheduler=scheduler, parts=parts, exports=exports).operations(),
+        *FaultCalls(faults=works.faults, words=words, store=store, library=library).operations(),
+        *DatasetCalls(library).operations(),
+        *ReportCalls(journal=watch.journal, contract=watch.contract).operations(),
+        *console.operations(),
+    ]
+
+
 def create_app(settings: Settings, clock: Clock) -> Emulator:
     """The whole emulator.
 
@@ -197,51 +253,25 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     words = Vocabulary(calls, catalog.errors, destinations, seed=settings.seed or 0)
     injector = Injector(faults=faults, calls=calls, gateway=gateway, service=service, errors=catalog.errors)
 
-    contract = Contract(
-        catalog,
-        now=clock.now,
-        document=lambda: described(routes, catalog),
-        expiry=tokens.expiry if settings.check_auth else lambda token: None,
-    )
-    journal = Journal(settings.journal_entries, contract.rules, epoch=random_source(None).getrandbits(48))
-    masker = Masker(names)
-    witness = Witness(masker=masker, contract=contract, journal=journal, clock=clock)
+    watch = Watch.of(settings, works, names, expiry=tokens.expiry, document=lambda: described(routes, catalog))
 
     def store_replaced(next_seq: int) -> None:
         begin_anew(rng, settings.seed, salt=str(next_seq))
-        witness.wary = next_seq != FIRST_SEQ  # what others have stored has not been looked at
+        watch.witness.wary = next_seq != FIRST_SEQ  # what others have stored has not been looked at
 
-    witness.wary = store.next_seq != FIRST_SEQ
+    watch.witness.wary = store.next_seq != FIRST_SEQ
     library_state = LibraryState(library, store, clock)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),
         "store": StoreState(store, clock, catalog, begin_ids=store_replaced, go_on=works.scheduler.check_going_on),
         "datasets": library_state,
         "faults": FaultsState(faults, words),
-        "requests": journal,
-        "contract": contract,
+        "requests": watch.journal,
+        "contract": watch.contract,
     }
     works.begin(settings, library_state)
 
-    console = Console(
-        clock=clock,
-        scheduler=works.scheduler,
-        store=store,
-        catalog=catalog,
-        library=library,
-        exports=works.exports,
-        faults=faults,
-        journal=journal,
-        verdicts=contract.verdicts,
-    )
-    table = [
-        *routes.operations(),
-        *Control(clock=clock, scheduler=works.scheduler, parts=parts, exports=works.exports).operations(),
-        *FaultCalls(faults=faults, words=words, store=store, library=library).operations(),
-        *DatasetCalls(library).operations(),
-        *ReportCalls(journal=journal, contract=contract).operations(),
-        *console.operations(),
-    ]
+    table = [*routes.operations(), *_control_calls(works, watch, parts, words)]
     table.append(OpenApi(catalog, table).operation())
     router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=works.serve)
     middleware = Middleware(
@@ -250,8 +280,8 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         gateway=gateway,
         rng=random_source(None),
         injector=injector,
-        witness=witness,
-        masker=masker,
+        witness=watch.witness,
+        masker=watch.masker,
         guard=OriginGuard((settings.host, *settings.allowed_hosts)),
     )
     return Emulator(middleware, works, injector)

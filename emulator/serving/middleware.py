@@ -5,6 +5,7 @@ One pure ASGI layer; a stack of wrappers would cost each request more than its h
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Mapping
@@ -116,7 +117,9 @@ class Middleware:
         except StoreError as reason:
             log.error("%s %s: %s", exchange.method, self._told_path(exchange), reason)
             await self._send_error(send, exchange, ServiceError("store-unavailable", reason=reason))
-        except Exception:
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException:  # what arro3 raises where it panics is no `Exception`
             log.exception("%s %s failed", exchange.method, self._told_path(exchange))
             await self._send_error(send, exchange, ServiceError("internal-error"))
         finally:
