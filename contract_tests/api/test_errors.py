@@ -31,7 +31,7 @@ INJECTED = (
 """Rows that the real service answers in states which no request brings about; faults are set for them."""
 ELSEWHERE = {
     "store-unavailable": "test_disk_full.py",
-    "exports-unremoved": "test_confined.py",
+    "exports-unremoved": "test_planted.py",
     "request-timeout": "test_reception.py",
     "server-busy": "test_reception.py",
     "server-ending": "test_interruptions.py",
