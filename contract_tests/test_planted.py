@@ -17,6 +17,8 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, assert_error, serving
 from contract_tests.tutorial import BASE, S3
+from emulator.catalog import load_catalog
+from emulator.exports.exported_files import Exports, files_record
 from emulator.settings import Settings
 from emulator.store.store import Store
 
@@ -130,31 +132,36 @@ def test_what_was_planted_is_no_exported_file(tmp_path: Path) -> None:
         api.close()
 
 
+OUTSIDE = ("../outside", "amazon-s3/../../outside", "a\0b", "x" * 3000, "x" * 300, "//etc/passwd", "/etc/passwd")
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_a_record_of_a_file_outside_tells_nothing_of_it(tmp_path: Path, path: str) -> None:
+    """Whatever a data folder has in it."""
+    root = tmp_path / "exports"
+    (tmp_path / "outside").write_text("{}")
+    (root / "amazon-s3").mkdir(parents=True)
+    (root / "inside").write_text("{}")
+    store = Store()
+    files = [(path, 2, 1, "dataset"), (str(tmp_path / "outside"), 2, 1, "dataset"), ("inside", 2, 1, "dataset")]
+    store.write([files_record("run", "flow", files)])
+    assert [file["path"] for file in Exports(root, store, load_catalog()).files({})] == ["inside"]
+
+
 def test_a_snapshot_does_not_list_files_outside(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.write_text("{}")
+    (tmp_path / "outside").write_text("{}")
     with serving(tmp_path) as process:
         api = Api(process.url)
         now = int(api.control("GET", "/clock")["now"])
         api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 10})
         api.advance(10)
-        (item,) = api.control("GET", "/exports")["items"]
-        state = api.control("GET", "/state")
-        text = json.dumps(state)
-        for path in (
-            str(outside),
-            "../outside",
-            "amazon-s3/../../outside",
-            "a\0b",
-            "x" * 3000,
-            "x" * 300,
-            "//etc/passwd",
-        ):
-            changed = json.loads(text.replace(json.dumps(item["path"]), json.dumps(path)))
-            assert changed != state
-            api.control("PUT", "/state", changed)
-            assert api.control("GET", "/exports")["items"] == []
-            assert api.control("GET", "/overview")["files"] == []
+        items = api.control("GET", "/exports")["items"]
+        text = json.dumps(api.control("GET", "/state"))
+        for path in ("../outside", str(tmp_path / "outside")):
+            changed = text.replace(json.dumps(items[0]["path"]), json.dumps(path))
+            response = api.http.put("/__emulator/state", content=changed)
+            assert "files/" in assert_error(response, "control-invalid")["detail"]
+            assert api.control("GET", "/exports")["items"] == items
         api.close()
 
 
