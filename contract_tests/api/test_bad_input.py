@@ -565,7 +565,7 @@ IF_MATCH = {
     "twice the same": "{etag}, {etag}",
     "weak": "W/{etag}",
     "upper case": "{upper}",
-    "10 KB": "x" * 10_240,
+    "10 KB": '"' + "x" * 10_240 + '"',
 }
 
 

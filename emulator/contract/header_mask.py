@@ -22,7 +22,7 @@ SHOWN_HEADERS: Final = frozenset(
 """Headers whose values are shown; all others are masked."""
 MIN_TOKEN: Final = 16
 """Characters of a token or key from which on it is looked for in what is stored and shown: clients of tests send short words."""
-_ETAG: Final = r'\*|(?:W/)?"[^"]*"|[0-9A-Fa-f-]*'
+_ETAGS: Final = r'\*|(?:(?:W/)?(?:"[^"]*"|[0-9A-Fa-f-]+)(?:\s*,\s*|\Z))*'
 _MAX_REMEMBERED: Final = 2_000
 _MAX_HEADER: Final = 300
 """Characters of the headers that are remembered as harmless."""
@@ -86,8 +86,8 @@ class HeaderMask:
 
 
 def is_etag(value: str) -> bool:
-    """Whether an If-Match header is, or was meant to be, an etag: in double quotes or not."""
-    return re.fullmatch(_ETAG, value.strip()) is not None
+    """Whether an If-Match header is, or was meant to be, an etag, or several: in double quotes or not."""
+    return re.fullmatch(_ETAGS, value.strip()) is not None
 
 
 def credentials(authorization: str) -> str:

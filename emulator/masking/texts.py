@@ -26,7 +26,6 @@ _CERTAIN: Final = (
     r"(?<![A-Za-z0-9_-])-?(eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){0,3})",
     r"(?i)(?:account|sharedaccess)key=([A-Za-z0-9+/]{16,}={0,2})",
     r"(?i)(?<![a-z])sig=([A-Za-z0-9%+/_-]{20,}={0,2})",
-    r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==",  # of an Azure storage account
     r"(?<![A-Za-z0-9_~.])[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,40}",  # of a service principal
 )
 """What secrets look like that nobody could take for anything else."""
@@ -44,6 +43,8 @@ number of times, whatever the text. They are compiled when something hints at a 
 """
 _RANDOM: Final = r"(?<![A-Za-z0-9+])(?!//)(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+_-]))"
 """The secret keys of Amazon S3 and of Google's HMAC: 40 characters of base64, `/` among them, and nothing that tells them."""
+_ACCOUNT_KEY: Final = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="
+"""The key of a storage account of Azure, by itself."""
 _PIECES: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 _MANY_PIECES: Final = 14
 _SINGLE_PIECES: Final = 4
@@ -52,7 +53,7 @@ _HINTS: Final = (
     *(b"key", b"secret", b"private", b"eyj", b"://", b"bearer", b"sig", b"passw", b"pwd", b"token"),
     *(b"ls0tls1c", b"q~"),
 )
-"""Lower-case words of which one stands in every text that one of the patterns finds something in, or else a run."""
+"""Lower-case words of which one stands in every text that `_CERTAIN` and `_LIKELY` find something in."""
 _RUNS: Final = bytes(
     ord("x") if char in b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/" else 32
     for char in range(256)
@@ -62,17 +63,29 @@ _RUN: Final = b"x" * 40
 
 def hints(lower: bytes) -> bool:
     """Whether something in a text, which has to be in lower case, looks as if a secret might be near."""
-    for hint in _HINTS:  # any() would double what it costs, and this runs for every request
+    return _has_word(lower) or _has_run(lower)
+
+
+def _has_word(lower: bytes) -> bool:
+    for hint in _HINTS:  # noqa: SIM110 - any() would double what it costs, and this runs for every request
         if hint in lower:
             return True
+    return False
+
+
+def _has_run(lower: bytes) -> bool:
+    """Whether 40 characters of base64 follow one another, as they do in the keys that nothing else tells."""
     return _RUN in lower.translate(_RUNS)
 
 
 def scrubbed(text: str, secrets: list[str]) -> str:
     """A text with what looks like a secret masked; it goes into `secrets`."""
-    if not hints(text.lower().encode("utf-8", "replace")):
-        return text
-    return _without_random(_without_any(text, (*_CERTAIN, *_LIKELY), secrets), secrets)
+    lower = text.lower().encode("utf-8", "replace")
+    if _has_word(lower):
+        text = _without_any(text, (*_CERTAIN, *_LIKELY), secrets)
+    if _has_run(lower):
+        text = _without_random(_without_any(text, (_ACCOUNT_KEY,), secrets), secrets)
+    return text
 
 
 def without_credentials(text: str, *, random: bool) -> str:
@@ -80,10 +93,15 @@ def without_credentials(text: str, *, random: bool) -> str:
 
     `random` counts keys among them that are nothing but 40 random characters, which a name may be, too.
     """
-    if len(text) < MIN_LOOKS or not hints(text.lower().encode("utf-8", "replace")):
+    if len(text) < MIN_LOOKS:
         return text
-    text = _without_any(text, _CERTAIN, [])
-    return _without_random(text, []) if random else text
+    lower = text.lower().encode("utf-8", "replace")
+    if _has_word(lower):
+        text = _without_any(text, _CERTAIN, [])
+    if _has_run(lower):
+        text = _without_any(text, (_ACCOUNT_KEY,), [])
+        text = _without_random(text, []) if random else text
+    return text
 
 
 def _without_any(text: str, patterns: Sequence[str], secrets: list[str]) -> str:
