@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import json
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +24,12 @@ from contract_tests.bench.processes import resident_bytes
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error, serving
 from emulator.control.previews import PreviewError, preview
+from emulator.datasets.bounds import MAX_ARRAY_VALUES, MAX_PLACES, MAX_TEXT_MEMORY, MAX_VALUES, text_memory
 from emulator.datasets.csv_columns import CsvColumns
+from emulator.datasets.folder_check import check_folder
 from emulator.datasets.library import Library
-from emulator.datasets.uploads import MAX_VALUES
+from emulator.datasets.parquet_process import rows_of_parquet
+from emulator.datasets.record_files import read_file
 from emulator.settings import Settings
 
 CSV, NDJSON, PARQUET, JSON = (
@@ -88,6 +93,32 @@ def upload(api: Api, body: bytes, kind: str, dataset: str = "x") -> httpx.Respon
             "bytes as JSON",
             id="long names, many rows",
         ),
+        pytest.param(
+            PARQUET,
+            lambda: parquet(pa.table({"a": ["x" * 200_000_000]}), use_dictionary=False),
+            "bytes of memory",
+            id="one page that unpacks to hundreds of megabytes",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds a process's memory"),
+        ),
+        pytest.param(
+            NDJSON,
+            lambda: json.dumps({f"f{i}": i for i in range(2_000)}).encode() + b'\n{"f0":1}' * (MAX_PLACES // 2_000),
+            "values",
+            id="many fields that only one record has",
+        ),
+        pytest.param(
+            NDJSON,
+            lambda: b'{"a":[{%s}]}\n{"a":[%s{}]}' % (
+                b",".join(b'"f%d":1' % i for i in range(1_900)), b"{}," * (MAX_PLACES // 1_900)),
+            "values",
+            id="many fields that only one item has",
+        ),
+        pytest.param(
+            NDJSON,
+            lambda: ('{"a":"\U0001f600' + "x" * 2_000 + '"}\n').encode() * (MAX_TEXT_MEMORY // 8_000),
+            "take as text",
+            id="a few wide characters among many others",
+        ),
         pytest.param(JSON, lambda: b'{"records":[' + b"{}," * MAX_VALUES + b"{}]}", "values", id="empty records"),
         pytest.param(NDJSON, lambda: b"{}\n" * (MAX_VALUES + 1), "values", id="empty records by the line"),
         pytest.param(NDJSON, lambda: b"\n" * (MAX_VALUES + 1), "values", id="empty lines"),
@@ -124,8 +155,39 @@ def test_a_body_that_is_too_large_is_not_read(api: Api) -> None:
 
 def test_a_wide_csv_is_read_a_few_rows_at_a_time() -> None:
     wide = CsvColumns((",".join(f"{'n' * 500}{i}" for i in range(1_000)) + "\n" + ("," * 999 + "\n") * 100).encode())
-    assert wide.survey(lambda: None) == 100
-    assert max(batch.num_rows for batch in wide.batches()) < 10
+    assert wide.survey(lambda rows: None) == 100
+    assert max(batch.num_rows for batch in wide.batches()) < 70
+
+
+def test_the_process_that_reads_parquet_is_given_up_at_once() -> None:
+    """What ends the reading of an upload is asked while that process is at work, not when it is done."""
+    asked = 0
+
+    def go_on() -> None:
+        nonlocal asked
+        asked += 1
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        rows_of_parquet(parquet(pa.table({"a": list(range(200_000))})), go_on)
+    assert asked == 1
+
+
+@given(st.text(max_size=20))
+def test_the_memory_of_a_text_is_known_before_it_is_made(text: str) -> None:
+    alone = sys.getsizeof(text) - sys.getsizeof(text[:0])
+    assert abs(text_memory(text.encode()) - alone) < 100
+
+
+def test_records_with_few_of_many_fields_come_out_as_they_went_in(api: Api, folder: Path) -> None:
+    """With so many columns a batch has few rows."""
+    lines = [{f"f{i}": i for i in range(1_500)}, *({f"f{i % 1_500}": i} for i in range(3_000))]
+    (folder / "fixtures" / "datasets" / "wide.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert api.control("GET", "/datasets/wide")["rows"] == len(lines)
+    source = read_file(folder / "fixtures" / "datasets" / "wide.ndjson").source
+    batches = list(source.batches(0, len(lines)))
+    assert sum(batch.num_rows for batch in batches) == len(lines)
+    assert max(batch.num_rows for batch in batches) < 1_500
 
 
 # --- names and bytes that cannot be -----------------------------------------------------------------------------------------------
@@ -225,6 +287,25 @@ def test_only_files_are_read(api: Api, folder: Path) -> None:
     assert "symbolic links" in items["loop.csv"]["problem"]
     assert "1 to 64 letters" in items["\\xff.csv"]["problem"]
     assert "gone.csv" not in items
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_pipe_does_not_hold_up_the_start(tmp_path: Path) -> None:
+    """Fixtures are read before a server listens. In `datasets` a pipe is told of as a dataset's problem, once it does."""
+    for name in ("datasets", "flow-specs"):
+        (tmp_path / name).mkdir()
+        os.mkfifo(tmp_path / name / "pipe.json")
+        found = check_folder(tmp_path)
+        assert [(fault.file.parent.name, fault.file.name) for fault in found.faults] == [(name, "pipe.json")]
+        assert "no regular file" in found.faults[0].reason
+        (tmp_path / name / "pipe.json").unlink()
+
+
+def test_a_json_file_of_very_many_values_is_a_problem(api: Api, folder: Path) -> None:
+    file = folder / "fixtures" / "datasets" / "many.json"
+    file.write_bytes(b"[" + b"{}," * MAX_ARRAY_VALUES + b"{}]")
+    (item,) = [item for item in api.control("GET", "/datasets")["items"] if item["id"] == "many"]
+    assert f"more than {MAX_ARRAY_VALUES} values" in item["problem"] and ".ndjson" in item["problem"]
 
 
 # --- previews ---------------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -12,11 +12,13 @@ from typing import Any, Final, TypeVar
 from emulator.api.exchange import Exchange, Handler, Reply, decode_json
 from emulator.api.routes import Operation
 from emulator.control.control import CONTROL
+from emulator.datasets.bounds import check_values
 from emulator.datasets.dataset_files import ID_PATTERN
 from emulator.datasets.library import Library
 from emulator.datasets.panics import panics_as_faults
 from emulator.datasets.record_files import FileFault
-from emulator.datasets.uploads import UPLOADS, check_values
+from emulator.datasets.record_rows import emptied
+from emulator.datasets.uploads import UPLOADS
 from emulator.datasets.user_datasets import Content, read_made_up, read_records
 from emulator.errors import ServiceError
 from emulator.fixture_files import Entry, FixtureError
@@ -88,11 +90,11 @@ class DatasetCalls:
                 if field != "records":
                     raise _invalid(f'"{field[:60]}" is unknown; only "records" goes with a POST')
             records = records.get("records")
-        if not isinstance(records, list):
+        if not isinstance(records, list | Iterator):
             raise _invalid(f'an array of records, or {{"records": [...]}}, is needed; got {_shown(records)}')
         try:
             async with self._reading:
-                await self._library.append(dataset_id, records)
+                appended = await self._library.append(dataset_id, _one_by_one(records))
             facts = self._library.facts_of(dataset_id)
         except KeyError:  # deleted while it was read
             raise self._not_found(dataset_id) from None
@@ -100,7 +102,7 @@ class DatasetCalls:
             raise _invalid(str(fault)) from None
         except InterruptedError:
             raise ServiceError("server-ending") from None
-        return Reply(facts.as_json() | {"appended": len(records)})
+        return Reply(facts.as_json() | {"appended": appended})
 
     async def delete_dataset(self, exchange: Exchange) -> Reply:
         """Forgets a dataset that was put. Runs of flows that have it fail from now on."""
@@ -148,25 +150,27 @@ class DatasetCalls:
             raise _invalid(f'"name" must be a text of 1 to {MAX_NAME} characters, got {_shown(name)}')
         growth = _number(body, "rowsPerHour", 0, MAX_ROWS_PER_HOUR, default=0)
         if ways[0] == "records":
-            if not isinstance(body["records"], list):
+            if not isinstance(body["records"], list | Iterator):
                 raise _invalid(f'"records" must be an array of objects, got {_shown(body["records"])}')
-            return await self._in_thread(partial(read_records, name, body["records"], growth, self._library.go_on))
+            records = _one_by_one(body["records"])
+            return await self._in_thread(partial(read_records, name, records, growth, self._library.go_on))
         rows = _number(body, "rows", 0, MAX_ROWS, whole=True)
         schema = await self._like(body["like"]) if ways[0] == "like" else body["schema"]
         if ways[0] == "schema":
-            _check_schema(schema)
+            await self._in_thread(partial(_check_schema, schema))
         return await self._in_thread(partial(read_made_up, name, schema, int(rows), growth))
 
     async def _read(self, exchange: Exchange) -> Any:
         """The body as JSON or, where its content type says so, `{"records": …}` of a file; the exchange has it no longer.
 
-        Raises `body-malformed` for what is no JSON, `control-invalid` for what is no such file.
+        A file's records are an Iterator, and what is wrong with it is raised when they are read. Raises `body-malformed`
+        for what is no JSON, `control-invalid` for what has too many values.
         """
         body, exchange.body = exchange.body, b""
         read = UPLOADS.get(exchange.headers.get("content-type", "").split(";")[0].strip().lower())
         if read is None:
             return await self._in_thread(partial(_decoded, body))
-        return {"records": await self._in_thread(partial(read, body, self._library.go_on))}
+        return {"records": read(body, self._library.go_on)}
 
     async def _in_thread(self, read: Callable[[], Read]) -> Read:
         """Reads content in a thread. What is wrong with it is the caller's fault."""
@@ -187,6 +191,10 @@ class DatasetCalls:
         await self._library.prepare([dataset_id])
         schema = self._library.schema(dataset_id)
         return _all_required(schema) if self._library.is_recorded(dataset_id) else schema
+
+
+def _one_by_one(records: list[Any] | Iterator[Any]) -> Iterator[Any]:
+    return emptied(records) if isinstance(records, list) else records
 
 
 def _decoded(body: bytes) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SEPARATORS: Final = (",", ";", "\t")
 _BATCH_ROWS: Final = 8_192
-_BATCH_BYTES: Final = 4_000_000
+_BATCH_BYTES: Final = 32_000_000
 """What the rows of a batch take at most when they are empty: each has all the names as JSON, and a place for each value."""
 _VALUE_BYTES: Final = 8
 _MAX_HEADER: Final = 1_000_000
@@ -41,29 +41,31 @@ class CsvColumns:
     """
 
     schema: Schema
+    names: Sequence[str]
+    """The columns' names."""
 
     def __init__(self, source: Path | bytes) -> None:
         """Raises CsvFault for a header that cannot be used, and OSError."""
         self._source = source
-        self._separator, self._names = _header(source)
-        self._texts = _schema(self._names, [_TEXT] * len(self._names))
-        row_bytes = sum(len(name) + _VALUE_BYTES for name in self._names)
+        self._separator, self.names = _header(source)
+        self._texts = _schema(self.names, [_TEXT] * len(self.names))
+        row_bytes = sum(len(name) + _VALUE_BYTES for name in self.names)
         self._batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // row_bytes))
 
-    def survey(self, go_on: Callable[[], None]) -> int:
+    def survey(self, count: Callable[[int], None]) -> int:
         """How many rows there are. Raises CsvFault for a line that has more or fewer fields than the first one.
 
-        `go_on` is called now and then; what it raises ends the survey.
+        `count` is told of each few rows how many they are; what it raises ends the survey.
         """
-        kinds: list[str | None] = [None] * len(self._names)
+        kinds: list[str | None] = [None] * len(self.names)
         rows = 0
         for batch in self._text_batches():
-            go_on()
+            count(batch.num_rows)
             rows += batch.num_rows
             for index, kind in enumerate(kinds):
                 if kind != _TEXT:
                     kinds[index] = _merged(kind, _kind(batch.column(index)))
-        self.schema = _schema(self._names, [kind or _TEXT for kind in kinds])
+        self.schema = _schema(self.names, [kind or _TEXT for kind in kinds])
         return rows
 
     def batches(self) -> Iterator[RecordBatch]:

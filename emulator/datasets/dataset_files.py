@@ -22,6 +22,7 @@ import orjson
 
 from emulator.dataset_fixtures import describes_datasets
 from emulator.datasets.arrow_json_schema import json_schema_of
+from emulator.datasets.bounds import MAX_ARRAY_VALUES, TooMuch, check_values
 from emulator.datasets.panics import panics_as_faults
 from emulator.datasets.record_files import BOM, MAX_ARRAY_BYTES, READERS, FileFault, FileRows, Mark, read_file
 from emulator.datasets.record_rows import GoOn, Relocated
@@ -250,7 +251,9 @@ def _look(
 def _describes(path: Path) -> bool:
     if path.suffix.lower() != ".json" or path.stat().st_size > MAX_ARRAY_BYTES:
         return False
+    content = path.read_bytes().removeprefix(BOM)
     try:
-        return describes_datasets(orjson.loads(path.read_bytes().removeprefix(BOM)))
-    except orjson.JSONDecodeError:
+        check_values(content, MAX_ARRAY_VALUES)
+        return describes_datasets(orjson.loads(content))
+    except (TooMuch, orjson.JSONDecodeError):  # who reads records tells what is wrong
         return False

@@ -6,7 +6,7 @@ They come from three places: the fixtures (made-up rows), the control calls (`us
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -170,9 +170,9 @@ class Library:
             raise ValueError(f"the id is that of {owner}")
         self._put.put(dataset_id, content)
 
-    async def append(self, dataset_id: str, records: Sequence[Any]) -> None:
-        """Keeps further records of a dataset that was put. Raises as `UserDatasets.append`, and as `go_on`."""
-        await self._put.append(dataset_id, records, self.go_on)
+    async def append(self, dataset_id: str, records: Iterable[Any]) -> int:
+        """Keeps further records of a dataset that was put; answers how many. Raises as `UserDatasets.append`, and as `go_on`."""
+        return await self._put.append(dataset_id, records, self.go_on)
 
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset that was put. Raises KeyError and StoreError."""

@@ -17,8 +17,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import orjson
 
+from emulator.datasets.bounds import MAX_ARRAY_VALUES, check_values
 from emulator.datasets.panics import panics_as_faults
-from emulator.datasets.record_rows import GoOn, RecordRows, check_columns, decoded, decoded_texts, record_texts
+from emulator.datasets.record_rows import (
+    GoOn,
+    RecordRows,
+    check_columns,
+    decoded,
+    decoded_texts,
+    emptied,
+    record_texts,
+)
 from emulator.datasets.record_shape import RecordShape
 from emulator.rows.seeded import RowSource
 
@@ -87,19 +96,21 @@ def _read_array(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
         raise FileFault(
             f"{size} bytes; an array of more than {MAX_ARRAY_BYTES} cannot be streamed: put one record a line into a .ndjson file"
         )
+    content = path.read_bytes().removeprefix(BOM)
+    check_values(content, MAX_ARRAY_VALUES)
     try:
-        records = orjson.loads(path.read_bytes().removeprefix(BOM))
+        records = orjson.loads(content)
     except orjson.JSONDecodeError as fault:
         raise FileFault(f"this is not JSON: {fault.msg} (line {fault.lineno}, column {fault.colno})") from None
     if not isinstance(records, list):
         raise FileFault("an array of records is needed; one record a line goes into a .ndjson file")
-    texts, shape = record_texts(records)
+    texts, shape = record_texts(emptied(records), go_on)
     prefix = _PrefixDigest(None if before is None else before.rows)
     for text in texts:
         for line in text.split("\n")[:-1]:
             prefix.update_record(line.encode())
     schema = shape.arrow_schema()
-    rows = RecordRows(schema, decoded_texts(texts, schema), rows_per_hour=0, anchor=0)
+    rows = RecordRows(schema, decoded_texts(texts, schema, go_on), rows_per_hour=0, anchor=0)
     mark = Mark(rows.records, 0, prefix.digest())
     return FileRows(rows, mark, prefix.is_like(before))
 
@@ -130,7 +141,7 @@ def _read_csv(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
     from emulator.datasets.csv_columns import CsvColumns
 
     columns = CsvColumns(path)
-    rows = columns.survey(go_on)
+    rows = columns.survey(lambda rows: go_on())
     prefix = _PrefixDigest(None if before is None else before.size)
     size = 0
     with path.open("rb") as file:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from emulator.datasets.bounds import MAX_PLACES, MAX_TEXT_MEMORY, text_memory, too_much
 from emulator.datasets.panics import panics_as_faults
 from emulator.datasets.record_shape import RecordFault, RecordShape
 from emulator.rows.seeded import Arrivals, RowSource
 
 if TYPE_CHECKING:
-    from arro3.core import RecordBatch, Schema
+    from arro3.core import DataType, RecordBatch, Schema
 
 GoOn = Callable[[], None]
 """Called now and then while content is read; what it raises ends that."""
@@ -23,10 +24,19 @@ CHUNK_RECORDS: Final = 1_000
 """Records of one text."""
 _BATCH_TEXTS: Final = 8
 _BATCH_RECORDS: Final = CHUNK_RECORDS * _BATCH_TEXTS
+_BATCH_PLACES: Final = 2_000_000
+"""Places for values in a batch, at most, of 8 bytes: with many columns it has fewer rows."""
 
 
-def record_texts(records: Sequence[Any], go_on: GoOn = lambda: None) -> tuple[list[str], RecordShape]:
-    """Records as NDJSON, CHUNK_RECORDS in each text, and their shape. Raises RecordFault, and what `go_on` raises.
+def emptied(records: list[Any]) -> Iterator[Any]:
+    """Records one by one, each of which the list lets go of: as objects they take much more room than as texts."""
+    records.reverse()
+    while records:
+        yield records.pop()
+
+
+def record_texts(records: Iterable[Any], go_on: GoOn = lambda: None) -> tuple[list[str], RecordShape]:
+    """Records as NDJSON, CHUNK_RECORDS in each text, and their shape. Raises RecordFault, TooMuch, and what `go_on` raises.
 
     The same records give the same texts, and records appended leave all texts but the last as they are; that one they
     lengthen.
@@ -35,19 +45,24 @@ def record_texts(records: Sequence[Any], go_on: GoOn = lambda: None) -> tuple[li
 
 
 def further_texts(
-    records: Sequence[Any], count: int, before: RecordShape, go_on: GoOn = lambda: None
+    records: Iterable[Any], count: int, before: RecordShape, go_on: GoOn = lambda: None
 ) -> tuple[list[str], RecordShape]:
     """Records that come behind `count` of the shape `before`, and the shape of all; see `joined_texts`. Raises as that."""
     shape = copy.deepcopy(before)
     shape.records = 0  # a fault is told with the record's number among the further ones
     texts = []
-    end = 0
-    while end < len(records):
-        start, end = end, end + CHUNK_RECORDS - (count + end) % CHUNK_RECORDS
-        chunk = records[start:end]
+    memory = 0
+    further = iter(records)
+    while chunk := list(islice(further, CHUNK_RECORDS - (count + shape.records) % CHUNK_RECORDS)):
         go_on()
         shape.note(chunk)
-        texts.append("".join(orjson.dumps(record).decode() + "\n" for record in chunk))
+        if shape.places(count + shape.records) > MAX_PLACES:
+            raise too_much("its records have, with all the fields that only some of them have,", MAX_PLACES, "values")
+        text = b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in chunk)
+        memory += text_memory(text)
+        if memory > MAX_TEXT_MEMORY:
+            raise too_much("its records take as text", MAX_TEXT_MEMORY, "bytes")
+        texts.append(text.decode())
     check_columns(shape)
     shape.records += count
     return texts, shape
@@ -83,21 +98,39 @@ def lengthens(texts: Sequence[str], before: Sequence[str]) -> bool:
     return len(texts) > last and list(texts[:last]) == list(before[:last]) and texts[last].startswith(before[last])
 
 
-def decoded(text: bytes, schema: Schema) -> list[RecordBatch]:
+def decoded(text: bytes, schema: Schema) -> Iterator[RecordBatch]:
     """NDJSON as Arrow batches. Raises ValueError where the records are not of the schema."""
     from arro3.io import read_json
 
+    rows = min(_BATCH_RECORDS, max(1, _BATCH_PLACES // max(1, sum(map(_columns, _types(schema))))))
     try:
         with panics_as_faults(ValueError, "the records cannot be read"):
-            return list(read_json(text, schema, batch_size=_BATCH_RECORDS))
+            yield from read_json(text, schema, batch_size=rows)
     except Exception as fault:  # arro3 raises nothing more exact
         raise ValueError(f"the records are not of their columns' types: {fault}") from fault
 
 
-def decoded_texts(texts: Sequence[str], schema: Schema) -> list[RecordBatch]:
-    """What `record_texts` has made, as Arrow batches of at most 8,000 rows. Raises ValueError as `decoded`."""
-    joined = ("".join(texts[start : start + _BATCH_TEXTS]).encode() for start in range(0, len(texts), _BATCH_TEXTS))
-    return [batch for text in joined for batch in decoded(text, schema)]
+def decoded_texts(texts: Sequence[str], schema: Schema, go_on: GoOn = lambda: None) -> list[RecordBatch]:
+    """What `record_texts` has made, as Arrow batches of at most 8,000 rows. Raises as `decoded`, and what `go_on` raises."""
+    batches = []
+    for start in range(0, len(texts), _BATCH_TEXTS):
+        for batch in decoded("".join(texts[start : start + _BATCH_TEXTS]).encode(), schema):
+            go_on()
+            batches.append(batch)
+    return batches
+
+
+def _types(schema: Schema) -> Iterator[DataType]:
+    return (schema.field(index).type for index in range(len(schema)))
+
+
+def _columns(type_: DataType) -> int:
+    """How many columns of plain values are in a column."""
+    from arro3.core import DataType
+
+    if DataType.is_struct(type_):
+        return sum(_columns(field.type) for field in type_.fields)
+    return 1 if type_.value_field is None else _columns(type_.value_field.type)
 
 
 class RecordRows:

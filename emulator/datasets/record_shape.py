@@ -78,6 +78,13 @@ class RecordShape:
 
         return Schema(_arrow_fields(self._fields))
 
+    def places(self, records: int) -> int:
+        """How many places for values the columns of so many records have: each record has one in every column, whatever is in it.
+
+        The items of arrays are those of all records seen so far.
+        """
+        return sum(_places(shape, records) for shape in self._fields.values())
+
     def _note_fields(self, fields: dict[str, _Shape], record: dict[str, Any], level: int) -> None:
         for name, value in record.items():
             shape = fields.get(name)
@@ -117,6 +124,7 @@ class RecordShape:
             self._note_fields(shape.fields, value, level + 1)
             return
         shape.item = shape.item or _Shape()
+        shape.items += len(value)
         for item in value:
             if item is not None:
                 try:
@@ -130,14 +138,22 @@ _PLAIN: Final = frozenset({str, float, bool})
 
 
 class _Shape:
-    """One field: the type of its values (None while all are null), an object's fields, an array's items."""
+    """One field: the type of its values (None while all are null), an object's fields, an array's items and how many these are."""
 
-    __slots__ = ("fields", "item", "kind")
+    __slots__ = ("fields", "item", "items", "kind")
 
     def __init__(self) -> None:
         self.kind: type | None = None
         self.fields: dict[str, _Shape] = {}
         self.item: _Shape | None = None
+        self.items = 0
+
+
+def _places(shape: _Shape, count: int) -> int:
+    """The places in a field's columns where there are `count` of what it is a field of."""
+    if shape.kind is dict:
+        return sum(_places(part, count) for part in shape.fields.values())
+    return count + (0 if shape.item is None else _places(shape.item, shape.items))
 
 
 def _insert(fields: dict[str, _Shape], name: str, shape: _Shape, record: dict[str, Any]) -> None:

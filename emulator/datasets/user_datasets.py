@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -95,20 +95,21 @@ class UserDataset:
         return self.base + self.rows_at(at)
 
 
-def read_records(name: str, records: Sequence[Any], rows_per_hour: float, go_on: GoOn = lambda: None) -> Content:
-    """Records as content. Raises RecordFault (a ValueError), and what `go_on` raises.
+def read_records(name: str, records: Iterable[Any], rows_per_hour: float, go_on: GoOn = lambda: None) -> Content:
+    """Records as content. Raises RecordFault and TooMuch (ValueErrors), and what `records` and `go_on` raise.
 
     For a worker thread: takes a second for 100,000 records.
     """
     texts, shape = record_texts(records, go_on)
-    if rows_per_hour and not records:
+    if rows_per_hour and not shape.records:
         raise ValueError("rowsPerHour needs records: the rows that are added repeat them in turn")
     columns = shape.arrow_schema()
-    return Content(name, len(records), rows_per_hour, None, texts, columns, decoded_texts(texts, columns), shape)
+    batches = decoded_texts(texts, columns, go_on)
+    return Content(name, shape.records, rows_per_hour, None, texts, columns, batches, shape)
 
 
-def with_further(content: Content, records: Sequence[Any], go_on: GoOn = lambda: None) -> Content:
-    """Records with further ones behind them. Raises ValueError, and what `go_on` raises. For a worker thread.
+def with_further(content: Content, records: Iterable[Any], go_on: GoOn = lambda: None) -> Content:
+    """Records with further ones behind them. Raises ValueError, and what `records` and `go_on` raise. For a worker thread.
 
     Takes the time of the further ones alone, unless they bring columns or types that were not there.
     """
@@ -119,9 +120,9 @@ def with_further(content: Content, records: Sequence[Any], go_on: GoOn = lambda:
         raise ValueError(f"the dataset would have more than {MAX_CONTROL_BYTES} characters, the most that one can have")
     columns = shape.arrow_schema()
     same = columns == content.columns
-    batches = [*content.batches, *decoded_texts(added, columns)] if same else decoded_texts(texts, columns)
-    rows = content.rows + len(records)
-    return content._replace(rows=rows, texts=texts, columns=columns, batches=batches, shape=shape)
+    decodable = decoded_texts(added if same else texts, columns, go_on)
+    batches = [*content.batches, *decodable] if same else decodable
+    return content._replace(rows=shape.records, texts=texts, columns=columns, batches=batches, shape=shape)
 
 
 def read_made_up(name: str, schema: dict[str, Any], rows: int, rows_per_hour: float) -> Content:
@@ -198,8 +199,8 @@ class UserDatasets:
         self._keep(dataset, content)
         return dataset
 
-    async def append(self, dataset_id: str, records: Sequence[Any], go_on: GoOn = lambda: None) -> UserDataset:
-        """Keeps further records of a dataset, which the next incremental export then has; answers the dataset.
+    async def append(self, dataset_id: str, records: Iterable[Any], go_on: GoOn = lambda: None) -> int:
+        """Keeps further records of a dataset, which the next incremental export then has; answers how many.
 
         Raises KeyError, StoreError, and ValueError for records that do not go with the others, for a dataset that has
         none, and for one that grows by itself: its rows repeat the records, so that no place is behind them.
@@ -218,7 +219,7 @@ class UserDatasets:
             content = await asyncio.to_thread(with_further, old, records, go_on)
             if self._datasets.get(dataset_id) is not dataset:
                 raise ValueError("it was put anew or deleted in the meantime; try again")
-            return self.put(dataset_id, content)
+            return self.put(dataset_id, content).rows - dataset.rows
 
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
