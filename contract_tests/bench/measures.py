@@ -164,7 +164,7 @@ def _work(plan: Plan, server: Running, ids: list[str]) -> dict[str, float]:
 
 
 def exports(plan: Plan, folder: Path) -> Iterator[Result]:
-    """Rows a second of one large export, beside the file writer alone; and small exports a second in one advance."""
+    """Rows a second of one large export, beside the file writer alone, the best round of each; and small exports a second in one advance."""
     fixtures = folder / "fixtures"
     (fixtures / "datasets").mkdir(parents=True)
     like = next(
@@ -182,19 +182,22 @@ def exports(plan: Plan, folder: Path) -> Iterator[Result]:
             {"datasetFileType": "JSON", "compression": "GZIP"},
             {"datasetFileType": "PARQUET"},
         ):
-            flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 1}, datasets=[EXPORTED], **form)
-            began = time.perf_counter()
-            (run_done,) = api.advance(1)
-            passed = time.perf_counter() - began
-            api.post(f"/flows/{flow}/action", params={"op": "disable"})
-            rows = api.item(f"/runs/{run_done['id']}")["metrics"]["recordSummary"]["outputRecordCount"]
-            now += 1
-            alone = _writer_alone(api, form, plan.rows)
+            found: dict[str, list[float]] = {"emulator": [], "floor": []}
+            for _ in range(plan.rounds):
+                flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 1}, datasets=[EXPORTED], **form)
+                began = time.perf_counter()
+                (run_done,) = api.advance(1)
+                passed = time.perf_counter() - began
+                api.post(f"/flows/{flow}/action", params={"op": "disable"})
+                now += 1
+                rows = api.item(f"/runs/{run_done['id']}")["metrics"]["recordSummary"]["outputRecordCount"]
+                found["emulator"].append(rows / passed)
+                found["floor"].append(_writer_alone(form, plan.rows))
             yield Result(
                 f"exported rows, {' '.join(form.values())}",
                 "a second",
-                {"emulator": rows / passed, "floor": alone},
-                "floor: the file writer alone",
+                {name: max(values) for name, values in found.items()},
+                "floor: the file writer alone; the best of each",
             )
         api.control("POST", "/reset")
         now = int(api.control("GET", "/clock")["now"])
@@ -212,7 +215,7 @@ def exports(plan: Plan, folder: Path) -> Iterator[Result]:
         api.close()
 
 
-def _writer_alone(api: Api, form: dict[str, Any], count: int) -> float:
+def _writer_alone(form: dict[str, Any], count: int) -> float:
     """Rows a second of the writer, fed with rows that are there already."""
     import random
 
