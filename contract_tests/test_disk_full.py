@@ -118,3 +118,37 @@ def test_a_change_of_time_or_of_everything_that_cannot_be_written_is_not_made(tm
         api.control("POST", "/reset")
         assert api.items("/flows") == []
         api.close()
+
+
+def test_a_reset_is_made_or_refused_however_much_room_there_is(tmp_path: Path) -> None:
+    """Also when there is room for the reset itself and not for what is kept of the files with datasets."""
+    data, fixtures = tmp_path / "data", tmp_path / "fixtures"
+    (fixtures / "datasets").mkdir(parents=True)
+    for number in range(6):
+        (fixtures / "datasets" / f"records{number}.ndjson").write_text('{"a": 1}\n' * 50)
+    with serving(tmp_path, "--data-dir", str(data), "--fixtures", str(fixtures)) as process:
+        api = Api(process.url)
+        api.items("/connectionSpecs")
+        api.control("GET", "/datasets/records0")
+        made = 0
+        for room in range(50, 2500, 50):
+            limit_files(process, None)
+            connection = api.created("connections", S3.base_connection())
+            api.advance(60)
+            now = api.control("GET", "/clock")["now"]
+            limit_files(process, room)
+            response = api.http.post("/__emulator/reset")
+            if response.status_code == 200:
+                made += 1
+                assert api.items("/connections") == []
+                assert api.control("GET", "/clock")["now"] < now
+            else:
+                assert_error(response, "store-unavailable")
+                assert api.item(f"/connections/{connection}")["id"] == connection
+                assert api.control("GET", "/clock")["now"] == now
+            assert api.control("GET", "/datasets/records0")["rows"] == 50
+        assert 0 < made < 49
+        limit_files(process, None)
+        assert api.control("GET", "/datasets/records0")["rows"] == 50
+        assert b"dataset-file/records5" in (data / "entities.log").read_bytes()
+        api.close()

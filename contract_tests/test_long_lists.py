@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
+import pytest
+
 from contract_tests.in_process import LocalEmulator
 from contract_tests.tutorial import BASE, S3
+from emulator.query.pages import run
+from emulator.query.query import parse
 from emulator.service.service import LONG_LIST
 from emulator.settings import Settings
+from emulator.store.records import Record
+from emulator.store.store import COLUMNS, Store
 
 
 async def filled(emulator: LocalEmulator, count: int) -> tuple[str, list[dict[str, Any]]]:
@@ -49,6 +58,40 @@ def test_others_are_answered_while_a_long_list_is_sorted(tmp_path: Path) -> None
             assert [item["createdBy"] for item in items] == users[:5]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("order", ["updatedAt", "-updatedAt", "description", "-description", "description,-updatedAt"])
+def test_the_next_page_begins_where_the_last_entity_stood_when_the_order_was_made(order: str) -> None:
+    """While a thread looks through the list, another request changes that entity: it stands at the list's other end now."""
+    scope, fields = ("org", "sandbox"), frozenset({"id", "createdAt", "updatedAt", "description"})
+    other_end: dict[str, Any] = (
+        {"updatedAt": 0, "description": ""} if order[0] == "-" else {"updatedAt": 10**15, "description": "~"}
+    )
+    store = Store(None)
+    for n in range(30):
+        store.insert(scope, "connections", {"id": f"{n:02}", "createdAt": n, "updatedAt": n, "description": f"{n:02}"})
+    last = "20" if order[0] == "-" else "09"
+
+    class ChangedOnceSeen(list[Record]):
+        def __iter__(self) -> Iterator[Record]:
+            yield from super().__iter__()
+            store.replace(scope, "connections", {"id": last, "createdAt": 0, **other_end})
+
+    def updated_at(record: Record) -> int:
+        asked[record.id] += 1
+        return int(record.id) if asked[record.id] == 1 else other_end["updatedAt"]
+
+    asked: Counter[str] = Counter()
+    records = ChangedOnceSeen(store.records(scope, "connections"))
+    query = parse([("orderby", order), ("limit", "10")], collection="connections", fields=fields)
+    first = run(query, records, columns={"updatedAt": updated_at})
+    assert first.next_token is not None
+    assert [orjson.loads(item)["id"] for item in first.items][-1] == last
+    query = parse([("continuationToken", first.next_token)], collection="connections", fields=fields)
+    second = [
+        orjson.loads(item)["id"] for item in run(query, store.records(scope, "connections"), columns=COLUMNS).items
+    ]
+    assert second == [f"{n:02}" for n in (range(19, 9, -1) if order[0] == "-" else range(10, 20))]
 
 
 def test_entities_come_and_go_while_a_long_list_is_looked_through(tmp_path: Path) -> None:

@@ -360,7 +360,7 @@ class TestWholeOrNotAtAll:
                 folder.rename(tmp_path / "moved")
                 folder.symlink_to(outside, target_is_directory=True)
 
-        with pytest.raises(OSError, match="the folder was replaced"):
+        with pytest.raises(OSError, match="the folder was removed or replaced"):
             write(folder, rows(), form, rows_per_file=rows_per_file)
         assert names_in(outside) == {kept.name}
         assert kept.read_text() == "not to be touched"

@@ -184,7 +184,9 @@ def exports(plan: Plan, folder: Path) -> Iterator[Result]:
         ):
             found: dict[str, list[float]] = {"emulator": [], "floor": []}
             for _ in range(plan.rounds):
-                flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 1}, datasets=[EXPORTED], **form)
+                flow = api.flow(
+                    S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 1}, datasets=[EXPORTED], **form
+                )
                 began = time.perf_counter()
                 (run_done,) = api.advance(1)
                 passed = time.perf_counter() - began

@@ -27,7 +27,7 @@ from emulator.datasets.panics import panics_as_faults
 from emulator.datasets.record_files import BOM, MAX_ARRAY_BYTES, READERS, FileFault, FileRows, Mark, read_file
 from emulator.datasets.record_rows import GoOn, Relocated
 from emulator.rows.seeded import RowSource
-from emulator.store.store import SetMeta, Store
+from emulator.store.store import SetMeta, Store, StoreError
 
 log = logging.getLogger("emulator.datasets")
 
@@ -72,6 +72,7 @@ class DatasetFiles:
         self._looked: dict[str, _Looked] = {}
         self._datasets: dict[str, FileDataset] = {}
         self._problems: list[FileDataset] = []
+        self._unkept = False
         self._turn = asyncio.Lock()
         self._stopping = False
 
@@ -109,7 +110,7 @@ class DatasetFiles:
 
         That is done in a thread and can take a while with large files. Costs next to nothing when nothing has changed.
         """
-        if self._folder is None or self._scan() == self._seen():
+        if self._folder is None or (self._scan() == self._seen() and not self._unkept):
             return
         async with self._turn:
             found = self._scan()
@@ -186,7 +187,19 @@ class DatasetFiles:
                 rows = looked.rows
                 source = Relocated(rows.source, base) if base else rows.source
                 self._datasets[dataset_id] = FileDataset(dataset_id, name, rows.mark.rows, source, waiting=rows.waiting)
-        self._store.write([change for change in changes if change.value != self._store.get_meta(change.key)])
+        self._keep([change for change in changes if change.value != self._store.get_meta(change.key)])
+
+    def _keep(self, changes: list[SetMeta]) -> None:
+        """Lets the store keep them. While it cannot, as on a full disk, every `refresh` tries again, and nothing else waits for it:
+        a reset has already been made when this is its last step, and reading needs no room."""
+        try:
+            self._store.write(changes)
+        except StoreError as fault:
+            if not self._unkept:
+                log.warning("how far the dataset files have been looked at cannot be kept yet: %s", fault)
+            self._unkept = True
+        else:
+            self._unkept = False
 
     def _id_problem(self, dataset_id: str) -> str | None:
         """Why a file cannot have this id; None where it can."""

@@ -71,7 +71,9 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError, UnsafePath):
             same = False
         if not same:
-            raise OSError(errno.ELOOP, "the folder was replaced while its files were written", str(self.path))
+            raise OSError(
+                errno.ELOOP, "the folder was removed or replaced while its files were written", str(self.path)
+            )
 
     def close(self) -> None:
         """Lets go of it."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import Path
 
 MAX_PARTS = 32
 """Folders below the export folder, at most; what is deeper is folded into the last one."""
@@ -61,11 +60,6 @@ def safe_parts(*texts: str) -> tuple[str, ...]:
     while sum(min(size, limit) + 1 for size in sizes) > MAX_FOLDER_BYTES:
         limit -= 1
     return tuple(_shortened(name, limit) for name in names)
-
-
-def export_folder(root: Path, *texts: str) -> Path:
-    """Where the files of these texts (destination, bucket or container, path, expanded template) go."""
-    return root.joinpath(*safe_parts(*texts))
 
 
 def _clean(part: str) -> str:

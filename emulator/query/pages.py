@@ -141,11 +141,13 @@ def _first_by_column(
         )
     # Both keep those in their place, newest first, that are alike.
     first = heapq.nlargest if order.descending else heapq.nsmallest
-    found = [matching[place] for place in first(query.limit + 1, places, key=values.__getitem__)]
+    found = first(query.limit + 1, places, key=values.__getitem__)
+    page = [matching[place] for place in found[: query.limit]]
     if len(found) <= query.limit:
-        return found, None
-    end = found[query.limit - 1]
-    return found[: query.limit], query.order.position({order.path.column: read(end)}, end.seq)
+        return page, None
+    # As it was when the order was made: the record may have been changed since, while this goes on in a thread.
+    end = values[found[query.limit - 1]]
+    return page, query.order.position({order.path.column: end}, page[-1].seq)
 
 
 def _first_by_fields(query: ListQuery, records: Records, columns: Columns) -> tuple[list[Record], Position | None]:
@@ -153,20 +155,20 @@ def _first_by_fields(query: ListQuery, records: Records, columns: Columns) -> tu
     order = query.order
     after = None if query.after is None else order.comparable(query.after)
 
-    def placed() -> Iterator[tuple[tuple[Any, ...], Record]]:
+    def placed() -> Iterator[tuple[tuple[Any, ...], Position, Record]]:
         source, filters = _sifted(query.filters, records, columns)
         for record in source:
             entity = orjson.loads(record.raw)
             if all(each.matches(entity) for each in filters):
-                key = order.comparable(order.position(entity, record.seq))
+                position = order.position(entity, record.seq)
+                key = order.comparable(position)
                 if after is None or key > after:
-                    yield key, record
+                    yield key, position, record
 
-    found = [record for _, record in heapq.nsmallest(query.limit + 1, placed())]
-    if len(found) <= query.limit:
-        return found, None
-    last = found[query.limit - 1]
-    return found[: query.limit], order.position(orjson.loads(last.raw), last.seq)
+    found = heapq.nsmallest(query.limit + 1, placed())
+    page = [record for _, _, record in found[: query.limit]]
+    # The position as it was when the order was made: the record may have been changed since, while this goes on in a thread.
+    return page, found[query.limit - 1][1] if len(found) > query.limit else None
 
 
 def _matching(filters: Sequence[Filter], source: Iterable[Record], columns: Columns) -> Iterable[Record]:
