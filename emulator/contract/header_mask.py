@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from emulator.entities import Scope
-from emulator.masking.texts import hide, scrubbed
+from emulator.masking.hiding import hide
+from emulator.masking.texts import scrubbed
 from emulator.validation.validation import MASK
 
 SHOWN_HEADERS: Final = frozenset(

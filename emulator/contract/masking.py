@@ -17,8 +17,9 @@ import orjson
 
 from emulator.api.exchange import Exchange
 from emulator.contract.header_mask import SHOWN_HEADERS, HeaderMask, is_etag, tokens
+from emulator.masking.hiding import head, hide, is_sought, is_telling, map_texts
 from emulator.masking.names import SecretNames
-from emulator.masking.texts import MIN_SECRET, head, hide, hints, is_telling, map_texts, scrubbed
+from emulator.masking.texts import hints, scrubbed
 from emulator.settings import MAX_BODY_BYTES
 from emulator.validation.validation import MASK
 
@@ -169,7 +170,7 @@ class Masker:
             found.value = _scrubbed_all(plain, found.secrets)
         if len(found.secrets) > MAX_SECRETS:
             found.value = MASK
-        elif any(head(secret) in found.encoded for secret in found.secrets if len(secret) >= MIN_SECRET):
+        elif any(head(secret) in found.encoded for secret in found.secrets if is_sought(secret)):
             found.value = hide(found.value, found.secrets)
         found.misplaced = found.value is not plain or (bool(found.secrets) and self._has_secrets_beside_auth(value))
         if found.value is not plain:

@@ -21,7 +21,7 @@ from emulator.contract.contract import Contract
 from emulator.contract.journal import Journal
 from emulator.contract.masking import MAX_READ, Masker
 from emulator.contract.sighting import Sighting
-from emulator.masking.texts import hide
+from emulator.masking.hiding import hide
 
 MAX_WAITING: Final = 32
 """Requests that are noted together at most."""

@@ -1,24 +1,15 @@
-"""Secrets in texts: what looks like one, and where a known one is repeated."""
+"""Secrets in texts, by what they look like."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
-
-import orjson
+from collections.abc import Sequence
+from typing import Final
 
 from emulator.validation.validation import MASK
 
-MIN_SECRET: Final = 5
-"""Characters from which on a masked value is also looked for where it may be repeated: shorter ones are everywhere."""
 MIN_LOOKS: Final = 20
 """Characters of the shortest text that is a credential beyond doubt."""
-_HEAD: Final = 16
-"""So much of a long secret gives it away where it is repeated cut short."""
-_CUT: Final = r"\Z|[\"'…\s.,:;)\]]"
-"""What follows a text that was cut short."""
-_WORD: Final = r"[A-Za-z]?[a-z]*"
 
 _CERTAIN: Final = (
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
@@ -131,69 +122,3 @@ def _is_random(run: str) -> bool:
         return False
     pieces = re.findall(_PIECES, run)
     return len(pieces) >= _MANY_PIECES or sum(len(piece) == 1 for piece in pieces) >= _SINGLE_PIECES
-
-
-def is_telling(secret: str) -> bool:
-    """Whether a secret can be told from the words of a message: short ones and plain words, such as `orders`, cannot."""
-    return len(secret) >= _HEAD or (len(secret) >= _HEAD // 2 and re.fullmatch(_WORD, secret) is None)
-
-
-def hide(value: Any, secrets: Iterable[str]) -> Any:
-    """A JSON value in whose texts none of the secrets stands, whole or cut short, quoted or not; nor in names, if it is telling."""
-    known = [secret for secret in secrets if len(secret) >= MIN_SECRET]
-    if not known:
-        return value
-    needles = _forms(known)
-    telling = _forms([secret for secret in known if is_telling(secret)])
-    return map_texts(value, lambda text: _without_all(text, needles), lambda name: _without_all(name, telling))
-
-
-def _forms(secrets: list[str]) -> list[str]:
-    return [*secrets, *(form for secret in secrets for form in _written(secret) if form != secret)]
-
-
-def _without_all(text: str, needles: Sequence[str]) -> str:
-    for needle in needles:
-        if needle[:_HEAD] in text:
-            text = _without(text, needle)
-    return text
-
-
-def _without(text: str, needle: str) -> str:
-    """The text with every place masked where the needle stands, or, cut short, its beginning."""
-    start = text.find(needle[:_HEAD])
-    while start >= 0:
-        size = min(_HEAD, len(needle))
-        while size < len(needle) and text[start + size : start + size + 1] == needle[size]:
-            size += 1
-        if size == len(needle) or re.compile(_CUT).match(text, start + size):
-            text = text[:start] + MASK + text[start + size :]
-            start += len(MASK)
-        else:
-            start += 1
-        start = text.find(needle[:_HEAD], start)
-    return text
-
-
-def _written(secret: str) -> Iterator[str]:
-    """How a secret looks inside a message: as Python and as JSON write it."""
-    yield repr(secret)[1:-1]
-    yield orjson.dumps(secret).decode()[1:-1]
-
-
-def head(secret: str) -> bytes:
-    """How the beginning of a secret looks in JSON."""
-    return orjson.dumps(secret[:_HEAD])[1:-1]
-
-
-def map_texts(value: Any, change: Callable[[str], str], rename: Callable[[str], str] | None = None) -> Any:
-    """A copy of a JSON value with every text changed, and every name by `rename` where it is given."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {
-            name if rename is None else rename(name): map_texts(item, change, rename) for name, item in value.items()
-        }
-    if isinstance(value, list):
-        return [map_texts(item, change, rename) for item in value]
-    return value

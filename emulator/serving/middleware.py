@@ -19,7 +19,7 @@ from emulator.api.gateway import GATEWAY_PREFIX, Gateway, claimed_scope
 from emulator.contract.masking import Masker
 from emulator.contract.witness import Answered, Witness
 from emulator.errors import ErrorTable, ServiceError
-from emulator.masking.texts import hide
+from emulator.masking.hiding import hide
 from emulator.serving.injection import ConnectionEnded, Injector
 from emulator.serving.origins import CONTROL_PREFIX, OriginGuard
 from emulator.serving.reception import RECEPTION, Reception
