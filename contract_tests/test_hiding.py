@@ -77,7 +77,7 @@ class Watched(str):
     __slots__ = ()
     looks: ClassVar[list[str]] = []
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: Any) -> bool:
         self.looks.append(key)
         return super().__contains__(key)
 

@@ -95,6 +95,10 @@ def test_what_is_legal_is_stored_as_it_came(api: Api) -> None:
         "name": "Export of the secret: key 5",
         "description": "token=abc123 and https://user@host/ are only mentioned; password: see the vault",
         "unknown": {"tokens": None, "usesPassword": True, "key": "k", "list": [1, 2.5, "text", {"a": []}]},
+        "places": [
+            "Exports/B2B/Q3/2026/Orders/EMEA/DACH/Dai is where the files of team B2B go",
+            "s3://acme/Exports/B2B/Q3/2026/Orders/EMEA/DACH/Kids/part-000.json",
+        ],
     }
     stored = api.item(f"/connections/{api.created('connections', {**S3.base_connection(), **described})}")
     assert stored["auth"]["params"] == {"s3AccessKey": "AKIAIOSFODNN7EXAMPLE", "s3SecretKey": MASK}

@@ -32,14 +32,21 @@ _LIKELY: Final = (
 Where a pattern has a group, that is the secret, else the whole match is. No pattern looks at a character more than a bounded
 number of times, whatever the text. They are compiled when something hints at a secret for the first time.
 """
-_RANDOM: Final = r"(?<![A-Za-z0-9+])(?!//)(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+_-]))"
-"""The secret keys of Amazon S3 and of Google's HMAC: 40 characters of base64, `/` among them, and nothing that tells them."""
+_RANDOM: Final = r"(?<![A-Za-z0-9+/])(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+/_-]))"
+"""The secret keys of Amazon S3 and of Google's HMAC: 40 characters of base64, `/` among them, and nothing that tells them.
+
+A part of a longer path, from one `/` to another, is none: of made-up paths every tenth would have such a part.
+"""
+_RANDOM_IN_PATH: Final = r"(?<![A-Za-z0-9+])(?!//)(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+_-]))"
+"""The same in what begins with `/`, the path of a URL or of a JSON Patch, where a key may be a step."""
 _ACCOUNT_KEY: Final = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="
 """The key of a storage account of Azure, by itself."""
 _PIECES: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 _MANY_PIECES: Final = 14
 _SINGLE_PIECES: Final = 4
 """So many words and numbers, or single letters and digits among them, hardly stand in a path of 40 characters."""
+_MAX_SLASHES: Final = 4
+"""More of them has a path of so many words; of random keys one in 2,500."""
 _HINTS: Final = (
     *(b"key", b"secret", b"private", b"eyj", b"://", b"bearer", b"sig", b"passw", b"pwd", b"token"),
     *(b"ls0tls1c", b"q~"),
@@ -75,7 +82,8 @@ def scrubbed(text: str, secrets: list[str]) -> str:
     if _has_word(lower):
         text = _without_any(text, (*_CERTAIN, *_LIKELY), secrets)
     if _has_run(lower):
-        text = _without_random(_without_any(text, (_ACCOUNT_KEY,), secrets), secrets)
+        pattern = _RANDOM_IN_PATH if text.startswith("/") else _RANDOM
+        text = _without_random(_without_any(text, (_ACCOUNT_KEY,), secrets), pattern, secrets)
     return text
 
 
@@ -91,7 +99,7 @@ def without_credentials(text: str, *, random: bool) -> str:
         text = _without_any(text, _CERTAIN, [])
     if _has_run(lower):
         text = _without_any(text, (_ACCOUNT_KEY,), [])
-        text = _without_random(text, []) if random else text
+        text = _without_random(text, _RANDOM, []) if random else text
     return text
 
 
@@ -107,9 +115,9 @@ def _without_any(text: str, patterns: Sequence[str], secrets: list[str]) -> str:
     return text
 
 
-def _without_random(text: str, secrets: list[str]) -> str:
+def _without_random(text: str, pattern: str, secrets: list[str]) -> str:
     pieces, done = [], 0
-    for match in re.finditer(_RANDOM, text):
+    for match in re.finditer(pattern, text):
         if match.start() >= done and _is_random(match[1]):
             secrets.append(match[1])
             pieces += [text[done : match.start()], MASK]
@@ -118,7 +126,7 @@ def _without_random(text: str, secrets: list[str]) -> str:
 
 
 def _is_random(run: str) -> bool:
-    if run.islower() or run.isupper() or not any(char.isdigit() for char in run):
+    if run.count("/") > _MAX_SLASHES or run.islower() or run.isupper() or not any(char.isdigit() for char in run):
         return False
     pieces = re.findall(_PIECES, run)
     return len(pieces) >= _MANY_PIECES or sum(len(piece) == 1 for piece in pieces) >= _SINGLE_PIECES
