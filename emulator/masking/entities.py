@@ -48,16 +48,35 @@ def _needs_masking(entity: dict[str, Any], names: SecretNames) -> bool:
 
 
 def _below(name: str, value: Any, names: SecretNames, *, random: bool) -> Any:
-    """What stands under a name."""
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        if names.is_secret(name):
-            return MASK
-        return without_credentials(value, random=random) if isinstance(value, str) else value
-    if isinstance(value, (dict, list)):
-        if value and names.is_secret(name):
-            return MASK
-        return _container(value, names, random=random)
-    return value
+    """What stands under a name. Numbers stay, since clients count with them, unless a spec calls the field a password."""
+    if names.is_secret(name) and (_has_text(value) or (name in names.passwords and _has_number(value))):
+        return MASK
+    if isinstance(value, str):
+        return without_credentials(value, random=random)
+    return _container(value, names, random=random)
+
+
+def _has_text(value: Any) -> bool:
+    return any(isinstance(item, str) for item in _leaves(value))
+
+
+def _has_number(value: Any) -> bool:
+    return any(isinstance(item, (int, float)) and not isinstance(item, bool) for item in _leaves(value))
+
+
+def _leaves(value: Any) -> list[Any]:
+    """A value's texts, numbers and the like, and the names of fields, which are texts too."""
+    leaves: list[Any] = []
+    waiting = [value]
+    for item in waiting:
+        if isinstance(item, dict):
+            leaves += item
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+        else:
+            leaves.append(item)
+    return leaves
 
 
 def _container(value: Any, names: SecretNames, *, random: bool) -> Any:

@@ -12,10 +12,24 @@ from emulator.validation.patterns import ecma_pattern
 
 _HARMLESS: Final = frozenset({"continuationtoken", "tokentype"})
 _SECRET: Final = (
-    "secret|passw|passphrase|pwd|token|credential|signature|connectionstring|privatekey|sshkey|accountkey|accesskey"
-    "|apikey|sharedkey|principalkey|authorization|cookie|^sas|^jwt|^bearer|^clientid$"
+    "secret(?!ar(?:y|ie|ia))|(?<!com)passw(?!arn|idth)|passphrase|passcode|pwd|token|credential|signature|connectionstring"
+    "|privatekey|sshkey|accountkey|accesskey|apikey|sharedkey|principalkey|authorization|cookie"
+    "|^sas(?:$|uri|url|token|key)|^jwt|jwt$|^bearer(?:$|auth|key|value)|^clientid$"
 )
-"""What a field's name, in lower case and without punctuation, has in it when its value is a secret wherever it stands."""
+"""What a field's name, in lower case and without punctuation, has in it when its value is a secret wherever it stands.
+
+Not meant are secretaries, and the `passw` of compassWidth and bypassWarnings.
+"""
+_ABOUT: Final = frozenset(
+    (
+        *("algorithm", "count", "counts", "created", "date", "enabled", "endpoint", "expiration", "expires", "expiry"),
+        *("format", "issuer", "length", "lifetime", "limit", "method", "mode", "name", "names", "policy", "provider"),
+        *("required", "rotation", "rules", "size", "status", "strength", "time", "timestamp", "ttl", "type", "types"),
+        *("usage", "validity", "version"),
+    )
+)
+"""Words at the end of a name that tells something about a secret, such as `tokenCount` or `password_policy`, and not it."""
+_NO_LETTERS: Final = "0123456789_-. "
 _NO_WORD: Final = r"[^a-z0-9]"
 _LIKE_ENOUGH: Final = 0.6
 _MAX_REMEMBERED: Final = 2_000
@@ -34,7 +48,7 @@ class SecretNames:
         verdict = self._verdicts.get(name)
         if verdict is None:
             word = re.sub(_NO_WORD, "", name.lower())
-            telling = word not in _HARMLESS and re.search(_SECRET, word) is not None
+            telling = word not in _HARMLESS and re.search(_SECRET, word) is not None and not _is_about(name)
             verdict = name in self.passwords or (telling and name not in self.plain)
             if len(self._verdicts) < _MAX_REMEMBERED:
                 self._verdicts[name] = verdict
@@ -103,6 +117,17 @@ class SecretNames:
     def published(self) -> frozenset[str]:
         """The texts of the specs' own examples, which messages show: no secrets, even if a client sends them as such."""
         return frozenset(text for spec in self._catalog.connection_specs.values() for text in _texts(spec.examples))
+
+
+def _is_about(name: str) -> bool:
+    """Whether a name ends with a word of its own that says what is told about a secret; `passwordupdate` does not."""
+    name = name.rstrip(_NO_LETTERS)
+    for word in _ABOUT:
+        if name[-len(word) :].lower() == word:
+            before, first, second = name[: -len(word)][-1:], name[-len(word)], name[1 - len(word)]
+            camel = first.isupper() and (before.islower() or second.islower())
+            return before != "" and (camel or not before.isalpha())
+    return False
 
 
 def _texts(value: Any) -> Iterator[str]:
