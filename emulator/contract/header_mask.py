@@ -24,6 +24,10 @@ SHOWN_HEADERS: Final = frozenset(
 MIN_TOKEN: Final = 16
 """Characters of a token or key from which on it is looked for in what is stored and shown: clients of tests send short words."""
 _ETAGS: Final = r'\*|(?:(?:W/)?(?:"[^"]*"|[0-9A-Fa-f-]+)(?:\s*,\s*|\Z))*'
+_ETAG_OF_WORDS: Final = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
+_ETAG_WORD: Final = r"[0-9A-Fa-f]+|[A-Z]?[a-z]{1,20}[0-9]{0,4}|[A-Z]{1,20}[0-9]{0,4}"
+_MAX_ETAG: Final = 100
+"""Characters of an etag that is made of words, such as `my-old-version-etag`."""
 _MAX_REMEMBERED: Final = 2_000
 _MAX_HEADER: Final = 300
 """Characters of the headers that are remembered as harmless."""
@@ -87,8 +91,17 @@ class HeaderMask:
 
 
 def is_etag(value: str) -> bool:
-    """Whether an If-Match header is, or was meant to be, an etag, or several: in double quotes or not."""
-    return re.fullmatch(_ETAGS, value.strip()) is not None
+    """Whether an If-Match header is, or was meant to be, an etag, or several: in double quotes or not.
+
+    Without quotes it has to be hexadecimal, or made of words: what is random letters and digits may be a token.
+    """
+    value = value.strip()
+    if re.fullmatch(_ETAGS, value):
+        return True
+    bare = value.removeprefix("W/")
+    if len(bare) > _MAX_ETAG or re.fullmatch(_ETAG_OF_WORDS, bare) is None:
+        return False
+    return all(re.fullmatch(_ETAG_WORD, word) for word in re.split("[._-]", bare))
 
 
 def credentials(authorization: str) -> str:

@@ -19,7 +19,7 @@ from emulator.api.exchange import Exchange
 from emulator.contract.header_mask import SHOWN_HEADERS, HeaderMask, is_etag, tokens
 from emulator.masking.hiding import head, hide, is_sought, is_telling, map_texts
 from emulator.masking.names import SecretNames
-from emulator.masking.texts import hints, scrubbed
+from emulator.masking.texts import hints, scrubbed, scrubbed_quote
 from emulator.settings import MAX_BODY_BYTES
 from emulator.validation.validation import MASK
 
@@ -45,7 +45,7 @@ FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MAX_READ: Final = 65_536
 """A longer request body is not shown: reading it twice would hold up others. Only what a refusal may quote of it is looked into."""
 _QUOTED: Final = 1_000
-"""Characters of a text's beginning, and texts, that are looked into then: far more than any message quotes."""
+"""Characters of a text's beginning, and texts, that are looked into then. What a refusal quotes is searched in any case."""
 MAX_SOUGHT: Final = 1_000
 """Secrets of a request that are looked for in its answer."""
 MAX_DEPTH: Final = 64
@@ -211,6 +211,20 @@ class Masker:
         told = re.sub(_NEXT_PAGE, b"", body)
         return self.answer(body) if hints(told.lower()) and self._suspicious(told) else body
 
+    def without_quoted_secrets(self, told: Any) -> Any:
+        """What is told of a request without what looks like a secret, wherever in it that stood; the specs' examples stay."""
+        return map_texts(told, self._quoting)
+
+    def _quoting(self, text: str) -> str:
+        found: list[str] = []
+        shown = scrubbed_quote(text, found)
+        if shown == text:
+            return text
+        return text if all(self._is_published(secret) for secret in found) else shown
+
+    def _is_published(self, text: str) -> bool:
+        return is_telling(text) and any(text in example for example in self._names.published)
+
     def text(self, text: str, secrets: list[str]) -> str:
         """A text without what looks like a secret, which goes into `secrets`."""
         return scrubbed(text, secrets)
@@ -237,7 +251,9 @@ class Masker:
             return MASK if value else ""
         operator = re.search(_OPERATOR, value) if name == "property" else None
         if operator is not None and self._leads_to_secret(value[: operator.start()]):
-            secrets.append(value[operator.end() :].strip().strip('"'))
+            if value[: operator.start()] == "auth.specName" and self._names.is_kind(_bare(value[operator.end() :])):
+                return value
+            secrets.append(_bare(value[operator.end() :]))
             return value[: operator.end()] + MASK
         return scrubbed(value, secrets)
 
@@ -317,12 +333,17 @@ class Masker:
             if name == "params" and isinstance(item, dict):
                 masked[name] = {key: self._auth_param(key, given, secrets) for key, given in item.items()}
             else:
-                shown = name == "specName" and isinstance(item, str) and self._names.is_kind(item)
+                shown = name == "specName" and isinstance(item, str) and self._names.may_be_kind(item)
                 masked[name] = item if shown else _taken(item, secrets)
         return masked
 
     def _auth_param(self, name: str, value: Any, secrets: list[str]) -> Any:
         return value if self._names.is_shown(name, value) else _taken(value, secrets)
+
+
+def _bare(operand: str) -> str:
+    """What a filter's value is without the quotes that may be around it."""
+    return operand.strip().strip('"')
 
 
 def _taken(value: Any, secrets: list[str]) -> Any:

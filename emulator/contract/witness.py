@@ -131,15 +131,22 @@ class Witness:
             seen.query = masker.query(exchange.query_string, secrets)
         if exchange.error is not None or exchange.query_string or exchange.body:
             # of other requests nothing is told but what the emulator itself gave to the client
-            seen.told = lambda text: hide(text, masker.secrets(exchange, of_body))
+            seen.told = lambda text: self._told(text, seen, of_body)
         if exchange.error is not None:
             secrets += masker.headers.secrets(exchange.headers) + masker.secrets(exchange, of_body)
             seen.path = hide(masker.text(exchange.path, secrets), secrets)
             seen.refusal = hide(exchange.answer, secrets)
-            seen.fields = hide({name: str(value) for name, value in (exchange.error_fields or {}).items()}, secrets)
+            fields = {name: str(value) for name, value in (exchange.error_fields or {}).items()}
+            seen.fields = masker.without_quoted_secrets(hide(fields, secrets))
         if seen.answer:
             seen.answer = self._masked_answer(seen, secrets)
         return seen
+
+    def _told(self, text: str, seen: Sighting, of_body: list[str] | None) -> str:
+        text = hide(text, self._masker.secrets(seen.exchange, of_body))
+        # of a long body not every secret is known
+        shown: str = self._masker.without_quoted_secrets(text) if seen.size > MAX_READ else text
+        return shown
 
     def _masked_answer(self, seen: Sighting, secrets: list[str]) -> bytes:
         """The answer as it went out, masked; nothing of one that a fault rule cut off before it could be read."""

@@ -31,6 +31,9 @@ _ABOUT: Final = frozenset(
 """Words at the end of a name that tells something about a secret, such as `tokenCount` or `password_policy`, and not it."""
 _NO_LETTERS: Final = "0123456789_-. "
 _NO_WORD: Final = r"[^a-z0-9]"
+_WORDS: Final = r"[A-Z]{0,5}[a-z]*(?: [A-Z]{0,5}[a-z]*)*"
+_MAX_KIND: Final = 40
+"""Characters of a text that is shown as the name of a kind of credentials although there is none of the name."""
 _LIKE_ENOUGH: Final = 0.6
 _MAX_REMEMBERED: Final = 2_000
 
@@ -72,6 +75,10 @@ class SecretNames:
         from difflib import get_close_matches  # on first use: only what is refused needs it
 
         return bool(get_close_matches(name.lower(), [kind.lower() for kind in self.kinds], 1, _LIKE_ENOUGH))
+
+    def may_be_kind(self, name: str) -> bool:
+        """The same, or whether it is nothing but a few words: what was sent for a kind is told to whoever sent it."""
+        return self.is_kind(name) or (len(name) <= _MAX_KIND and re.fullmatch(_WORDS, name) is not None)
 
     @cached_property
     def kinds(self) -> frozenset[str]:

@@ -39,6 +39,8 @@ A part of a longer path, from one `/` to another, is none: of made-up paths ever
 """
 _RANDOM_IN_PATH: Final = r"(?<![A-Za-z0-9+])(?!//)(?=([A-Za-z0-9/+]{40})(?![A-Za-z0-9+_-]))"
 """The same in what begins with `/`, the path of a URL or of a JSON Patch, where a key may be a step."""
+_CUT_SHORT: Final = r"(?<![A-Za-z0-9+/])(?=([A-Za-z0-9/+]{40,})(?:\.\.\.|…))"
+"""The beginning of a longer key, as messages quote it."""
 _ACCOUNT_KEY: Final = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="
 """The key of a storage account of Azure, by itself."""
 _PIECES: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
@@ -85,6 +87,12 @@ def scrubbed(text: str, secrets: list[str]) -> str:
         pattern = _RANDOM_IN_PATH if text.startswith("/") else _RANDOM
         text = _without_random(_without_any(text, (_ACCOUNT_KEY,), secrets), pattern, secrets)
     return text
+
+
+def scrubbed_quote(text: str, secrets: list[str]) -> str:
+    """The same for a message, which may quote no more than the beginning of a key: of such one nothing tells how long it is."""
+    text = scrubbed(text, secrets)
+    return _without_random(text, _CUT_SHORT, secrets) if "..." in text or "…" in text else text
 
 
 def without_credentials(text: str, *, random: bool) -> str:

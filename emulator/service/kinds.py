@@ -140,7 +140,7 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -
     name = auth["specName"]
     validator = spec.auth.get(name)
     if validator is None:
-        shown = short(name) if SecretNames(draft.catalog).is_kind(name) else MASK
+        shown = short(name) if SecretNames(draft.catalog).may_be_kind(name) else MASK
         raise ServiceError(
             "auth-spec-not-found",
             specName=shown,

@@ -161,7 +161,7 @@ class Middleware:
 
     async def _send_error(self, send: Send, exchange: Exchange, error: ServiceError) -> None:
         status, body = self._errors.answer(error, exchange.request_id, exchange.resource)
-        body = hide(body, self._masker.secrets(exchange))
+        body = self._masker.without_quoted_secrets(hide(body, self._masker.secrets(exchange)))
         exchange.error, exchange.error_fields, exchange.answer = error.name, error.fields, body
         await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
 
