@@ -28,7 +28,6 @@ from emulator.datasets.bounds import MAX_ARRAY_VALUES, MAX_PLACES, MAX_TEXT_MEMO
 from emulator.datasets.csv_columns import CsvColumns
 from emulator.datasets.folder_check import check_folder
 from emulator.datasets.library import Library
-from emulator.datasets.parquet_process import rows_of_parquet
 from emulator.datasets.record_files import read_file
 from emulator.settings import Settings
 
@@ -157,20 +156,6 @@ def test_a_wide_csv_is_read_a_few_rows_at_a_time() -> None:
     wide = CsvColumns((",".join(f"{'n' * 500}{i}" for i in range(1_000)) + "\n" + ("," * 999 + "\n") * 100).encode())
     assert wide.survey(lambda rows: None) == 100
     assert max(batch.num_rows for batch in wide.batches()) < 70
-
-
-def test_the_process_that_reads_parquet_is_given_up_at_once() -> None:
-    """What ends the reading of an upload is asked while that process is at work, not when it is done."""
-    asked = 0
-
-    def go_on() -> None:
-        nonlocal asked
-        asked += 1
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        rows_of_parquet(parquet(pa.table({"a": list(range(200_000))})), go_on)
-    assert asked == 1
 
 
 @given(st.text(max_size=20))

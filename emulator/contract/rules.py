@@ -39,6 +39,7 @@ NOT_THE_CLIENTS: Final = frozenset(
         "control-invalid",
         "control-not-found",
         "control-conflict",
+        "control-unavailable",
         "host-not-allowed",
     }
 )

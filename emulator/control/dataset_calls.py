@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,6 +17,7 @@ from emulator.datasets.bounds import check_values
 from emulator.datasets.dataset_files import ID_PATTERN
 from emulator.datasets.library import Library
 from emulator.datasets.panics import panics_as_faults
+from emulator.datasets.parquet_process import Unread
 from emulator.datasets.record_files import FileFault
 from emulator.datasets.record_rows import emptied
 from emulator.datasets.uploads import UPLOADS
@@ -31,6 +33,7 @@ WAYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The field that says in which way a dataset is given -> the fields that go with it."""
 MAX_NAME: Final = 200
+_RETRY_SECONDS: Final = "1"
 
 
 Read = TypeVar("Read")
@@ -94,14 +97,11 @@ class DatasetCalls:
             raise _invalid(f'an array of records, or {{"records": [...]}}, is needed; got {_shown(records)}')
         try:
             async with self._reading:
-                appended = await self._library.append(dataset_id, _one_by_one(records))
+                with _faults_told():
+                    appended = await self._library.append(dataset_id, _one_by_one(records))
             facts = self._library.facts_of(dataset_id)
         except KeyError:  # deleted while it was read
             raise self._not_found(dataset_id) from None
-        except ValueError as fault:
-            raise _invalid(str(fault)) from None
-        except InterruptedError:
-            raise ServiceError("server-ending") from None
         return Reply(facts.as_json() | {"appended": appended})
 
     async def delete_dataset(self, exchange: Exchange) -> Reply:
@@ -174,13 +174,9 @@ class DatasetCalls:
 
     async def _in_thread(self, read: Callable[[], Read]) -> Read:
         """Reads content in a thread. What is wrong with it is the caller's fault."""
-        try:
-            async with self._reading:
+        async with self._reading:
+            with _faults_told():
                 return await asyncio.to_thread(_without_panics, read)
-        except ValueError as fault:
-            raise _invalid(str(fault)) from None
-        except InterruptedError:
-            raise ServiceError("server-ending") from None
 
     async def _like(self, dataset_id: Any) -> dict[str, Any]:
         """The schema of another dataset; of records, whose schema is found by looking at them, with all of their fields."""
@@ -200,6 +196,19 @@ def _one_by_one(records: list[Any] | Iterator[Any]) -> Iterator[Any]:
 def _decoded(body: bytes) -> Any:
     check_values(body)
     return decode_json(body)
+
+
+@contextlib.contextmanager
+def _faults_told() -> Iterator[None]:
+    """Around the reading of content: what is wrong with it is the caller's fault; what keeps it from being read is not."""
+    try:
+        yield
+    except ValueError as fault:
+        raise _invalid(str(fault)) from None
+    except InterruptedError:
+        raise ServiceError("server-ending") from None
+    except Unread as fault:
+        raise ServiceError("control-unavailable", reason=str(fault), headers={"Retry-After": _RETRY_SECONDS}) from None
 
 
 def _without_panics(read: Callable[[], Read]) -> Read:
