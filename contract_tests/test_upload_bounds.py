@@ -24,7 +24,16 @@ from contract_tests.bench.processes import resident_bytes
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error, serving
 from emulator.control.previews import PreviewError, preview
-from emulator.datasets.bounds import MAX_ARRAY_VALUES, MAX_PLACES, MAX_TEXT_MEMORY, MAX_VALUES, text_memory
+from emulator.datasets import bounds
+from emulator.datasets.bounds import (
+    MAX_ARRAY_VALUES,
+    MAX_PLACES,
+    MAX_TEXT_MEMORY,
+    MAX_VALUES,
+    TooMuch,
+    check_values,
+    text_memory,
+)
 from emulator.datasets.csv_columns import CsvColumns
 from emulator.datasets.folder_check import check_folder
 from emulator.datasets.library import Library
@@ -156,6 +165,43 @@ def test_a_wide_csv_is_read_a_few_rows_at_a_time() -> None:
     wide = CsvColumns((",".join(f"{'n' * 500}{i}" for i in range(1_000)) + "\n" + ("," * 999 + "\n") * 100).encode())
     assert wide.survey(lambda rows: None) == 100
     assert max(batch.num_rows for batch in wide.batches()) < 70
+
+
+def test_commas_within_texts_are_no_values(api: Api) -> None:
+    """A record for each shape, with all of its corners in one text, which has quotes in it as well."""
+    corners = '"POLYGON" \\\\ ((' + "7.5 47.5, " * (MAX_VALUES // 300) + "))\\"
+    for kind in (JSON, NDJSON):
+        lines = [json.dumps({"id": number, "wkt": corners}) for number in range(310)]
+        body = ('{"records": [' + ",".join(lines) + "]}" if kind == JSON else "\n".join(lines)).encode()
+        assert body.count(b",") > MAX_VALUES
+        response = upload(api, body, kind)
+        assert response.status_code == 200, response.text
+        assert response.json()["rows"] == len(lines)
+
+
+TEXTS = st.text(st.sampled_from('\\"{[,a\n\u20ac'), max_size=6)
+
+
+@given(
+    st.recursive(TEXTS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4)),
+    st.integers(1, 9),
+)
+def test_values_are_counted_without_what_texts_are_like(value: Any, piece_bytes: int) -> None:
+    """Wherever the pieces end in which they are counted: never too few, and never too many either."""
+
+    def marks(part: Any) -> int:
+        """How many commas, braces and brackets stand before a value in this part and its parts."""
+        if isinstance(part, str):
+            return 0
+        return max(1, len(part)) + sum(map(marks, part.values() if isinstance(part, dict) else part))
+
+    content = json.dumps(value, ensure_ascii=False).encode()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bounds, "_PIECE_BYTES", piece_bytes)
+        check_values(content, marks(value))
+        if len(content) > marks(value) - 1 >= 0:
+            with pytest.raises(TooMuch):
+                check_values(content, marks(value) - 1)
 
 
 @given(st.text(max_size=20))

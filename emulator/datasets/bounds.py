@@ -10,6 +10,7 @@ read piece by piece and has no such bounds.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from emulator.settings import MAX_DATASET_BYTES
@@ -42,12 +43,43 @@ def too_much(what: str, bound: int, unit: str) -> TooMuch:
 
 
 def check_values(content: bytes, most: int = MAX_VALUES) -> None:
-    """Raises TooMuch for a JSON text that may have more than so many values.
+    """Raises TooMuch for a JSON text, or lines of JSON, that may have more than so many values.
 
-    Counts what stands before a value; that within texts is counted too.
+    Counts what stands before a value. Only where that is too much with all that is in texts, it is counted without: of a file
+    of 64 MB that takes up to a second, in steps of milliseconds.
     """
-    if len(content) > most and sum(map(content.count, (b",", b"{", b"["))) > most:
-        raise too_much("it has", most, "values")
+    if len(content) <= most or _counted(content) <= most:
+        return
+    count = 0
+    for piece in _without_texts(content):
+        count += _counted(piece)
+        if count > most:
+            raise too_much("it has", most, "values")
+
+
+def _counted(text: bytes) -> int:
+    return sum(map(text.count, (b",", b"{", b"[")))
+
+
+_PIECE_BYTES: Final = 1 << 18
+_ESCAPES_AND_NEXT: Final = re.compile(rb"\\*+.?", re.DOTALL)
+
+
+def _without_texts(content: bytes) -> Iterator[bytes]:
+    """JSON without what is in its texts and names, piece by piece: all at once it could be many millions of objects.
+
+    What is no JSON may be taken wrongly from its first fault on, behind which nobody reads.
+    """
+    start, within = 0, False
+    while start < len(content):
+        end = start + _PIECE_BYTES
+        if end < len(content) and (cut := _ESCAPES_AND_NEXT.match(content, end - 1)) is not None:
+            end = cut.end()  # no piece ends between a backslash and what it escapes
+        piece = content[start:end].replace(rb"\\", b"").replace(rb"\"", b"")
+        parts = piece.split(b'"')
+        yield b"".join(parts[within::2])
+        within ^= len(parts) % 2 == 0
+        start = end
 
 
 class Made:
