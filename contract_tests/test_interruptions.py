@@ -19,6 +19,7 @@ from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, S3, SFTP
 from emulator.clock import random_source
+from emulator.datasets import user_datasets
 from emulator.datasets.library import Library
 from emulator.entities import new_entity
 from emulator.exports.exporter import Exporter
@@ -214,3 +215,85 @@ def test_a_panic_anywhere_else_does_not_end_the_exports_of_other_flows(
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(scenario())
+
+
+class Held:
+    """Holds up what is done in a thread: `begun` once it is at it, and done when `go_on` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.calls = 0
+        self._real = getattr(module, name)
+        monkeypatch.setattr(module, name, self._held)
+
+    def _held(self, *args: Any) -> Any:
+        found = self._real(*args)
+        self.calls += 1
+        self.begun.set()
+        assert self.go_on.wait(30)
+        return found
+
+    async def until_begun(self) -> None:
+        assert await asyncio.to_thread(self.begun.wait, 30)
+
+
+def test_a_dataset_that_is_deleted_while_it_is_put_is_kept_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What there is to write is found beside other requests. Where these have changed the dataset, it is found anew."""
+
+    async def scenario() -> None:
+        settings = Settings(export_dir=tmp_path / "exports", data_dir=tmp_path / "data")
+        async with LocalEmulator(settings) as emulator:
+            records = [{"n": 1}]
+            await emulator.control("PUT", "/datasets/own", {"records": records})
+            held = Held(monkeypatch, user_datasets, "difference")
+            again = {"records": records, "name": "again"}
+            putting = asyncio.create_task(emulator.control("PUT", "/datasets/own", again))
+            await held.until_begun()
+            await emulator.control("GET", "/health")
+            await emulator.control("DELETE", "/datasets/own")
+            held.go_on.set()
+            assert (await putting)["rows"] == 1
+            assert held.calls == 2
+        async with LocalEmulator(settings) as emulator:
+            kept = await emulator.control("GET", "/datasets/own")
+            assert (kept["name"], kept["rows"]) == ("again", 1)
+
+    asyncio.run(scenario())
+
+
+def test_an_id_that_a_file_takes_while_a_dataset_is_put_is_the_file_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        folder = tmp_path / "fixtures" / "datasets"
+        folder.mkdir(parents=True)
+        async with LocalEmulator(Settings(export_dir=tmp_path / "exports", fixtures=tmp_path / "fixtures")) as emulator:
+            held = Held(monkeypatch, user_datasets, "difference")
+            body = {"records": [{"n": 1}]}
+            putting = asyncio.create_task(emulator.http.put("/__emulator/datasets/own", json=body))
+            await held.until_begun()
+            (folder / "own.csv").write_text("a\n1\n2\n")
+            assert (await emulator.control("GET", "/datasets/own"))["rows"] == 2
+            held.go_on.set()
+            assert_error(await putting, "control-conflict")
+            assert (await emulator.control("GET", "/datasets/own"))["origin"] == "file"
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_ends_does_not_look_for_what_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
+            real = user_datasets.difference
+
+            def ended(*args: Any) -> Any:
+                emulator.app.stop()
+                return real(*args)
+
+            monkeypatch.setattr(user_datasets, "difference", ended)
+            body = {"records": [{"n": 1}]}
+            assert_error(await emulator.http.put("/__emulator/datasets/own", json=body), "server-ending")
+
+    asyncio.run(scenario())

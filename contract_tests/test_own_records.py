@@ -12,13 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import emulator.datasets.content
 import emulator.datasets.record_files
 import emulator.datasets.record_rows
 from emulator.datasets.arrow_json_schema import json_schema_of
+from emulator.datasets.bounds import TooMuch, text_memory
+from emulator.datasets.content import KeptTexts, difference, read_records, with_further
 from emulator.datasets.record_files import FileFault, Mark, read_file
-from emulator.datasets.record_rows import RecordRows, Relocated, decoded_texts, lengthens, record_texts, shape_of_texts
+from emulator.datasets.record_rows import RecordRows, Relocated, decoded_texts, record_texts, shape_of_texts
 from emulator.rows.row_schema import parse_row_schema
 from emulator.rows.seeded import RowSource
+from emulator.store.changes import encoded_meta
 
 NAMES = st.sampled_from(["a", "b", "é", "x.y", " ", "[]"])
 PLAIN: dict[str, st.SearchStrategy[Any]] = {
@@ -92,8 +96,40 @@ def test_records_are_lengthened_when_the_old_ones_come_first(before: list[int], 
     after = before[:kept] + after
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(emulator.datasets.record_rows, "CHUNK_RECORDS", 3)
-        texts = [record_texts([{"n": number} for number in numbers])[0] for numbers in (after, before)]
-    assert lengthens(*texts) == (after[: len(before)] == before)
+        old, new = (read_records("x", [{"n": number} for number in numbers], 0) for numbers in (before, after))
+    texts = KeptTexts([encoded_meta("", text).raw for text in old.texts])
+    found = difference("x", new, texts)
+    assert found.lengthened == (after[: len(before)] == before)
+    assert found.same == (after == before)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(["a", "\u00e9", "\u20ac", "\U0001f600"]), max_size=9), st.integers(0, 9))
+def test_records_that_are_lengthened_are_as_if_put_together(values: list[str], had: int) -> None:
+    """Their texts, what these take, and their columns, of which the further ones may bring another."""
+    records = [{"n": number, value: value} for number, value in enumerate(values)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(emulator.datasets.record_rows, "CHUNK_RECORDS", 3)
+        old, whole = read_records("x", records[:had], 0), read_records("x", records, 0)
+        kept = KeptTexts([encoded_meta("", text).raw for text in old.texts])
+        new = with_further(old._replace(texts=()), kept, records[had:])
+    assert [*list(kept)[: new.first], *new.texts] == whole.texts
+    assert new.memory == whole.memory == sum(text_memory(text.encode()) for text in whole.texts)
+    assert (new.rows, new.columns) == (whole.rows, whole.columns)
+    assert difference("x", whole, kept).changes == difference("x", new, kept).changes
+
+
+def test_records_that_are_appended_are_bounded_together_with_those_that_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wide character among those appended widens the whole text that they come to the end of."""
+    monkeypatch.setattr(emulator.datasets.content, "MAX_TEXT_MEMORY", 1_000)
+    old = read_records("x", [{"a": "x" * 400}], 0)
+    kept = KeptTexts([encoded_meta("", text).raw for text in old.texts])
+    assert with_further(old, kept, [{"a": "x" * 400}]).memory < 1_000
+    for further in ("x" * 600, "\U0001f600"):
+        with pytest.raises(TooMuch, match="those that it has and the further ones, take as text more than 1000 bytes"):
+            with_further(old, kept, [{"a": further}])
 
 
 @given(st.integers(1, 40), st.integers(0, 30), st.integers(0, 100), st.integers(0, 100))

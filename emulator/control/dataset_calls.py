@@ -14,6 +14,7 @@ from emulator.api.exchange import Exchange, Handler, Reply, decode_json
 from emulator.api.routes import Operation
 from emulator.control.control import CONTROL
 from emulator.datasets.bounds import check_values
+from emulator.datasets.content import Content, read_made_up, read_records
 from emulator.datasets.dataset_files import ID_PATTERN
 from emulator.datasets.library import Library
 from emulator.datasets.panics import panics_as_faults
@@ -21,7 +22,6 @@ from emulator.datasets.parquet_process import Unread
 from emulator.datasets.record_files import FileFault
 from emulator.datasets.record_rows import emptied
 from emulator.datasets.uploads import UPLOADS
-from emulator.datasets.user_datasets import Content, read_made_up, read_records
 from emulator.errors import ServiceError
 from emulator.fixture_files import Entry, FixtureError
 from emulator.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
@@ -45,7 +45,7 @@ class DatasetCalls:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._reading = asyncio.Lock()
-        """One upload is read at a time: each can take a few hundred megabytes while it is."""
+        """One upload is read and kept at a time: each can take a few hundred megabytes until it is."""
 
     def operations(self) -> list[Operation]:
         """The rows of the route table."""
@@ -73,11 +73,12 @@ class DatasetCalls:
         if not ID_PATTERN.fullmatch(dataset_id):
             raise _invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {_shown(dataset_id)}")
         await self._library.refresh()
-        self._check_owner(dataset_id, "choose another id")
-        body = await self._read(exchange)
-        content = await self._content(dataset_id, body)
-        self._check_owner(dataset_id, "choose another id")
-        self._library.put(dataset_id, content)
+        check_owner = partial(self._check_owner, dataset_id, "choose another id")
+        check_owner()
+        async with self._reading:
+            content = await self._content(dataset_id, await self._read(exchange))
+            with _faults_told():
+                await self._library.put(dataset_id, content, check_owner)
         return Reply(await self._whole(dataset_id))
 
     async def append_records(self, exchange: Exchange) -> Reply:
@@ -87,18 +88,11 @@ class DatasetCalls:
         if not self._library.has(dataset_id):
             raise self._not_found(dataset_id, f"PUT {CONTROL}/datasets/<id> makes one")
         self._check_owner(dataset_id, "records can be appended to datasets that were put")
-        records = await self._read(exchange)
-        if isinstance(records, dict):
-            for field in records:
-                if field != "records":
-                    raise _invalid(f'"{field[:60]}" is unknown; only "records" goes with a POST')
-            records = records.get("records")
-        if not isinstance(records, list | Iterator):
-            raise _invalid(f'an array of records, or {{"records": [...]}}, is needed; got {_shown(records)}')
         try:
             async with self._reading:
+                records = _further(await self._read(exchange))
                 with _faults_told():
-                    appended = await self._library.append(dataset_id, _one_by_one(records))
+                    appended = await self._library.append(dataset_id, records)
             facts = self._library.facts_of(dataset_id)
         except KeyError:  # deleted while it was read
             raise self._not_found(dataset_id) from None
@@ -174,9 +168,8 @@ class DatasetCalls:
 
     async def _in_thread(self, read: Callable[[], Read]) -> Read:
         """Reads content in a thread. What is wrong with it is the caller's fault."""
-        async with self._reading:
-            with _faults_told():
-                return await asyncio.to_thread(_without_panics, read)
+        with _faults_told():
+            return await asyncio.to_thread(_without_panics, read)
 
     async def _like(self, dataset_id: Any) -> dict[str, Any]:
         """The schema of another dataset; of records, whose schema is found by looking at them, with all of their fields."""
@@ -191,6 +184,19 @@ class DatasetCalls:
 
 def _one_by_one(records: list[Any] | Iterator[Any]) -> Iterator[Any]:
     return emptied(records) if isinstance(records, list) else records
+
+
+def _further(body: Any) -> Iterator[Any]:
+    """The records in the body of a POST. Raises `control-invalid` where there are none."""
+    records = body
+    if isinstance(body, dict):
+        for field in body:
+            if field != "records":
+                raise _invalid(f'"{field[:60]}" is unknown; only "records" goes with a POST')
+        records = body.get("records")
+    if not isinstance(records, list | Iterator):
+        raise _invalid(f'an array of records, or {{"records": [...]}}, is needed; got {_shown(records)}')
+    return _one_by_one(records)
 
 
 def _decoded(body: bytes) -> Any:

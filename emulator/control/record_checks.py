@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from emulator.catalog import Catalog
-from emulator.datasets.user_datasets import UserDataset, read_kept, read_made_up, text_key
+from emulator.datasets.content import read_made_up, text_key
+from emulator.datasets.user_datasets import UserDataset, read_kept
 from emulator.entities import STATES
 from emulator.exports.runs import UUID, read_marker
 from emulator.exports.schedule import check_kept

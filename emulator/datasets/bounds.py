@@ -22,8 +22,8 @@ MAX_PLACES: Final = 12_000_000
 """Places for values in all columns, of 8 bytes: every record has one in each, and every item of an array in each of the items'
 fields. Records that have few of many fields have more of them than values."""
 MAX_TEXT_MEMORY: Final = 128_000_000
-"""Bytes that records take as text while the server runs: usually those of their JSON; up to four times as many with characters such
-as emoji."""
+"""Bytes that a dataset's records take as text, with those appended: usually those of their JSON; up to four times as many with
+characters such as emoji."""
 MAX_PROCESS_MEMORY: Final = 192_000_000
 """Bytes that the process which reads Parquet may take beside the file itself: what it unpacks can be had only as a whole."""
 MAX_PROCESS_SECONDS: Final = 10
@@ -113,3 +113,14 @@ def text_memory(data: bytes) -> int:
         return len(data)
     width = 4 if _FOUR_BYTES.search(data) else 2 if _TWO_BYTES.search(data) else 1
     return width * len(data.translate(None, _CONTINUATIONS))
+
+
+def memory_of(text: str) -> int:
+    """How many bytes a text takes."""
+    return len(text) if text.isascii() else text_memory(text.encode())
+
+
+def joined_memory(text: str, further: str) -> int:
+    """How many bytes two texts take as one, before they are: the wider characters of one widen the other."""
+    widths = (memory_of(part) // len(part) for part in (text, further) if part)
+    return max(widths, default=1) * (len(text) + len(further))

@@ -6,7 +6,7 @@ They come from three places: the fixtures (made-up rows), the control calls (`us
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 from emulator.catalog import Catalog
 from emulator.clock import Clock
 from emulator.dataset_fixtures import DatasetFixture
+from emulator.datasets.content import Content
 from emulator.datasets.dataset_files import DatasetFiles, FileDataset
-from emulator.datasets.user_datasets import Content, UserDatasets
+from emulator.datasets.user_datasets import UserDatasets
 from emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
 from emulator.store.store import Store
 
@@ -163,12 +164,12 @@ class Library:
         """Whether a dataset has a user's records, and its schema is what these show."""
         return dataset_id in self._files or (dataset_id in self._put and self._put[dataset_id].schema is None)
 
-    def put(self, dataset_id: str, content: Content) -> None:
-        """Keeps a user's dataset. Raises StoreError, and ValueError when the id is another's (`owner`)."""
-        owner = self.owner(dataset_id)
-        if owner is not None:
-            raise ValueError(f"the id is that of {owner}")
-        self._put.put(dataset_id, content)
+    async def put(self, dataset_id: str, content: Content, check: Callable[[], None]) -> None:
+        """Keeps a user's dataset. `check` is called right before that, as the id may have become another's (`owner`) by then.
+
+        Raises StoreError, and what `go_on` and `check` raise.
+        """
+        await self._put.put(dataset_id, content, self.go_on, check)
 
     async def append(self, dataset_id: str, records: Iterable[Any]) -> int:
         """Keeps further records of a dataset that was put; answers how many. Raises as `UserDatasets.append`, and as `go_on`."""

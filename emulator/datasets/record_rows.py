@@ -47,7 +47,10 @@ def record_texts(records: Iterable[Any], go_on: GoOn = lambda: None) -> tuple[li
 def further_texts(
     records: Iterable[Any], count: int, before: RecordShape, go_on: GoOn = lambda: None
 ) -> tuple[list[str], RecordShape]:
-    """Records that come behind `count` of the shape `before`, and the shape of all; see `joined_texts`. Raises as that."""
+    """Records that come behind `count` of the shape `before`, and the shape of all. Raises as `record_texts`.
+
+    The first text belongs to the end of the last one there is, where that `ends_midway`.
+    """
     shape = copy.deepcopy(before)
     shape.records = 0  # a fault is told with the record's number among the further ones
     texts = []
@@ -68,14 +71,12 @@ def further_texts(
     return texts, shape
 
 
-def joined_texts(texts: Sequence[str], count: int, further: Sequence[str]) -> list[str]:
-    """What `record_texts` makes of all, from the texts of `count` records and those of further ones."""
-    if not count % CHUNK_RECORDS or not further:
-        return [*texts, *further]
-    return [*texts[:-1], texts[-1] + further[0], *further[1:]]
+def ends_midway(count: int) -> bool:
+    """Whether the last text of so many records has room for more of them."""
+    return count % CHUNK_RECORDS != 0
 
 
-def shape_of_texts(texts: Sequence[str]) -> RecordShape:
+def shape_of_texts(texts: Iterable[str]) -> RecordShape:
     """The shape of records that `record_texts` has made texts of. Raises RecordFault, and ValueError for what is no JSON."""
     shape = RecordShape()
     for text in texts:
@@ -90,14 +91,6 @@ def check_columns(shape: RecordShape) -> None:
         raise RecordFault(1, "", "no record has a field with a value; at least one column is needed")
 
 
-def lengthens(texts: Sequence[str], before: Sequence[str]) -> bool:
-    """Whether all records of `before` come first in `texts`, unchanged."""
-    if not before:
-        return True
-    last = len(before) - 1
-    return len(texts) > last and list(texts[:last]) == list(before[:last]) and texts[last].startswith(before[last])
-
-
 def decoded(text: bytes, schema: Schema) -> Iterator[RecordBatch]:
     """NDJSON as Arrow batches. Raises ValueError where the records are not of the schema."""
     from arro3.io import read_json
@@ -110,11 +103,12 @@ def decoded(text: bytes, schema: Schema) -> Iterator[RecordBatch]:
         raise ValueError(f"the records are not of their columns' types: {fault}") from fault
 
 
-def decoded_texts(texts: Sequence[str], schema: Schema, go_on: GoOn = lambda: None) -> list[RecordBatch]:
+def decoded_texts(texts: Iterable[str], schema: Schema, go_on: GoOn = lambda: None) -> list[RecordBatch]:
     """What `record_texts` has made, as Arrow batches of at most 8,000 rows. Raises as `decoded`, and what `go_on` raises."""
     batches = []
-    for start in range(0, len(texts), _BATCH_TEXTS):
-        for batch in decoded("".join(texts[start : start + _BATCH_TEXTS]).encode(), schema):
+    left = iter(texts)
+    while some := list(islice(left, _BATCH_TEXTS)):
+        for batch in decoded("".join(some).encode(), schema):
             go_on()
             batches.append(batch)
     return batches

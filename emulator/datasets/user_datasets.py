@@ -15,56 +15,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final
 
 from emulator.clock import Clock
 from emulator.datasets.arrow_json_schema import json_schema_of
-from emulator.datasets.record_rows import (
-    GoOn,
-    RecordRows,
-    Relocated,
-    decoded_texts,
-    further_texts,
-    joined_texts,
-    lengthens,
-    record_texts,
-    shape_of_texts,
-)
-from emulator.datasets.record_shape import RecordShape
-from emulator.rows.row_schema import parse_row_schema
-from emulator.rows.schema_error import SchemaError
+from emulator.datasets.content import Content, Difference, KeptTexts, difference, kept_content, text_key, with_further
+from emulator.datasets.record_rows import GoOn, RecordRows, Relocated
 from emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
-from emulator.settings import MAX_CONTROL_BYTES
-from emulator.store.store import Change, SetMeta, Store
-
-if TYPE_CHECKING:
-    from arro3.core import RecordBatch, Schema
+from emulator.store.changes import Change
+from emulator.store.store import SetMeta, Store
 
 log = logging.getLogger("emulator.datasets")
 
 _DATASET: Final = "dataset/"
-_TEXTS: Final = "dataset-records/"
 _POSITIONS: Final = "dataset-positions/"
 """Up to which position the rows of a dataset that was deleted went."""
-_TRIAL_ANCHOR: Final = 1_700_000_000
-
-
-class Content(NamedTuple):
-    """What a user puts: records (as `texts`, with their columns decoded) or a JSON Schema after which `rows` rows are made.
-
-    `shape` is that of records.
-    """
-
-    name: str
-    rows: int
-    rows_per_hour: float
-    schema: dict[str, Any] | None = None
-    texts: Sequence[str] = ()
-    columns: Schema | None = None
-    batches: Sequence[RecordBatch] = ()
-    shape: RecordShape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,50 +60,6 @@ class UserDataset:
     def end_at(self, at: float) -> int:
         """The position behind its last row at an instant."""
         return self.base + self.rows_at(at)
-
-
-def read_records(name: str, records: Iterable[Any], rows_per_hour: float, go_on: GoOn = lambda: None) -> Content:
-    """Records as content. Raises RecordFault and TooMuch (ValueErrors), and what `records` and `go_on` raise.
-
-    For a worker thread: takes a second for 100,000 records.
-    """
-    texts, shape = record_texts(records, go_on)
-    if rows_per_hour and not shape.records:
-        raise ValueError("rowsPerHour needs records: the rows that are added repeat them in turn")
-    columns = shape.arrow_schema()
-    batches = decoded_texts(texts, columns, go_on)
-    return Content(name, shape.records, rows_per_hour, None, texts, columns, batches, shape)
-
-
-def with_further(content: Content, records: Iterable[Any], go_on: GoOn = lambda: None) -> Content:
-    """Records with further ones behind them. Raises ValueError, and what `records` and `go_on` raise. For a worker thread.
-
-    Takes the time of the further ones alone, unless they bring columns or types that were not there.
-    """
-    assert content.shape is not None, "only records have further ones"
-    added, shape = further_texts(records, content.rows, content.shape, go_on)
-    texts = joined_texts(content.texts, content.rows, added)
-    if sum(map(len, texts)) > MAX_CONTROL_BYTES:
-        raise ValueError(f"the dataset would have more than {MAX_CONTROL_BYTES} characters, the most that one can have")
-    columns = shape.arrow_schema()
-    same = columns == content.columns
-    decodable = decoded_texts(added if same else texts, columns, go_on)
-    batches = [*content.batches, *decodable] if same else decodable
-    return content._replace(rows=shape.records, texts=texts, columns=columns, batches=batches, shape=shape)
-
-
-def read_made_up(name: str, schema: dict[str, Any], rows: int, rows_per_hour: float) -> Content:
-    """Rows made after a JSON Schema as content. Raises ValueError for a schema or numbers that rows cannot be made from."""
-    try:
-        parse_row_schema(schema)
-    except SchemaError as fault:
-        raise ValueError(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
-    trial = GeneratedRows(
-        dataset_id="trial", schema=schema, seed=0, rows=max(rows, 1), rows_per_hour=rows_per_hour, anchor=_TRIAL_ANCHOR
-    )
-    next(iter(trial.batches(0, 1)))
-    Arrivals(rows, rows_per_hour, _TRIAL_ANCHOR)
-    return Content(name, rows, rows_per_hour, schema)
 
 
 class UserDatasets:
@@ -176,25 +99,36 @@ class UserDatasets:
             except ValueError as fault:
                 log.warning("the dataset %s is left out, as what is kept of it is damaged: %s", dataset_id[:100], fault)
 
-    def put(self, dataset_id: str, content: Content) -> UserDataset:
-        """Keeps a dataset, a new one or in the place of the one of its id; answers it. Raises StoreError."""
+    async def put(
+        self,
+        dataset_id: str,
+        content: Content,
+        go_on: GoOn = lambda: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> UserDataset:
+        """Keeps a dataset, a new one or in the place of the one of its id; answers it.
+
+        What there is to write is found in a thread; `check` is called right before it is written. Raises StoreError, and what
+        `go_on` and `check` raise.
+        """
+        while True:
+            old = self._datasets.get(dataset_id)
+            found = await asyncio.to_thread(difference, dataset_id, content, self._texts(old), go_on)
+            if self._datasets.get(dataset_id) is old:
+                check()
+                return self._commit(dataset_id, content, found)
+
+    def _commit(self, dataset_id: str, content: Content, found: Difference) -> UserDataset:
+        """Keeps a dataset whose texts differ so from those of the one of its id, if there is one."""
         now = self._clock.now()
         old = self._datasets.get(dataset_id)
-        old_texts = self._texts(old) if old is not None else []
         if old is None:
             base = self._store.get_meta(_POSITIONS + dataset_id) or 0
-            dataset = _placed(dataset_id, content, base, content.rows, now)
+            dataset = _placed(dataset_id, content, found.texts, base, content.rows, now)
         else:
-            dataset = _following(old, old_texts, content, now)
-        changes: list[Change] = [
-            SetMeta(_DATASET + dataset_id, asdict(dataset)),
-            SetMeta(_POSITIONS + dataset_id, None),
-        ]
-        for index in range(max(len(content.texts), len(old_texts))):
-            text = content.texts[index] if index < len(content.texts) else None
-            if index >= len(old_texts) or text != old_texts[index]:
-                changes.append(SetMeta(text_key(dataset_id, index), text))
-        self._store.write(changes)
+            dataset = _following(old, content, found, now)
+        placed = SetMeta(_DATASET + dataset_id, asdict(dataset)), SetMeta(_POSITIONS + dataset_id, None)
+        self._store.write([*placed, *found.changes])
         self._datasets[dataset_id] = dataset
         self._keep(dataset, content)
         return dataset
@@ -215,11 +149,11 @@ class UserDatasets:
                 )
             if dataset.rows_per_hour or dataset.rows_at_anchor != dataset.rows:
                 raise ValueError("it grows by rowsPerHour, its records repeated; put it without that to append to it")
-            old = self._records[dataset_id]._replace(name=dataset.name, texts=self._texts(dataset))
-            content = await asyncio.to_thread(with_further, old, records, go_on)
+            old, kept = self._records[dataset_id]._replace(name=dataset.name), self._texts(dataset)
+            content, found = await asyncio.to_thread(_lengthened, dataset_id, old, kept, records, go_on)
             if self._datasets.get(dataset_id) is not dataset:
                 raise ValueError("it was put anew or deleted in the meantime; try again")
-            return self.put(dataset_id, content).rows - dataset.rows
+            return self._commit(dataset_id, content, found).rows - dataset.rows
 
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
@@ -239,8 +173,7 @@ class UserDatasets:
         dataset = self._datasets.get(dataset_id)
         if dataset is None or dataset_id in self._sources:
             return
-        texts = self._texts(dataset)
-        content = await asyncio.to_thread(_content, dataset, texts)
+        content = await asyncio.to_thread(_content, dataset, self._texts(dataset))
         if self._datasets.get(dataset_id) is dataset:
             self._keep(dataset, content)
 
@@ -256,13 +189,14 @@ class UserDatasets:
         given = self._datasets[dataset_id].schema
         return json_schema_of(self.rows(dataset_id).arrow_schema) if given is None else given
 
-    def _texts(self, dataset: UserDataset) -> list[str]:
-        return [self._store.get_meta(text_key(dataset.id, index)) or "" for index in range(dataset.texts)]
+    def _texts(self, dataset: UserDataset | None) -> KeptTexts:
+        keys = [] if dataset is None else [text_key(dataset.id, index) for index in range(dataset.texts)]
+        return KeptTexts([self._store.raw_meta(key) for key in keys])
 
     def _keep(self, dataset: UserDataset, content: Content) -> None:
         """Keeps a dataset's content at hand."""
         self._sources[dataset.id] = self._source(dataset, content)
-        self._records[dataset.id] = content._replace(texts=())
+        self._records[dataset.id] = content._replace(texts=(), first=0)
 
     def _source(self, dataset: UserDataset, content: Content) -> RowSource:
         source: RowSource
@@ -288,7 +222,9 @@ class UserDatasets:
         return Relocated(source, dataset.base) if dataset.base else source
 
 
-def _placed(dataset_id: str, content: Content, base: int, rows_at_anchor: int, anchor: float) -> UserDataset:
+def _placed(
+    dataset_id: str, content: Content, texts: int, base: int, rows_at_anchor: int, anchor: float
+) -> UserDataset:
     return UserDataset(
         id=dataset_id,
         name=content.name,
@@ -298,43 +234,42 @@ def _placed(dataset_id: str, content: Content, base: int, rows_at_anchor: int, a
         anchor=anchor,
         base=base,
         schema=content.schema,
-        texts=len(content.texts),
+        texts=texts,
     )
 
 
-def _following(old: UserDataset, old_texts: Sequence[str], content: Content, now: float) -> UserDataset:
+def _following(old: UserDataset, content: Content, found: Difference, now: float) -> UserDataset:
     """A dataset that is put in the place of another: which of its rows are the old ones (see the top of this file)."""
     rows_now = old.rows_at(now)
     if content.schema != old.schema:
         same = lengthened = False
     elif content.schema is None:
-        same = list(content.texts) == list(old_texts)
-        lengthened = rows_now == old.rows and lengthens(content.texts, old_texts)
+        same = found.same
+        lengthened = rows_now == old.rows and found.lengthened
     else:
         same = content.rows == old.rows
         lengthened = content.rows >= rows_now
     if same and content.rows_per_hour == old.rows_per_hour:
         return replace(old, name=content.name)
     if same:
-        return _placed(old.id, content, old.base, rows_now, now)
-    return _placed(old.id, content, old.base if lengthened else old.base + rows_now, content.rows, now)
+        return _placed(old.id, content, found.texts, old.base, rows_now, now)
+    base = old.base if lengthened else old.base + rows_now
+    return _placed(old.id, content, found.texts, base, content.rows, now)
 
 
-def _content(dataset: UserDataset, texts: Sequence[str]) -> Content:
+def _lengthened(
+    dataset_id: str, old: Content, kept: KeptTexts, records: Iterable[Any], go_on: GoOn
+) -> tuple[Content, Difference]:
+    """Records with further ones behind them, and what has to be written. Raises as `with_further`. For a worker thread."""
+    content = with_further(old, kept, records, go_on)
+    return content, difference(dataset_id, content, kept, go_on)
+
+
+def _content(dataset: UserDataset, texts: KeptTexts) -> Content:
     """The content of a dataset that is kept. Raises ValueError for records that are damaged."""
     if dataset.schema is not None:
         return Content(dataset.name, dataset.rows, dataset.rows_per_hour, dataset.schema)
-    shape = shape_of_texts(texts)
-    columns = shape.arrow_schema()
-    batches = decoded_texts(texts, columns)
-    if sum(batch.num_rows for batch in batches) != dataset.rows:
-        raise ValueError(f"the dataset {dataset.id} has lost records: {dataset.rows} were put")
-    return Content(dataset.name, dataset.rows, dataset.rows_per_hour, None, texts, columns, batches, shape)
-
-
-def text_key(dataset_id: str, index: int) -> str:
-    """Under which key the store keeps one of a dataset's texts."""
-    return f"{_TEXTS}{dataset_id}/{index:06d}"
+    return kept_content(dataset.id, dataset.name, dataset.rows, dataset.rows_per_hour, texts)
 
 
 def read_kept(dataset_id: str, value: Any) -> UserDataset:

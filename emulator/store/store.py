@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from emulator.store.changes import Change, Delete, Put, Scope, SetEncodedMeta, SetMeta
 from emulator.store.log_storage import LogStorage
 from emulator.store.logfile import StoreError
 from emulator.store.records import Edit, Record, RecordList, Records, Shelf
@@ -55,9 +55,6 @@ __all__ = [
     "split_name",
 ]
 
-Scope = tuple[str, str]
-"""(imsOrgId, sandboxName)"""
-
 COLUMNS: Final[Mapping[str, Callable[[Record], Any]]] = {
     "id": attrgetter("id"),
     "name": attrgetter("name"),
@@ -81,35 +78,6 @@ class EtagMismatch(StoreError):
 
 class SnapshotError(StoreError, ValueError):
     """This is no snapshot that the store can take; the message says what is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """An entity to be stored: a new one, or in the place of the one of its id."""
-
-    scope: Scope
-    collection: str
-    entity: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """An entity to be deleted, if it is there."""
-
-    scope: Scope
-    collection: str
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetMeta:
-    """A value of the emulator's own to be kept; None forgets it."""
-
-    key: str
-    value: Any
-
-
-Change = Put | Delete | SetMeta
 
 
 class Contents(NamedTuple):
@@ -197,7 +165,10 @@ class Store:
             seq = upcoming[name, id] if (name, id) in upcoming else self._seq(name, id)
             if document is not None:
                 seq = self._storage.take_seq() if seq is None else seq
-                edits.append(self._storage.edit(name, document, seq))
+                if isinstance(document, bytes):
+                    edits.append(self._storage.described(name, id, seq, {}, document))
+                else:
+                    edits.append(self._storage.edit(name, document, seq))
                 upcoming[name, id] = seq
             elif seq is not None:
                 edits.append(Edit(name, id))
@@ -243,6 +214,11 @@ class Store:
         """One of the emulator's own values, or None."""
         record = self._meta.record(key)
         return None if record is None else record.entity().get("value")
+
+    def raw_meta(self, key: str) -> bytes | None:
+        """One of the emulator's own values as `{"id": key, "value": value}` in JSON, or None; see `changes.value_of`."""
+        record = self._meta.record(key)
+        return None if record is None else record.raw
 
     def set_meta(self, key: str, value: Any) -> None:
         """Keeps a JSON value; None forgets it."""
@@ -360,8 +336,8 @@ def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | None]:
-    """A change's table and id, and the document put there, or None for a removal."""
+def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | bytes | None]:
+    """A change's table and id, and the document put there, or its JSON, or None for a removal."""
     match change:
         case Put(scope, collection, entity):
             return _table_name(scope, collection), entity["id"], entity
@@ -369,6 +345,8 @@ def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | None]:
             return _table_name(scope, collection), id, None
         case SetMeta(key, value):
             return META, key, None if value is None else {"id": key, "value": value}
+        case SetEncodedMeta(key, raw):
+            return META, key, raw
 
 
 def _scoped(scope: Scope, records: Iterable[Record]) -> Iterator[tuple[Scope, Record]]:
