@@ -20,6 +20,7 @@ from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, S3, SFTP
 from emulator.clock import random_source
 from emulator.datasets import user_datasets
+from emulator.datasets.content import difference
 from emulator.datasets.library import Library
 from emulator.entities import new_entity
 from emulator.exports.exporter import Exporter
@@ -286,11 +287,10 @@ def test_an_id_that_a_file_takes_while_a_dataset_is_put_is_the_file_s(
 def test_a_server_that_ends_does_not_look_for_what_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
-            real = user_datasets.difference
 
             def ended(*args: Any) -> Any:
                 emulator.app.stop()
-                return real(*args)
+                return difference(*args)
 
             monkeypatch.setattr(user_datasets, "difference", ended)
             body = {"records": [{"n": 1}]}

@@ -101,10 +101,13 @@ class Exchange:
 Handler = Callable[[Exchange], Awaitable[Reply]]
 
 
-def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:
-    """JSON as RFC 8259 has it: UTF-8, no comments, no NaN, nested at most `depth` deep. Raises `body-malformed`."""
+def decode_json(body: bytes, depth: int = MAX_DEPTH, loads: Callable[[bytes], Any] = orjson.loads) -> Any:
+    """JSON as RFC 8259 has it: UTF-8, no comments, no NaN, nested at most `depth` deep. Raises `body-malformed`.
+
+    `loads` does what that of orjson does.
+    """
     try:
-        value = orjson.loads(body)
+        value = loads(body)
     except orjson.JSONDecodeError as fault:
         raise ServiceError(
             "body-malformed", reason=f"{fault.msg} (line {fault.lineno}, column {fault.colno})"

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from emulator.api.exchange import Exchange, Handler, Reply, decode_json
 from emulator.api.routes import Operation
 from emulator.control.control import CONTROL
+from emulator.datasets import json_pieces
 from emulator.datasets.bounds import check_values
 from emulator.datasets.content import Content, read_made_up, read_records
 from emulator.datasets.dataset_files import ID_PATTERN
@@ -201,7 +202,7 @@ def _further(body: Any) -> Iterator[Any]:
 
 def _decoded(body: bytes) -> Any:
     check_values(body)
-    return decode_json(body)
+    return decode_json(body, loads=json_pieces.loads)
 
 
 @contextlib.contextmanager
