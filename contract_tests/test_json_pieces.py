@@ -60,7 +60,7 @@ def test_pieces_are_what_the_whole_is(
 @pytest.mark.parametrize("opening", [b"[", b'{"name": "x", "records": ['])
 def test_a_large_body_is_never_decoded_at_once(monkeypatch: pytest.MonkeyPatch, opening: bytes) -> None:
     """With records that have arrays of objects in them, whose first field has another name."""
-    records = [{"id": number, "lines": [{"sku": "a"}, {"sku": "b"}], "note": "x" * 100} for number in range(30_000)]
+    records = [{"id": number, "lines": [{"sku": "a"}] * 12} for number in range(30_000)]
     ending = b"]" if opening == b"[" else b'], "rowsPerHour": 2}'
     body = opening + json.dumps(records).encode()[1:-1] + ending
     sizes: list[int] = []

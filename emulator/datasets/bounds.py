@@ -5,6 +5,13 @@ each thing that is made of a body has a bound of its own, which is looked at bef
 an upload, the process that reads its Parquet included, within about 300 MB (400 at the worst) beside what the server takes otherwise. A dataset for a
 test has a few thousand rows; one that is larger than this is to be a file in the `datasets` folder of `--fixtures`, which is
 read piece by piece and has no such bounds.
+
+Nor is another request to wait for long meanwhile. An upload is read, and what there is to write of it found, in a thread, in pieces
+of milliseconds. What holds up all others for longer, measured with 50 MB on two cores, and twice as long where others use them too:
+
+- the writing into the log of `--data-dir`, which is done at once so that it is whole: 0.15 s;
+- arro3 on CSV, which it looks through before it gives the first rows: 0.15 s; on records of 30 KB each: 0.07 s;
+- orjson on JSON whose records cannot be told apart by their first field, or that is none: 0.2 s.
 """
 
 from __future__ import annotations
