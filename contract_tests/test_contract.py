@@ -366,6 +366,7 @@ LENIENCES: dict[str, Callable[[Api], Any]] = {
         f"/connectionSpecs/{LANDING_ZONE.spec}/configs?outputType=activationDatasets&outputField=datasets&limit=1"
     ),
     "trailing-slash": lambda api: api.get("/flows/"),
+    "header-repeated": lambda api: api.http.get(f"{BASE}/flows", headers=[("x-sandbox-name", "prod")] * 2),
     "sandbox-header-missing": lambda api: api.get("/flows", headers={"x-sandbox-name": ""}),
     "secret-in-text": lambda api: api.created(
         "connections", {**SFTP.base_connection(), "description": "password=hunter22"}

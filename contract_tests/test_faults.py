@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error, serving
-from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP
+from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
 from emulator.app import Emulator, create_app
 from emulator.clock import Clock, random_source
 from emulator.errors import ErrorTable
@@ -292,6 +292,34 @@ class TestWire:
         assert "Traceback" not in logged and "ASGI" not in logged
         assert "GET /data/foundation/flowservice/flows 0 (fault reset-1)" in logged
         assert "GET /data/foundation/flowservice/flows 200 (fault truncate-1)" in logged
+
+    @pytest.mark.parametrize("anew", ["reset", "snapshot"])
+    def test_what_is_delayed_does_not_outlive_a_reset(self, api: Api, anew: str) -> None:
+        """It belongs to what was before: nothing of it is carried out or noted, and its client's connection ends."""
+        state = api.control("GET", "/state")
+        put(api, {"kind": "delay", "seconds": 60})
+        broken: list[httpx.TransportError] = []
+
+        def create() -> None:
+            try:
+                api.post("/sourceConnections", SOURCE_CONNECTION)
+            except httpx.TransportError as error:
+                broken.append(error)
+
+        waiting = [threading.Thread(target=create) for _ in range(3)]
+        for each in waiting:
+            each.start()
+        while counts(api)[0][1] < 3:
+            time.sleep(0.01)
+        if anew == "reset":
+            api.control("POST", "/reset")
+        else:
+            api.control("PUT", "/state", state)
+        for each in waiting:
+            each.join(10)
+        assert len(broken) == 3
+        assert api.control("GET", "/requests")["items"] == []
+        assert api.items("/sourceConnections") == []
 
     def test_rules_do_not_touch_requests_in_flight(self, api: Api) -> None:
         put(api, {"kind": "delay", "seconds": 0.25}, {"kind": "error", "error": "service-unavailable"})

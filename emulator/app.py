@@ -256,6 +256,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     watch = Watch.of(settings, works, names, expiry=tokens.expiry, document=lambda: described(routes, catalog))
 
     def store_replaced(next_seq: int) -> None:
+        injector.drop_delayed()
         begin_anew(rng, settings.seed, salt=str(next_seq))
         watch.witness.wary = next_seq != FIRST_SEQ  # what others have stored has not been looked at
 

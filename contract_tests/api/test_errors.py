@@ -35,6 +35,7 @@ ELSEWHERE = {
     "request-timeout": "test_reception.py",
     "server-busy": "test_reception.py",
     "server-ending": "test_interruptions.py",
+    "content-encoding-unsupported": "test_http_forms.py",
     "control-unavailable": "test_parquet_process.py",
 }
 """Rows that need the machine in another state, and where they are tested."""

@@ -109,6 +109,10 @@ def decode_json(body: bytes, depth: int = MAX_DEPTH, loads: Callable[[bytes], An
     try:
         value = loads(body)
     except orjson.JSONDecodeError as fault:
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise ServiceError("body-malformed", reason="it is not UTF-8, which JSON is sent in") from None
         raise ServiceError(
             "body-malformed", reason=f"{fault.msg} (line {fault.lineno}, column {fault.colno})"
         ) from None

@@ -23,6 +23,7 @@ SHOWN_HEADERS: Final = frozenset(
 """Headers whose values are shown; all others are masked."""
 MIN_TOKEN: Final = 16
 """Characters of a token or key from which on it is looked for in what is stored and shown: clients of tests send short words."""
+_CREDENTIALS: Final = ("authorization", "x-api-key")
 _ETAGS: Final = r'\*|(?:(?:W/)?(?:"[^"]*"|[0-9A-Fa-f-]+)(?:\s*,\s*|\Z))*'
 _ETAG_OF_WORDS: Final = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 _ETAG_WORD: Final = r"[0-9A-Fa-f]+|[A-Z]?[a-z]{1,20}[0-9]{0,4}|[A-Z]{1,20}[0-9]{0,4}"
@@ -70,9 +71,9 @@ class HeaderMask:
         harmless = self._harmless
         if scope[0] not in harmless or scope[1] not in harmless:
             scope = self._harmless_part(scope[0]), self._harmless_part(scope[1])
-        token = credentials(headers.get("authorization", ""))
-        if len(token) >= MIN_TOKEN and token in scope:
-            return MASK if scope[0] == token else scope[0], MASK if scope[1] == token else scope[1]
+        for token in _credentials("authorization", headers.get("authorization", "")):
+            if len(token) >= MIN_TOKEN and token in scope:
+                scope = MASK if scope[0] == token else scope[0], MASK if scope[1] == token else scope[1]
         return scope
 
     def is_harmless(self, text: str, headers: Mapping[str, str]) -> bool:
@@ -81,10 +82,10 @@ class HeaderMask:
 
     def secrets(self, headers: Mapping[str, str]) -> list[str]:
         """What `masked` masks, for looking for it elsewhere."""
-        found = []
+        found: list[str] = []
         for name, value in headers.items():
-            if name == "authorization":
-                found.append(credentials(value))
+            if name in _CREDENTIALS:
+                found += _credentials(name, value)
             elif name not in SHOWN_HEADERS or (name == "if-match" and not is_etag(value)):
                 found.append(value)
         return found
@@ -109,9 +110,16 @@ def credentials(authorization: str) -> str:
     return authorization.partition(" ")[2].strip() or authorization
 
 
+def _credentials(name: str, value: str) -> list[str]:
+    """The credentials in one of the headers that have them: several, where it was sent several times and joined."""
+    values = value.split(", ") if ", " in value else [value]
+    return [credentials(value) for value in values] if name == "authorization" else values
+
+
 def tokens(headers: Mapping[str, str]) -> list[str]:
     """The secrets that every request carries in its headers, as far as they are too long to be a word of a message."""
-    found = [headers[name] for name in ("x-api-key", "cookie") if name in headers]
-    if "authorization" in headers:
-        found.append(credentials(headers["authorization"]))
+    found = [headers["cookie"]] if "cookie" in headers else []
+    for name in _CREDENTIALS:
+        if name in headers:
+            found += _credentials(name, headers[name])
     return [token for token in found if len(token) >= MIN_TOKEN]

@@ -230,6 +230,7 @@ _REMARKS: Final = (
     Rule("schedule-never-runs", "remark", "A schedule that ends before it starts", _TUTORIAL, "Send endTime with a start that lies more than six months after the flow's creation."),
     Rule("configs-of-destination", "remark", "Datasets listed with a destination's spec", _TUTORIAL, "Ask /connectionSpecs/{id}/configs with the id of the data lake's spec, activation-datalake."),
     Rule("trailing-slash", "remark", "A path with a slash at its end", _API, "Leave the last slash out."),
+    Rule("header-repeated", "remark", "A header sent more than once", "RFC 9110, section 5.3", "Send each header once: which of them counts, every gateway decides for itself."),
     # habits that do harm in production
     Rule("sandbox-header-missing", "remark", "No x-sandbox-name header", _HEADERS, "Always name the sandbox: without it the request goes to prod."),
     Rule(ETAG_NOT_LATEST, "remark", "An etag that was not the latest", "Flow Service error messages, 1404-412", "Look the entity up again, apply the change to what it is now, and send the new etag.", "1404-412", 412),
@@ -241,6 +242,7 @@ _REMARKS: Final = (
     Rule("token-near-expiry", "remark", "A token in its last five minutes", _HEADERS, "Renew a token some minutes before it expires, so that no request fails on the way."),
     # where the emulator cannot tell
     Rule(UNSUPPORTED, "remark", "A call that the emulator does not have", "The real service has it; the emulator answers 501", "Test this call against the real service."),
+    Rule("content-encoding-unsupported", "remark", "A body that is packed", "Whether the real service unpacks bodies is not published", "Send bodies as they are, without Content-Encoding.", "", 415),
     Rule("body-too-large", "remark", "A body over the emulator's limit", "The real service's own limit is not published", "Send less in one request.", "", 413),
 )  # fmt: skip
 

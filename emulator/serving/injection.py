@@ -78,11 +78,23 @@ class Injector:
             (compile_path(call.path)[0], call.method, call.name) for call in calls
         ]
         self._pauses: set[asyncio.Timeout] = set()
+        self._dropped: set[asyncio.Timeout] = set()
         self._stopping = False
 
     def stop(self) -> None:
         """Ends every delay that is under way, so that a server can shut down at once. To be called on the event loop."""
         self._stopping = True
+        self._end_pauses()
+
+    def drop_delayed(self) -> None:
+        """Ends the connections of all requests that are being delayed: what they were sent to is gone, as after a reset.
+
+        Carried out later, they would change what has begun anew. To be called on the event loop.
+        """
+        self._dropped |= self._pauses
+        self._end_pauses()
+
+    def _end_pauses(self) -> None:
         for pause in self._pauses:
             if not pause.expired():
                 pause.reschedule(asyncio.get_running_loop().time())
@@ -99,12 +111,12 @@ class Injector:
         decision = self.faults.decide(call, asyncio.get_running_loop().time())
         if decision.label is not None:
             exchange.fault, exchange.operation = decision.label, call.operation
+        ending = _Ending(asgi, receive, send)
         if decision.delay:
-            await self._pause(receive, decision.delay)
+            await self._pause(exchange, ending, decision.delay)
         rule = decision.rule
         if rule is None:
             return send
-        ending = _Ending(asgi, receive, send)
         match rule.kind:
             case "error" | "rate-limit" | "token-expired":
                 error = self._error(rule, decision, call)
@@ -123,7 +135,7 @@ class Injector:
             case "truncate":
                 return _Held(_cut(rule, exchange.method, ending))
             case _:
-                return _Held(self._dripping(rule, receive, send))
+                return _Held(self._dripping(rule, exchange, ending))
 
     def _call(self, exchange: Exchange) -> Call:
         method = "GET" if exchange.method == "HEAD" else exchange.method
@@ -176,33 +188,43 @@ class Injector:
 
         return deliver
 
-    def _dripping(self, rule: Rule, receive: Receive, send: Send) -> Deliver:
+    def _dripping(self, rule: Rule, exchange: Exchange, ending: _Ending) -> Deliver:
         """The body in pieces, with a wait before each."""
 
         async def deliver(start: Any, body: bytes) -> None:
-            await send(start)
+            await ending.send(start)
             size = max(1, -(-len(body) // rule.pieces))
             pieces = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
+            now = asyncio.get_running_loop().time
+            began = now()
             for number, piece in enumerate(pieces, 1):
-                await self._pause(receive, rule.seconds / len(pieces))
-                await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+                # until the instant that it is due at: each wait by itself takes a little longer than it should
+                await self._pause(exchange, ending, began + rule.seconds * number / len(pieces) - now())
+                await ending.send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
 
         return deliver
 
-    async def _pause(self, receive: Receive, seconds: float) -> None:
-        """Waits, in seconds of the machine. Raises ConnectionEnded when the client goes away meanwhile."""
-        if self._stopping:
+    async def _pause(self, exchange: Exchange, ending: _Ending, seconds: float) -> None:
+        """Waits, in seconds of the machine. Raises ConnectionEnded when the client goes away meanwhile, or is dropped.
+
+        Of a request that is dropped nothing is noted, as it belongs to what was before.
+        """
+        if self._stopping or seconds <= 0:
             return
         try:
             async with asyncio.timeout(seconds) as pause:
                 self._pauses.add(pause)
-                if (await receive())["type"] != "http.disconnect":
+                if (await ending.receive())["type"] != "http.disconnect":
                     await asyncio.sleep(seconds)  # not as a server does it, but no reason to go on early
                     return
         except TimeoutError:
-            return
+            if pause not in self._dropped:
+                return
+            exchange.fault = None
+            await ending.reset()
         finally:
             self._pauses.discard(pause)
+            self._dropped.discard(pause)
         raise ConnectionEnded
 
 
@@ -211,7 +233,7 @@ class _Ending:
 
     def __init__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         self._connection: Connection | None = asgi.get("state", {}).get(CONNECTION)
-        self._receive = receive
+        self.receive = receive
         self.send = send
 
     async def reset(self) -> None:
@@ -220,7 +242,7 @@ class _Ending:
             await self._leave_open()
         else:
             self._connection.reset()
-            await self._receive()  # until the server has noticed, lest it miss the answer
+            await self.receive()  # until the server has noticed, lest it miss the answer
         raise ConnectionEnded
 
     async def instead(self, start: Any, body: bytes) -> None:
@@ -231,7 +253,7 @@ class _Ending:
         """Closes the connection after what has been sent."""
         if self._connection is not None:
             self._connection.close()
-            await self._receive()
+            await self.receive()
         elif not started:
             await self._leave_open()
         raise ConnectionEnded

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Send
@@ -37,6 +37,10 @@ LARGE = (
     ("POST", f"{CONTROL_PREFIX}/datasets/", MAX_DATASET_BYTES),
 )
 """The control calls that take large bodies: method, how the path begins, and how many bytes."""
+IDENTITY = "identity"
+"""The coding of a body that comes as it is."""
+MEANT_ONCE = frozenset({"authorization", "content-type", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name"})
+"""Headers of the service that have one value."""
 POLLED = frozenset({"control:health", "control:overview"})
 """Operations that health checks and the page ask for every two seconds: the log is not to be full of them."""
 
@@ -109,6 +113,8 @@ class Middleware:
                 send = await self._injector.meet(exchange, asgi, receive, send)
             if exchange.path.startswith(GATEWAY_PREFIX):
                 self._gateway.check(exchange)
+            if room and exchange.headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
+                raise ServiceError("content-encoding-unsupported", headers={"Accept-Encoding": IDENTITY})
             await self._app(asgi, receive, send)
         except ConnectionEnded:
             raise
@@ -129,6 +135,12 @@ class Middleware:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
         path: str = asgi["path"]
         remarks: list[Remark] = []
+        if len(headers) < len(asgi["headers"]):
+            remarks += _joined(headers, asgi["headers"])
+        if not path.startswith("/"):  # RFC 9112, section 3.2.2: a server takes what is meant for a proxy as well
+            host, path = _split_target(path)
+            asgi["path"] = path
+            headers["host"] = host or headers.get("host", "")
         if len(path) > 1 and path.endswith("/") and path.startswith(GATEWAY_PREFIX):
             path = asgi["path"] = path.rstrip("/")  # real clients send a trailing slash
             remarks.append(Remark("trailing-slash", "path", "the path was sent with a slash at its end"))
@@ -164,6 +176,28 @@ class Middleware:
         body = self._masker.without_quoted_secrets(hide(body, self._masker.secrets(exchange)))
         exchange.error, exchange.error_fields, exchange.answer = error.name, error.fields, body
         await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
+
+
+def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> list[Remark]:
+    """Puts all values of a header that was sent several times into it (RFC 9110, section 5.3), and remarks that."""
+    values: dict[str, list[str]] = {}
+    for name, value in fields:
+        values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    repeated = {name: given for name, given in values.items() if len(given) > 1}
+    headers.update((name, ("; " if name == "cookie" else ", ").join(given)) for name, given in repeated.items())
+    return [
+        Remark("header-repeated", f"headers.{name}", f"the header {name} was sent {len(repeated[name])} times")
+        for name in MEANT_ONCE & repeated.keys()
+    ]
+
+
+def _split_target(target: str) -> tuple[str, str]:
+    """Host and path of a target in absolute form; what is none stays a path."""
+    scheme, found, rest = target.partition("://")
+    if not found or scheme.lower() not in ("http", "https"):
+        return "", target
+    host, _, path = rest.partition("/")
+    return host, f"/{path}"
 
 
 def _body_limit(exchange: Exchange) -> int:
