@@ -129,7 +129,7 @@ def test_the_clock_that_is_told_can_be_sent_back(api: Api) -> None:
 
 
 def test_a_clock_set_off_keeps_what_is_not_named() -> None:
-    clock = Clock("frozen", now=100.0, wall=lambda: 0.0)
+    clock = Clock("frozen", now=100.0, wall=lambda: 0.0, ticks=lambda: 0.0)
     clock.set_off({"now": 5})
     assert (clock.mode, clock.now()) == ("frozen", 5)
     clock.set_off({"mode": "accelerated", "speed": math.e})

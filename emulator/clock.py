@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeGuard
 
 from emulator.settings import LATEST_TIME
@@ -22,7 +23,10 @@ class Clock:
     """Time as the emulator sees it, in epoch seconds. It never goes backwards, except by `reset` and `restore`.
 
     `real` passes as the machine's time does, `accelerated` passes `speed` times as fast, `frozen` stands still until it is
-    moved. `wall` is the machine's clock and can be replaced in tests.
+    moved. `wall` is the machine's clock, `ticks` counts the seconds that it runs; both can be replaced in tests.
+
+    Real time goes by the machine's clock, so that it is right again after a laptop slept. Accelerated time has no right to
+    be anywhere: it goes by the ticks, which no sleep and nobody who sets the machine's clock can make leap by years.
     """
 
     def __init__(
@@ -32,13 +36,18 @@ class Clock:
         now: float | None = None,
         speed: float = 1.0,
         wall: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wall = wall
+        self._ticks = ticks
         self._start = (mode, now, speed)
         self._mode: Mode = mode
         self._speed = speed
         self._at = 0.0
         self._wall_at = 0.0
+        self._wall_seen = 0.0
+        self._ticks_at = 0.0
+        self._held_modes: tuple[Mode, ...] = ()
         self.reset()
 
     @classmethod
@@ -54,8 +63,7 @@ class Clock:
         """Puts mode, speed and time back to how the clock started; without a start time, that is the present."""
         mode, now, speed = self._start
         self._mode, self._speed = mode, speed
-        self._wall_at = self._wall()
-        self._at = self._wall_at if now is None else now
+        self._put(self._wall() if now is None else now)
 
     def set_off(self, start: Mapping[str, Any]) -> None:
         """Goes on from `start`, whose `mode`, `now` (epoch seconds, also in the past) and `speed` may each be left out."""
@@ -66,14 +74,52 @@ class Clock:
         return self._mode
 
     @property
+    def first_mode(self) -> Mode:
+        """The mode that `reset` puts it back to."""
+        return self._start[0]
+
+    @property
     def speed(self) -> float:
         """How many seconds pass here in one of the machine's: 1 for `real`, 0 for `frozen`."""
         return {"real": 1.0, "frozen": 0.0, "accelerated": self._speed}[self._mode]
 
     def now(self) -> float:
         """The present, in epoch seconds."""
-        passed = max(0.0, self._wall() - self._wall_at)
-        return min(self._at + passed * self.speed, LATEST_TIME)
+        return min(self._at + self._passed() * self.speed, LATEST_TIME)
+
+    def _passed(self) -> float:
+        """How many of the machine's seconds have passed since it was put somewhere."""
+        if self._mode in self._held_modes:
+            return 0.0
+        if self._mode == "accelerated":
+            return self._ticks() - self._ticks_at
+        wall = self._wall()
+        if wall < self._wall_seen:  # the machine's clock was set back: time goes on from where it was last seen
+            self._wall_at -= self._wall_seen - wall
+        self._wall_seen = wall
+        return max(0.0, wall - self._wall_at)
+
+    def _put(self, at: float) -> None:
+        """Lets time pass from `at` on."""
+        self._at = at
+        self._wall_at = self._wall_seen = self._wall()
+        self._ticks_at = self._ticks()
+
+    @contextmanager
+    def held(self, *modes: Mode) -> Iterator[None]:
+        """In these modes time stands still meanwhile, but for being moved.
+
+        Afterwards accelerated time goes on from there. Real time is where it would have been, as it has to be right.
+        """
+        if self._mode in modes:
+            self._put(self.now())
+        self._held_modes = modes
+        try:
+            yield
+        finally:
+            if self._mode == "accelerated":
+                self._put(self.now())
+            self._held_modes = ()
 
     @property
     def began(self) -> float:
@@ -91,16 +137,14 @@ class Clock:
             raise ValueError(
                 f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts anew"
             )
-        self._at = present if now is None else now
-        self._wall_at = self._wall()
+        self._put(present if now is None else now)
         self._mode = mode
         if mode == "accelerated":
             self._speed = self._speed if speed is None else speed
 
     def move_to(self, at: float) -> None:
         """Jumps to `at` (epoch seconds) if that lies ahead; otherwise nothing happens."""
-        present = self.now()
-        self._at, self._wall_at = max(present, at), self._wall()
+        self._put(max(self.now(), at))
 
     def steady(self) -> float:
         """A counter of the machine's seconds that no change of the clock moves; its differences are durations."""
@@ -121,7 +165,7 @@ class Clock:
         """Puts back what `snapshot` gave, whatever the time is now."""
         self._mode = snapshot["mode"]
         self._speed = snapshot["speed"] or self._speed
-        self._at, self._wall_at = float(snapshot["now"]), self._wall()
+        self._put(float(snapshot["now"]))
 
 
 def is_instant(value: Any) -> TypeGuard[float]:
