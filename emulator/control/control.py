@@ -198,19 +198,13 @@ class Control:
         now = _instant(body, "now") if body.get("now") is not None else None
         speed = _number(body, "speed", 0, MAX_SPEED) if body.get("speed") is not None else None
         self._check_speed(mode, speed)
-        try:
-            present = self._clock.now()
-            if now is not None and now < present:
-                raise ValueError(
-                    f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST {CONTROL}/reset starts anew"
-                )
-            if now is not None:
-                await self._scheduler.advance(now)
+        if now is None:
             self._scheduler.keep_time()
-            self._clock.set(mode, now=None if now is None else max(now, self._clock.now()), speed=speed)
-        except ValueError as reason:
-            raise _invalid(str(reason)) from None
-        self._scheduler.clock_changed()
+            self._clock.set(mode, speed=speed)
+            self._scheduler.clock_changed()
+        else:
+            wanted = mode if "mode" in body else None  # else what another request makes it meanwhile is left alone
+            await self._scheduler.advance_and_set(_not_back(now), mode=wanted, speed=speed)
         return Reply(self._clock.snapshot())
 
     def _check_speed(self, mode: str, speed: float | None) -> None:
@@ -232,18 +226,14 @@ class Control:
         _known(body, ("seconds", "to"))
         if ("seconds" in body) == ("to" in body):
             raise _invalid(f'either "seconds" or "to" is needed, {example}')
-        present = self._clock.now()
         if "seconds" in body:
             if isinstance(body["seconds"], (int, float)) and body["seconds"] < 0:
                 raise _invalid(f'"seconds" must be 0 or more: time cannot go backwards; got {_shown(body["seconds"])}')
-            to = present + _number(body, "seconds", 0, LATEST_TIME - present)
+            _number(body, "seconds", 0, LATEST_TIME)  # before it waits for its turn
+            goal = _further(body)
         else:
-            to = _instant(body, "to")
-            if to < present:
-                raise _invalid(
-                    f"time cannot go backwards: it is {present:.3f}, asked for {to:.3f}; POST {CONTROL}/reset starts anew"
-                )
-        runs = await self._scheduler.advance(to)
+            goal = _not_back(_instant(body, "to"))
+        runs = await self._scheduler.advance(goal)
         return Reply({"now": self._clock.now(), "runs": runs})
 
     async def list_exports(self, exchange: Exchange) -> Reply:
@@ -311,6 +301,28 @@ def _instant(body: Mapping[str, Any], name: str) -> float:
             f"got {_shown(value)}"
         )
     return at
+
+
+def _not_back(at: float) -> Callable[[float], float]:
+    """The goal of an advance to an instant."""
+
+    def goal(present: float) -> float:
+        if at < present:
+            raise _invalid(
+                f"time cannot go backwards: it is {present:.3f}, asked for {at:.3f}; POST {CONTROL}/reset starts anew"
+            )
+        return at
+
+    return goal
+
+
+def _further(body: Mapping[str, Any]) -> Callable[[float], float]:
+    """The goal of an advance by a length of time."""
+
+    def goal(present: float) -> float:
+        return present + _number(body, "seconds", 0, LATEST_TIME - present)
+
+    return goal
 
 
 def _invalid(reason: str) -> ServiceError:

@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from emulator.clock import Clock, is_instant
+from emulator.clock import MODES, Clock, Mode, is_instant
 from emulator.entities import ENABLED, Entity, Scope
 from emulator.errors import ServiceError
+from emulator.exports.export_limit import ExportLimit
 from emulator.exports.exporter import Exporter, bookmark_key, runs_key
 from emulator.exports.progress import ProgressReport
 from emulator.exports.runs import EXITS, Job, Run
@@ -40,8 +41,8 @@ class Scheduler:
         self._store = store
         self._exporter = exporter
         self._clock = clock
-        self._max_exports = max_exports
         self._timetable = Timetable()
+        self._limit = ExportLimit(max_exports, timetable=self._timetable, store=store)
         self._asked: deque[Job] = deque()
         self._current: Run | None = None
         self._remembered: deque[dict[str, Any]] = deque(maxlen=MAX_REMEMBERED)
@@ -156,34 +157,64 @@ class Scheduler:
         self._remembered.clear()
         self._wake.set()
 
-    async def advance(self, to: float) -> list[dict[str, Any]]:
-        """Moves the clock to `to` (epoch seconds) and carries out whatever falls due on the way.
+    async def advance(self, goal: Callable[[float], float]) -> list[dict[str, Any]]:
+        """Moves the clock to its goal (epoch seconds) and carries out whatever falls due on the way.
+
+        `goal` is given the present, and asked only when this advance's turn has come: so each adds to the one before, and none
+        sets out from a time before a reset. What it raises ends the advance before anything was done.
 
         Answers the runs in order, with what a frozen clock ran at once since the last advance. Raises ServiceError when the
         way holds more exports than are allowed at once, or when the server ends or something is done `undisturbed` meanwhile:
         then time stands at the last run that was carried out.
         """
+        self._check_backlog()
         async with self._turn:
-            self._check_count(to)
-            runs = list(self._remembered)
-            self._remembered.clear()
-            try:
-                while not self._disturbed and (job := self._take(until=to)) is not None:
-                    runs.append(await self._carry_out(job))
-                self.check_going_on()
-                if self._claims:
-                    raise ServiceError(
-                        "control-conflict",
-                        reason=f"this advance was broken off after {len(runs)} runs: a reset, or a snapshot that is put "
-                        "back, takes its place",
-                    )
-                at = max(to, self._clock.now())
-                self.keep_time(at)
-                self._clock.move_to(at)
-            except (ServiceError, StoreError):
-                self._remembered.extend(runs)  # they happened; the next advance tells of them
-                raise
+            with self._clock.held("accelerated"):
+                runs = await self._move_on(goal(self._clock.now()))
         self._wake.set()
+        return runs
+
+    async def advance_and_set(
+        self, goal: Callable[[float], float], *, mode: Mode | None = None, speed: float | None = None
+    ) -> None:
+        """Moves the clock on as `advance` does, and lets time pass in another mode from exactly there.
+
+        Time stands still meanwhile, whatever the mode. Where the advance is refused or broken off, the mode stays.
+        """
+        self._check_backlog()
+        async with self._turn:
+            with self._clock.held(*MODES):
+                at = goal(self._clock.now())
+                await self._move_on(at)
+                self._clock.set(mode or self._clock.mode, now=at, speed=speed)
+        self.clock_changed()
+
+    def _check_backlog(self) -> None:
+        """Refuses an advance that would wait very long for its turn; not where a reset comes first, and ends the backlog."""
+        if not self._claims:
+            self._limit.check_backlog(len(self._asked), self._clock.now())
+
+    async def _move_on(self, to: float) -> list[dict[str, Any]]:
+        """An advance whose turn has come."""
+        self._limit.check_way(len(self._asked), to)
+        runs = list(self._remembered)
+        self._remembered.clear()
+        try:
+            while not self._disturbed and (job := self._take(until=to)) is not None:
+                runs.append(await self._carry_out(job))
+            self.check_going_on()
+            if self._claims:
+                raise ServiceError(
+                    "control-conflict",
+                    reason=f"this advance was broken off after {len(runs)} runs: a reset, or a snapshot that is put "
+                    "back, takes its place",
+                )
+            at = max(to, self._clock.now())
+            self.keep_time(at)
+            self._clock.move_to(at)
+        except (ServiceError, StoreError):
+            self._remembered.extend(runs)  # they happened; the next advance tells of them
+            raise
         return runs
 
     async def serve(self) -> None:
@@ -210,12 +241,13 @@ class Scheduler:
                 continue
 
     async def _catch_up(self) -> None:
-        """Carries out whatever is due now."""
+        """Carries out whatever is due now. An accelerated clock waits for it: it could leave any number of exports behind."""
         async with self._turn:
-            while not self._disturbed and (job := self._take(until=self._clock.now())) is not None:
-                summary = await self._carry_out(job)
-                if self._clock.mode == "frozen":
-                    self._remembered.append(summary)
+            with self._clock.held("accelerated"):
+                while not self._disturbed and (job := self._take(until=self._clock.now())) is not None:
+                    summary = await self._carry_out(job)
+                    if self._clock.mode == "frozen":
+                        self._remembered.append(summary)
 
     async def _pause(self) -> None:
         """A second, or until something happens."""
@@ -344,20 +376,6 @@ class Scheduler:
             f" ({run.problem})" if run.problem else "",
         )
         return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
-
-    def _check_count(self, to: float) -> None:
-        """Refuses a jump that would cause more exports than `--max-exports`."""
-        count = len(self._asked)
-        for flow_id, scope, scheduled_at in self._timetable.flows():
-            flow = self._store.get(scope, "flows", flow_id)
-            if flow is not None and scheduled_at <= to:
-                count += 1 + schedule_of(flow).count(scheduled_at, to)
-            if count > self._max_exports:
-                raise ServiceError(
-                    "control-invalid",
-                    reason=f"this advance would cause more than {self._max_exports} exports; advance in smaller steps, "
-                    "disable flows, or start the server with a higher --max-exports",
-                )
 
 
 def scheduled_key(flow_id: str) -> str:
