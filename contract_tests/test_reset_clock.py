@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error
+from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error, serving
 from contract_tests.tutorial import DATASET, S3
 from emulator.clock import Clock
 from emulator.settings import LATEST_TIME, environment_of_tests
@@ -53,6 +54,24 @@ def test_mode_and_speed(api: Api) -> None:
     assert LONG_AGO <= clock["now"] < LONG_AGO + 60_000
 
 
+def test_the_speed_that_is_told_can_be_sent_back(api: Api) -> None:
+    for mode, speed in (("frozen", 0), ("real", 1)):
+        assert reset(api, {"mode": mode, "speed": speed}).status_code == 200
+        assert api.control("GET", "/clock")["speed"] == speed
+
+
+def test_an_accelerated_server_keeps_its_own_speed(tmp_path: Path) -> None:
+    """It is the mode that the server started with which counts, not the one that a request has set."""
+    with serving(tmp_path, "--clock", "100") as process:
+        api = Api(process.url)
+        api.control("PUT", "/clock", {"mode": "frozen"})
+        for clock in ({"mode": "accelerated"}, {"speed": 200}, {"now": LONG_AGO}):
+            assert reset(api, clock).status_code == 200
+            told = api.control("GET", "/clock")
+            assert (told["mode"], told["speed"]) == ("accelerated", clock.get("speed", 100))
+        api.close()
+
+
 @pytest.mark.parametrize("body", [None, {}, {"clock": {}}])
 def test_without_a_word_it_starts_as_the_server_did(api: Api, body: Any) -> None:
     reset(api, {"now": LONG_AGO, "mode": "real"})
@@ -77,6 +96,10 @@ def test_without_a_word_it_starts_as_the_server_did(api: Api, body: Any) -> None
         ({"now": 1e30}, "now"),
         ({"mode": "accelerated", "speed": 0}, "speed"),
         ({"speed": 1e10}, "speed"),
+        ({"speed": 100}, "speed"),
+        ({"mode": "frozen", "speed": 5}, "speed"),
+        ({"mode": "real", "speed": 100}, "speed"),
+        ({"mode": "accelerated"}, "speed"),
         ({"at": 5}, "at"),
     ],
 )

@@ -17,6 +17,7 @@ from emulator.api.routes import Operation
 from emulator.catalog import Catalog
 from emulator.clock import Clock
 from emulator.contract.journal import Journal
+from emulator.control.parameters import parameters
 from emulator.control.previews import MAX_ROWS, PreviewError, preview
 from emulator.datasets.library import Library
 from emulator.entities import Entity, Scope
@@ -103,7 +104,7 @@ class Console:
 
         `flow` leaves the flows that have this text in their name or id.
         """
-        wanted = _wanted_flow(dict(exchange.query))
+        wanted = _wanted_flow(parameters(exchange, ("flow",)))
         flows, found = self._flows(wanted)
         runs = self._runs()
         return Reply(
@@ -130,7 +131,7 @@ class Console:
     async def preview_export(self, exchange: Exchange) -> Reply:
         """The first rows of an exported file, whatever its form; `rows` says how many."""
         path = exchange.path_params["path"]
-        limit = _rows(dict(exchange.query))
+        limit = _rows(parameters(exchange, ("rows",)))
         file = self._exports.find(path)
         if file is None:
             raise ServiceError(
@@ -252,7 +253,6 @@ def _page(name: str, content_type: str) -> Handler:
 
 def _wanted_flow(query: Mapping[str, str]) -> str:
     """The text that flows are looked for by, in small letters; empty for all. Raises `control-invalid`."""
-    _known(query, "flow")
     text = query.get("flow", "")
     if len(text) > MAX_WANTED:
         raise ServiceError("control-invalid", reason=f"flow must have at most {MAX_WANTED} characters, got {len(text)}")
@@ -261,17 +261,9 @@ def _wanted_flow(query: Mapping[str, str]) -> str:
 
 def _rows(query: Mapping[str, str]) -> int:
     """How many rows are asked for. Raises `control-invalid`."""
-    _known(query, "rows")
     text = query.get("rows", str(DEFAULT_ROWS))
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_ROWS):
         raise ServiceError(
             "control-invalid", reason=f"rows must be a whole number from 1 to {MAX_ROWS}, got {text[:60]!r}"
         )
     return int(text)
-
-
-def _known(query: Mapping[str, str], known: str) -> None:
-    """Raises `control-invalid` for a parameter of another name."""
-    for name in query:
-        if name != known:
-            raise ServiceError("control-invalid", reason=f'"{name[:60]}" is unknown; known is {known}')

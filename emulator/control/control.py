@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 from emulator import __version__
 from emulator.api.exchange import Exchange, Handler, Reply, decode_json
 from emulator.api.routes import Operation
-from emulator.clock import MAX_SPEED, MODES, Clock
+from emulator.clock import MAX_SPEED, MODES, Clock, Mode
+from emulator.control.parameters import parameters
 from emulator.errors import ServiceError
 from emulator.exports.exported_files import Exports, Unremoved
 from emulator.exports.scheduler import Scheduler
@@ -78,8 +79,7 @@ class Control:
 
         The clock starts as the server's did, or as the body's `clock` says, in the past too.
         """
-        given = dict(exchange.query)
-        _known(given, ("exports", "keep"))
+        given = parameters(exchange, ("exports", "keep"))
         wanted = given.get("exports", "false").lower()
         if wanted not in ("true", "false"):
             raise ServiceError("control-invalid", reason=f"exports must be true or false, got {wanted[:60]!r}")
@@ -130,8 +130,8 @@ class Control:
             read["now"] = _instant(start, "now")
         if "speed" in start:
             read["speed"] = _number(start, "speed", 0, MAX_SPEED)
-        if read.get("speed") == 0:
-            raise _invalid('"speed" must be above 0; "mode": "frozen" stops time')
+        before = self._clock.first_mode
+        _check_speed(start.get("mode", before), read.get("speed"), before=before)
         return {**start, **read}
 
     async def get_state(self, exchange: Exchange) -> Reply:
@@ -197,7 +197,7 @@ class Control:
             raise _invalid(f'"mode" must be one of {", ".join(MODES)}; got {_shown(mode)}')
         now = _instant(body, "now") if body.get("now") is not None else None
         speed = _number(body, "speed", 0, MAX_SPEED) if body.get("speed") is not None else None
-        self._check_speed(mode, speed)
+        _check_speed(mode, speed, before=self._clock.mode)
         if now is None:
             self._scheduler.keep_time()
             self._clock.set(mode, speed=speed)
@@ -206,16 +206,6 @@ class Control:
             wanted = mode if "mode" in body else None  # else what another request makes it meanwhile is left alone
             await self._scheduler.advance_and_set(_not_back(now), mode=wanted, speed=speed)
         return Reply(self._clock.snapshot())
-
-    def _check_speed(self, mode: str, speed: float | None) -> None:
-        """Refuses a speed that would not be heard; the one that GET answers for a mode is fine."""
-        if mode == "accelerated":
-            if speed == 0:
-                raise _invalid('"speed" must be above 0; "mode": "frozen" stops time')
-            if speed is None and self._clock.mode != "accelerated":
-                raise _invalid('"speed" is needed, such as {"mode": "accelerated", "speed": 3600}')
-        elif speed not in (None, {"real": 1, "frozen": 0}[mode]):
-            raise _invalid(f'"speed" goes with "mode": "accelerated"; got {_shown(speed)} with "{mode}"')
 
     async def advance(self, exchange: Exchange) -> Reply:
         """Moves time on and answers when the files of every export on the way are on disk."""
@@ -241,8 +231,7 @@ class Control:
 
         `flow`, `run`, `dataset`, `org` and `sandbox` narrow both lists down.
         """
-        filters = dict(exchange.query)
-        _known(filters, ("flow", "run", "dataset", "org", "sandbox"))
+        filters = parameters(exchange, ("flow", "run", "dataset", "org", "sandbox"))
         current = self._scheduler.current
         writing = [] if current is None else self._exports.in_progress(current, filters)
         return Reply({"items": self._exports.files(filters), "inProgress": writing})
@@ -268,6 +257,20 @@ def _object(text: bytes, depth: int) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise _invalid(f"a JSON object is needed, got {_shown(body)}")
     return body
+
+
+def _check_speed(mode: str, speed: float | None, *, before: Mode) -> None:
+    """Refuses a speed that would not be heard; the one that GET answers for a mode is fine.
+
+    Without one, the speed of the mode `before` is kept, if that has any.
+    """
+    if mode == "accelerated":
+        if speed == 0:
+            raise _invalid('"speed" must be above 0; "mode": "frozen" stops time')
+        if speed is None and before != "accelerated":
+            raise _invalid('"speed" is needed, such as {"mode": "accelerated", "speed": 3600}')
+    elif speed not in (None, {"real": 1, "frozen": 0}[mode]):
+        raise _invalid(f'"speed" goes with "mode": "accelerated"; got {_shown(speed)} with "{mode}"')
 
 
 def _known(given: Mapping[str, Any], names: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from emulator.api.exchange import Exchange, Handler, Reply
 from emulator.api.routes import Operation
 from emulator.contract.contract import VERDICTS, Contract
 from emulator.contract.journal import FilterError, Filters, Journal
+from emulator.control.parameters import parameters
 from emulator.errors import ServiceError
 from emulator.reports.formats import FORMATS, rendered
 from emulator.reports.words import SEVERITIES, Severity
@@ -67,10 +68,8 @@ class ReportCalls:
 
 def _chosen(exchange: Exchange, allowed: Mapping[str, Any]) -> dict[str, str]:
     """The query's parameters, each of which has to have one of its allowed values."""
-    given = dict(exchange.query)
+    given = parameters(exchange, allowed)
     for name, value in given.items():
-        if name not in allowed:
-            raise _invalid(f'"{name[:60]}" is unknown; known are {", ".join(allowed) or "none"}')
         if value not in allowed[name]:
             raise _invalid(f"{name} must be one of {', '.join(allowed[name])}; got {value[:60]!r}")
     return given

@@ -19,6 +19,12 @@ _CLOCK_NOW: Final[Schema] = {
     "maximum": LATEST_TIME,
     "description": "epoch seconds or ISO 8601, not in the past",
 }
+_SPEED: Final[Schema] = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": MAX_SPEED,
+    "description": "for the mode accelerated, which needs one; of the others only the one that GET answers: 1, and 0 when frozen",
+}
 
 CONTROL_OPERATIONS: Final[dict[str, Description]] = {
     "health": Description("emulator", "Whether the emulator is ready", {200: ref("Health")}),
@@ -34,7 +40,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
                     {
                         "mode": {"enum": list(MODES)},
                         "now": {**_CLOCK_NOW, "description": "epoch seconds or ISO 8601, in the past too"},
-                        "speed": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SPEED},
+                        "speed": _SPEED,
                     },
                     required=(),
                     additionalProperties=False,
@@ -64,7 +70,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
             {
                 "mode": {"enum": list(MODES)},
                 "now": {**_CLOCK_NOW, "type": ["number", "string", "null"]},
-                "speed": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": MAX_SPEED},
+                "speed": {**_SPEED, "type": ["number", "null"]},
             },
             required=(),
             additionalProperties=False,
