@@ -6,6 +6,7 @@ import pytest
 
 from contract_tests.support import FROZEN_NOW, Api, assert_error
 from emulator.instants import epoch_seconds
+from emulator.settings import read_settings
 
 DAY = 86_400
 
@@ -54,3 +55,11 @@ def test_a_date_of_digits_only_moves_the_clock_there(api: Api) -> None:
     assert api.control("PUT", "/clock", {"now": "20260103"})["now"] == FROZEN_NOW + 2 * DAY
     refused = api.http.post("/__emulator/clock/advance", json={"to": "1_767_312_000"})
     assert '"to" must be a time' in assert_error(refused, "control-invalid")["detail"]
+
+
+def test_who_writes_too_few_digits_is_told_how_to_write_them(api: Api) -> None:
+    refused = api.http.post("/__emulator/clock/advance", json={"to": "86400"})
+    assert "as epoch seconds, write 86400.0" in assert_error(refused, "control-invalid")["detail"]
+    with pytest.raises(ValueError, match=r"--now: .*as epoch seconds, write 86400\.0"):
+        read_settings({"now": "86400"}, {})
+    assert read_settings({"now": "86400.0"}, {}).now == DAY

@@ -22,3 +22,9 @@ def epoch_seconds(at: Instant) -> float:
     if isinstance(at, datetime):
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     return float(at)
+
+
+def hint(text: object) -> str:
+    """What to write instead of epoch seconds that look like a date, to be put behind an error's message; empty for others."""
+    few_digits = isinstance(text, str) and re.fullmatch("[0-9]{1,8}", text)
+    return f"; so few digits could be a date: as epoch seconds, write {text}.0" if few_digits else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from emulator.instants import epoch_seconds
+from emulator.instants import epoch_seconds, hint
 
 ENV_PREFIX = "FLOW_EMULATOR_"
 MAX_BODY_BYTES = 1_000_000
@@ -64,7 +64,7 @@ def _time(value: str) -> float:
         number = math.nan
     if not 0 <= number <= LATEST_TIME:
         raise ValueError(
-            f"a time is needed: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as 2026-01-01T00:00:00Z"
+            f"a time is needed: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as 2026-01-01T00:00:00Z{hint(value)}"
         )
     return number
 

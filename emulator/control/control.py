@@ -18,7 +18,7 @@ from emulator.control.parameters import parameters
 from emulator.errors import ServiceError
 from emulator.exports.exported_files import Exports, Unremoved
 from emulator.exports.scheduler import Scheduler
-from emulator.instants import epoch_seconds
+from emulator.instants import epoch_seconds, hint
 from emulator.settings import LATEST_TIME
 from emulator.store.store import StoreError
 from emulator.validation.nesting import MAX_DEPTH
@@ -301,7 +301,7 @@ def _instant(body: Mapping[str, Any], name: str) -> float:
     if not 0 <= at <= LATEST_TIME:
         raise _invalid(
             f'"{name}" must be a time: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as "2026-01-01T00:00:00Z"; '
-            f"got {_shown(value)}"
+            f"got {_shown(value)}{hint(value)}"
         )
     return at
 
