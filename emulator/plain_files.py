@@ -22,14 +22,15 @@ class NotPlain(OSError):
         return f"{self.filename} {self.strerror}"
 
 
-def open_plain(path: Path, flags: int) -> int:
+def open_plain(path: Path, flags: int, folder: int | None = None) -> int:
     """A regular file's descriptor; `flags` are those of `os.open`. Raises NotPlain for anything else, such as a link.
 
     What a link leads to is neither opened nor made, and a FIFO is not waited for. Raises the system's OSError as it is.
+    `folder` is the descriptor of the folder that it is in, wherever the path leads by now.
     """
     with contextlib.suppress(FileNotFoundError):
-        check_plain(path)
-    fd = os.open(path, flags | _CAREFULLY, 0o666)
+        check_plain(path, folder)
+    fd = os.open(path if folder is None else path.name, flags | _CAREFULLY, 0o666, dir_fd=folder)
     try:
         _check(path, os.fstat(fd))  # what came there since
     except BaseException:
@@ -38,9 +39,9 @@ def open_plain(path: Path, flags: int) -> int:
     return fd
 
 
-def check_plain(path: Path) -> None:
-    """Raises NotPlain for what is no regular file, and FileNotFoundError."""
-    _check(path, path.lstat())
+def check_plain(path: Path, folder: int | None = None) -> None:
+    """Raises NotPlain for what is no regular file, and FileNotFoundError. `folder` is as in `open_plain`."""
+    _check(path, path.lstat() if folder is None else os.lstat(path.name, dir_fd=folder))
 
 
 def lock(fd: int, *, shared: bool = False) -> bool:

@@ -62,6 +62,7 @@ class LogStorage(EntityStorage):
         self._log.check_open()
         self._stop_rewriting()
         try:
+            self._log.check_place()
             rewrite = _Rewrite(self._log, shelves, self._about(next_seq))
             rewrite.finish()
         except OSError as error:
@@ -183,7 +184,7 @@ class _Rewrite:
         return self._new.settled()
 
     def finish(self) -> None:
-        """Copies the rest and puts the new log in the old one's place."""
+        """Copies the rest and puts the new log in the old one's place, while that is where it was."""
         try:
             while not self.copy(1 << 20):
                 pass

@@ -26,11 +26,10 @@ from zlib import crc32
 
 import orjson
 
-from emulator.plain_files import check_plain, lock, open_plain
+from emulator.store.folder import DataFolder, FileId, InUse, file_id
 
 LOG_NAME: Final = "entities.log"
 _NEW_NAME: Final = "entities.log.new"
-_LOCK_NAME: Final = "lock"
 _FORMAT: Final = b"flow-service-emulator entities, format "
 _FIRST_LINE: Final = _FORMAT + b"1\n"
 _READ_BYTES: Final = 1 << 20
@@ -63,16 +62,18 @@ class LogFile:
         self.path = folder / LOG_NAME
         self.size = 0
         self._fd: int | None = None
+        self._id: FileId | None = None
         self._ragged = False
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock: int | None = _lock(folder / _LOCK_NAME)
+            self.folder = DataFolder(folder)
         except OSError as error:
             raise StoreError(f"cannot use the data folder {folder}: {error}") from error
+        except InUse as reason:
+            raise StoreError(str(reason)) from None
+        self._checked_path = str(self.path)
         try:
-            with contextlib.suppress(FileNotFoundError):
-                check_plain(folder / _NEW_NAME)
-                (folder / _NEW_NAME).unlink()
+            self.folder.check_plain(_NEW_NAME)
+            self.folder.remove(_NEW_NAME)
             self.size = self._read_first_line()
         except OSError as error:
             self.close()
@@ -90,7 +91,7 @@ class LogFile:
         if self.size == 0:
             return
         try:
-            with os.fdopen(open_plain(self.path, os.O_RDONLY), "rb", _READ_BYTES) as file:
+            with os.fdopen(self.folder.open(LOG_NAME, os.O_RDONLY), "rb", _READ_BYTES) as file:
                 file.seek(self.size)
                 for line in file:
                     if not line.endswith(b"\n"):
@@ -117,8 +118,12 @@ class LogFile:
         )
 
     def append(self, line: bytes) -> None:
-        """Hands a line to the operating system. Raises StoreError (a full disk), with the log as it was before."""
+        """Hands a line to the operating system. Raises StoreError (a full disk, or a log that is gone), with the log as it was."""
         self.check_open()
+        try:
+            self.check_place()
+        except OSError as error:
+            raise StoreError(f"cannot write to the data folder: {error}") from error
         try:
             if self._ragged:
                 self._cut()
@@ -133,17 +138,28 @@ class LogFile:
 
     def check_open(self) -> None:
         """Raises StoreError after `close`."""
-        if self._lock is None:
+        if not self.folder.is_open:
             raise StoreError("the store is closed")
+
+    def check_place(self) -> None:
+        """Raises OSError unless the folder's path still leads to this log, as this process wrote it."""
+        if self.size == 0:
+            self.folder.check()
+            return
+        if self._fd is None:
+            with contextlib.suppress(FileNotFoundError):  # Then nothing is where it should be.
+                self._open()
+        self.folder.check(self._checked_path, self._id, None if self._ragged else self.size)
 
     def install(self, new: NewLog) -> None:
         """Puts a new log in the old one's place. Raises OSError, and then the old one stays."""
         new.finish()
+        self.check_place()
         old = self._fd
         if sys.platform == "win32":
             self._release()  # There an open file cannot be replaced.
-        new.path.replace(self.path)
-        self._fd = None
+        self.folder.rename(_NEW_NAME, LOG_NAME)
+        self._fd = self._id = None
         self.size = new.size
         self._ragged = False
         if sys.platform != "win32" and old is not None:
@@ -152,14 +168,12 @@ class LogFile:
     def close(self) -> None:
         """Closes the log and lets others open the folder."""
         self._release()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self.folder.close()
 
     def _read_first_line(self) -> int:
         """How long it is, or 0 when there is no log yet: none at all, or one cut off within its first line."""
         try:
-            with os.fdopen(open_plain(self.path, os.O_RDONLY), "rb") as file:
+            with os.fdopen(self.folder.open(LOG_NAME, os.O_RDONLY), "rb") as file:
                 first = file.readline(len(_FIRST_LINE))
         except FileNotFoundError:
             return 0
@@ -173,13 +187,14 @@ class LogFile:
 
     def _open(self) -> int:
         if self._fd is None:
-            self._fd = open_plain(self.path, _FLAGS)
+            self._fd = self.folder.open(LOG_NAME, _FLAGS)
+            self._id = file_id(self._fd)
         return self._fd
 
     def _release(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
-            self._fd = None
+            self._fd = self._id = None
 
     def _cut(self) -> None:
         """Removes whatever is behind the last whole line."""
@@ -197,11 +212,11 @@ class NewLog:
     """A log that is written under another name, to take the old one's place whole. Its methods raise OSError."""
 
     def __init__(self, log: LogFile) -> None:
-        self.path = log.path.with_name(_NEW_NAME)
         self.size = 0
+        self._folder = log.folder
         self._flush: Future[None] | None = None
-        self.path.unlink(missing_ok=True)
-        self._fd: int | None = open_plain(self.path, _FLAGS | os.O_CREAT | os.O_EXCL)
+        self._folder.remove(_NEW_NAME)
+        self._fd: int | None = self._folder.open(_NEW_NAME, _FLAGS | os.O_CREAT | os.O_EXCL)
         try:
             self.append(_FIRST_LINE)
         except BaseException:
@@ -236,7 +251,7 @@ class NewLog:
             wait([self._flush])
         self._release()
         with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+            self._folder.remove(_NEW_NAME)
 
     def _release(self) -> None:
         if self._fd is not None:
@@ -257,22 +272,3 @@ def _close_aside(fd: int) -> None:
         Thread(target=os.close, args=(fd,), name="replaced-log").start()
     except RuntimeError:  # No thread to be had.
         os.close(fd)
-
-
-def _lock(path: Path) -> int:
-    """Locks a file until it is closed or its process ends, in whatever way. It stays: removing it would be a race.
-
-    Raises StoreError when another process has it, naming that process.
-    """
-    fd = open_plain(path, os.O_RDWR | os.O_CREAT)
-    try:
-        if not lock(fd):
-            holder = os.pread(fd, 20, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
-            raise StoreError(f"the data folder {path.parent} is in use by process {holder or '(unknown)'}")
-    except BaseException:
-        os.close(fd)
-        raise
-    with contextlib.suppress(OSError):  # A full disk: the number is only for the message above.
-        os.ftruncate(fd, 0)
-        os.write(fd, b"%d\n" % os.getpid())
-    return fd
