@@ -78,16 +78,22 @@ class DataFolder:
         """Gives a file another name, in the place of the file that has it."""
         os.replace(self._at(name), self._at(new), src_dir_fd=self._handle, dst_dir_fd=self._handle)
 
-    def check(self, path: str | None = None, known: FileId | None = None, size: int | None = None) -> None:
-        """Raises Displaced when the path of the lock leads elsewhere by now; and that of another file, if it is given.
+    def check(self) -> None:
+        """Raises Displaced when the folder's path leads by now to another lock than the one that this process has."""
+        self.check_file(self._lock_path, self._lock_id)
 
-        That one is to be the file `known`, and `size` bytes long where that is told.
-        """
+    def check_file(self, path: str, known: FileId | None, size: int | None = None) -> None:
+        """Raises Displaced unless a path leads to the file `known`, which is `size` bytes long where that is told."""
         if _KEEPS_IN_PLACE:
             return
-        self._check(self._lock_path, self._lock_id, None)
-        if path is not None:
-            self._check(path, known, size)
+        try:
+            found = os.stat(path)  # noqa: PTH116 - a Path's takes longer, and this runs for every change
+        except (FileNotFoundError, NotADirectoryError):
+            raise Displaced(f"{path} was removed or moved while the server was running; {_MEND}") from None
+        if (found.st_dev, found.st_ino) != known:
+            raise Displaced(f"{path} was replaced by another file while the server was running; {_MEND}")
+        if size is not None and found.st_size != size:
+            raise Displaced(f"{path} was changed by another program while the server was running; {_MEND}")
 
     def close(self) -> None:
         """Lets others have the folder."""
@@ -101,17 +107,6 @@ class DataFolder:
     def _at(self, name: str) -> str:
         """What the system calls a file by, together with the folder's descriptor."""
         return str(self.path / name) if self._handle is None else name
-
-    @staticmethod
-    def _check(path: str, known: FileId | None, size: int | None) -> None:
-        try:
-            found = os.stat(path)  # noqa: PTH116 - a Path's takes longer, and this runs for every change
-        except (FileNotFoundError, NotADirectoryError):
-            raise Displaced(f"{path} was removed or moved while the server was running; {_MEND}") from None
-        if (found.st_dev, found.st_ino) != known:
-            raise Displaced(f"{path} was replaced by another file while the server was running; {_MEND}")
-        if size is not None and found.st_size != size:
-            raise Displaced(f"{path} was changed by another program while the server was running; {_MEND}")
 
     def _locked(self) -> int:
         """Locks a file until it is closed or its process ends, in whatever way. It stays: removing it would be a race."""
