@@ -6,11 +6,13 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -761,6 +763,27 @@ class TestRuleReading:
     )
     def test_overlap(self, glob: str, template: str, expected: bool) -> None:
         assert overlap(glob, template) is expected
+
+    @pytest.mark.parametrize(
+        "glob", ["/" + "*" * 9 + "x" * 240, "*" + "a*" * 9 + "b" * 230, "/*a*b*c*d*e*f*g*h*i*" + "x" * 230]
+    )
+    def test_the_work_of_overlap_hardly_grows_with_the_glob(self, glob: str) -> None:
+        """A hundred rules, each held against sixty paths, are read while everybody else waits."""
+        template = f"{BASE}/sourceConnections/{{id}}"
+        steps = 0
+
+        def count(frame: FrameType, event: str, argument: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            return count
+
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            assert overlap(glob, template)
+        finally:
+            sys.settrace(before)
+        assert steps < 30 * len(template) + 5 * len(glob)
 
     @settings(max_examples=150)
     @given(
