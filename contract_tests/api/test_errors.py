@@ -36,6 +36,7 @@ ELSEWHERE = {
     "server-busy": "test_reception.py",
     "server-ending": "test_interruptions.py",
     "content-encoding-unsupported": "test_http_forms.py",
+    "snapshot-too-large": "test_large_answers.py",
     "control-unavailable": "test_parquet_process.py",
 }
 """Rows that need the machine in another state, and where they are tested."""

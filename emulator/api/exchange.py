@@ -5,6 +5,7 @@ Handlers take an `Exchange` and answer a `Reply`; they know nothing of ASGI.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from starlette.types import Scope as AsgiScope
 
 from emulator.entities import Scope
 from emulator.errors import ServiceError
+from emulator.pieces import Pieces
 from emulator.service.service import Caller
 from emulator.validation.nesting import MAX_DEPTH, is_shallow
 from emulator.validation.validation import Remark
@@ -27,7 +29,7 @@ JSON_TYPE = "application/json"
 
 @dataclass(slots=True)
 class Reply:
-    """What a handler answers. `body` is JSON as Python values, or bytes as they are; None is an empty body.
+    """What a handler answers. `body` is JSON as Python values, or bytes or Pieces as they are; None is an empty body.
 
     With `file`, the file's content is the body, sent piece by piece.
     """
@@ -157,15 +159,23 @@ async def send_reply(send: Send, exchange: Exchange, reply: Reply) -> None:
     """Writes a reply: the only place where JSON goes out."""
     body = reply.body
     if body is None:
-        data = b""
-    elif isinstance(body, bytes):
+        data: bytes | Pieces = b""
+    elif isinstance(body, (bytes, Pieces)):
         data = body
     else:
         data = orjson.dumps(body)
-    headers = [(b"x-request-id", exchange.request_id.encode("latin-1")), (b"content-length", b"%d" % len(data))]
+    headers = [
+        (b"x-request-id", exchange.request_id.encode("latin-1")),
+        (b"content-length", b"%d" % (data.size if isinstance(data, Pieces) else len(data))),
+    ]
     if data:
         headers.append((b"content-type", reply.content_type.encode("latin-1")))
     for name, value in reply.headers:
         headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if isinstance(data, Pieces):
+        for piece in data:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)  # to a quick client no `send` ever waits
+        data = b""
     await send({"type": "http.response.body", "body": data})

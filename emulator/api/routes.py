@@ -19,6 +19,7 @@ from emulator.api.landing_zone import LandingZone
 from emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from emulator.datasets.library import Library
 from emulator.errors import ServiceError
+from emulator.pieces import AT_ONCE, Pieces
 from emulator.query.pages import Page, run
 from emulator.query.query import parse, parse_page_window
 from emulator.service.service import FlowService, not_found
@@ -272,4 +273,11 @@ def _page_body(collection: str, page: Page) -> Any:
     if page.count is not None:
         return {"count": page.count}
     links = f'{{"next":{{"href":"/{collection}?continuationToken={page.next_token}"}}}}' if page.next_token else "{}"
-    return b'{"items":[' + b",".join(page.items) + b'],"_links":' + links.encode() + b"}"
+    end = b'],"_links":' + links.encode() + b"}"
+    if sum(map(len, page.items)) <= AT_ONCE:
+        return b'{"items":[' + b",".join(page.items) + end
+    pieces = [b'{"items":[']
+    for item in page.items:
+        pieces += (item, b",")
+    pieces[-1] = end
+    return Pieces(pieces)

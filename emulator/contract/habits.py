@@ -166,8 +166,9 @@ class Habits:
         if "continuationToken=" in exchange.query_string:
             token = _parameters(exchange.query_string).get("continuationToken", "")
             self._pages.entries.pop(_digest(exchange.scope, token.encode("utf-8", "replace")), None)
-        if seen.answer.endswith(b'"}}}') and not _asks_for_few(exchange.query_string):
-            announced = seen.answer.rpartition(b"?continuationToken=")[2].removesuffix(b'"}}}')
+        end = seen.end or seen.answer
+        if end.endswith(b'"}}}') and not _asks_for_few(exchange.query_string):
+            announced = end.rpartition(b"?continuationToken=")[2].removesuffix(b'"}}}')
             self._announce(_digest(exchange.scope, announced), seen)
 
     def _page_of_configs(self, seen: Sighting) -> None:

@@ -84,6 +84,22 @@ class Filters(NamedTuple):
         return all(value is None for value in self._replace(number=None, limit=None))
 
 
+class Kept(NamedTuple):
+    """The journal at one moment."""
+
+    number: int
+    entries: list[bytes]
+
+    def pieces(self) -> list[bytes]:
+        """As JSON, in pieces."""
+        pieces = [b'{"number":%d,"entries":[' % self.number]
+        for entry in self.entries:
+            pieces += (entry, b",")
+        if self.entries:
+            pieces.pop()
+        return [*pieces, b"]}"]
+
+
 class Journal:
     """The ring. `entries` is how many it keeps at most; with 0 it keeps none and only counts.
 
@@ -143,8 +159,8 @@ class Journal:
         """How many requests are not in the journal any more."""
         return self._number - len(self._ring)
 
-    def snapshot(self) -> dict[str, Any]:
-        return {"number": self._number, "entries": [orjson.loads(entry) for entry in self._ring]}
+    def snapshot(self) -> Kept:
+        return Kept(self._number, list(self._ring))
 
     def read(self, snapshot: Any) -> tuple[int, list[bytes]]:
         """The number of the newest request, and the entries. Raises ValueError, saying what is wrong with the snapshot."""
@@ -192,8 +208,10 @@ def _encoded(seen: Sighting, verdict: str, findings: list[dict[str, str]]) -> by
         request["unread"] = seen.unread
     elif seen.body_json:
         request |= _body(seen.body_json)
-    answer: dict[str, Any] = {"headers": seen.answer_headers, "size": len(seen.answer)}
-    if seen.answer:
+    answer: dict[str, Any] = {"headers": seen.answer_headers, "size": seen.cut_from or len(seen.answer)}
+    if seen.cut_from:
+        answer["text"] = _cut(seen.answer)
+    elif seen.answer:
         answer |= _answer(seen.answer, whole=exchange.fault is None)
     return orjson.dumps(
         {

@@ -36,6 +36,7 @@ NOT_THE_CLIENTS: Final = frozenset(
         "request-timeout",
         "server-busy",
         "server-ending",
+        "snapshot-too-large",
         "control-invalid",
         "control-not-found",
         "control-conflict",

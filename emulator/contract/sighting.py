@@ -34,7 +34,8 @@ class Sighting:
     emulator time and `steady` the machine's steady counter, both in seconds, `duration` is milliseconds. `status` is 0
     when no answer went out. `body` is the request's JSON or form, None where there is none that could be read, and
     `unread` then says why; `body_json` is the same as JSON. `answer` is the answer's body, `refusal` the same as a value when it is an error,
-    and `fields` what stands in that error's message.
+    and `fields` what stands in that error's message. `cut_from` is how long an answer is of which `answer` has the beginning
+    only, as that is all that is kept, and `end` is the end of such a one, not masked.
     """
 
     number: int
@@ -49,6 +50,8 @@ class Sighting:
     answer: bytes
     answer_headers: Mapping[str, str]
     size: int = 0
+    cut_from: int = 0
+    end: bytes = b""
     body: Any = None
     body_json: bytes = b""
     unread: str | None = None

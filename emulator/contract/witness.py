@@ -17,8 +17,9 @@ import orjson
 
 from emulator.api.exchange import Exchange
 from emulator.clock import Clock
+from emulator.contract.beginnings import beginning
 from emulator.contract.contract import Contract
-from emulator.contract.journal import Journal
+from emulator.contract.journal import MAX_BODY, Journal
 from emulator.contract.masking import MAX_READ, Masker
 from emulator.contract.sighting import Sighting
 from emulator.masking.hiding import hide
@@ -35,6 +36,8 @@ PUBLIC: Final = frozenset(
     {"listConfigs", "list:connectionSpecs", "get:connectionSpecs", "list:flowSpecs", "get:flowSpecs"}
 )
 """Operations that show what everybody may look up."""
+_LINKS: Final = b'],"_links":'
+"""What follows the entities of a list."""
 log = logging.getLogger("emulator.witness")
 
 
@@ -59,6 +62,22 @@ class Answered:
     @property
     def body(self) -> bytes:
         return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def beginning(self, size: int) -> bytes:
+        """The body's first `size` bytes."""
+        taken = bytearray()
+        for piece in self.pieces:
+            taken += piece[: size - len(taken)]
+        return bytes(taken)
+
+    def end(self, mark: bytes) -> bytes:
+        """What the body has from the last `mark` on; all of its last two pieces where they have none."""
+        last = b"".join([piece for piece in self.pieces if piece][-2:])
+        return last[max(0, last.rfind(mark)) :]
 
 
 class Witness:
@@ -117,7 +136,7 @@ class Witness:
             path=exchange.path,
             query="",
             headers=masker.headers.masked(exchange.headers),
-            answer=answered.body,
+            answer=b"",
             answer_headers={
                 name.decode("latin-1"): value.decode("latin-1")
                 for name, value in answered.headers
@@ -125,6 +144,11 @@ class Witness:
             },
             size=len(exchange.body),
         )
+        if exchange.error is None and _shows_entities(exchange) and (size := answered.size) > MAX_BODY:
+            # a hundred large entities would be masked for seconds, and all that is kept of them is this
+            seen.answer, seen.cut_from, seen.end = answered.beginning(MAX_BODY), size, answered.end(_LINKS)
+        else:
+            seen.answer = answered.body
         secrets = self._read_body(seen) if exchange.body else []
         of_body = secrets.copy() if seen.body_json else None
         if exchange.query_string:
@@ -157,8 +181,11 @@ class Witness:
         if exchange.error is None and (exchange.operation in PUBLIC or (shows_entities and not self.wary)):
             return seen.answer
         masked = self._masker.stored if shows_entities else self._masker.answer
+        whole, brackets = beginning(seen.answer) if seen.cut_from else (seen.answer, b"")
         try:
-            answer = masked(seen.answer)
+            answer = masked(whole + brackets)
+            if seen.cut_from:
+                return answer.removesuffix(brackets)
             return orjson.dumps(hide(orjson.loads(answer), secrets)) if exchange.error is not None else answer
         except orjson.JSONDecodeError:
             return b""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
+
+import orjson
 
 from emulator import __version__
 from emulator.api.exchange import Exchange, Handler, Reply, decode_json
@@ -19,7 +21,8 @@ from emulator.errors import ServiceError
 from emulator.exports.exported_files import Exports, Unremoved
 from emulator.exports.scheduler import Scheduler
 from emulator.instants import epoch_seconds, hint
-from emulator.settings import LATEST_TIME
+from emulator.pieces import Pieces
+from emulator.settings import LATEST_TIME, MAX_CONTROL_BYTES
 from emulator.store.store import StoreError
 from emulator.validation.nesting import MAX_DEPTH
 
@@ -30,8 +33,17 @@ STATE_DEPTH: Final = 16
 """How much deeper than a body a snapshot of it may be nested."""
 
 
+@runtime_checkable
+class Taken(Protocol):
+    """What a part with a lot in it held at one moment. Its JSON is made in a thread, in pieces, and is not joined."""
+
+    def pieces(self) -> list[bytes]: ...
+
+
 class Part(Protocol):
     """A part of the emulator that holds state: reset forgets it, a snapshot carries it.
+
+    `snapshot` answers JSON values, or a `Taken`.
 
     `read` makes of a snapshot what `restore` takes, which then is quickly done. It changes nothing, is called in a thread, and
     raises ValueError, saying what is wrong: so nothing is half restored, and other requests are answered meanwhile.
@@ -135,13 +147,17 @@ class Control:
         return {**start, **read}
 
     async def get_state(self, exchange: Exchange) -> Reply:
-        return Reply(
-            {
-                "format": STATE_FORMAT,
-                "version": __version__,
-                **{name: part.snapshot() for name, part in self._parts.items()},
-            }
-        )
+        """All parts at one moment, in the size that PUT takes."""
+        parts = {
+            name: taken if isinstance(taken, Taken) else orjson.dumps(taken)
+            for name, part in self._parts.items()
+            for taken in (part.snapshot(),)
+        }
+        state, sizes = await asyncio.to_thread(_state_json, parts)
+        if state.size > MAX_CONTROL_BYTES:
+            largest = max(sizes, key=sizes.__getitem__)
+            raise ServiceError("snapshot-too-large", size=state.size, limit=MAX_CONTROL_BYTES, part=largest)
+        return Reply(state)
 
     async def put_state(self, exchange: Exchange) -> Reply:
         """Puts a snapshot back, all or nothing."""
@@ -245,6 +261,18 @@ class Control:
                 reason=f"there is no exported file {path[:200]!r}; GET {CONTROL}/exports lists them",
             )
         return Reply(file=file, content_type="application/octet-stream")
+
+
+def _state_json(parts: Mapping[str, Taken | bytes]) -> tuple[Pieces, dict[str, int]]:
+    """A snapshot of these parts, and how many bytes each has. For a worker thread: there can be a million pieces."""
+    pieces = [b'{"format":%d,"version":%b' % (STATE_FORMAT, orjson.dumps(__version__))]
+    sizes = {}
+    for name, taken in parts.items():
+        of_part = [taken] if isinstance(taken, bytes) else taken.pieces()
+        sizes[name] = sum(map(len, of_part))
+        pieces += (b",%b:" % orjson.dumps(name), *of_part)
+    pieces.append(b"}")
+    return Pieces(pieces), sizes
 
 
 def _body(exchange: Exchange) -> dict[str, Any]:

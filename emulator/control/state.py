@@ -6,13 +6,12 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
-import orjson
-
 from emulator.catalog import Catalog
 from emulator.clock import MAX_SPEED, MODES, Clock, is_instant
 from emulator.control.record_checks import Inspection, RecordChecks
 from emulator.datasets.library import Library
 from emulator.exports.scheduler import TIME_KEY
+from emulator.store.moment import Moment
 from emulator.store.store import FIRST_SEQ, Contents, SetMeta, Store, StoreError
 
 ANCHOR_KEY: Final = "anchor"
@@ -79,8 +78,8 @@ class StoreState:
         self._store.clear({ANCHOR_KEY: began, TIME_KEY: began})
         self._begin_ids(FIRST_SEQ)
 
-    def snapshot(self) -> orjson.Fragment:
-        return orjson.Fragment(self._store.snapshot_json())
+    def snapshot(self) -> Moment:
+        return self._store.moment()
 
     def read(self, snapshot: Any) -> Contents:
         inspection = Inspection(self._checks, self._go_on)

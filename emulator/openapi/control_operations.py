@@ -52,7 +52,7 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         body_required=False,
         notes="Without a body the clock starts as the server's did.",
     ),
-    "getState": Description("emulator", "A snapshot of everything", {200: ref("State")}),
+    "getState": Description("emulator", "A snapshot of everything", {200: ref("State")}, ("snapshot-too-large",)),
     "putState": Description(
         "emulator",
         "Put a snapshot back",

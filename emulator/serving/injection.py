@@ -269,15 +269,15 @@ class _Held:
     def __init__(self, deliver: Deliver) -> None:
         self._deliver = deliver
         self._start: Any = None
-        self._body = b""
+        self._pieces: list[bytes] = []
 
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self._start = message
             return
-        self._body += message.get("body", b"")
+        self._pieces.append(message.get("body", b""))
         if not message.get("more_body", False):
-            await self._deliver(self._start, self._body)
+            await self._deliver(self._start, b"".join(self._pieces))
 
 
 def _cut(rule: Rule, method: str, ending: _Ending) -> Deliver:

@@ -19,6 +19,7 @@ import orjson
 from emulator.store.changes import Change, Delete, Put, Scope, SetEncodedMeta, SetMeta
 from emulator.store.log_storage import LogStorage
 from emulator.store.logfile import StoreError
+from emulator.store.moment import SNAPSHOT_VERSION, Moment
 from emulator.store.records import Edit, Record, RecordList, Records, Shelf
 from emulator.store.storage import (
     FIRST_SEQ,
@@ -61,7 +62,6 @@ COLUMNS: Final[Mapping[str, Callable[[Record], Any]]] = {
     "updatedAt": attrgetter("updated_at"),
 }
 """Field -> how to read it from a record without decoding that, beside `createdAt`; None where only its JSON says."""
-SNAPSHOT_VERSION: Final = 1
 
 
 class NotFound(StoreError):
@@ -234,17 +234,15 @@ class Store:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything: `{"version": 1, "nextSeq": n, "tables": {name: {seq: entity}}}`, tables as TinyDB has them."""
-        snapshot: dict[str, Any] = orjson.loads(self.snapshot_json())
+        snapshot: dict[str, Any] = orjson.loads(b"".join(self.moment().pieces()))
         return snapshot
 
-    def snapshot_json(self) -> bytes:
-        """The snapshot as JSON, put together from the entities' own, without decoding any."""
-        tables = {
-            name: {str(record.seq): orjson.Fragment(record.raw) for record in reversed(Records(shelf.order))}
-            for name, shelf in sorted(self._storage.shelves.items())
-            if shelf.order.live
-        }
-        return orjson.dumps({"version": SNAPSHOT_VERSION, "nextSeq": self._storage.next_seq, "tables": tables})
+    def moment(self) -> Moment:
+        """The same as JSON in pieces, which are made later, in a thread."""
+        moment = Moment(self._storage.next_seq)
+        for name, shelf in sorted(self._storage.shelves.items()):
+            moment.add(name, reversed(Records(shelf.order)))
+        return moment
 
     def read(self, snapshot: Any, look: Look = lambda table, seq, document: None) -> Contents:
         """Reads a snapshot and changes nothing; the one method that may be called in a thread.
