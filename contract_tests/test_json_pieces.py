@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from emulator.datasets import json_pieces
+from emulator.datasets.dataset_files import DatasetFiles
+from emulator.store.store import Store
 
 NAMES = st.sampled_from(["id", "records", "}, {", 'a"', "é", "]"])
 VALUES = st.recursive(
@@ -75,3 +79,23 @@ def test_a_large_body_is_never_decoded_at_once(monkeypatch: pytest.MonkeyPatch, 
     assert (found if opening == b"[" else found["records"]) == records
     assert len(body) > 4_000_000 and max(sizes) < 1_500_000
     assert len(sizes) <= len(body) // 1_000_000 + 2, "no cut was within a record"
+
+
+def test_a_large_dataset_file_is_never_decoded_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither when it is read nor when it is found out whether it describes datasets."""
+    sizes: list[int] = []
+
+    def loads(text: bytes) -> Any:
+        sizes.append(len(text))
+        return orjson.loads(text)
+
+    folder = tmp_path / "datasets"
+    folder.mkdir()
+    (folder / "own.json").write_text(json.dumps([{"id": number, "text": "x" * 100} for number in range(40_000)]))
+    itself = SimpleNamespace(loads=loads, dumps=orjson.dumps, JSONDecodeError=orjson.JSONDecodeError)
+    for module in ("json_pieces", "dataset_files", "record_files"):
+        monkeypatch.setattr(f"emulator.datasets.{module}.orjson", itself)
+    files = DatasetFiles(folder, Store(), owner=lambda dataset_id: None)
+    asyncio.run(files.refresh())
+    assert files["own"].rows == 40_000
+    assert max(sizes) < 1_500_000

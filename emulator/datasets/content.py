@@ -155,11 +155,13 @@ def read_made_up(name: str, schema: dict[str, Any], rows: int, rows_per_hour: fl
     return Content(name, rows, rows_per_hour, schema)
 
 
-def kept_content(dataset_id: str, name: str, rows: int, rows_per_hour: float, texts: KeptTexts) -> Content:
-    """The content of records that are kept. Raises ValueError for what is damaged. For a worker thread."""
-    shape = shape_of_texts(texts)
+def kept_content(
+    dataset_id: str, name: str, rows: int, rows_per_hour: float, texts: KeptTexts, go_on: GoOn = lambda: None
+) -> Content:
+    """The content of records that are kept. Raises ValueError for what is damaged, and what `go_on` raises. For a worker thread."""
+    shape = shape_of_texts(texts, go_on)
     columns = shape.arrow_schema()
-    batches = decoded_texts(texts, columns)
+    batches = decoded_texts(texts, columns, go_on)
     if sum(batch.num_rows for batch in batches) != rows:
         raise ValueError(f"the dataset {dataset_id} has lost records: {rows} were put")
     memory = sum(map(memory_of, texts))

@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from emulator.dataset_fixtures import describes_datasets
+from emulator.datasets import json_pieces
 from emulator.datasets.arrow_json_schema import json_schema_of
 from emulator.datasets.bounds import MAX_ARRAY_VALUES, TooMuch, check_values
 from emulator.datasets.panics import panics_as_faults
@@ -34,6 +36,8 @@ log = logging.getLogger("emulator.datasets")
 ID_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """What the id of a dataset looks like: it goes into addresses and folders."""
 _FILE: Final = "dataset-file/"
+_TURN_SECONDS: Final = 0.0001
+"""How long a look through files rests at each step."""
 
 Signature = tuple[int, int, int]
 """(inode, bytes, nanoseconds of the last change) of a file."""
@@ -59,6 +63,23 @@ class _Looked(NamedTuple):
     signature: Signature
     rows: FileRows | None = None
     problem: str | None = None
+
+
+class _Look:
+    """One look through files: it can be ended, and lets other threads have their turn."""
+
+    def __init__(self, go_on: GoOn) -> None:
+        self._go_on = go_on
+        self.over = False
+
+    def go_on(self) -> None:
+        """Raises InterruptedError when it is over, and what the `go_on` that it was given raises."""
+        self._go_on()
+        if self.over:
+            raise InterruptedError(errno.EINTR, "nobody waits for it any more")
+        # A thread that lets others in for moments only, as arro3 does around each batch, is never told to make way, and they
+        # are too slow to come in.
+        time.sleep(_TURN_SECONDS)
 
 
 class DatasetFiles:
@@ -108,7 +129,8 @@ class DatasetFiles:
     async def refresh(self) -> None:
         """Looks whether the folder is as it was before, and takes a look at every file that is not.
 
-        That is done in a thread and can take a while with large files. Costs next to nothing when nothing has changed.
+        That is done in a thread and can take a while with large files; whoever cancels it ends that. Costs next to nothing when
+        nothing has changed. Raises InterruptedError once `stop` was called, where there was something to look at.
         """
         if self._folder is None or (self._scan() == self._seen() and not self._unkept):
             return
@@ -116,7 +138,12 @@ class DatasetFiles:
             found = self._scan()
             changed = {name: found[name] for name in found if self._seen().get(name) != found[name]}
             before = {name: self._mark(Path(name).stem) for name in changed}
-            looked = await asyncio.to_thread(_look, self._folder, changed, before, self.go_on)
+            look = _Look(self.go_on)
+            try:
+                looked = await asyncio.to_thread(_look, self._folder, changed, before, look.go_on)
+            except asyncio.CancelledError:
+                look.over = True  # the thread has to be told, it is not cancelled
+                raise
             self._looked = {name: looked.get(name) or self._looked[name] for name in sorted(found)}
             self.assemble()
 
@@ -244,7 +271,7 @@ def _shown(name: str) -> str:
 def _look(
     folder: Path, changed: Mapping[str, Signature], before: Mapping[str, Mark | None], go_on: GoOn
 ) -> dict[str, _Looked]:
-    """Looks through files. Whatever is wrong with one of them is told with it."""
+    """Looks through files. Whatever is wrong with one of them is told with it. Raises what `go_on` raises."""
     looked = {}
     for name, signature in changed.items():
         path = folder / name
@@ -252,8 +279,10 @@ def _look(
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
                 raise FileFault("it is no regular file")
             with panics_as_faults(FileFault, "it cannot be read"):
-                rows = None if _describes(path) else read_file(path, before[name], go_on)
+                rows = None if _describes(path, go_on) else read_file(path, before[name], go_on)
             looked[name] = _Looked(signature, rows)
+        except InterruptedError:  # which says nothing of the file
+            raise
         except OSError as fault:
             looked[name] = _Looked(signature, problem=fault.strerror or type(fault).__name__)
         except Exception as fault:  # whatever is in a user's file, the others are to be had
@@ -261,12 +290,12 @@ def _look(
     return looked
 
 
-def _describes(path: Path) -> bool:
+def _describes(path: Path, go_on: GoOn) -> bool:
     if path.suffix.lower() != ".json" or path.stat().st_size > MAX_ARRAY_BYTES:
         return False
     content = path.read_bytes().removeprefix(BOM)
     try:
         check_values(content, MAX_ARRAY_VALUES)
-        return describes_datasets(orjson.loads(content))
+        return describes_datasets(json_pieces.loads(content, go_on))
     except (TooMuch, orjson.JSONDecodeError):  # who reads records tells what is wrong
         return False

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from emulator.datasets.record_rows import GoOn
+
 _PIECE_BYTES: Final = 1 << 20
 _MOST_MISSES: Final = 40
 """How many cuts may turn out to be within a record before all is decoded at once."""
@@ -23,8 +25,8 @@ _OPENING: Final = re.compile(rb'\{%b"(?:[^"\\]|\\.)*+"' % _SPACE)
 """A record's brace and the name of its first field."""
 
 
-def loads(body: bytes) -> Any:
-    """What orjson makes of a body. Raises JSONDecodeError. For a worker thread.
+def loads(body: bytes, go_on: GoOn = lambda: None) -> Any:
+    """What orjson makes of a body. Raises JSONDecodeError, and what `go_on` raises. For a worker thread.
 
     The records of a large one are decoded a megabyte at a time, where they can be told apart without looking at all of it: before
     the same name that the first one begins with. Whether a cut was between two records shows when the piece before it is decoded:
@@ -35,7 +37,10 @@ def loads(body: bytes) -> Any:
     if before is None or len(body) - end > _MOST_BEHIND or _BEHIND.fullmatch(body, end) is None:
         return orjson.loads(body)
     try:
-        records = [record for piece in _pieces(body, before.end(), end) for record in piece]
+        records = []
+        for piece in _pieces(body, before.end(), end):
+            go_on()
+            records += piece
         whole = orjson.loads(body[: before.end()] + body[end:])
     except orjson.JSONDecodeError:
         return orjson.loads(body)  # which says where the fault is

@@ -6,6 +6,7 @@ They come from three places: the fixtures (made-up rows), the control calls (`us
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from emulator.dataset_fixtures import DatasetFixture
 from emulator.datasets.content import Content
 from emulator.datasets.dataset_files import DatasetFiles, FileDataset
 from emulator.datasets.user_datasets import UserDatasets
+from emulator.errors import ServiceError
 from emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
 from emulator.store.store import Store
 
@@ -87,14 +89,22 @@ class Library:
         self._files.go_on()
 
     async def refresh(self) -> None:
-        """Takes notice of files that have come, grown, changed or gone. To be called before an answer that depends on them."""
-        await self._files.refresh()
+        """Takes notice of files that have come, grown, changed or gone. To be called before an answer that depends on them.
+
+        Raises ServiceError while the server is ending.
+        """
+        with _server_ending():
+            await self._files.refresh()
 
     async def prepare(self, dataset_ids: Iterable[str]) -> None:
-        """Makes `rows` of these datasets answer at once. Raises ValueError for records that are damaged."""
-        await self.refresh()
-        for dataset_id in dataset_ids:
-            await self._put.prepare(dataset_id)
+        """Makes `rows` of these datasets answer at once; whoever cancels it ends that.
+
+        Raises ValueError for records that are damaged, and ServiceError while the server is ending.
+        """
+        with _server_ending():
+            await self._files.refresh()
+            for dataset_id in dataset_ids:
+                await self._put.prepare(dataset_id, self.go_on)
 
     def has(self, dataset_id: str) -> bool:
         return dataset_id in self._fixtures or dataset_id in self._put or dataset_id in self._files
@@ -201,6 +211,15 @@ class Library:
         if dataset_id in self._fixtures:
             return self._fixtures[dataset_id].body
         return {"id": dataset_id, "name": self.name(dataset_id), **_BODY}
+
+
+@contextlib.contextmanager
+def _server_ending() -> Iterator[None]:
+    """Around what `go_on` may end: what was asked for cannot be told without that."""
+    try:
+        yield
+    except InterruptedError:
+        raise ServiceError("server-ending") from None
 
 
 _BODY: Final = {

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import orjson
 
+from emulator.datasets import json_pieces
 from emulator.datasets.bounds import MAX_ARRAY_VALUES, check_values
 from emulator.datasets.panics import panics_as_faults
 from emulator.datasets.record_rows import (
@@ -99,7 +100,7 @@ def _read_array(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
     content = path.read_bytes().removeprefix(BOM)
     check_values(content, MAX_ARRAY_VALUES)
     try:
-        records = orjson.loads(content)
+        records = json_pieces.loads(content, go_on)
     except orjson.JSONDecodeError as fault:
         raise FileFault(f"this is not JSON: {fault.msg} (line {fault.lineno}, column {fault.colno})") from None
     if not isinstance(records, list):

@@ -76,10 +76,14 @@ def ends_midway(count: int) -> bool:
     return count % CHUNK_RECORDS != 0
 
 
-def shape_of_texts(texts: Iterable[str]) -> RecordShape:
-    """The shape of records that `record_texts` has made texts of. Raises RecordFault, and ValueError for what is no JSON."""
+def shape_of_texts(texts: Iterable[str], go_on: GoOn = lambda: None) -> RecordShape:
+    """The shape of records that `record_texts` has made texts of.
+
+    Raises RecordFault, ValueError for what is no JSON, and what `go_on` raises.
+    """
     shape = RecordShape()
     for text in texts:
+        go_on()
         shape.note([orjson.loads(line) for line in text.split("\n")[:-1]])
     check_columns(shape)
     return shape

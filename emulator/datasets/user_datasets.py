@@ -140,7 +140,7 @@ class UserDatasets:
         none, and for one that grows by itself: its rows repeat the records, so that no place is behind them.
         """
         async with self._appending:
-            await self.prepare(dataset_id)
+            await self.prepare(dataset_id, go_on)
             self.rows(dataset_id)
             dataset = self._datasets[dataset_id]
             if dataset.schema is not None:
@@ -165,15 +165,15 @@ class UserDatasets:
         self._sources.pop(dataset_id, None)
         self._records.pop(dataset_id, None)
 
-    async def prepare(self, dataset_id: str) -> None:
+    async def prepare(self, dataset_id: str, go_on: GoOn = lambda: None) -> None:
         """Lets `rows` answer at once: records that come from the data folder are decoded in a thread first.
 
-        Raises ValueError for records that are damaged.
+        Raises ValueError for records that are damaged, and what `go_on` raises.
         """
         dataset = self._datasets.get(dataset_id)
         if dataset is None or dataset_id in self._sources:
             return
-        content = await asyncio.to_thread(_content, dataset, self._texts(dataset))
+        content = await asyncio.to_thread(_content, dataset, self._texts(dataset), go_on)
         if self._datasets.get(dataset_id) is dataset:
             self._keep(dataset, content)
 
@@ -265,11 +265,11 @@ def _lengthened(
     return content, difference(dataset_id, content, kept, go_on)
 
 
-def _content(dataset: UserDataset, texts: KeptTexts) -> Content:
-    """The content of a dataset that is kept. Raises ValueError for records that are damaged."""
+def _content(dataset: UserDataset, texts: KeptTexts, go_on: GoOn = lambda: None) -> Content:
+    """The content of a dataset that is kept. Raises ValueError for records that are damaged, and what `go_on` raises."""
     if dataset.schema is not None:
         return Content(dataset.name, dataset.rows, dataset.rows_per_hour, dataset.schema)
-    return kept_content(dataset.id, dataset.name, dataset.rows, dataset.rows_per_hour, texts)
+    return kept_content(dataset.id, dataset.name, dataset.rows, dataset.rows_per_hour, texts, go_on)
 
 
 def read_kept(dataset_id: str, value: Any) -> UserDataset:
