@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import shutil
 import signal
 import time
 from contextlib import ExitStack
@@ -99,13 +100,46 @@ def test_a_start_leaves_the_export_of_another_server_alone(tmp_path: Path) -> No
         begin(api)
         until_rows(api, 30_000)
         with serving(tmp_path / "second", export_dir=first.export_dir) as second:
-            assert "another server uses the export folder" in second.log.read_text()
+            warning = second.log.read_text()
+            assert "another server uses the export folder" in warning
+            assert "same --seed, or a copy of its data folder" in warning
             other = Api(second.url)
             other.flow(S3, SCHEDULE)
             assert [run["status"] for run in (*api.advance(0), *other.advance(0))] == ["success", "success"]
             other.close()
         assert "another server" not in first.log.read_text()
         api.close()
+
+
+def test_a_server_with_a_copy_of_a_data_folder_leaves_the_files_of_the_original_s_run_alone(tmp_path: Path) -> None:
+    """The run has the same id in both, and never ended as far as the copy knows."""
+
+    async def scenario() -> None:
+        exports = tmp_path / "exports"
+        original, copied = (Settings(export_dir=exports, data_dir=tmp_path / name) for name in ("data", "copy"))
+        async with LocalEmulator(original) as emulator:
+            await emulator.control("PUT", "/datasets/small", {"like": LOYALTY, "rows": SMALL})
+            await emulator.control("PUT", "/datasets/large", {"like": LOYALTY, "rows": LARGE})
+            source, target = await emulator.source("small", "large"), await emulator.target(S3)
+            await emulator.created("flows", S3.flow(source, target, **SCHEDULE))
+            while not (await emulator.control("GET", "/exports"))["inProgress"]:
+                await asyncio.sleep(0.001)
+            state = await emulator.control("GET", "/state")
+            while not list(exports.rglob("small/**/part-*")):
+                await asyncio.sleep(0.001)
+            shutil.copytree(tmp_path / "data", tmp_path / "copy")
+            async with LocalEmulator(copied) as copy:
+                (run,) = (await copy.http.get(f"{BASE}/runs")).json()["items"]
+                assert run["metrics"]["statusSummary"]["status"] == "failed"
+                await copy.control("PUT", "/state", state)
+            assert [run["status"] for run in await emulator.advance(0)] == ["success"]
+            items = (await emulator.control("GET", "/exports"))["items"]
+            assert sum(item["rows"] for item in items) == SMALL + LARGE
+        async with LocalEmulator(original) as emulator:  # alone again, it takes away what a snapshot says
+            await emulator.control("PUT", "/state", state)
+            assert not list(exports.rglob("part-*"))
+
+    asyncio.run(scenario())
 
 
 def test_unfinished_files_stay_until_no_server_uses_their_folder(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ class Works:
             folder=settings.fixtures and settings.fixtures / "datasets",
         )
         faults = Faults(lambda seed, salt: random_source(seed, salt).random())
+        occupancy = Occupancy(settings.export_dir)
         exporter = Exporter(
             store=store,
             catalog=catalog,
@@ -111,10 +112,11 @@ class Works:
             rows_per_file=settings.rows_per_file,
             keep_runs=settings.keep_runs,
             faults=faults,
+            alone=occupancy.alone,
         )
         scheduler = Scheduler(store=store, exporter=exporter, clock=clock, max_exports=settings.max_exports)
         exports = Exports(settings.export_dir, store, catalog)
-        return cls(catalog, clock, store, library, faults, scheduler, exports, Occupancy(settings.export_dir))
+        return cls(catalog, clock, store, library, faults, scheduler, exports, occupancy)
 
     def begin(self, settings: Settings, library_state: LibraryState) -> None:
         """Takes up what the data folder has: since when the datasets grow, which exports are due, what a crash left.

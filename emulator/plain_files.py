@@ -14,6 +14,9 @@ _CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) 
 """Follows no link, waits for nobody at the other end of a FIFO, and changes no line ends on Windows."""
 _KINDS: Final = ((stat.S_ISLNK, "a symbolic link"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"))
 
+SHARED_LOCKS: Final = sys.platform != "win32"
+"""Whether `lock` knows shared locks here."""
+
 
 class NotPlain(OSError):
     """Something that is no regular file has the name of one that the emulator keeps. It was left as it is."""

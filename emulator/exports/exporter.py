@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -35,16 +36,18 @@ from emulator.exports.runs import (
     read_marker,
     run_record,
 )
-from emulator.exports.schedule import FULL
+from emulator.exports.schedule import FULL, schedule_of
 from emulator.faults.faults import Faults, RunFailure
 from emulator.faults.rules import AFTER, BEFORE
 from emulator.files.folders import make_folder, open_folder
-from emulator.files.writers import FileForm, discard, part_names, write_manifest, write_parts
+from emulator.files.writers import FileForm, WritingCancelled, discard, part_names, write_manifest, write_parts
+from emulator.store.changes import Change
 from emulator.store.store import Delete, Put, SetMeta, Store, StoreError
 
 log = logging.getLogger("emulator.exporter")
 
-_ENDED: Final = "Job aborted. The server ended while the run was in progress"
+ENDED: Final = "Job aborted. The server ended while the run was in progress"
+REPLACED: Final = "Job aborted. A reset, or a snapshot that is put back, took its place"
 _FLOW_GONE: Final = "Job aborted. The flow was deleted while the run waited"
 
 
@@ -62,7 +65,9 @@ class Exporter:
         rows_per_file: int,
         keep_runs: int,
         faults: Faults,
+        alone: Callable[[], bool],
     ) -> None:
+        """`alone` tells whether no other server uses the export folder now."""
         self._store = store
         self._plan = ExportPlan(store, catalog, library)
         self._library = library
@@ -71,16 +76,27 @@ class Exporter:
         self._rows_per_file = rows_per_file
         self._keep_runs = keep_runs
         self._faults = faults
+        self._alone = alone
 
     def request(
         self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None
     ) -> tuple[Job, Entity]:
         """Records a run that waits for its turn, and answers the job that will carry it out and the run's entity."""
-        run_id, counted = self.new_run_id(flow["id"])
-        entity = self._new_record(scope, flow, run_id)
+        run_id, counted = self._new_run_id(flow["id"])
         job = Job(scope, flow["id"], run_id, scheduled_at, dataset_ids)
-        self._store.write([counted, Put(scope, "runs", entity), SetMeta(marker_key(run_id), marker_value(job, []))])
+        entity = self._new_record(scope, flow, run_id, self._clock.now_ms())
+        self._store.write([counted, *_waiting(job, entity)])
         return job, entity
+
+    def planned(self, scope: Scope, flow: Entity, scheduled_at: int, at: float) -> tuple[Job, list[Change]]:
+        """A run of the schedule that waits from `at` (epoch seconds) on: its job, and what is to be stored of it.
+
+        A server that is killed from then on, before the run begins to write too, has its record.
+        """
+        run_id, counted = self._new_run_id(flow["id"])
+        job = Job(scope, flow["id"], run_id, scheduled_at, by_schedule=True)
+        entity = self._new_record(scope, flow, run_id, int(at * 1000))
+        return job, [counted, SetMeta(scheduled_key(flow["id"]), scheduled_at), *_waiting(job, entity)]
 
     async def prepare(self, job: Job) -> None:
         """Lets `start` have the rows of the run's datasets at once: files are looked through and records decoded in a thread."""
@@ -97,10 +113,10 @@ class Exporter:
         """Plans a run and records that it is in progress. None when its flow is gone."""
         flow = self._store.get(job.scope, "flows", job.flow_id)
         if flow is None:
-            self._fail(job, _FLOW_GONE)
+            self.fail(job, _FLOW_GONE)
             return None
         waiting = self._store.get(job.scope, "runs", job.run_id)
-        entity = waiting or self._new_record(job.scope, flow, job.run_id)
+        entity = waiting or self._new_record(job.scope, flow, job.run_id, self._clock.now_ms())
         run = Run(job=job, flow=flow, entity=entity, pieces=[], started_ms=self._clock.now_ms())
         try:
             ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self.bookmarks(flow["id"])
@@ -110,7 +126,7 @@ class Exporter:
         except EXITS:
             raise
         except BaseException as fault:  # whatever is wrong with this flow, the others go on
-            run.problem = _explain(fault)
+            run.problem = explain(fault)
         record = self._record(run, IN_PROGRESS)
         folders = [list(piece.parts) for piece in run.pieces]
         self._store.write([Put(job.scope, "runs", record), SetMeta(marker_key(job.run_id), marker_value(job, folders))])
@@ -136,7 +152,8 @@ class Exporter:
         except (
             BaseException
         ) as fault:  # whatever goes wrong here is the run's failure, not the server's; arro3 can panic
-            run.problem = _explain(fault)
+            run.problem = explain(fault)
+            run.cut_off = isinstance(fault, WritingCancelled)
             self.take_away(run)
 
     def progress(self, run: Run) -> None:
@@ -150,13 +167,17 @@ class Exporter:
         status = FAILED if run.problem is not None else SUCCESS
         record = self._record(run, status)
         scope, flow_id = run.job.scope, run.job.flow_id
-        changes: list[Put | Delete | SetMeta] = [Put(scope, "runs", record), SetMeta(marker_key(run.job.run_id), None)]
+        changes: list[Change] = [Put(scope, "runs", record), SetMeta(marker_key(run.job.run_id), None)]
         flow = self._store.get(scope, "flows", flow_id)
         if flow is not None:
             duration = record["metrics"]["durationSummary"]
             changes.append(
                 Put(scope, "flows", {**flow, "lastRunDetails": {"id": record["id"], "state": status, **duration}})
             )
+            if run.cut_off and _is_last(flow, run.job):
+                changes.append(
+                    SetMeta(scheduled_key(flow_id), None)
+                )  # no later one has its rows: it is to be made anew
             if status == SUCCESS:
                 changes.append(SetMeta(bookmark_key(flow_id), advanced(self.bookmarks(flow_id), run.pieces)))
         files = [
@@ -176,27 +197,35 @@ class Exporter:
         """Marks the runs that were never finished as failed and takes their files away; answers how many.
 
         A killed server leaves such, and a snapshot that was taken during a run has them. What cannot be read, or not be
-        written, is logged and left for the next time.
+        written, is logged and left for the next time. Where another server uses the export folder, all files stay: with a copy
+        of this data folder, or this snapshot, it may be writing them.
         """
         recovered = 0
-        for key in self._store.meta_keys(RUNNING):
+        keys = self._store.meta_keys(RUNNING)
+        alone = not keys or self._alone()
+        for key in keys:
             try:
                 job, folders = read_marker(key, self._store.get_meta(key))
-                for index, parts in enumerate(folders):
-                    self._discard_files(job.run_id, index, parts)
-                self._fail(job, _ENDED)
+                if alone:
+                    for index, parts in enumerate(folders):
+                        self._discard_files(job.run_id, index, parts)
+                elif folders:
+                    log.warning(
+                        "files of the run %s, which never ended, may stay: another server may need them", job.run_id
+                    )
+                self.fail(job, ENDED, cut_off=True)
                 recovered += 1
             except (AttributeError, LookupError, TypeError, ValueError, StoreError) as fault:
                 log.warning("%s, the note of a run that never ended, is passed over: %s", key[:100], fault)
         return recovered
 
-    def _fail(self, job: Job, problem: str) -> None:
+    def fail(self, job: Job, problem: str, *, cut_off: bool = False) -> None:
         """Records that a run failed of which nothing is left but its record, if that is there."""
         entity = self._store.get(job.scope, "runs", job.run_id)
         if entity is None:
             self._store.write([SetMeta(marker_key(job.run_id), None)])
         else:
-            self.finish(Run(job, {}, entity, [], entity["createdAt"], problem=problem))
+            self.finish(Run(job, {}, entity, [], entity["createdAt"], problem=problem, cut_off=cut_off))
 
     def _discard_files(self, run_id: str, index: int, parts: list[str]) -> None:
         """Removes what a run has left in the folder of one of its pieces."""
@@ -215,7 +244,7 @@ class Exporter:
         """Dataset id -> the position up to which this flow has exported its rows."""
         return dict(self._store.get_meta(bookmark_key(flow_id)) or {})
 
-    def new_run_id(self, flow_id: str) -> tuple[str, SetMeta]:
+    def _new_run_id(self, flow_id: str) -> tuple[str, SetMeta]:
         """An id for a flow's next run, and what has to be stored with the run so that the one after it gets another.
 
         It comes from the flow's id and the number of its runs alone: runs go on beside a client's requests, and whatever both
@@ -224,10 +253,10 @@ class Exporter:
         number = (self._store.get_meta(runs_key(flow_id)) or 0) + 1
         return uuid_text(random.Random(f"{flow_id}/{number}")), SetMeta(runs_key(flow_id), number)
 
-    def _new_record(self, scope: Scope, flow: Entity, run_id: str) -> Entity:
+    def _new_record(self, scope: Scope, flow: Entity, run_id: str, now_ms: int) -> Entity:
         draws = random.Random(f"{run_id}/{WAITING}")
         body = {"flowId": flow["id"], "flowSpec": flow["flowSpec"], "providerRefId": hex_text(draws)}
-        entity = new_entity(body, scope=scope, rng=draws, now_ms=self._clock.now_ms()) | {"id": run_id}
+        entity = new_entity(body, scope=scope, rng=draws, now_ms=now_ms) | {"id": run_id}
         entity["metrics"] = {"statusSummary": {"status": WAITING, "activityRefs": []}}
         entity["activities"] = []
         return entity
@@ -310,6 +339,24 @@ def runs_key(flow_id: str) -> str:
     return f"runs-of/{flow_id}"
 
 
+def scheduled_key(flow_id: str) -> str:
+    """Under which key the store keeps the last instant that a flow exported for."""
+    return f"scheduled/{flow_id}"
+
+
+def _is_last(flow: Entity, job: Job) -> bool:
+    """Whether a run is of the schedule, and none comes after it: the only one of a flow that exports once, for instance."""
+    try:
+        return job.by_schedule and schedule_of(flow).following(job.scheduled_at) is None
+    except ValueError:  # of a data folder that was changed by hand; the flow has no exports at all
+        return False
+
+
+def _waiting(job: Job, entity: Entity) -> list[Change]:
+    """What is stored of a run that waits for its turn: `recover` finds it by its marker."""
+    return [Put(job.scope, "runs", entity), SetMeta(marker_key(job.run_id), marker_value(job, []))]
+
+
 def _piece_names(run_id: str, index: int) -> random.Random:
     """The generator that a piece's file names come from; made of the run's id, so that `recover` finds them again."""
     return random.Random(f"{run_id}/{index}")
@@ -321,7 +368,7 @@ def _part_mark(run_id: str, index: int) -> str:
     return name.partition("-tid-")[2].rsplit("-", 3)[0]
 
 
-def _explain(fault: BaseException) -> str:
+def explain(fault: BaseException) -> str:
     """A fault as the run's record tells it, without the paths of this machine."""
     if isinstance(fault, Aborted):
         return str(fault)

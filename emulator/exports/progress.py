@@ -1,11 +1,11 @@
-"""What the log tells of a long run while it is under way."""
+"""What the log tells of a long run while it is under way, and of every run when it is over."""
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Any, Final
 
-from emulator.exports.runs import Run
+from emulator.exports.runs import Job, Run
 
 log = logging.getLogger("emulator.scheduler")
 LOG_SECONDS: Final = 30.0
@@ -38,3 +38,15 @@ class ProgressReport:
             run.bytes / 1e6,
             f"{rows / max(passed, 1e-9):,.0f}",
         )
+
+
+def run_ended(job: Job, status: str, problem: str | None) -> dict[str, Any]:
+    """Tells the log how a run ended; answers what an advance tells of it."""
+    why = f" ({problem})" if problem else ""
+    log.info("run %s of flow %s for %d: %s%s", job.run_id, job.flow_id, job.scheduled_at, status, why)
+    return told(job, status)
+
+
+def told(job: Job, status: str) -> dict[str, Any]:
+    """What an advance tells of a run."""
+    return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}

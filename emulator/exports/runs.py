@@ -42,6 +42,8 @@ class Job(NamedTuple):
     scheduled_at: int
     dataset_ids: frozenset[str] | None = None
     """Only these datasets of the flow (an ad hoc run); None means all."""
+    by_schedule: bool = False
+    """Whether it is one that the schedule has, and not one that was asked for."""
 
 
 def marker_key(run_id: str) -> str:
@@ -51,7 +53,13 @@ def marker_key(run_id: str) -> str:
 
 def marker_value(job: Job, folders: list[list[str]]) -> dict[str, Any]:
     """What is needed to clear up after a run that never ended: `folders` are those of its pieces, in their order."""
-    return {"scope": list(job.scope), "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "folders": folders}
+    return {
+        "scope": list(job.scope),
+        "flowId": job.flow_id,
+        "scheduledAt": job.scheduled_at,
+        "bySchedule": job.by_schedule,
+        "folders": folders,
+    }
 
 
 def read_marker(key: str, value: Any) -> tuple[Job, list[list[str]]]:
@@ -75,7 +83,7 @@ def read_marker(key: str, value: Any) -> tuple[Job, list[list[str]]]:
             raise ValueError('each of "folders" must be an array of names')
         if safe_parts(*parts) != tuple(parts):
             raise ValueError(f"{'/'.join(parts)[:100]!r} is no folder that an export is written to")
-    return Job((org, sandbox), flow_id, run_id, scheduled_at), folders
+    return Job((org, sandbox), flow_id, run_id, scheduled_at, by_schedule=value.get("bySchedule") is True), folders
 
 
 class Piece(NamedTuple):
@@ -108,6 +116,9 @@ class Run:
     counts: list[tuple[int, int]] = field(default_factory=list)
     """(rows, bytes) written so far of each piece."""
     cancelled: bool = False
+    """Whether it is to be ended before its time."""
+    cut_off: bool = False
+    """Whether it was, which is why it failed."""
     files: dict[int, list[WrittenFile]] = field(default_factory=dict)
     """Index of a piece -> its part files on disk."""
     manifests: list[tuple[tuple[str, ...], str]] = field(default_factory=list)

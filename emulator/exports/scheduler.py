@@ -17,10 +17,11 @@ from typing import Any
 from emulator.clock import MODES, Clock, Mode, is_instant
 from emulator.entities import ENABLED, Entity, Scope
 from emulator.errors import ServiceError
+from emulator.exports.endable import Endable
 from emulator.exports.export_limit import ExportLimit
-from emulator.exports.exporter import Exporter, bookmark_key, runs_key
-from emulator.exports.progress import ProgressReport
-from emulator.exports.runs import EXITS, Job, Run
+from emulator.exports.exporter import ENDED, REPLACED, Exporter, bookmark_key, explain, runs_key, scheduled_key
+from emulator.exports.progress import ProgressReport, run_ended, told
+from emulator.exports.runs import EXITS, FAILED, Job, Run
 from emulator.exports.schedule import Schedule, schedule_of
 from emulator.exports.timetable import Timetable
 from emulator.store.store import SetMeta, Store, StoreError
@@ -44,6 +45,7 @@ class Scheduler:
         self._timetable = Timetable()
         self._limit = ExportLimit(max_exports, timetable=self._timetable, store=store)
         self._asked: deque[Job] = deque()
+        self._preparing = Endable()
         self._current: Run | None = None
         self._remembered: deque[dict[str, Any]] = deque(maxlen=MAX_REMEMBERED)
         self._orders: dict[str, int] = {}
@@ -66,17 +68,25 @@ class Scheduler:
         else:
             self._plan_following(scope, flow["id"], schedule, now)
 
+    def past_over(self, flow: Entity) -> list[SetMeta]:
+        """What is to be stored with a patch, an enable or a disable of a flow, so that a restart plans as `flow_changed` does.
+
+        Nothing of a flow that never ran: its first export is still to be made.
+        """
+        key = scheduled_key(flow["id"])
+        if flow.get("state") != ENABLED or self._store.get_meta(key) is None:
+            return []
+        return [SetMeta(key, int(self._clock.now()))]
+
     def flow_changed(self, scope: Scope, flow: Entity) -> None:
         """After a patch, an enable or a disable: the past is over, the next instant of the grid counts."""
         self._timetable.remove(flow["id"])
         if flow.get("state") != ENABLED:
             return
-        schedule, now = schedule_of(flow), self._clock.now()
-        never_ran = self._store.get_meta(scheduled_key(flow["id"])) is None
-        if never_ran and schedule.latest(now) is not None and now <= schedule.end:
+        if self._store.get_meta(scheduled_key(flow["id"])) is None:
             self.flow_created(scope, flow)
         else:
-            self._plan_following(scope, flow["id"], schedule, now)
+            self._plan_following(scope, flow["id"], schedule_of(flow), self._clock.now())
 
     def flow_deleted(self, flow_id: str) -> list[SetMeta]:
         """Ends a flow's schedule; answers what the store is to forget about it."""
@@ -260,8 +270,7 @@ class Scheduler:
         A run in progress is ended first, and so is an advance. What `action` raises leaves everything else as it was.
         """
         self._claims += 1
-        if self._current is not None:
-            self._current.cancelled = True
+        self._end_run()
         try:
             async with self._turn:
                 self.check_going_on()
@@ -284,8 +293,7 @@ class Scheduler:
     def stop(self) -> None:
         """Ends `serve` and the run in progress, which is recorded as failed."""
         self._stopping = True
-        if self._current is not None:
-            self._current.cancelled = True
+        self._end_run()
         self._wake.set()
 
     def close(self) -> None:
@@ -323,25 +331,28 @@ class Scheduler:
             if flow is None:
                 self._timetable.remove(flow_id)
                 continue
-            run_id, counted = self._exporter.new_run_id(flow_id)
-            self._store.write(
-                [
-                    counted,
-                    SetMeta(scheduled_key(flow_id), scheduled_at),
-                    SetMeta(TIME_KEY, max(due, self._clock.now())),
-                ]
-            )  # if it cannot, the export stays planned, and time where it is
+            at = max(due, self._clock.now())
+            job, changes = self._exporter.planned(scope, flow, scheduled_at, at)
+            # if they cannot be written, the export stays planned, and time where it is
+            self._store.write([*changes, SetMeta(TIME_KEY, at)])
             self._clock.move_to(due)
             self._timetable.remove(flow_id)
             self._plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
-            return Job(scope, flow_id, run_id, scheduled_at)
+            return job
         return None
+
+    def _end_run(self) -> None:
+        """Lets the run in progress end before its time, also while its rows are made ready."""
+        if self._current is not None:
+            self._current.cancelled = True
+        self._preparing.end()
 
     async def _carry_out(self, job: Job) -> dict[str, Any]:
         """One run from plan to record. What the store could not take is done anew later: the job stays asked for."""
         run = None
         try:
-            await self._exporter.prepare(job)
+            if not await self._preparing.wait(self._exporter.prepare(job)) or self._disturbed:
+                return self._cut_off(job)
             run = self._exporter.start(job)
             return await self._write_and_record(job, run)
         except StoreError:
@@ -349,12 +360,35 @@ class Scheduler:
                 self._exporter.take_away(run)
             self._asked.appendleft(job)
             raise
+        except EXITS:
+            raise
+        except BaseException as fault:  # nothing will come of it, so it is not to wait for ever
+            if run is not None:
+                self._exporter.take_away(run)
+            self._exporter.fail(job, explain(fault))
+            raise
+
+    def _cut_off(self, job: Job) -> dict[str, Any]:
+        """Records that a run ended before it was started, and answers what there is to tell of it."""
+        problem = ENDED if self._stopping else REPLACED
+        self._exporter.fail(job, problem, cut_off=True)
+        self._take_up_again(job)
+        return run_ended(job, FAILED, problem)
+
+    def _take_up_again(self, job: Job) -> None:
+        """Plans the export of a run that was cut off anew, if the exporter has found that no later one has its rows."""
+        flow = self._store.get(job.scope, "flows", job.flow_id)
+        if (
+            flow is not None
+            and flow.get("state") == ENABLED
+            and self._store.get_meta(scheduled_key(job.flow_id)) is None
+        ):
+            self._take_up(job.scope, job.flow_id, schedule_of(flow), self._clock.now())
 
     async def _write_and_record(self, job: Job, run: Run | None) -> dict[str, Any]:
         if run is None:
-            return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": "dropped"}
+            return told(job, "dropped")
         self._current = run
-        run.cancelled = self._disturbed  # by somebody who came while the run was made ready
         try:
             loop = asyncio.get_running_loop()
             writing = loop.run_in_executor(self._worker, self._exporter.write, run)
@@ -366,18 +400,6 @@ class Scheduler:
         finally:
             self._current = None
         entity = self._exporter.finish(run)
-        status = entity["metrics"]["statusSummary"]["status"]
-        log.info(
-            "run %s of flow %s for %d: %s%s",
-            job.run_id,
-            job.flow_id,
-            job.scheduled_at,
-            status,
-            f" ({run.problem})" if run.problem else "",
-        )
-        return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
-
-
-def scheduled_key(flow_id: str) -> str:
-    """Under which key the store keeps the last instant that a flow exported for."""
-    return f"scheduled/{flow_id}"
+        if run.cut_off:
+            self._take_up_again(job)
+        return run_ended(job, entity["metrics"]["statusSummary"]["status"], run.problem)

@@ -35,7 +35,7 @@ from emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
 from emulator.service.drafts import Draft
 from emulator.service.kinds import Kind, allow_patch, check, entity_kinds
 from emulator.service.patching import apply_patch, replaces, touched_fields
-from emulator.store.store import COLUMNS, Delete, EtagMismatch, Put, Store
+from emulator.store.store import COLUMNS, Delete, Put, Store
 from emulator.validation.validation import Remark, SchemaValidator
 
 INDEXES: Mapping[str, tuple[str, ...]] = {
@@ -299,11 +299,11 @@ class FlowService:
         entity = changed_entity({**changes, "etag": kept["etag"]}, {}, rng=self._rng, now_ms=now_ms)
         if collection == "flows":
             entity["lastOperation"] = operation_record(operation, now_ms)
-        try:
-            self._store.replace(caller.scope, collection, entity, if_match=kept["etag"])
-        except EtagMismatch as mismatch:
-            raise ServiceError("version-mismatch", supplied=kept["etag"], current=mismatch.current) from None
-        if collection == "flows" and _timing(kept) != _timing(entity):
+        planned_anew = collection == "flows" and _timing(kept) != _timing(entity)
+        noted = self._scheduler.past_over(entity) if planned_anew else []
+        # `kept` is still what the store has, since nothing was waited for after it was read
+        self._store.write([Put(caller.scope, collection, entity), *noted])
+        if planned_anew:
             self._scheduler.flow_changed(caller.scope, entity)
         return entity
 
