@@ -25,6 +25,7 @@ from emulator.datasets.library import Library
 from emulator.datasets.record_rows import GoOn
 from emulator.exports.exporter import Exporter
 from emulator.settings import Settings
+from emulator.store.store import Store, StoreError
 
 HOUR = 3600
 ROWS = 200_000
@@ -142,6 +143,28 @@ def test_an_only_export_that_is_cut_off_while_it_is_written_is_made_anew(tmp_pat
             assert [run["status"] for run in await emulator.advance(0)] == ["success"]
             assert [status for status, _ in await ends(emulator)] == ["success", "failed"]
             assert await exported_rows(emulator) == ROWS
+
+    asyncio.run(scenario())
+
+
+def test_a_reset_that_cannot_be_made_leaves_an_only_export_to_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise StoreError("the disk is full")
+
+    async def scenario() -> None:
+        async with LocalEmulator(settings_of(tmp_path)) as emulator:
+            await flow_of(emulator, ONCE)
+            never = NeverReady(monkeypatch)
+            advancing = advance(emulator, HOUR)
+            await never.begun.wait()
+            never.over()
+            monkeypatch.setattr(Store, "clear", full)
+            assert_error(await emulator.http.post("/__emulator/reset"), "store-unavailable")
+            assert_error(await advancing, "control-conflict")
+            assert [run["status"] for run in await emulator.advance(0)][-1:] == ["success"]
+            assert [status for status, _ in await ends(emulator)] == ["success", "failed"]
 
     asyncio.run(scenario())
 
