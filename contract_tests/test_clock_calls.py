@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from contract_tests.in_process import LocalEmulator
-from contract_tests.support import FROZEN_NOW, assert_error
+from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error
 from contract_tests.tutorial import BASE, S3
 from emulator.clock import MAX_SPEED
 from emulator.exports.exporter import Exporter
@@ -157,6 +157,28 @@ def test_advances_at_once_add_up(tmp_path: Path) -> None:
             assert (await clock(emulator))["now"] == FROZEN_NOW + 8 * DAY
 
     asyncio.run(scenario())
+
+
+def test_an_advance_tells_of_one_organization_or_sandbox(api: Api, server: ServerProcess) -> None:
+    """As the tests on a shared server ask it to, each for its own. What it does not tell is told to whoever asks for it."""
+    schedule = {**EVERY_THREE_HOURS, "startTime": int(api.control("GET", "/clock")["now"]) + 60}
+    one, two = (Api(server.url, org=f"{name}@AdobeOrg") for name in ("ONE", "TWO"))
+    flows = [each.flow(S3, schedule) for each in (one, two)]
+
+    def told(**body: Any) -> list[str]:
+        return [run["flowId"] for run in api.control("POST", "/clock/advance", body)["runs"]]
+
+    assert told(seconds=60, org="ONE@AdobeOrg") == flows[:1]
+    assert told(seconds=3 * HOUR, org="ONE@AdobeOrg", sandbox="prod") == flows[:1]
+    assert told(seconds=0, sandbox="other") == []
+    assert told(seconds=0, org="TWO@AdobeOrg") == [flows[1], flows[1]]
+    assert told(seconds=3 * HOUR) == flows
+    assert told(seconds=0) == []
+    for name in ("org", "sandbox"):
+        response = api.http.post("/__emulator/clock/advance", json={"seconds": 1, name: 5})
+        assert_error(response, "control-invalid", reason=f'"{name}" must be a text; got 5')
+    one.close()
+    two.close()
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ class Console:
                 "version": __version__,
                 "epoch": self._journal.epoch,
                 "clock": self._clock.snapshot(),
-                "next": self._scheduler.next_due(),
+                "next": self._scheduler.planner.next_due(),
                 "counts": {
                     "flows": self._store.count("flows"),
                     "flowsFound": found,
@@ -170,7 +170,7 @@ class Console:
             "destination": self._destination(flow),
             "datasets": self._datasets(scope, flow),
             "schedule": flow["scheduleParams"],
-            "next": self._scheduler.next_export(flow["id"]),
+            "next": self._scheduler.planner.next_export(flow["id"]),
             "lastRun": None if last is None else _run(last.entity()),
         }
 
@@ -201,7 +201,7 @@ class Console:
             if (scope, flow_id) not in known:
                 flow = self._store.get(scope, "flows", flow_id)
                 name = None if flow is None else flow.get("name", "")
-                known[scope, flow_id] = {"flowName": name, "flowNext": self._scheduler.next_export(flow_id)}
+                known[scope, flow_id] = {"flowName": name, "flowNext": self._scheduler.planner.next_export(flow_id)}
             found.append(run | known[scope, flow_id])
         return found
 

@@ -17,6 +17,7 @@ from emulator.api.exchange import Exchange, Handler, Reply, decode_json
 from emulator.api.routes import Operation
 from emulator.clock import MAX_SPEED, MODES, Clock, Mode
 from emulator.control.parameters import parameters
+from emulator.entities import Scope
 from emulator.errors import ServiceError
 from emulator.exports.exported_files import Exports, Unremoved
 from emulator.exports.scheduler import Scheduler
@@ -229,7 +230,7 @@ class Control:
         if not exchange.body.strip():
             raise _invalid(f"a body is needed, {example}")
         body = _body(exchange)
-        _known(body, ("seconds", "to"))
+        _known(body, ("seconds", "to", "org", "sandbox"))
         if ("seconds" in body) == ("to" in body):
             raise _invalid(f'either "seconds" or "to" is needed, {example}')
         if "seconds" in body:
@@ -239,7 +240,7 @@ class Control:
             goal = _further(body)
         else:
             goal = _not_back(_instant(body, "to"))
-        runs = await self._scheduler.advance(goal)
+        runs = await self._scheduler.advance(goal, tells_of=_within(_name(body, "org"), _name(body, "sandbox")))
         return Reply({"now": self._clock.now(), "runs": runs})
 
     async def list_exports(self, exchange: Exchange) -> Reply:
@@ -345,6 +346,18 @@ def _not_back(at: float) -> Callable[[float], float]:
         return at
 
     return goal
+
+
+def _name(body: Mapping[str, Any], name: str) -> str | None:
+    """One of the body's texts; None where it is left out."""
+    if name in body and not isinstance(body[name], str):
+        raise _invalid(f'"{name}" must be a text; got {_shown(body[name])}')
+    return body.get(name)
+
+
+def _within(org: str | None, sandbox: str | None) -> Callable[[Scope], bool]:
+    """Whether something is an organization's and a sandbox's; None is any."""
+    return lambda scope: org in (None, scope[0]) and sandbox in (None, scope[1])
 
 
 def _further(body: Mapping[str, Any]) -> Callable[[float], float]:

@@ -1,7 +1,6 @@
-"""Which flows are due at this instant, in a fixed order, and the carrying out of their runs one after another.
+"""Carries out the runs that fall due, one after another, in the planner's order; runs asked for by hand go first.
 
-Order: by the instant at which an export falls due, then by the flow's creation. Runs asked for by hand go first. One run at
-a time: exports of one flow never overlap, and the order is the same every time.
+One run at a time: exports of one flow never overlap, and the order is the same every time.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from emulator.clock import MODES, Clock, Mode, is_instant
-from emulator.entities import ENABLED, Entity, Scope
+from emulator.clock import MODES, Clock, Mode
+from emulator.entities import Entity, Scope
 from emulator.errors import ServiceError
 from emulator.exports.endable import Endable
 from emulator.exports.export_limit import ExportLimit
-from emulator.exports.exporter import ENDED, REPLACED, Exporter, bookmark_key, explain, runs_key, scheduled_key
+from emulator.exports.exporter import ENDED, REPLACED, Exporter, explain
+from emulator.exports.flow_planner import FlowPlanner
 from emulator.exports.progress import ProgressReport, run_ended, told
 from emulator.exports.runs import EXITS, FAILED, Job, Run
-from emulator.exports.schedule import Schedule, schedule_of
-from emulator.exports.timetable import Timetable
+from emulator.exports.schedule import schedule_of
 from emulator.store.store import SetMeta, Store, StoreError
 
 log = logging.getLogger("emulator.scheduler")
@@ -32,105 +31,46 @@ PROGRESS_SECONDS = 0.5
 TIME_KEY = "time"
 """Under which key the store keeps how far time was (epoch seconds)."""
 MAX_REMEMBERED = 10_000
-"""Runs of a frozen clock that are remembered for the next advance's answer, at most."""
+"""Runs that are remembered for the answer of a later advance, at most."""
+
+Told = tuple[Scope, dict[str, Any]]
+"""Whose a run is, and what an advance tells of it."""
 
 
 class Scheduler:
-    """Keeps the timetable, and runs what falls due."""
+    """Runs what falls due by the timetable of its `planner`."""
 
     def __init__(self, *, store: Store, exporter: Exporter, clock: Clock, max_exports: int) -> None:
         self._store = store
         self._exporter = exporter
         self._clock = clock
-        self._timetable = Timetable()
-        self._limit = ExportLimit(max_exports, timetable=self._timetable, store=store)
         self._asked: deque[Job] = deque()
         self._preparing = Endable()
         self._current: Run | None = None
-        self._remembered: deque[dict[str, Any]] = deque(maxlen=MAX_REMEMBERED)
-        self._orders: dict[str, int] = {}
-        self._next_order = 0
+        self._remembered: deque[Told] = deque(maxlen=MAX_REMEMBERED)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="export")
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
+        self.planner = FlowPlanner(store=store, clock=clock, wake=self._wake.set)
+        self._timetable = self.planner.timetable
+        self._limit = ExportLimit(max_exports, timetable=self._timetable, store=store)
         self._stopping = False
         self._claims = 0
         """How many wait, or have waited, to do something `undisturbed`."""
 
-    # --- what changes the timetable -------------------------------------------------------------------------------
-
-    def flow_created(self, scope: Scope, flow: Entity) -> None:
-        """A start in the past exports once at once, with the latest instant of the grid; then the grid counts."""
-        schedule, now = schedule_of(flow), self._clock.now()
-        latest = schedule.latest(now)
-        if latest is not None and now <= schedule.end:
-            self._plan(scope, flow["id"], now, latest)
-        else:
-            self._plan_following(scope, flow["id"], schedule, now)
-
-    def past_over(self, flow: Entity) -> list[SetMeta]:
-        """What is to be stored with a patch, an enable or a disable of a flow, so that a restart plans as `flow_changed` does.
-
-        Nothing of a flow that never ran: its first export is still to be made.
-        """
-        key = scheduled_key(flow["id"])
-        if flow.get("state") != ENABLED or self._store.get_meta(key) is None:
-            return []
-        return [SetMeta(key, int(self._clock.now()))]
-
-    def flow_changed(self, scope: Scope, flow: Entity) -> None:
-        """After a patch, an enable or a disable: the past is over, the next instant of the grid counts."""
-        self._timetable.remove(flow["id"])
-        if flow.get("state") != ENABLED:
-            return
-        if self._store.get_meta(scheduled_key(flow["id"])) is None:
-            self.flow_created(scope, flow)
-        else:
-            self._plan_following(scope, flow["id"], schedule_of(flow), self._clock.now())
-
-    def flow_deleted(self, flow_id: str) -> list[SetMeta]:
-        """Ends a flow's schedule; answers what the store is to forget about it."""
-        self._timetable.remove(flow_id)
-        self._orders.pop(flow_id, None)
-        return [SetMeta(key(flow_id), None) for key in (bookmark_key, scheduled_key, runs_key)]
-
     def load(self) -> None:
-        """Makes the timetable from the store. Exports missed meanwhile are not made up for: the latest due one runs once.
+        """Makes the timetable from the store.
 
-        Runs that never ended, as the server was killed or the snapshot taken meanwhile, are ended as failed. A flow whose
-        schedule cannot be read is logged and has no exports.
+        Runs that never ended, as the server was killed or the snapshot taken meanwhile, are ended as failed.
         """
         unfinished = self._exporter.recover()
         if unfinished:
             log.warning(
                 "%d runs never ended; they are marked as failed, and the next ones carry their rows", unfinished
             )
-        self._timetable.clear()
         self._asked.clear()
         self._remembered.clear()
-        self._orders.clear()
-        now = self._clock.now()
-        flows = sorted(self._store.everywhere("flows"), key=lambda entry: entry[1].seq)
-        for scope, record in flows:
-            flow = record.entity()
-            self._order(record.id)
-            if flow.get("state") != ENABLED:
-                continue
-            try:
-                self._take_up(scope, record.id, schedule_of(flow), now)
-            except ValueError as fault:
-                log.warning("the flow %s is left out of the schedule: %s", record.id[:100], fault)
-
-    def _take_up(self, scope: Scope, flow_id: str, schedule: Schedule, now: float) -> None:
-        done = self._store.get_meta(scheduled_key(flow_id))
-        if done is not None and not is_instant(done):
-            log.warning("what is kept as %s is passed over: it is no time", scheduled_key(flow_id)[:100])
-            done = None
-        latest = schedule.latest(now)
-        if latest is not None and now <= schedule.end and (done is None or latest > done):
-            self._plan(scope, flow_id, now, latest)
-        else:
-            self._plan_following(scope, flow_id, schedule, now if done is None else max(now, done))
+        self.planner.load()
 
     def keep_time(self, at: float | None = None) -> None:
         """Writes down that time is at `at` (epoch seconds; the present, when left out), so that a data folder goes on from there.
@@ -139,21 +79,10 @@ class Scheduler:
         """
         self._store.write([SetMeta(TIME_KEY, self._clock.now() if at is None else at)])
 
-    def next_export(self, flow_id: str) -> int | None:
-        """For which instant (epoch seconds) a flow exports next; None when it has none ahead."""
-        return self._timetable.scheduled(flow_id)
-
     @property
     def current(self) -> Run | None:
         """The run that is being written; None when none is."""
         return self._current
-
-    def next_due(self) -> float | None:
-        """When (epoch seconds) the next export of all flows falls due; None when none is ahead."""
-        first = self._timetable.first()
-        return None if first is None else first[0]
-
-    # --- what runs ------------------------------------------------------------------------------------------------
 
     def run_now(self, scope: Scope, flow: Entity, dataset_ids: frozenset[str] | None = None) -> Entity:
         """Asks for a run outside the schedule; answers its entity, which waits for its turn."""
@@ -167,13 +96,16 @@ class Scheduler:
         self._remembered.clear()
         self._wake.set()
 
-    async def advance(self, goal: Callable[[float], float]) -> list[dict[str, Any]]:
+    async def advance(
+        self, goal: Callable[[float], float], *, tells_of: Callable[[Scope], bool] = lambda scope: True
+    ) -> list[dict[str, Any]]:
         """Moves the clock to its goal (epoch seconds) and carries out whatever falls due on the way.
 
         `goal` is given the present, and asked only when this advance's turn has come: so each adds to the one before, and none
         sets out from a time before a reset. What it raises ends the advance before anything was done.
 
-        Answers the runs in order, with what a frozen clock ran at once since the last advance. Raises ServiceError when the
+        Answers the runs in order, with what a frozen clock ran at once since the last advance: those of the organizations and
+        sandboxes that `tells_of` says yes to. The others are told by the next advance that is asked for them. Raises ServiceError when the
         way holds more exports than are allowed at once, or when the server ends or something is done `undisturbed` meanwhile:
         then time stands at the last run that was carried out.
         """
@@ -181,8 +113,9 @@ class Scheduler:
         async with self._turn:
             with self._clock.held("accelerated"):
                 runs = await self._move_on(goal(self._clock.now()))
+        self._remembered.extend(told for told in runs if not tells_of(told[0]))
         self._wake.set()
-        return runs
+        return [run for scope, run in runs if tells_of(scope)]
 
     async def advance_and_set(
         self, goal: Callable[[float], float], *, mode: Mode | None = None, speed: float | None = None
@@ -204,14 +137,14 @@ class Scheduler:
         if not self._claims:
             self._limit.check_backlog(len(self._asked), self._clock.now())
 
-    async def _move_on(self, to: float) -> list[dict[str, Any]]:
+    async def _move_on(self, to: float) -> list[Told]:
         """An advance whose turn has come."""
         self._limit.check_way(len(self._asked), to)
         runs = list(self._remembered)
         self._remembered.clear()
         try:
             while not self._disturbed and (job := self._take(until=to)) is not None:
-                runs.append(await self._carry_out(job))
+                runs.append((job.scope, await self._carry_out(job)))
             self.check_going_on()
             if self._claims:
                 raise ServiceError(
@@ -257,7 +190,7 @@ class Scheduler:
                 while not self._disturbed and (job := self._take(until=self._clock.now())) is not None:
                     summary = await self._carry_out(job)
                     if self._clock.mode == "frozen":
-                        self._remembered.append(summary)
+                        self._remembered.append((job.scope, summary))
 
     async def _pause(self) -> None:
         """A second, or until something happens."""
@@ -300,27 +233,6 @@ class Scheduler:
         """Lets go of the worker thread."""
         self._worker.shutdown(wait=True)
 
-    # --- inside ---------------------------------------------------------------------------------------------------
-
-    def _order(self, flow_id: str) -> int:
-        """The flow's place in the order of creation."""
-        if flow_id not in self._orders:
-            self._orders[flow_id] = self._next_order
-            self._next_order += 1
-        return self._orders[flow_id]
-
-    def _plan(self, scope: Scope, flow_id: str, due: float, scheduled_at: int) -> None:
-        self._timetable.put(flow_id, due, self._order(flow_id), scope, scheduled_at)
-        self._wake.set()
-
-    def _plan_following(self, scope: Scope, flow_id: str, schedule: Schedule, after: float) -> None:
-        following = schedule.following(after)
-        self._order(flow_id)
-        if following is None:
-            self._timetable.remove(flow_id)
-        else:
-            self._plan(scope, flow_id, following, following)
-
     def _take(self, *, until: float) -> Job | None:
         """The next job due at `until` or before; the clock stands at its instant afterwards."""
         if self._asked:
@@ -337,7 +249,7 @@ class Scheduler:
             self._store.write([*changes, SetMeta(TIME_KEY, at)])
             self._clock.move_to(due)
             self._timetable.remove(flow_id)
-            self._plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
+            self.planner.plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
             return job
         return None
 
@@ -372,18 +284,8 @@ class Scheduler:
         """Records that a run ended before it was started, and answers what there is to tell of it."""
         problem = ENDED if self._stopping else REPLACED
         self._exporter.fail(job, problem, cut_off=True)
-        self._take_up_again(job)
+        self.planner.take_up_again(job.scope, job.flow_id)
         return run_ended(job, FAILED, problem)
-
-    def _take_up_again(self, job: Job) -> None:
-        """Plans the export of a run that was cut off anew, if the exporter has found that no later one has its rows."""
-        flow = self._store.get(job.scope, "flows", job.flow_id)
-        if (
-            flow is not None
-            and flow.get("state") == ENABLED
-            and self._store.get_meta(scheduled_key(job.flow_id)) is None
-        ):
-            self._take_up(job.scope, job.flow_id, schedule_of(flow), self._clock.now())
 
     async def _write_and_record(self, job: Job, run: Run | None) -> dict[str, Any]:
         if run is None:
@@ -401,5 +303,5 @@ class Scheduler:
             self._current = None
         entity = self._exporter.finish(run)
         if run.cut_off:
-            self._take_up_again(job)
+            self.planner.take_up_again(job.scope, job.flow_id)
         return run_ended(job, entity["metrics"]["statusSummary"]["status"], run.problem)

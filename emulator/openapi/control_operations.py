@@ -25,6 +25,7 @@ _SPEED: Final[Schema] = {
     "maximum": MAX_SPEED,
     "description": "for the mode accelerated, which needs one; of the others only the one that GET answers: 1, and 0 when frozen",
 }
+_WHOSE: Final[Schema] = {"org": TEXT, "sandbox": TEXT}
 
 CONTROL_OPERATIONS: Final[dict[str, Description]] = {
     "health": Description("emulator", "Whether the emulator is ready", {200: ref("Health")}),
@@ -84,12 +85,16 @@ CONTROL_OPERATIONS: Final[dict[str, Description]] = {
         body={
             "oneOf": [
                 record(
-                    {"seconds": {"type": "number", "minimum": 0, "maximum": LATEST_TIME}}, additionalProperties=False
+                    {"seconds": {"type": "number", "minimum": 0, "maximum": LATEST_TIME}, **_WHOSE},
+                    required=("seconds",),
+                    additionalProperties=False,
                 ),
-                record({"to": _CLOCK_NOW}, additionalProperties=False),
+                record({"to": _CLOCK_NOW, **_WHOSE}, required=("to",), additionalProperties=False),
             ]
         },
-        notes="It answers when the exports' files are on disk.",
+        notes="It answers when the exports' files are on disk, and tells of the runs on the way, as well as of those that a frozen "
+        "clock has run by itself since the last advance. With `org` or `sandbox` it tells of theirs only; of the others, the "
+        "next advance that is asked for them does.",
     ),
     **CONSOLE_OPERATIONS,
     "listExports": Description(

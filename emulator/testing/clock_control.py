@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from emulator.instants import Instant, epoch_seconds
@@ -13,10 +14,12 @@ DAY_SECONDS = 86_400
 
 
 class ClockControl:
-    """The server's clock, in epoch seconds. On a shared server it is everybody's."""
+    """The server's clock, in epoch seconds. On a shared server it is everybody's, but only this test's runs are told."""
 
-    def __init__(self, client: ControlClient) -> None:
+    def __init__(self, client: ControlClient, scope: Mapping[str, str] | None = None) -> None:
+        """`scope` is the `org` and `sandbox` whose runs are told, on a shared server."""
         self._client = client
+        self._scope = dict(scope or {})
 
     @property
     def now(self) -> float:
@@ -57,7 +60,7 @@ class ClockControl:
         length = seconds + 60 * minutes + 3600 * hours + DAY_SECONDS * days
         if to is not None and length:
             raise ValueError("either a length of time or `to` can be given")
-        body = {"seconds": length} if to is None else {"to": _seconds("to", to)}
+        body = {**self._scope, **({"seconds": length} if to is None else {"to": _seconds("to", to)})}
         return cast("list[dict[str, Any]]", self._client.call("POST", "/clock/advance", body)["runs"])
 
 

@@ -61,7 +61,7 @@ class FlowService:
         self._token = "test-token"
         self._client = ControlClient(server.url)
         scope = {"org": org, "sandbox": sandbox} if server.shared else {}
-        self.clock = ClockControl(self._client)
+        self.clock = ClockControl(self._client, scope)
         self.exports = Exports(self._client, server.export_dir, downloads or _no_folder, scope)
         self.requests = Requests(self._client, scope)
         self.faults = Faults(self._client, scope)
