@@ -922,7 +922,7 @@ def test_the_command(api: Api, server: ServerProcess, run_report: Command, tmp_p
     ("name", "form", "expected"),
     [
         ("r.html", None, "html"), ("r.HTML", None, "html"), ("r.json", None, "json"), ("r.xml", None, "junit"),
-        ("r.txt", None, "text"), ("r.log", None, "text"), ("r", None, "text"), ("r.html", "json", "json"),
+        ("r.txt", None, "text"), ("r.html", "json", "json"), ("r.log", "text", "text"),
         ("r", "xml", "junit"), ("r.html", "txt", "text"),
     ],
 )  # fmt: skip

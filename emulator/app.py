@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from starlette.routing import Router
@@ -43,7 +46,7 @@ from emulator.service.service import INDEXES, FlowService
 from emulator.serving.injection import Injector, service_calls
 from emulator.serving.middleware import Middleware
 from emulator.serving.origins import OriginGuard
-from emulator.settings import Settings
+from emulator.settings import Settings, flag_name, variable_name
 from emulator.store.store import FIRST_SEQ, Store, StoreError
 
 log = logging.getLogger("emulator.app")
@@ -56,6 +59,15 @@ def described(routes: Routes, catalog: Catalog) -> dict[str, Any]:
     return document(routes.operations(), catalog)
 
 
+class ExportFolderError(Exception):
+    """Nothing can be written to the export folder."""
+
+    def __init__(self, folder: Path, fault: OSError) -> None:
+        reason = "it is a file" if folder.is_file() else fault.strerror or fault
+        names = f"{flag_name('export_dir')} or {variable_name('export_dir')}"
+        super().__init__(f"nothing can be written to the export folder {folder}: {reason}; {names} names another")
+
+
 class Emulator:
     """The application, and what a server needs of it to end in good order."""
 
@@ -66,6 +78,11 @@ class Emulator:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+    async def look_at_files(self) -> None:
+        """Looks at the user's dataset files, so that the log names what is wrong with them before anybody asks for them."""
+        with suppress(InterruptedError):  # the server ends
+            await self._works.library.refresh()
 
     def stop(self) -> None:
         """Ends the export in progress, the reading of files and every delay, so that a server can shut down at once."""
@@ -121,19 +138,19 @@ class Works:
     def begin(self, settings: Settings, library_state: LibraryState) -> None:
         """Takes up what the data folder has: since when the datasets grow, which exports are due, what a crash left.
 
-        Raises NotPlain when the export folder cannot be marked, as a link has the marker's name for instance.
+        Raises NotPlain when the export folder cannot be marked, as a link has the marker's name for instance, and
+        ExportFolderError when nothing can be written there: a server that is healthy, and whose every export fails, misleads.
         """
         try:
             self.occupancy.begin(self.exports.clear_up)
-        except NotPlain:
-            self.store.close()
-            raise
+            if not os.access(settings.export_dir, os.W_OK | os.X_OK):  # it may have been marked by another user
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as fault:
-            log.warning(
-                "the export folder %s cannot be written to (%s); every export will fail",
-                settings.export_dir,
-                fault.strerror,
-            )
+            self.occupancy.end()
+            self.store.close()
+            if isinstance(fault, NotPlain):
+                raise
+            raise ExportFolderError(settings.export_dir, fault) from None
         self._resume_time(settings)
         anchor = self._kept_instant(ANCHOR_KEY)
         library_state.restore(self.clock.now() if anchor is None else anchor)
@@ -151,7 +168,14 @@ class Works:
             self.clock.move_to(kept)
         if abs(self.clock.now() - start) > 1:
             at = f"{datetime.fromtimestamp(kept, UTC):%Y-%m-%d %H:%M:%S} UTC"
-            log.info("time goes on from %s, where the data folder left it", at)
+            if settings.now is None:
+                log.info("time goes on from %s, where the data folder left it", at)
+            else:
+                log.warning(
+                    "%s is passed over: time goes on from %s, where the data folder left it, as it cannot go backwards",
+                    flag_name("now"),
+                    at,
+                )
 
     def _kept_instant(self, key: str) -> float | None:
         """An instant (epoch seconds) of the data folder; None where it has none."""
@@ -236,8 +260,8 @@ def _control_calls(works: Works, watch: Watch, parts: dict[str, Part], words: Vo
 def create_app(settings: Settings, clock: Clock) -> Emulator:
     """The whole emulator.
 
-    Raises FixtureError for a broken fixture, StoreError when the data folder cannot be opened, and NotPlain when the export
-    folder cannot be marked as the emulator's.
+    Raises FixtureError for a broken fixture, StoreError when the data folder cannot be opened, ExportFolderError when nothing can
+    be written to the export folder, and NotPlain when that cannot be marked as the emulator's.
     """
     works = Works.of(settings, clock)
     catalog, store, library, faults = works.catalog, works.store, works.library, works.faults

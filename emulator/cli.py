@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from emulator import __version__
 from emulator.reports.formats import ENDINGS, FORMATS, form_named
@@ -15,6 +16,31 @@ from emulator.reports.words import SEVERITIES
 from emulator.settings import DEFAULT_URL, Settings, flag_name, read_settings, variable_name
 
 PROGRAM = "flow-service-emulator"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes flags by their whole names only, and tells what it does not know itself, with the nearest name.
+
+    As it is, argparse takes `--export` for `--export-dir`, and lets the program's parser complain of a command's flags.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._nearest(unknown)}")
+        return found, unknown
+
+    def _nearest(self, unknown: Sequence[str]) -> str:
+        from difflib import get_close_matches  # on first use: hardly any start needs it
+
+        known = [name for action in self._actions for name in action.option_strings]
+        for flag in (argument.partition("=")[0] for argument in unknown if argument.startswith("--")):
+            if near := [name for name in known if name.startswith(flag)] or get_close_matches(flag, known, 1):
+                return f"; did you mean {near[0]}?"
+        return ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM, description="A local emulator of Adobe Experience Platform's Flow Service (dataset export)."
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -57,16 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
     report = commands.add_parser(
         "report",
         help="show what a server has seen of its client: violations, remarks, coverage",
         description="Shows the contract report of a running server, or of saved ones together. "
         "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
     )
-    report.add_argument(
-        "--url", metavar="URL", default=DEFAULT_URL, help=f"address of the server; default {DEFAULT_URL}"
-    )
+    report.add_argument("--url", metavar="URL", help=f"address of the server; default {DEFAULT_URL}")
     report.add_argument(
         "files",
         metavar="FILE",
@@ -79,7 +103,7 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         dest="form",
         type=form_named,
         choices=list(FORMATS),
-        help="form of the report, xml being junit; default is what the ending of --output says, otherwise text",
+        help="form of the report, xml being junit; default is what the ending of --output says, text without --output",
     )
     report.add_argument(
         "--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation"
@@ -88,7 +112,7 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--output",
         metavar="FILE",
         type=Path,
-        help=f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form",
+        help=f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form, else --format",
     )
     report.add_argument(
         "--baseline",
@@ -124,6 +148,9 @@ def _demo(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from emulator.report_command import Wanted, run_report
 
+    if options.url is not None and options.files:
+        return _fail("--url does not go with saved reports: their report is made without a server", status=2)
+    options.url = options.url or DEFAULT_URL
     return run_report(Wanted(**{name: getattr(options, name) for name in Wanted._fields}), _fail)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from emulator.reports.baseline import beyond
-from emulator.reports.formats import fails, form_of, rendered
+from emulator.reports.formats import ENDINGS, fails, form_of, rendered
 from emulator.reports.merge import NoReport, merged
 from emulator.reports.words import REPORT_FORMAT, Severity, left_out, verdict
 from emulator.settings import wants_colour
@@ -24,8 +24,8 @@ FAILED, NOT_FETCHED = 1, 2
 class Wanted(NamedTuple):
     """What the command is asked for: the report of the server at `url`, or that of saved `files` together.
 
-    `baseline` is an older report, what it has is left out; `form` None goes by the ending of `output`, and is text where
-    that says nothing; `output` None is standard output.
+    `baseline` is an older report, what it has is left out; `form` None goes by the ending of `output`, and is text without
+    one; `output` None is standard output.
     """
 
     url: str
@@ -43,6 +43,14 @@ def run_report(wanted: Wanted, fail: Callable[[str, int], int]) -> int:
     could not be had or not be written.
     """
     url, output = wanted.url, wanted.output
+    form = wanted.form or ("text" if output is None else form_of(output))
+    if form is None:
+        return fail(
+            f"--output: a name that ends in {', '.join(ENDINGS)} is needed, or --format, got {str(output)!r}",
+            NOT_FETCHED,
+        )
+    if (twice := _named_twice(wanted.files)) is not None:
+        return fail(f"{twice} is named twice, and would count twice", NOT_FETCHED)
     try:
         report = merged([_read(file) for file in wanted.files]) if wanted.files else _fetched(url)
         baseline = _read(wanted.baseline) if wanted.baseline is not None else None
@@ -54,7 +62,6 @@ def run_report(wanted: Wanted, fail: Callable[[str, int], int]) -> int:
         return fail(f"{url} answers another version's report; use the command of the server's own version", NOT_FETCHED)
     if baseline is not None:
         report = beyond(report, baseline)
-    form = wanted.form or (form_of(output) if output is not None else None) or "text"
     text = rendered(report, form, wanted.fail_on, colour=output is None and wants_colour(sys.stdout))
     if output is None:
         _show(text)
@@ -65,6 +72,12 @@ def run_report(wanted: Wanted, fail: Callable[[str, int], int]) -> int:
             return fail(f"cannot write {output}: {reason.strerror or reason}", NOT_FETCHED)
         print(f"{output}: {'; '.join(filter(None, (verdict(report), left_out(report))))}", file=sys.stderr)
     return FAILED if fails(report, wanted.fail_on) else 0
+
+
+def _named_twice(files: Sequence[Path]) -> Path | None:
+    """A file that is the same as one before it."""
+    resolved = [file.resolve() for file in files]
+    return next((file for index, file in enumerate(files) if resolved[index] in resolved[:index]), None)
 
 
 def _show(text: str) -> None:

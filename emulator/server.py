@@ -18,17 +18,18 @@ from typing import Any
 import orjson
 import uvicorn
 
-from emulator.app import Emulator, create_app
+from emulator.app import Emulator, ExportFolderError, create_app
 from emulator.catalog import FixtureError
 from emulator.clock import Clock
 from emulator.masking.texts import scrubbed
 from emulator.serving.connections import LendingProtocol, look_at
 from emulator.serving.middleware import REQUESTS
 from emulator.serving.reception import Limits, Reception
-from emulator.settings import Settings
+from emulator.settings import Settings, variables_of_kubernetes
 from emulator.store.store import StoreError
 from emulator.validation.validation import preload
 
+log = logging.getLogger("emulator.server")
 BACKLOG = 2048
 PRELOAD_AFTER_SECONDS = 0.3
 LOOK_TICKS = 10
@@ -62,6 +63,8 @@ class Server(uvicorn.Server):
         self._emulator = app
         self._listener = listener
         self._limits = reception.limits
+        self._looking: asyncio.Task[None] | None = None
+        """Kept so that it is not collected as garbage before it is done."""
         self._look_ticks = max(1, min(LOOK_TICKS, int(self._limits.seconds)))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -75,6 +78,8 @@ class Server(uvicorn.Server):
         gc.freeze()  # what is there now stays; collections need not look at it again
         gc.enable()  # see `serve` in `emulator.cli`
         print(f"listening on {url_of(self._listener)}", flush=True)
+        log.info("a page for people is at %s/__emulator/", url_of(self._listener))  # standard output has one line only
+        self._looking = asyncio.create_task(self._emulator.look_at_files())
         # what only a refused request needs is fetched a little later, so that neither the start nor a refusal waits for it
         asyncio.get_running_loop().call_later(PRELOAD_AFTER_SECONDS, self._preload)
 
@@ -106,6 +111,8 @@ class Server(uvicorn.Server):
 def serve(settings: Settings, fail: Callable[[str], int]) -> int:
     """Opens the data and export folders, listens and serves; answers the exit status. `fail` reports what stops it."""
     set_up_logging(settings.log_format)
+    if passed_over := variables_of_kubernetes():
+        log.info("passed over, as Kubernetes sets them for a Service of this name: %s", ", ".join(passed_over))
     clock = Clock.from_setting(settings.clock, settings.now)
     try:
         listener = open_socket(settings.host, settings.port)
@@ -114,7 +121,7 @@ def serve(settings: Settings, fail: Callable[[str], int]) -> int:
     with listener:
         try:
             app = create_app(settings, clock)
-        except (FixtureError, StoreError, OSError) as reason:
+        except (FixtureError, StoreError, ExportFolderError, OSError) as reason:
             return fail(str(reason))
         Server(app, listener, Limits(connections=min(Limits().connections, allowed_files() // 2))).run()
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,13 @@ from typing import Any, TextIO
 from emulator.instants import epoch_seconds, hint
 
 ENV_PREFIX = "FLOW_EMULATOR_"
+_BY_KUBERNETES = re.compile(
+    ENV_PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
+)
+"""The names of most variables that Kubernetes gives every container beside a Service called `flow-emulator` or `flow-emulator-…`
+(Kubernetes documentation, "Service", section "Environment variables")."""
+_SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://\S+")
+"""The value of the last of them, which is called `…_PORT`."""
 MAX_BODY_BYTES = 1_000_000
 """The largest request body that is read, in bytes; more is answered 413."""
 MAX_CONTROL_BYTES = 256_000_000
@@ -88,6 +96,21 @@ def _names(value: str) -> tuple[str, ...]:
     return names
 
 
+def _hosts(value: str) -> tuple[str, ...]:
+    names = _names(value)
+    for name in names:
+        if "/" in name or re.fullmatch(r"[^:]*:\d*", name):
+            raise ValueError("host names are needed, without a scheme, a port or a path, such as emulator.example.org")
+    return names
+
+
+def _folder(value: str) -> Path:
+    folder = Path(value)
+    if not folder.is_dir():
+        raise ValueError("a folder is needed" + (", and that is a file" if folder.exists() else ", and there is none"))
+    return folder
+
+
 def _log_format(value: str) -> str:
     if value not in ("text", "json"):
         raise ValueError("'text' or 'json' is needed")
@@ -121,7 +144,8 @@ class Settings:
         None,
         _time,
         "TIME",
-        "time that the clock starts at: epoch seconds or 2026-01-01T00:00:00Z; without it, the present",
+        "time that the clock starts at: epoch seconds or 2026-01-01T00:00:00Z; without it, the present; a data folder that is "
+        "further on goes on from where it is",
     )
     seed: int | None = setting(
         None,
@@ -130,14 +154,14 @@ class Settings:
         "makes data, ids and file names the same in every run that is asked the same, and after every reset",
     )
     fixtures: Path | None = setting(
-        None, Path, "DIR", "folder with specs and datasets of your own, on top of the built-in ones"
+        None, _folder, "DIR", "folder with specs and datasets of your own, on top of the built-in ones"
     )
     check_auth: bool = setting(False, _switch, "", "accept only tokens from the token endpoint, while they are valid")
     orgs: tuple[str, ...] = setting((), _names, "A,B", "organizations that exist; without it, any")
     sandboxes: tuple[str, ...] = setting((), _names, "A,B", "sandboxes that exist; without it, any")
     allowed_hosts: tuple[str, ...] = setting(
         (),
-        _names,
+        _hosts,
         "A,B",
         "further host names that control calls may be made under; `.example.org` is all below it, `*` any",
     )
@@ -168,7 +192,7 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
     `flags` maps field names to the flag's text (True for a switch, None when not given). Raises ValueError that names the
     flag or variable, its value and what is needed.
     """
-    variables = os.environ if environment is None else environment
+    variables = _settings_in(os.environ if environment is None else environment)
     values: dict[str, Any] = {}
     for declared in fields(Settings):
         name = declared.name
@@ -186,9 +210,30 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
             raise ValueError(f"{origin}: {reason}, got {text!r}") from None
     known = {variable_name(declared.name) for declared in fields(Settings)}
     for variable in variables:
-        if variable.startswith(ENV_PREFIX) and variable not in known:
+        if variable not in known:
             raise ValueError(f"{variable}: no such setting; the settings are {', '.join(sorted(known))}")
     return Settings(**values)
+
+
+def variables_of_kubernetes(environment: Mapping[str, str] | None = None) -> list[str]:
+    """The variables that look like settings, but are what Kubernetes tells every container of a Service's address."""
+    variables = os.environ if environment is None else environment
+    return sorted(name for name, value in variables.items() if _is_of_kubernetes(name, value))
+
+
+def _settings_in(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(ENV_PREFIX) and not _is_of_kubernetes(name, value)
+    }
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    if _BY_KUBERNETES.fullmatch(name):
+        return True
+    is_port = name.startswith(ENV_PREFIX) and name.endswith("PORT")
+    return is_port and _SERVICE_ADDRESS.fullmatch(value) is not None
 
 
 def environment_of_tests(environment: Mapping[str, str] | None = None) -> dict[str, str]:
