@@ -273,6 +273,69 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
     assert "local_server.py" not in text and "control_client.py" not in text
 
 
+def test_a_mark_s_org_and_sandbox_are_sent_whichever_exist(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        from client import send
+
+        ORG, SANDBOX = "x-gw-ims-org-id", "x-sandbox-name"
+
+        @pytest.mark.flow_service(orgs=["ONE@AdobeOrg"], sandboxes=["one"])
+        def test_the_first_that_exists(flow_service):
+            assert (flow_service.headers[ORG], flow_service.headers[SANDBOX]) == ("ONE@AdobeOrg", "one")
+            assert send(flow_service, "GET", "/flows")[0] == 200
+
+        @pytest.mark.flow_service(orgs=["ONE@AdobeOrg"], sandboxes=["one"], org="TWO@AdobeOrg")
+        def test_another_organization(flow_service):
+            assert (flow_service.headers[ORG], flow_service.headers[SANDBOX]) == ("TWO@AdobeOrg", "one")
+            assert send(flow_service, "GET", "/flows")[0] == 401
+
+        @pytest.mark.flow_service(orgs=["ONE@AdobeOrg"], sandboxes=["one"], sandbox="two")
+        def test_another_sandbox(flow_service):
+            assert (flow_service.headers[ORG], flow_service.headers[SANDBOX]) == ("ONE@AdobeOrg", "two")
+            assert send(flow_service, "GET", "/flows")[0] >= 400
+        """
+    )
+    inner(suite).assert_outcomes(passed=3)
+
+
+def test_flags_may_be_one_text(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        from client import send
+
+        @pytest.mark.flow_service(flags="--rows-per-file 5 --journal-entries '0'")
+        def test_text(flow_service):
+            assert send(flow_service, "GET", "/flows")[0] == 200
+            assert not list(flow_service.requests)
+
+        @pytest.mark.flow_service(flags="--rows-per-file '5")
+        def test_no_end(flow_service): ...
+        """
+    )
+    result = inner(suite)
+    result.assert_outcomes(passed=1, errors=1)
+    assert "flow_service: No closing quotation" in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("flow_service_baseline=nope.json", "flow_service_baseline: there is no file "),
+        ("flow_service_isolation=x", "flow_service_isolation must be one of org, sandbox, got 'x'"),
+    ],
+)
+def test_a_wrong_option_is_refused_where_it_would_not_be_needed_too(
+    suite: pytest.Pytester, option: str, reason: str
+) -> None:
+    suite.makepyfile("def test(): ...")
+    result = inner(suite, "-o", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert reason in result.stderr.str()
+
+
 def test_a_call_that_fails_shows_the_line_of_the_test(suite: pytest.Pytester) -> None:
     """And a message that says what to do, without the inside of the package."""
     suite.makepyfile(

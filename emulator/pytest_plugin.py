@@ -7,6 +7,7 @@ pytest, and the rest when a test first asks for a fixture.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -140,6 +141,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     names = ", ".join(field.name for field in fields(Options))
+    isolation = config.getini("flow_service_isolation")
+    if isolation not in ISOLATIONS:
+        raise pytest.UsageError(f"flow_service_isolation must be one of {', '.join(ISOLATIONS)}, got {isolation!r}")
     config.addinivalue_line(
         "markers", f"{MARK}({names}): what this test's flow_service is to be like; all are optional."
     )
@@ -150,11 +154,15 @@ def pytest_configure(config: pytest.Config) -> None:
     files = [config.rootpath / name for name in config.getini("flow_service_report")]
     files += [config.invocation_params.dir / name for name in config.getoption("--flow-service-report")]
     fail_on = config.getoption("--flow-service-fail-on") or config.getini("flow_service_fail_on")
+    baseline = (
+        config.rootpath / config.getini("flow_service_baseline") if config.getini("flow_service_baseline") else None
+    )
+    if not (files or fail_on) and baseline is not None and not baseline.is_file():
+        raise pytest.UsageError(f"flow_service_baseline: there is no file {baseline}")  # also in a run without a report
     if files or fail_on:
         from emulator.testing.session_report import SessionReport
 
-        baseline = [config.rootpath / name for name in (config.getini("flow_service_baseline"),) if name]
-        config.stash[_REPORT] = SessionReport(config, files, fail_on, baseline[0] if baseline else None)
+        config.stash[_REPORT] = SessionReport(config, files, fail_on, baseline)
         config.pluginmanager.register(config.stash[_REPORT], "flow-service-report")
 
 
@@ -266,12 +274,18 @@ def _options(item: pytest.Item, config: pytest.Config) -> Options:
             pytest.fail(f"the mark {MARK} has no argument {name!r}; it has {', '.join(known)}", pytrace=False)
     for name in ("orgs", "sandboxes", "flags"):
         if isinstance(given.get(name), str):
-            given[name] = given[name].split(",")
+            with _told():
+                given[name] = shlex.split(given[name]) if name == "flags" else given[name].split(",")
         if name in given:
             given[name] = tuple(given[name]) if isinstance(given[name], (list, tuple, set)) else (given[name],)
     options = replace(_ini_options(config), **given)
     with _told():
         options.check()
+    # who names neither wants one that exists; who names one that does not, wants to see it refused
+    if "org" not in given and options.orgs and options.org not in options.orgs:
+        options = replace(options, org=options.orgs[0])
+    if "sandbox" not in given and options.sandboxes and options.sandbox not in options.sandboxes:
+        options = replace(options, sandbox=options.sandboxes[0])
     return options
 
 
@@ -297,16 +311,12 @@ def _scope(server: FlowServiceServer, options: Options, config: pytest.Config) -
     """Organization and sandbox of a test: on a shared server, one of the two is the test's own."""
     org, sandbox = options.org, options.sandbox
     if not server.shared:
-        return (options.orgs[0] if options.orgs and org not in options.orgs else org), (
-            options.sandboxes[0] if options.sandboxes and sandbox not in options.sandboxes else sandbox
-        )
+        return org, sandbox
     from emulator.clock import random_source
 
     own = f"{random_source(None).getrandbits(96):024X}"
-    isolation = config.getini("flow_service_isolation")
-    if isolation not in ISOLATIONS:
-        pytest.fail(f"flow_service_isolation must be one of {', '.join(ISOLATIONS)}, got {isolation!r}", pytrace=False)
-    return (f"{own}@AdobeOrg", sandbox) if isolation == "org" else (org, f"test-{own.lower()}")
+    isolated = config.getini("flow_service_isolation")
+    return (f"{own}@AdobeOrg", sandbox) if isolated == "org" else (org, f"test-{own.lower()}")
 
 
 def _prepare(service: FlowService, options: Options) -> None:
