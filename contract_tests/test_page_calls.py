@@ -45,6 +45,15 @@ def test_the_page_loads_nothing_from_elsewhere(api: Api) -> None:
         assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b", text), file
 
 
+def test_the_bare_address_leads_to_the_page_and_is_no_call_of_the_client(api: Api) -> None:
+    answer = api.http.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/__emulator/")
+    assert api.control("GET", "/requests")["items"] == []
+    assert api.control("GET", "/contract")["violations"] == []
+    assert api.http.get("/nope").status_code == 404
+    assert [request["path"] for request in api.control("GET", "/requests")["items"]] == ["/nope"]
+
+
 def test_an_overview_is_bounded(api: Api) -> None:
     """It goes over every organization and sandbox, newest first, and says how many there are in all."""
     other = Api(api.url, org="OTHER@AdobeOrg", sandbox="dev")

@@ -117,5 +117,5 @@ def test_control_calls_table(server: ServerProcess) -> None:
     described = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()["paths"]
     paths = {path.partition("/{")[0].rstrip("/") for path in described if not path.startswith(("/data", "/ims"))}
     served_for_the_page = {f"/__emulator{path}" for _, path, _, _ in PAGE_FILES if path.strip("/")}
-    served_for_the_page |= {"/__emulator/overview", "/__emulator/previews"}
+    served_for_the_page |= {"", "/__emulator/overview", "/__emulator/previews"}
     assert named == paths - served_for_the_page

@@ -32,6 +32,8 @@ WAIT_SECONDS: Final = 0.05
 SHOWN_ANSWER_HEADERS: Final = frozenset((b"allow", b"content-type", b"etag", b"location", b"retry-after"))
 UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
 """Beginnings of paths that are the emulator's own, or a browser's doing."""
+FRONT_DOOR: Final = "/"
+"""What a person types who has only been told the address; it leads to the page."""
 PUBLIC: Final = frozenset(
     {"listConfigs", "list:connectionSpecs", "get:connectionSpecs", "list:flowSpecs", "get:flowSpecs"}
 )
@@ -95,7 +97,7 @@ class Witness:
 
     def sees(self, path: str) -> bool:
         """Whether requests of this path are noted."""
-        return not path.startswith(UNSEEN)
+        return not path.startswith(UNSEEN) and path != FRONT_DOOR
 
     def steady(self) -> float:
         """Now, as `note` wants to know it of a request's beginning."""

@@ -17,6 +17,7 @@ from emulator.api.routes import Operation
 from emulator.catalog import Catalog
 from emulator.clock import Clock
 from emulator.contract.journal import Journal
+from emulator.contract.witness import FRONT_DOOR
 from emulator.control.parameters import parameters
 from emulator.control.previews import MAX_ROWS, PreviewError, preview
 from emulator.datasets.library import Library
@@ -94,6 +95,7 @@ class Console:
             Operation(f"control:{name}", "GET", PAGE + path, _page(file, kind)) for name, path, file, kind in PAGE_FILES
         ]
         return [
+            Operation("control:frontDoor", "GET", FRONT_DOOR, _to_the_page),
             *pages,
             Operation("control:overview", "GET", f"{PAGE}/overview", self.overview),
             Operation("control:previewExport", "GET", f"{PAGE}/previews/{{path:path}}", self.preview_export),
@@ -237,6 +239,10 @@ def _run(run: Entity) -> dict[str, Any]:
         "fileCount": metrics.get("fileSummary", {}).get("outputFileCount", 0),
         "errors": metrics["statusSummary"].get("errors", []),
     }
+
+
+async def _to_the_page(exchange: Exchange) -> Reply:
+    return Reply(status=302, headers=(("location", f"{PAGE}/"),))
 
 
 def _page(name: str, content_type: str) -> Handler:

@@ -54,6 +54,7 @@ CONSOLE_OPERATIONS: Final[dict[str, Description]] = {
             ),
         ),
     ),
+    "frontDoor": Description("emulator", "Leads to the page for people", {302: None}),
     "previewExport": Description(
         "emulator",
         "The first rows of an exported file",

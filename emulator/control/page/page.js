@@ -4,7 +4,7 @@ import { showAllFiles, showFiles } from "/__emulator/files.js";
 import { showAllFlows, showFlows } from "/__emulator/flows.js";
 import { forgetRequests, showRequests } from "/__emulator/requests.js";
 import { showRuns } from "/__emulator/runs.js";
-import { $, NoAnswer, call, count, many, utc } from "/__emulator/tools.js";
+import { $, NoAnswer, call, count, lasting, many, utc } from "/__emulator/tools.js";
 
 const POLL = 2000, TYPING = 250;
 const REAL = { mode: "real" };
@@ -44,12 +44,19 @@ function present() {
 
 const pace = ({ mode, speed }) => (mode === "accelerated" ? `${speed} times as fast` : mode === "frozen" ? "frozen" : "real time");
 
+// Real time that was moved on stays so far ahead of this machine's; a minute may also be the difference of two machines' clocks.
+function apart() {
+  const minutes = Math.round((present() - Date.now() / 1000) / 60);
+  if (data.clock.mode !== "real" || Math.abs(minutes) <= 1) return "";
+  return `, ${lasting(Math.abs(minutes) * 60)} ${minutes > 0 ? "ahead" : "behind"}`;
+}
+
 function showClock() {
   if (!data) return;
   const ms = Math.floor(present()) * 1000, frozen = data.clock.mode === "frozen";
   $("now").textContent = `${utc(ms)} UTC`;
   $("now").dateTime = new Date(ms).toISOString();
-  $("mode").textContent = lost ? `no answer, as of ${answeredOn}` : pace(data.clock);
+  $("mode").textContent = lost ? `no answer, as of ${answeredOn}` : pace(data.clock) + apart();
   $("mode").title = lost ? "when the emulator last answered, in your own time" : "";
   $("mode").className = `badge ${lost ? "bad" : frozen ? "warn" : "good"}`;
   $("freeze").textContent = !frozen ? "Freeze" : running.mode === "real" ? "Let it run in real time" : `Let it run, ${pace(running)}`;
