@@ -55,13 +55,35 @@ def test_the_ci_runs_the_readme_s_test_command() -> None:
 
 
 def test_curl(server: ServerProcess, tmp_path: Path) -> None:
-    if shutil.which("curl") is None or shutil.which("bash") is None:
-        pytest.skip("needs curl and bash")
+    """In every shell that there is: the flow exports, and the runs at the end say so."""
+    shells = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]
+    if shutil.which("curl") is None or not shells:
+        pytest.skip("needs curl and a shell")
     script = snippet("test: curl").replace("http://127.0.0.1:8080", server.url)
-    run = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-    spec, created = (json.loads(text) for text in run.stdout.replace("}{", "}\n{").splitlines())
-    assert spec["items"][0]["name"] == "Amazon S3"
-    assert set(created) == {"id", "etag"}
+    for shell in shells:
+        httpx.post(f"{server.url}/__emulator/reset", trust_env=False)
+        run = subprocess.run(
+            [shell, "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        )
+        spec, datasets, runs = map(json.loads, run.stdout.splitlines())
+        assert spec["items"][0]["name"] == "Amazon S3"
+        assert "5ef3e3259ad2a1191ab7dd7d" in [dataset["id"] for dataset in datasets["items"]]
+        (only,) = runs["items"]
+        assert only["metrics"]["statusSummary"]["status"] in ("inProgress", "success")
+    assert httpx.get(f"{server.url}/__emulator/contract", trust_env=False).json()["violations"] == []
+
+
+def test_without_pytest(server: ServerProcess, tmp_path: Path) -> None:
+    """What it says of files is so: they are downloaded to that folder."""
+    script = snippet("test: without pytest").replace("http://127.0.0.1:8080", server.url)
+    run_of_curl = snippet("test: curl").replace("http://127.0.0.1:8080", server.url)
+    httpx.post(f"{server.url}/__emulator/reset", trust_env=False)
+    subprocess.run(["bash", "-euc", run_of_curl], cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    httpx.post(f"{server.url}/__emulator/clock/advance", json={"seconds": 0}, trust_env=False)
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert "downloads" in run.stdout
+    assert list((tmp_path / "downloads").rglob("part-*"))
 
 
 def test_aepp(tmp_path: Path) -> None:
