@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from emulator import demo
+
 DEMO = [sys.executable, "-m", "emulator", "demo", "--export-dir"]
 
 
@@ -31,6 +33,7 @@ def test_earlier_files_are_told_from_those_of_this_demo(tmp_path: Path) -> None:
     earlier.write_text("{}\n")
     run = subprocess.run([*DEMO, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True)
     assert "Files: 48 part files of this demo, " in run.stdout
+    assert "connection spec: 1 item\n" in run.stdout
     assert "Beside them lie 1 part files of earlier exports" in run.stdout
     assert earlier.read_text() == "{}\n"
     assert len(list(tmp_path.rglob("part-*"))) == 49
@@ -45,6 +48,24 @@ def test_exports_that_fail_are_told_with_the_reason(tmp_path: Path) -> None:
     (place,) = [index for index, line in enumerate(table.splitlines()) if line.endswith("  failed")]
     assert "sftp" in table.splitlines()[place].lower()
     assert "Job aborted" in table.splitlines()[place + 1]
+
+
+def test_it_says_how_to_go_on_by_the_name_it_was_called_by(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    program = tmp_path / "bin" / "flow-service-emulator"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    for called, path, name in (
+        ("bin/flow-service-emulator", "/nowhere", "bin/flow-service-emulator"),
+        (str(program), str(program.parent), "flow-service-emulator"),
+        ("/somewhere/emulator/__main__.py", str(program.parent), "python -m emulator"),
+    ):
+        monkeypatch.setattr(sys, "argv", [called, "demo"])
+        monkeypatch.setenv("PATH", path)
+        demo._show_next(Path("exports"), 0, demo.Screen(sys.stdout))
+        assert f"\n  {name} serve  " in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contract_tests.support import Api
 from emulator.exports.schedule import read_schedule
 from emulator.fixture_files import Entry, FixtureError
 from emulator.settings import LATEST_TIME
@@ -44,3 +46,17 @@ def test_a_type_that_there_is_not_is_told_with_those_that_there_are(schema: Any,
         Entry(Path("schema"), "", schema).check_schema("", schema)
     assert refused.value.place == place
     assert refused.value.reason.startswith(reason)
+
+
+def test_what_was_not_sent_is_called_nothing(api: Api) -> None:
+    """JSON knows no None."""
+    answer = api.http.put("/__emulator/state", json={})
+    assert answer.status_code == 400
+    assert re.search('"format" must be .*; got nothing', answer.text.replace("\\", ""))
+
+
+@pytest.mark.parametrize("dataset_id", ["a%2Fb", "a/b"])
+def test_an_id_with_a_slash_is_told_as_such(api: Api, dataset_id: str) -> None:
+    answer = api.http.put(f"/__emulator/datasets/{dataset_id}", json={"records": []})
+    assert answer.status_code == 404
+    assert "A dataset's id has no slash" in answer.json()["detail"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from typing import Any, TextIO
 
 from emulator.api.routes import BASE
 from emulator.catalog import Catalog, ConnectionSpec, FlowSpec, load_catalog
-from emulator.settings import wants_colour
+from emulator.settings import DEFAULT_URL, wants_colour
 
 DAY = 86_400
 FORMS = (("JSON", "NONE"), ("JSON", "GZIP"), ("PARQUET", "NONE"), ("PARQUET", "GZIP"))
@@ -180,7 +181,8 @@ def _one_destination(
     def step(number: int, what: str, method: str, path: str, body: Any = None) -> Any:
         status, answer = client.call(method, path, body)
         done = screen.paint(str(status), "32")
-        detail = answer["id"] if isinstance(answer, dict) and "id" in answer else f"{len(answer['items'])} items"
+        items = len(answer.get("items", ()))
+        detail = answer.get("id", f"{items} {'item' if items == 1 else 'items'}")
         screen.line(f"  {number}  {done}  {method:4} {path.split('?')[0].removeprefix(BASE):58} {what}: {detail}")
         return answer
 
@@ -265,9 +267,21 @@ def _show_files(client: Client, export_dir: Path, screen: Screen) -> int:
 
 def _show_next(export_dir: Path, earlier: int, screen: Screen) -> None:
     screen.title("How to go on")
-    screen.line(
-        "  flow-service-emulator serve                       a server for your own client, on http://127.0.0.1:8080"
-    )
-    screen.line("  curl http://127.0.0.1:8080/__emulator/clock       what time it is there; PUT changes it")
     more = f", and {earlier} of earlier exports" if earlier > 0 else ""
-    screen.line(f"  ls -R {export_dir!s:44} the files of this demo{more}")
+    commands = {
+        f"{_called()} serve": f"a server for your own client, on {DEFAULT_URL}",
+        f"curl {DEFAULT_URL}/__emulator/clock": "what time it is there; PUT changes it",
+        f"ls -R {export_dir}": f"the files of this demo{more}",
+    }
+    width = max(map(len, commands))
+    for command, purpose in commands.items():
+        screen.line(f"  {command:{width}}  {purpose}")
+
+
+def _called() -> str:
+    """This program as it was called: its bare name only where that leads to it, as in an activated environment."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m emulator"
+    found = shutil.which(called.name)
+    return called.name if found is not None and Path(found).resolve() == called.resolve() else str(called)

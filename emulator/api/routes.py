@@ -260,7 +260,9 @@ async def no_route(asgi: AsgiScope, receive: Receive, send: Send) -> None:
     if (base := elsewhere(exchange.path)) is not None:
         raise ServiceError("unsupported", feature=f"The {ELSEWHERE[base]} ({base})")
     hint = "GET /openapi.json describes every route."
-    if not exchange.path.startswith(BASE):
+    if exchange.path.startswith("/__emulator/datasets/"):  # a slash, even as %2F, parts a path before it gets here
+        hint = f"A dataset's id has no slash; {hint}"
+    elif not exchange.path.startswith(BASE):
         hint = f"The service's base path is {BASE}; {hint}"
     raise ServiceError("path-not-found", method=exchange.method, path=exchange.path[:200], hint=hint)
 

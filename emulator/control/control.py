@@ -374,5 +374,5 @@ def _invalid(reason: str) -> ServiceError:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

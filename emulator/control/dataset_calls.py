@@ -149,10 +149,10 @@ class DatasetCalls:
                 raise _invalid(f'"records" must be an array of objects, got {_shown(body["records"])}')
             records = _one_by_one(body["records"])
             return await self._in_thread(partial(read_records, name, records, growth, self._library.go_on))
-        rows = _number(body, "rows", 0, MAX_ROWS, whole=True)
         schema = await self._like(body["like"]) if ways[0] == "like" else body["schema"]
         if ways[0] == "schema":
             await self._in_thread(partial(_check_schema, schema))
+        rows = _number(body, "rows", 0, MAX_ROWS, whole=True)
         return await self._in_thread(partial(read_made_up, name, schema, int(rows), growth))
 
     async def _read(self, exchange: Exchange) -> Any:
@@ -249,6 +249,8 @@ def _number(
     body: Mapping[str, Any], field: str, least: int, most: int, *, whole: bool = False, default: float | None = None
 ) -> float:
     value = body.get(field, default)
+    if field not in body and default is None:
+        raise _invalid(f'"{field}" is needed: a {"whole " * whole}number from {least} to {most}')
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         raise _invalid(f'"{field}" must be a {"whole " * whole}number from {least} to {most}, got {_shown(value)}')
