@@ -192,11 +192,11 @@ def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> l
 
 
 def _split_target(target: str) -> tuple[str, str]:
-    """Host and path of a target in absolute form; what is none stays a path."""
-    scheme, found, rest = target.partition("://")
-    if not found or scheme.lower() not in ("http", "https"):
-        return "", target
+    """Host and path of a target in absolute form; what is none, or has no host (RFC 9110, section 4.2.1), stays a path."""
+    scheme, _, rest = target.partition("://")
     host, _, path = rest.partition("/")
+    if not host or scheme.lower() not in ("http", "https"):
+        return "", target
     return host, f"/{path}"
 
 
