@@ -252,6 +252,8 @@ def test_on_a_phone(page: Browser, api: Api, server: ServerProcess, theme: str) 
     open_page(page, server)
     page.wait(lambda: page.texts("#request-list > .violation"), "the refused request")
     assert page.run("return document.documentElement.scrollWidth") <= 390
+    page.run("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, 600)")
+    assert page.run("return document.querySelector('#clock').getBoundingClientRect().bottom") < 0
     ticks = page.run(TICKS)
     assert ticks[:1] == ["2026-01-01"]
     assert len([tick for tick in ticks if ":" in tick]) >= 2

@@ -157,7 +157,10 @@ $("reset-yes").addEventListener("click", (event) => {
 $("faults-off").addEventListener("click", (event) => act(event.currentTarget, "Removing the faults …", async () => `${many((await call("DELETE", "/faults")).deleted, "rule is", "rules are")} gone.`));
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
 new ResizeObserver(() => data && showRuns(data)).observe($("runs"));
-// The bar with the clock stays at the top: what a link leads to, or the focus, must not come to lie behind it.
-new ResizeObserver(() => { document.documentElement.style.scrollPaddingTop = `${$("clock").offsetHeight + 12}px`; }).observe($("clock"));
+// On a wide window the bar with the clock stays at the top: what a link leads to, or the focus, must not come to lie behind it.
+new ResizeObserver(() => {
+  const above = getComputedStyle($("clock")).position === "sticky" ? $("clock").offsetHeight : 0;
+  document.documentElement.style.scrollPaddingTop = `${above + 12}px`;
+}).observe($("clock"));
 setInterval(showClock, 1000);
 poll();
