@@ -15,7 +15,7 @@ from emulator.catalog import Catalog
 from emulator.contract.coverage import DIMENSIONS, Coverage, what_is_there
 from emulator.contract.habits import Habits, refused_etag
 from emulator.contract.leniences import Leniences
-from emulator.contract.places import place_and_kind
+from emulator.contract.places import message_of, place_and_kind
 from emulator.contract.rules import NOT_THE_CLIENTS, Rule, contract_rules
 from emulator.contract.sighting import Finding, Sighting
 from emulator.reports.words import REPORT_FORMAT, identity
@@ -239,13 +239,10 @@ class Contract:
                     place, message, kind = (str(violation[name]) for name in ("path", "message", "rule"))
                     yield Finding(error, place, message, kind)
             elif "field" in seen.report:
-                field, value = str(seen.report["field"]), str(seen.report.get("value"))
-                yield Finding(
-                    error, field, seen.message if value in seen.message else f"{seen.message} {field} was {value!r}"
-                )
+                yield Finding(error, str(seen.report["field"]), message_of(seen))
             else:
                 place, kind = place_and_kind(seen)
-                yield Finding(error, place, seen.message, kind)
+                yield Finding(error, place, message_of(seen), kind)
 
     def _verdict(self, seen: Sighting, findings: list[Finding]) -> str:
         if findings and VIOLATION in {

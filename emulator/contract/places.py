@@ -1,4 +1,6 @@
-"""Where in a request a refusal points to, and what kind of mistake it is: by both, one finding of a rule is told from another.
+"""Where in a request a refusal points to, what kind of mistake it is, and how it is told.
+
+By place and kind, one finding of a rule is told from another.
 
 A place is `query.limit` for a parameter, `headers.if-match` for a header, `params.bucketName` for a field of the body,
 `/scheduleParams/interval` for what a patch names, and a path for what no route takes. A kind is the keyword that was
@@ -13,6 +15,7 @@ from typing import Final
 
 from emulator.api.routes import BASE, elsewhere
 from emulator.contract.sighting import Sighting
+from emulator.validation.violation_text import literal
 
 MAX_PLACE: Final = 100
 """Characters of a place that a client made up."""
@@ -50,6 +53,24 @@ def place_and_kind(seen: Sighting) -> tuple[str, str]:
         return name, REQUIRED if name else ""
     name, kind = _parameter(seen, error)
     return f"query.{name[:MAX_PLACE]}" if name else "", kind
+
+
+def message_of(seen: Sighting) -> str:
+    """The sentence that was answered, with the details of the answer that it does not have: what was sent, what is allowed."""
+    message, report = seen.message, seen.report
+    allowed = report.get("allowed")
+    if "field" in report:
+        field, value = report["field"], report.get("value")
+        if isinstance(value, str):
+            return message if value in message else f"{message} {field} was {literal(value)}"
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        told = f"{message} {field} was {'the number ' if number else ''}{literal(value)}"
+        if isinstance(allowed, list) and len(allowed) == 1:
+            told += f"; the text {literal(allowed[0])} is needed"
+        return told
+    if isinstance(allowed, (str, list)) and allowed:
+        return f"{message} Allowed: {allowed if isinstance(allowed, str) else ', '.join(map(str, allowed))}"
+    return message
 
 
 def _parameter(seen: Sighting, error: str) -> tuple[str, str]:

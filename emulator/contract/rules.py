@@ -77,7 +77,7 @@ ERRORS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "spec-id-invalid": (
         "A spec that does not exist, or not in that version",
-        "Take id and version from GET /connectionSpecs or GET /flowSpecs instead of writing them down by hand.",
+        'Take id and version from GET /connectionSpecs or GET /flowSpecs as they are: both are texts, so the version is "1.0".',
     ),
     "spec-version-missing": (
         "A spec without its version",
@@ -140,7 +140,10 @@ ERRORS: Final[Mapping[str, tuple[str, str]]] = {
         "A query parameter that the call does not have",
         "Leave it out, or spell it as documented; letter case counts.",
     ),
-    "value-invalid": ("A query parameter with a value that it cannot have", "Send a value in the documented range."),
+    "value-invalid": (
+        "A query parameter with a value that it cannot have",
+        "Send one of the values that are allowed, or one in the range; the finding says which.",
+    ),
     "query-value-invalid": (
         "A query parameter that cannot be read",
         "Send path, operator and value without gaps, and percent-encode them.",

@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from emulator.errors import ServiceError
+
 Kind = Literal["text", "number", "boolean", "object", "array"]
 
 BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
@@ -128,6 +130,11 @@ class FieldPath:
             if reaches:
                 found = [item for value in found if isinstance(value, list) for item in value]
         return found
+
+
+def value_invalid(value: str, field: str, allowed: str | list[str]) -> ServiceError:
+    """Row 1452-400, whose report says what is allowed: the values, or in words which."""
+    return ServiceError("value-invalid", value=echo(value), field=echo(field), report={"allowed": allowed})
 
 
 def echo(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from emulator.errors import ServiceError
-from emulator.query.fields import BOOLEANS, FieldPath, echo
+from emulator.query.fields import BOOLEANS, FieldPath, echo, value_invalid
 
 MAX_VALUES: Final = 1000
 MAX_NEEDLES: Final = 8
@@ -228,8 +228,10 @@ def _check_fit(field: FieldPath, found: Operator, values: Sequence[Value]) -> No
     if found.ordering and unordered:
         raise unsupported
     for value in values:
-        if (field.kind == "number" and value.number is None) or (field.kind == "boolean" and value.boolean is None):
-            raise ServiceError("value-invalid", value=echo(value.text), field=echo(field.text))
+        if field.kind == "number" and value.number is None:
+            raise value_invalid(value.text, field.text, "a number")
+        if field.kind == "boolean" and value.boolean is None:
+            raise value_invalid(value.text, field.text, list(BOOLEANS))
 
 
 def parse_values(text: str) -> list[Value]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from emulator.errors import ServiceError
-from emulator.query.fields import BOOLEANS, echo
+from emulator.query.fields import BOOLEANS, echo, value_invalid
 from emulator.query.filters import EQUALS, Filter, parse_filter, split_filter
 from emulator.query.order import Order, Position, parse_order
 from emulator.query.token import decode_token
@@ -111,12 +111,14 @@ def parse_page_window(params: Params) -> PageWindow:
     single = _single_values(params, _WINDOW_PARAMS)
     for name, wanted in (("outputType", "activationDatasets"), ("outputField", "datasets")):
         if single.get(name) != wanted:
-            raise ServiceError("value-invalid", value=echo(single.get(name, "(missing)")), field=name)
+            raise value_invalid(single.get(name, "(missing)"), name, [wanted])
     properties = None
     if "properties" in single:
         properties = tuple(part.strip() for part in single["properties"].split(","))
         if len(properties) > MAX_LIMIT or not all(_NAME.fullmatch(name) for name in properties):
-            raise ServiceError("value-invalid", value=echo(single["properties"]), field="properties")
+            raise value_invalid(
+                single["properties"], "properties", f"names of fields, {MAX_LIMIT} at most, with commas between them"
+            )
     return PageWindow(
         start=_whole(single.get("start", "0"), "start", least=0),
         limit=_whole(single.get(_LIMIT, str(DEFAULT_WINDOW)), _LIMIT, least=1, most=MAX_LIMIT),
@@ -139,14 +141,15 @@ def _single_values(params: Params, known: Collection[str], several: str | None =
     for name, number in times.items():
         if number > 1:
             given = ", ".join(value for other, value in params if other == name)
-            raise ServiceError("value-invalid", value=echo(given), field=name)
+            raise value_invalid(given, name, "one value")
     return {name: value for name, value in params if name != several}
 
 
 def _whole(text: str, name: str, *, least: int, most: int | None = None) -> int:
     number = int(text) if _WHOLE.fullmatch(text) else -1
     if number < least or (most is not None and number > most):
-        raise ServiceError("value-invalid", value=echo(text), field=name)
+        allowed = f"a whole number from {least}" + (f" to {most}" if most is not None else " on")
+        raise value_invalid(text, name, allowed)
     return number
 
 
@@ -154,7 +157,7 @@ def _boolean(text: str, name: str) -> bool:
     """`true` or `false` in any letter case: a real client sends Python's `False`."""
     value = BOOLEANS.get(text.lower())
     if value is None:
-        raise ServiceError("value-invalid", value=echo(text), field=name)
+        raise value_invalid(text, name, list(BOOLEANS))
     return value
 
 
@@ -197,7 +200,7 @@ def _read_projection(text: str, fields: Collection[str]) -> set[str]:
 def _read_token(token: str, collection: str, fields: Collection[str]) -> ListQuery:
     """The query that a token carries. Raises ServiceError value-invalid (1452) for a token that no page of
     this collection gave."""
-    refusal = ServiceError("value-invalid", value=echo(token), field=_TOKEN)
+    refusal = value_invalid(token, _TOKEN, "the token of a next page, as it was answered")
     try:
         payload = decode_token(token)
         match payload:

@@ -17,6 +17,8 @@ MAX_NAMED: Final = 5
 """Violations that the message itself names, and unknown fields that are remarked on, at most."""
 MAX_REPORTED: Final = 100
 """Violations that the report lists, at most."""
+MAX_NUMBER: Final = 4
+"""Characters of a number that is reported as it was sent."""
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ def check_spec_versions(draft: Draft) -> None:
         if version != spec.version:
             raise ServiceError(
                 "spec-id-invalid",
-                report={"field": f"{name}.version", "value": short(version), "allowed": [spec.version]},
+                report={"field": f"{name}.version", "value": as_sent(version), "allowed": [spec.version]},
             )
 
 
@@ -99,7 +101,7 @@ def unknown_spec(catalog: Catalog, name: str, reference: Any) -> ServiceError:
     )
     allowed = {spec.name: spec.id for spec in known.values()}
     field, value = (f"{name}.id", reference.get("id")) if isinstance(reference, dict) else (name, reference)
-    return ServiceError("spec-id-invalid", report={"field": field, "value": short(value), "allowed": allowed})
+    return ServiceError("spec-id-invalid", report={"field": field, "value": as_sent(value), "allowed": allowed})
 
 
 def named_connection_spec(draft: Draft, *, source: bool) -> ConnectionSpec:
@@ -119,6 +121,16 @@ def found(draft: Draft, collection: str, place: str, entity_id: Any) -> Entity |
     if entity is None:
         draft.refuse(place, f'{place}: {collection} has no entity with the id "{short(entity_id)}"', "reference")
     return entity
+
+
+def as_sent(value: Any) -> Any:
+    """A value for a report, so that 1.0 and "1.0" look different there.
+
+    A long number becomes a text, as only in texts secrets are looked for, and a secret may have been sent as a number.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    return value if isinstance(value, (int, float)) and len(literal(value)) <= MAX_NUMBER else short(value)
 
 
 def short(value: Any, limit: int = 80) -> str:
