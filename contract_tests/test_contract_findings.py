@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
 from contract_tests.support import Api, assert_error
-from contract_tests.test_contract import CONFIGS, GOOD_CONFIGS, met, report
-from contract_tests.tutorial import S3
+from contract_tests.test_contract import CONFIGS, GOOD_CONFIGS, met, report, verdicts
+from contract_tests.tutorial import S3, SOURCE_CONNECTION
+from emulator.validation.validation import SchemaValidator
 
 # --- a spec's version -------------------------------------------------------------------------------------------------
 
@@ -63,3 +65,82 @@ def test_a_refused_value_is_told_with_what_is_allowed(api: Api, path: str, allow
     assert_error(response, "value-invalid")
     (finding,) = met(api)["value-invalid"]["findings"]
     assert finding["message"] == f"{response.json()['errorMessage']} Allowed: {allowed}"
+
+
+# --- misspelt fields --------------------------------------------------------------------------------------------------
+
+
+def unknown_fields(api: Api) -> dict[str, str]:
+    """Places and messages of what was remarked on as unknown."""
+    rule = met(api).get("unknown-field", {"findings": []})
+    return {finding["place"]: finding["message"] for finding in rule["findings"]}
+
+
+def test_misspelt_parameters_of_a_source_are_remarked_on(api: Api) -> None:
+    body = deepcopy(SOURCE_CONNECTION)
+    body["params"]["foo"] = 1
+    body["params"]["datasets"][0]["nmae"] = "x"
+    api.created("sourceConnections", body)
+    assert set(unknown_fields(api)) == {"params.foo", "params.datasets[].nmae"}
+    assert verdicts(api) == ["remark"]
+
+
+def test_misspelt_fields_of_credentials_are_remarked_on_without_their_values(api: Api) -> None:
+    """A name that can be no field's is not told either: names and values may have been mixed up."""
+    body = deepcopy(S3.base_connection())
+    odd = "Xk9-wrong+way/round"
+    body["auth"] |= {"x": "value-of-x", "params": {**body["auth"]["params"], "region": "value-of-region", odd: "name"}}
+    api.created("connections", body)
+    assert set(unknown_fields(api)) == {"auth.x", "auth.params.region", 'auth.params["****"]'}
+    told = str(report(api))
+    assert "value-of" not in told and odd not in told
+    assert verdicts(api) == ["remark"]
+
+
+def test_a_secret_as_a_fields_name_stays_masked(api: Api) -> None:
+    secret = "AccountKey=" + "ab3/" * 21 + "ZQ=="
+    body = deepcopy(SOURCE_CONNECTION)
+    body["params"][secret] = 1
+    api.created("sourceConnections", body)
+    (place,) = unknown_fields(api)
+    assert "****" in place and "ab3/ab3/" not in str(report(api)) + str(api.control("GET", "/requests"))
+
+
+def test_misspelt_parameters_of_a_target_are_remarked_on_at_any_depth(api: Api) -> None:
+    api.target(S3, compression="GZIP", csvOptions={"delimitr": ","}, Path="x")
+    assert set(unknown_fields(api)) == {"params.csvOptions.delimitr", "params.Path"}
+
+
+def test_a_patch_is_blamed_for_the_misspelt_field_that_it_adds(api: Api) -> None:
+    """And not for the one beside it, which was told when it was sent."""
+    base = api.created("connections", S3.base_connection())
+    path = (
+        f"/targetConnections/{api.created('targetConnections', S3.target_connection(base, compression='GZIP', one=1))}"
+    )
+    added = [{"op": "add", "path": "/params/two", "value": 2}]
+    assert api.patch(path, api.item(path)["etag"], added).status_code == 200
+    counts = {finding["place"]: finding["count"] for finding in met(api)["unknown-field"]["findings"]}
+    assert counts == {"params.one": 1, "params.two": 1}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        {"properties": {"a": {}}, "additionalProperties": {"type": "string"}},
+        {"properties": {"a": {}}, "patternProperties": {"^b": {}}},
+        {"properties": {"a": {}}, "required": ["b"]},
+        {"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]},
+    ],
+)
+def test_where_a_schema_allows_a_field_there_is_no_remark(schema: dict[str, Any]) -> None:
+    assert list(SchemaValidator(schema).undocumented({"a": {"any": "thing"}, "b": "x"})) == []
+    assert list(SchemaValidator({"properties": {"below": schema}}).undocumented({"below": {"b": "x"}})) == []
+
+
+def test_an_undocumented_field_is_found_in_the_items_of_an_array() -> None:
+    schema: dict[str, Any] = {"properties": {"list": {"items": {"properties": {"a": {}}}}}}
+    assert list(SchemaValidator(schema).undocumented({"list": [{"a": 1}, {"b": 1}], "c": 1})) == [
+        ("c",),
+        ("list", 1, "b"),
+    ]

@@ -59,7 +59,7 @@ class Leniences:
                 )
 
     def _without_effect(self, body: Mapping[str, Any]) -> Iterator[Finding]:
-        """Parameters of a dataset export's target connection that are unknown, or belong to another kind of flow."""
+        """Parameters of a dataset export's target connection that belong to another kind of flow."""
         spec = body.get("connectionSpec")
         spec_id = spec.get("id") if isinstance(spec, dict) else None
         params = body.get("params")
@@ -74,8 +74,6 @@ class Leniences:
                 yield Finding(
                     "field-without-effect", place, f"{place} belongs to flows that export audiences, not datasets"
                 )
-            elif name not in declared and name != "mode":
-                yield Finding("unknown-field", place, f"{place} is not documented for {known.name}")
 
     def _used_params(self, spec_id: str, schema: Mapping[str, Any]) -> frozenset[str]:
         """The parameters of a target connection that mean something for an export of datasets."""

@@ -26,6 +26,7 @@ from emulator.service.drafts import (
     short,
     unknown_spec,
 )
+from emulator.service.undocumented import remark_undocumented, remark_undocumented_auth
 from emulator.validation.validation import MASK, SchemaValidator
 from emulator.validation.violation_text import literal
 
@@ -138,6 +139,7 @@ def _auth_example(spec: ConnectionSpec) -> dict[str, Any] | None:
 def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -> dict[str, Any]:
     """`auth` with its parameters checked, and masked: credentials are looked at once and never stored."""
     name = auth["specName"]
+    remark_undocumented_auth(draft, auth)
     validator = spec.auth.get(name)
     if validator is None:
         shown = short(name) if SecretNames(draft.catalog).may_be_kind(name) else MASK
@@ -154,6 +156,7 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -
     params, remarks = validator.canonical(auth["params"], path="auth.params")
     draft.remarks += remarks
     draft.violations += validator.violations(params, path="auth.params", kept=kept_params)
+    remark_undocumented(draft, "auth.params", params, validator, f'"{name}"', kept=kept_params)
     known = validator.schema.get("properties", {})
     masked = {key: value if key in known else MASK for key, value in validator.mask(params).items()}
     draft.holds_secrets |= masked != params
@@ -170,6 +173,7 @@ def _complete_source(draft: Draft) -> None:
     draft.violations += violations
     if violations:
         return
+    remark_undocumented(draft, "params", params, spec.source, spec.name, kept=(draft.kept or {}).get("params"))
     seen: set[str] = set()
     for index, dataset in enumerate(params["datasets"]):
         place, dataset_id = f"params.datasets[{index}].dataSetId", dataset["dataSetId"]
@@ -209,6 +213,7 @@ def _complete_target(draft: Draft) -> None:
     params, remarks = spec.target.canonical(params, path="params")
     draft.remarks += remarks
     kept = (draft.kept or {}).get("params")
+    remark_undocumented(draft, "params", params, spec.target, spec.name, known=("mode",), kept=kept)
     draft.violations += spec.target.violations(params, path="params", context=_workflow(params), kept=kept)
     if draft.in_flow and _workflow(params) is OTHER_WORKFLOW:
         reason = "params.datasetFileType is required as long as a dataset flow uses the target connection"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from emulator.validation.patterns import ecma_pattern
@@ -11,6 +12,9 @@ from emulator.validation.violation_text import path_text
 
 MAX_DEPTH: Final = 100
 """Levels of nesting down to which a schema that contains itself is followed."""
+
+MAX_LOOKED_INTO: Final = 1_000
+"""Objects and arrays of one value in which undocumented fields are looked for."""
 
 Keys = tuple[str | int, ...]
 """Where a value stands in another: names of properties and numbers of items."""
@@ -51,6 +55,24 @@ class Places:
         Where a schema contains itself, `too_deep` makes what stands for a value beyond MAX_DEPTH levels.
         """
         return self._rebuilt(value, self._whole, (), change, too_deep)
+
+    def undocumented(self, value: Any) -> Iterator[Keys]:
+        """The fields that the schema does not name. An object of which it names no field, or that may have any, has none.
+
+        Of a large value the outermost MAX_LOOKED_INTO objects and arrays are looked into.
+        """
+        waiting: list[tuple[Any, Parts, Keys]] = [(value, (), ())]
+        for item, above, keys in islice(waiting, MAX_LOOKED_INTO):
+            parts = self._below(above, keys[-1]) if keys else self._whole
+            if not parts or not isinstance(item, dict | list):
+                continue
+            named = isinstance(item, dict) and _names_its_fields(parts)
+            members = item.items() if isinstance(item, dict) else enumerate(item)
+            for key, below in members:
+                if named and isinstance(key, str) and not _is_named(parts, key):
+                    yield (*keys, key)
+                elif isinstance(below, dict | list):
+                    waiting.append((below, parts, (*keys, key)))
 
     def password_paths(self) -> Iterator[str]:
         """Where passwords may stand: `s3SecretKey`, `keys[].secret`; `*` for a property of any name."""
@@ -108,6 +130,20 @@ def _property_schemas(part: Schema, name: str) -> list[Any]:
     if name in part.get("properties", ()):
         schemas.append(part["properties"][name])
     return schemas or [part.get("additionalProperties")]
+
+
+def _names_its_fields(parts: Parts) -> bool:
+    """Whether the fields of an object are named, and others are not allowed on purpose."""
+    return any(part.get("properties") for part in parts) and not any(part.get("additionalProperties") for part in parts)
+
+
+def _is_named(parts: Parts, name: str) -> bool:
+    return any(
+        name in part.get("properties", ())
+        or name in part.get("required", ())
+        or any(ecma_pattern(pattern).matches(name) for pattern in part.get("patternProperties", ()))
+        for part in parts
+    )
 
 
 def _item_schemas(part: Schema, index: int) -> list[Any]:

@@ -5,7 +5,7 @@ The schema's own checks are in `schemas.py`, the engines in `draft7.py`, the sen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -122,6 +122,10 @@ class SchemaValidator:
             return option
 
         return self._places.rebuilt(value, documented), remarks
+
+    def undocumented(self, value: Any) -> Iterator[Keys]:
+        """Where `value` has fields that the schema does not name although it names others beside them."""
+        return self._places.undocumented(value)
 
     def mask(self, value: Any) -> Any:
         """A deep copy in which every password is MASK, whatever was given in its place."""
