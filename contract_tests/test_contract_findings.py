@@ -9,7 +9,7 @@ import pytest
 
 from contract_tests.support import Api, assert_error
 from contract_tests.test_contract import CONFIGS, GOOD_CONFIGS, met, report, verdicts
-from contract_tests.tutorial import S3, SOURCE_CONNECTION
+from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
 from emulator.validation.validation import SchemaValidator
 
 # --- a spec's version -------------------------------------------------------------------------------------------------
@@ -144,3 +144,85 @@ def test_an_undocumented_field_is_found_in_the_items_of_an_array() -> None:
         ("c",),
         ("list", 1, "b"),
     ]
+
+
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+ORG, SANDBOX = "x-gw-ims-org-id", "x-sandbox-name"
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "rule"),
+    [
+        (ORG, "My Org", "org-id-form"),
+        (ORG, "ABC", "org-id-form"),
+        (ORG, "TEST@adobeorg", "org-id-form"),
+        (SANDBOX, "Prod Sand", "sandbox-name-form"),
+        (SANDBOX, "PROD", "sandbox-name-form"),
+        (SANDBOX, "my_dev", "sandbox-name-form"),
+    ],
+)
+def test_what_no_organization_or_sandbox_looks_like_is_remarked_on(
+    api: Api, header: str, value: str, rule: str
+) -> None:
+    """Once for all calls, with the value."""
+    for path in ("/flows", "/runs"):
+        assert api.get(path, headers={header: value}).status_code == 200
+    assert set(met(api)) == {rule}
+    (finding,) = met(api)[rule]["findings"]
+    assert (finding["operation"], finding["place"], finding["count"]) == ("*", f"headers.{header}", 2)
+    assert f'"{value}"' in finding["message"]
+    assert verdicts(api) == ["remark", "remark"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{ORG: "5555467B5D8013E50A494220@AdobeOrg"}, {SANDBOX: "dev-2"}, {SANDBOX: "test-0a1b2c"}], ids=str
+)
+def test_good_names_are_not_remarked_on(api: Api, headers: dict[str, str]) -> None:
+    api.get("/flows", headers=headers)
+    assert met(api) == {}
+
+
+def test_a_secret_in_the_wrong_header_is_not_told(api: Api) -> None:
+    secret = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
+    for header in (ORG, SANDBOX):
+        api.get("/flows", headers={"Authorization": f"Bearer {secret}", header: secret})
+    assert {"org-id-form", "sandbox-name-form"} <= set(met(api))
+    assert secret not in str(report(api)) + str(api.control("GET", "/requests"))
+
+
+MISSING = {
+    "authorization": "gateway-token-missing",
+    "x-api-key": "gateway-api-key-missing",
+    ORG: "gateway-org-missing",
+    SANDBOX: "sandbox-header-missing",
+}
+
+
+@pytest.mark.parametrize(
+    "left_out", [list(MISSING), ["authorization", ORG], ["x-api-key", ORG], ["x-api-key"]], ids=str
+)
+def test_all_missing_headers_are_told_at_once(api: Api, left_out: list[str]) -> None:
+    """In the report and in the journal; the gateway's answer names the first alone."""
+    for path in ("/flows", "/runs"):
+        request = api.http.build_request("GET", BASE + path)
+        for header in left_out:
+            request.headers.pop(header)
+        assert_error(api.http.send(request), MISSING[left_out[0]])
+    expected = {MISSING[header]: f"headers.{header}" for header in left_out}
+    assert {rule["id"]: rule["findings"][0]["place"] for rule in met(api).values()} == expected
+    assert all([finding["count"] for finding in rule["findings"]] == [2] for rule in met(api).values())
+    for entry in api.control("GET", "/requests")["items"]:
+        assert {finding["rule"]: finding["place"] for finding in entry["findings"]} == expected
+        assert entry["verdict"] == "violation"
+
+
+def test_an_empty_organization_is_told_beside_a_wrong_token(api: Api) -> None:
+    api.get("/flows", headers={"Authorization": "Basic x", ORG: ""})
+    assert set(met(api)) == {"token-invalid", "org-header-empty"}
+
+
+def test_an_injected_error_says_nothing_about_missing_headers(api: Api) -> None:
+    api.control("PUT", "/faults", {"rules": [{"kind": "error", "error": "gateway-token-missing"}]})
+    api.get("/flows", headers={"x-api-key": ""})
+    assert met(api) == {} and verdicts(api) == ["injected"]

@@ -14,6 +14,15 @@ from emulator import __version__
 from emulator.catalog import Catalog
 from emulator.contract.coverage import DIMENSIONS, Coverage, what_is_there
 from emulator.contract.habits import Habits, refused_etag
+from emulator.contract.headers import (
+    API_KEY,
+    AUTHORIZATION,
+    ORG,
+    REQUIRED,
+    SANDBOX,
+    header_remarks,
+    missing_headers,
+)
 from emulator.contract.leniences import Leniences
 from emulator.contract.places import message_of, place_and_kind
 from emulator.contract.rules import NOT_THE_CLIENTS, Rule, contract_rules
@@ -26,7 +35,7 @@ MAX_PLACES: Final = 50
 """Findings of one rule told apart by operation, place and kind; what comes on top is only counted."""
 MAX_OF_REQUEST: Final = 20
 ANY: Final = "*"
-EVERYWHERE: Final = ("headers.authorization", "headers.x-sandbox-name")
+EVERYWHERE: Final = (AUTHORIZATION, API_KEY, ORG, SANDBOX)
 """Places that are the same for all operations; what is found there is told once, with ANY as its operation."""
 MAX_MESSAGE: Final = 500
 OK, REMARK, VIOLATION, INJECTED, FAILED = "ok", "remark", "violation", "injected", "failed"
@@ -111,6 +120,7 @@ class Contract:
         self.rules: dict[str, Rule] = contract_rules(catalog.errors)
         self._catalog = catalog
         self._leniences = Leniences(catalog)
+        self._header_messages = {name: catalog.errors.kinds[name].message for name in REQUIRED}
         self._now = now
         self._document = document
         self._there: dict[str, dict[str, str]] | None = None
@@ -208,12 +218,9 @@ class Contract:
             findings += self._refusal(seen)
         elif seen.body is not None or exchange.operation == "listConfigs":
             findings += self._leniences.note(seen)
-        if exchange.path.startswith("/data/") and not exchange.headers.get("x-sandbox-name"):
-            findings.append(
-                Finding(
-                    "sandbox-header-missing", "headers.x-sandbox-name", "x-sandbox-name was not sent; prod is assumed"
-                )
-            )
+        if exchange.path.startswith("/data/"):
+            findings += missing_headers(seen, self._header_messages)
+            findings += header_remarks(seen)
         if seen.betrayed:
             findings += [
                 Finding("secret-in-text", place, f"{place} holds what looks like a secret") for place in seen.betrayed
@@ -232,7 +239,7 @@ class Contract:
             return  # it had expired, which is a remark already
         elif error == "resource-not-found" and self._habits.was_deleted(seen):
             return
-        elif error in self.rules:
+        elif error in self.rules and error not in REQUIRED:  # a missing header is told with all others
             violations = seen.report.get("violations")
             if isinstance(violations, list) and violations:
                 for violation in violations[:MAX_OF_REQUEST]:

@@ -54,6 +54,8 @@ UNSUPPORTED: Final = "unsupported"
 _TUTORIAL: Final = 'Tutorial "Export datasets using the Flow Service API"'
 _API: Final = "API reference, Flow Service API - Destinations"
 _HEADERS: Final = "Platform troubleshooting guide, request headers"
+_SANDBOXES: Final = "Sandbox UI guide; what the service answers to another name is not published"
+_ORGS: Final = "Ids in the API reference, Flow Service API - Destinations; that no others exist is not published"
 _LISTS: Final = "Sorting and filtering responses in the Flow Service API"
 _UPDATE: Final = "Update destination dataflows using the Flow Service API"
 
@@ -237,6 +239,8 @@ _REMARKS: Final = (
     Rule("header-repeated", "remark", "A header sent more than once", "RFC 9110, section 5.3", "Send each header once: which of them counts, every gateway decides for itself."),
     # habits that do harm in production
     Rule("sandbox-header-missing", "remark", "No x-sandbox-name header", _HEADERS, "Always name the sandbox: without it the request goes to prod."),
+    Rule("org-id-form", "remark", "An organization id of another form", _ORGS, "Send the id of the organization, which ends in @AdobeOrg, not its name."),
+    Rule("sandbox-name-form", "remark", "A sandbox name of another form", _SANDBOXES, "Send the sandbox's name, which has lower-case letters, digits and hyphens only, not its title."),
     Rule(ETAG_NOT_LATEST, "remark", "An etag that was not the latest", "Flow Service error messages, 1404-412", "Look the entity up again, apply the change to what it is now, and send the new etag.", "1404-412", 412),
     Rule("etag-old", "remark", "An etag that was read long before it was used", _API, "Look the entity up right before you change it, so that another's change is not met with a 412."),
     Rule("polling", "remark", "The same question more often than once a minute", "Advice of the emulator; Platform troubleshooting guide, 429050", "Wait a minute or more before you ask the same again; exports take hours, and the gateway counts requests."),
