@@ -226,3 +226,48 @@ def test_an_injected_error_says_nothing_about_missing_headers(api: Api) -> None:
     api.control("PUT", "/faults", {"rules": [{"kind": "error", "error": "gateway-token-missing"}]})
     api.get("/flows", headers={"x-api-key": ""})
     assert met(api) == {} and verdicts(api) == ["injected"]
+
+
+# --- beginning anew ---------------------------------------------------------------------------------------------------
+
+
+def test_the_report_begins_anew_without_anything_else_being_lost(api: Api) -> None:
+    connection = api.created("connections", S3.base_connection())
+    gone = api.created("connections", S3.base_connection())
+    api.delete(f"/connections/{gone}")
+    api.get("/flows?limit=0")
+    api.get(GOOD_CONFIGS)  # announces a page that is not fetched
+    assert set(met(api)) == {"value-invalid", "page-not-followed"}
+    number = api.control("GET", "/requests")["number"]
+    assert api.control("DELETE", "/contract") == {"status": "ok"}
+    anew = report(api)
+    assert met(api) == {} and anew["summary"]["requests"] == 0 and anew["coverage"]["operations"]["met"] == []
+    assert api.control("GET", "/requests")["number"] == number and api.item(f"/connections/{connection}")
+    assert api.get(f"/connections/{gone}").status_code == 404
+    assert met(api) == {}, "whoever looks for what was deleted does still nothing wrong"
+    assert assert_error(api.http.delete("/__emulator/contract?x=1"), "control-invalid")
+
+
+def shown_text(api: Api) -> str:
+    return api.http.get("/__emulator/contract?format=text").text
+
+
+def test_a_finding_says_when_its_request_cannot_be_looked_up(api: Api) -> None:
+    api.get("/flows?limit=0")
+    assert "(request 1, status 400)" in shown_text(api)
+    api.control("DELETE", "/requests")
+    api.get("/flows?limit=0")
+    (finding,) = met(api)["value-invalid"]["findings"]
+    assert finding["first"]["inJournal"] is False and "inJournal" not in finding["last"]
+    assert "(request 1, not in the journal any more, status 400)" in shown_text(api)
+    assert "not in the journal any more" in api.http.get("/__emulator/contract?format=html").text
+
+
+def test_a_request_of_the_same_number_is_not_taken_for_another(api: Api) -> None:
+    """Numbers begin anew with a reset that keeps the report."""
+    api.get("/flows?limit=0")
+    api.control("POST", "/reset", params={"keep": "contract"})
+    api.get("/flows")
+    (finding,) = met(api)["value-invalid"]["findings"]
+    assert finding["first"]["entry"] == api.control("GET", "/requests")["number"] == 1
+    assert finding["first"]["inJournal"] is False

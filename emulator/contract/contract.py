@@ -129,12 +129,17 @@ class Contract:
         self.reset()
 
     def reset(self) -> None:
+        self._habits.reset()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Empties the report."""
         self._counts: Counter[str] = Counter()
         self._rules: Counter[str] = Counter()
         self._findings: dict[Key, dict[str, Any]] = {}
         self._places: Counter[str] = Counter()
         self._coverage.reset()
-        self._habits.reset()
+        self._habits.begin_anew()
 
     def judge(self, seen: Sighting) -> tuple[str, list[Finding]]:
         """The verdict on a request, one of VERDICTS, and what it rests on. Adds both to the report."""

@@ -68,6 +68,10 @@ class Habits:
         self._deleted: Recent[str, bool] = Recent()
         self._pages: Recent[str, dict[str, Any]] = Recent()
 
+    def begin_anew(self) -> None:
+        """Forgets what would be told of requests before; what is known of tokens and entities is still true."""
+        self._pages = Recent()
+
     def note(self, seen: Sighting, findings: list[Finding]) -> None:
         """Adds what this request shows of the client's habits."""
         exchange = seen.exchange

@@ -159,6 +159,11 @@ class Journal:
         """How many requests are not in the journal any more."""
         return self._number - len(self._ring)
 
+    def has(self, number: int, request_id: str) -> bool:
+        """Whether the request of this number is still there. Numbers may have begun anew since: its id, if it is known, decides."""
+        index = number - self.dropped - 1
+        return 0 <= index < len(self._ring) and orjson.dumps(request_id)[:-1] in self._ring[index]
+
     def snapshot(self) -> Kept:
         return Kept(self._number, list(self._ring))
 

@@ -38,6 +38,7 @@ class ReportCalls:
             ("listRequests", "GET", REQUESTS, self.list_requests),
             ("deleteRequests", "DELETE", REQUESTS, self.delete_requests),
             ("getContract", "GET", CONTRACT, self.get_contract),
+            ("deleteContract", "DELETE", CONTRACT, self.delete_contract),
         ]
         return [Operation(f"control:{name}", method, path, handler) for name, method, path, handler in table]
 
@@ -61,9 +62,25 @@ class ReportCalls:
         given = _chosen(exchange, {"format": FORMATS, "fail-on": SEVERITIES})
         form = given.get("format", "json")
         fail_on: Severity = "remark" if given.get("fail-on") == "remark" else "violation"
-        text = rendered(self._contract.report(), form, fail_on)
+        report = self._contract.report()
+        self._mark_requests_gone(report)
+        text = rendered(report, form, fail_on)
         headers = PAGE_POLICY if form == "html" else ()
         return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
+
+    async def delete_contract(self, exchange: Exchange) -> Reply:
+        """Lets the contract report begin anew; the journal and all entities stay."""
+        _chosen(exchange, {})
+        self._contract.begin_anew()
+        return Reply({"status": "ok"})
+
+    def _mark_requests_gone(self, report: Mapping[str, Any]) -> None:
+        """Says of the requests that the findings name which cannot be looked up in the journal any more."""
+        for finding in (each for name in SEVERITIES for entry in report[f"{name}s"] for each in entry["findings"]):
+            for place in ("first", "last"):
+                where = finding[place]
+                if not self._journal.has(where["entry"], where["requestId"]):
+                    finding[place] = {**where, "inJournal": False}
 
 
 def _chosen(exchange: Exchange, allowed: Mapping[str, Any]) -> dict[str, str]:

@@ -27,7 +27,16 @@ _BODY: Final[Schema] = record(
     required=("headers", "size"),
 )
 _WHERE: Final[Schema] = record(
-    {"entry": COUNT, "requestId": TEXT, "method": TEXT, "path": TEXT, "status": COUNT, "at": NUMBER}
+    {
+        "entry": {**COUNT, "description": "the request's number in the journal"},
+        "requestId": TEXT,
+        "method": TEXT,
+        "path": TEXT,
+        "status": COUNT,
+        "at": NUMBER,
+        "inJournal": {"const": False, "description": "there when the journal does not have the request any more"},
+    },
+    required=("entry", "requestId", "method", "path", "status", "at"),
 )
 _RULE: Final[Schema] = record(
     {
@@ -91,6 +100,7 @@ REPORT_SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "RequestsDeleted": record({"status": {"const": "ok"}, "number": COUNT}),
+    "ContractDeleted": record({"status": {"const": "ok"}}),
     "Contract": record(
         {
             "format": {"const": REPORT_FORMAT},
@@ -147,5 +157,12 @@ REPORT_OPERATIONS: Final[dict[str, Description]] = {
             ),
         ),
         other_types=tuple(form.partition(";")[0] for name, form in FORMATS.items() if name != "json"),
+    ),
+    "deleteContract": Description(
+        "emulator",
+        "Let the contract report begin anew",
+        {200: ref("ContractDeleted")},
+        ("control-invalid", "query-value-invalid"),
+        notes="The journal and all entities stay.",
     ),
 }

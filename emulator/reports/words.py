@@ -92,10 +92,11 @@ def counted(number: int, thing: str) -> str:
 
 
 def where(finding: Mapping[str, Any]) -> str:
-    """Which request a finding was made in first, and in which test where that is known.
+    """Which request a finding was made in first, in which test where that is known, and if it cannot be looked up that it cannot.
 
     `POST /data/…/flows (request 12, status 400, in tests/test_flows.py::test_create)`
     """
     first = finding["first"]
     test = f", in {first['test']}" if "test" in first else ""
-    return f"{first['method']} {first['path']} (request {first['entry']}, status {first['status']}{test})"
+    gone = "" if test or first.get("inJournal", True) else ", not in the journal any more"
+    return f"{first['method']} {first['path']} (request {first['entry']}{gone}, status {first['status']}{test})"
