@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from contract_tests.support import Api, assert_error
+from contract_tests.support import Api, ServerProcess, assert_error
 from contract_tests.test_contract import CONFIGS, GOOD_CONFIGS, met, report, verdicts
 from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
+from emulator.cli import main
 from emulator.validation.validation import SchemaValidator
 
 # --- a spec's version -------------------------------------------------------------------------------------------------
@@ -271,3 +273,35 @@ def test_a_request_of_the_same_number_is_not_taken_for_another(api: Api) -> None
     (finding,) = met(api)["value-invalid"]["findings"]
     assert finding["first"]["entry"] == api.control("GET", "/requests")["number"] == 1
     assert finding["first"]["inJournal"] is False
+
+
+# --- the coverage in a text -------------------------------------------------------------------------------------------
+
+
+def coverage_lines(text: str) -> list[str]:
+    return text.partition("\nCOVERAGE")[2].splitlines()[1:]
+
+
+def test_the_coverage_takes_a_line_for_each_group(api: Api) -> None:
+    """Which is less than the findings take; every name is told where it is asked for."""
+    api.get("/flows?limit=0")
+    api.get("/flows?limit=1&count=false")
+    api.get("/flows?limit=2")
+    lines = coverage_lines(shown_text(api))
+    groups = report(api)["coverage"]
+    assert len(lines) == len(groups) + 1 and max(map(len, lines)) <= 100
+    assert lines[1].startswith("  query parameters accepted: 2 of 43, 3 times; never ") and lines[1].endswith(" more")
+    assert lines[3].startswith("  destinations: 0 of 6; never ")
+    told, more = re.findall(r"never (.*) and (\d+) more", lines[0])[0]
+    assert len(told.split(", ")) + int(more) == len(groups["operations"]["never"])
+    full = api.http.get("/__emulator/contract?format=text&coverage=full").text
+    assert all(entry["title"].partition(": ")[0] in full for entry in groups["operations"]["never"])
+    assert len(coverage_lines(full)) > 3 * len(lines)
+    assert_error(api.http.get("/__emulator/contract?coverage=all"), "control-invalid")
+
+
+def test_the_command_shows_the_coverage_in_full(
+    api: Api, server: ServerProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["report", "--url", server.url, "--coverage", "full"])
+    assert capsys.readouterr().out == api.http.get("/__emulator/contract?format=text&coverage=full").text

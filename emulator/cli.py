@@ -12,7 +12,7 @@ from typing import Any
 
 from emulator import __version__
 from emulator.reports.formats import ENDINGS, FORMATS, form_named
-from emulator.reports.words import SEVERITIES
+from emulator.reports.words import DETAILS, SEVERITIES
 from emulator.settings import DEFAULT_URL, Settings, flag_name, read_settings, variable_name
 
 PROGRAM = "flow-service-emulator"
@@ -107,6 +107,12 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     report.add_argument(
         "--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation"
+    )
+    report.add_argument(
+        "--coverage",
+        choices=DETAILS,
+        default="short",
+        help="of the coverage, a text has a line for each group, or with full every name; default short",
     )
     report.add_argument(
         "--output",

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from emulator.reports.baseline import beyond
 from emulator.reports.formats import ENDINGS, fails, form_of, rendered
 from emulator.reports.merge import NoReport, merged
-from emulator.reports.words import REPORT_FORMAT, Severity, left_out, verdict
+from emulator.reports.words import REPORT_FORMAT, Detail, Severity, left_out, verdict
 from emulator.settings import wants_colour
 from emulator.testing.control_client import ControlClient, FlowServiceError
 
@@ -34,6 +34,8 @@ class Wanted(NamedTuple):
     form: str | None
     fail_on: Severity
     output: Path | None
+    coverage: Detail = "short"
+    """How much a text says of the coverage."""
 
 
 def run_report(wanted: Wanted, fail: Callable[[str, int], int]) -> int:
@@ -62,7 +64,9 @@ def run_report(wanted: Wanted, fail: Callable[[str, int], int]) -> int:
         return fail(f"{url} answers another version's report; use the command of the server's own version", NOT_FETCHED)
     if baseline is not None:
         report = beyond(report, baseline)
-    text = rendered(report, form, wanted.fail_on, colour=output is None and wants_colour(sys.stdout))
+    text = rendered(
+        report, form, wanted.fail_on, colour=output is None and wants_colour(sys.stdout), coverage=wanted.coverage
+    )
     if output is None:
         _show(text)
     else:

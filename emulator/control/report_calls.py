@@ -14,7 +14,7 @@ from emulator.contract.journal import FilterError, Filters, Journal
 from emulator.control.parameters import parameters
 from emulator.errors import ServiceError
 from emulator.reports.formats import FORMATS, rendered
-from emulator.reports.words import SEVERITIES, Severity
+from emulator.reports.words import DETAILS, SEVERITIES, Detail, Severity
 
 REQUESTS: Final = "/__emulator/requests"
 CONTRACT: Final = "/__emulator/contract"
@@ -59,12 +59,13 @@ class ReportCalls:
 
     async def get_contract(self, exchange: Exchange) -> Reply:
         """The contract report."""
-        given = _chosen(exchange, {"format": FORMATS, "fail-on": SEVERITIES})
+        given = _chosen(exchange, {"format": FORMATS, "fail-on": SEVERITIES, "coverage": DETAILS})
         form = given.get("format", "json")
         fail_on: Severity = "remark" if given.get("fail-on") == "remark" else "violation"
+        coverage: Detail = "full" if given.get("coverage") == "full" else "short"
         report = self._contract.report()
         self._mark_requests_gone(report)
-        text = rendered(report, form, fail_on)
+        text = rendered(report, form, fail_on, coverage=coverage)
         headers = PAGE_POLICY if form == "html" else ()
         return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
 

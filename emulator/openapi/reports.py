@@ -9,7 +9,7 @@ from emulator.contract.journal import MAX_LIMIT
 from emulator.openapi.answers import COUNT, NUMBER, TEXT, Schema, array, record, ref
 from emulator.openapi.description import Description, parameter
 from emulator.reports.formats import FORMATS
-from emulator.reports.words import REPORT_FORMAT, SEVERITIES
+from emulator.reports.words import DETAILS, REPORT_FORMAT, SEVERITIES
 
 _KIND: Final[Schema] = {
     "type": "string",
@@ -155,6 +155,7 @@ REPORT_OPERATIONS: Final[dict[str, Description]] = {
             parameter(
                 "fail-on", {"enum": list(SEVERITIES), "default": "violation"}, "from what on JUnit's test cases fail"
             ),
+            parameter("coverage", {"enum": list(DETAILS), "default": "short"}, "how much a text says of the coverage"),
         ),
         other_types=tuple(form.partition(";")[0] for name, form in FORMATS.items() if name != "json"),
     ),

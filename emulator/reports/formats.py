@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from emulator.reports.words import Severity
+from emulator.reports.words import Detail, Severity
 
 FORMATS: Final[Mapping[str, str]] = {
     "json": "application/json",
@@ -31,16 +31,23 @@ def form_named(name: str) -> str:
     return name if name in FORMATS else ENDINGS.get(f".{name}", name)
 
 
-def rendered(report: Mapping[str, Any], form: str, fail_on: Severity = "violation", *, colour: bool = False) -> str:
+def rendered(
+    report: Mapping[str, Any],
+    form: str,
+    fail_on: Severity = "violation",
+    *,
+    colour: bool = False,
+    coverage: Detail = "short",
+) -> str:
     """The report in one of FORMATS.
 
-    `fail_on` (`violation` or `remark`) is from which severity on JUnit's test cases fail; `colour` is for terminals. The
-    forms are imported when they are asked for: a server that is not asked does not pay for them.
+    `fail_on` (`violation` or `remark`) is from which severity on JUnit's test cases fail; `colour` is for terminals, and
+    `coverage` for texts. The forms are imported when they are asked for: a server that is not asked does not pay for them.
     """
     if form == "text":
         from emulator.reports.text import text_report
 
-        return text_report(report, colour=colour)
+        return text_report(report, colour=colour, coverage=coverage)
     if form == "junit":
         from emulator.reports.junit import junit_report
 

@@ -88,7 +88,7 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
         for entry in report[key]:
             yield from _rule(entry)
         yield "</section>"
-    yield '<section aria-labelledby="coverage"><h2 id="coverage">Coverage</h2><p class="dim">What this client has met, and what it never has.</p>'
+    yield '<section aria-labelledby="coverage"><h2 id="coverage">Coverage</h2><p class="dim">What this client has met, and what it never has. Query parameters and body fields count where the request was accepted.</p>'
     for dimension, part in report["coverage"].items():
         yield from _dimension(TITLES.get(dimension, dimension), part)
     yield "</section></main>"

@@ -7,17 +7,29 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from emulator.reports.words import TITLES, counted, grouped, left_out, printable, quality, untold_place, verdict, where
+from emulator.reports.words import (
+    TITLES,
+    Detail,
+    counted,
+    grouped,
+    left_out,
+    printable,
+    quality,
+    untold_place,
+    verdict,
+    where,
+)
 
 WIDTH: Final = 100
+ALL_NAMES: Final = "  Every name: report --coverage full, ?coverage=full, or the report as HTML or JSON."
 MAX_SHOWN: Final = 10
 """Findings shown of one rule."""
 _RED, _YELLOW, _GREEN, _BOLD, _DIM, _END = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
-def text_report(report: Mapping[str, Any], *, colour: bool = False) -> str:
-    """The report as lines of text."""
-    return "\n".join(line.rstrip() for line in _lines(report, _Paint(colour))) + "\n"
+def text_report(report: Mapping[str, Any], *, colour: bool = False, coverage: Detail = "short") -> str:
+    """The report as lines of text. `coverage` is how much is said of it."""
+    return "\n".join(line.rstrip() for line in _lines(report, _Paint(colour), coverage)) + "\n"
 
 
 class _Paint:
@@ -30,7 +42,7 @@ class _Paint:
         return f"{code}{text}{_END}" if self._colour else text
 
 
-def _lines(report: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
+def _lines(report: Mapping[str, Any], paint: _Paint, coverage: Detail) -> Iterator[str]:
     summary = report["summary"]
     colour = {"bad": _RED, "good": _GREEN, "unknown": _YELLOW}[quality(report)]
     seen = f"{counted(summary['requests'], 'request')}, " if summary["requests"] else ""
@@ -43,8 +55,15 @@ def _lines(report: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
         for entry in entries:
             yield from _rule(entry, paint)
     yield from ("", paint(_BOLD, "COVERAGE: what this client has met, and what it never has"))
-    for dimension, part in report["coverage"].items():
-        yield from _dimension(TITLES.get(dimension, dimension), part, paint)
+    parts = {TITLES.get(dimension, dimension): part for dimension, part in report["coverage"].items()}
+    if coverage == "full":
+        for title, part in parts.items():
+            yield from _dimension(title, part, paint)
+        return
+    for title, part in parts.items():
+        yield _dimension_in_short(title, part, paint)
+    if any(part["never"] for part in parts.values()):
+        yield paint(_DIM, ALL_NAMES)
 
 
 def _rule(entry: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
@@ -70,6 +89,24 @@ def _dimension(title: str, part: Mapping[str, Any], paint: _Paint) -> Iterator[s
         yield from _wrapped("    met:   ", _listed(part["met"]))
     if part["never"]:
         yield from _wrapped("    never: ", _listed(part["never"]))
+
+
+def _dimension_in_short(title: str, part: Mapping[str, Any], paint: _Paint) -> str:
+    """One line: how much was met and how often, and of what was not as much as has room."""
+    line = f": {len(part['met'])} of {part['total']}"
+    if part["met"]:
+        line += f", {counted(sum(entry['count'] for entry in part['met']), 'time')}"
+    names = [printable(entry["title"]) for entry in part["never"]]
+    room = WIDTH - len(title) - len(line) - len("  ; never  and 999 more")
+    shown: list[str] = []
+    for name in names:
+        room -= len(name) + len(", ")
+        if room < 0:
+            break
+        shown.append(name)
+    left = len(names) - len(shown)
+    told = ", ".join(shown) + (f" and {left} more" if left and shown else f"{left} of them" if left else "")
+    return f"  {paint(_BOLD, title)}{line}" + (f"; never {told}" if told else "")
 
 
 def _listed(names: Sequence[Mapping[str, Any]]) -> str:

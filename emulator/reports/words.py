@@ -13,14 +13,17 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "remark")
 """What is refused, and what works but is fragile; the worse first."""
 TITLES: Final[Mapping[str, str]] = {
     "operations": "operations",
-    "parameters": "query parameters",
-    "fields": "body fields",
+    "parameters": "query parameters accepted",
+    "fields": "body fields accepted",
     "destinations": "destinations",
     "fileForms": "file forms",
     "statuses": "statuses",
     "errors": "error codes",
 }
 """Dimension of the coverage -> what people call it."""
+Detail = Literal["short", "full"]
+DETAILS: Final[tuple[Detail, ...]] = ("short", "full")
+"""How much a text says of the coverage: a line for each dimension, or every name."""
 
 
 NOTHING_SEEN: Final = "no request was seen"
