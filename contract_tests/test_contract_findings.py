@@ -12,6 +12,8 @@ from contract_tests.support import Api, ServerProcess, assert_error
 from contract_tests.test_contract import CONFIGS, GOOD_CONFIGS, met, report, verdicts
 from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
 from emulator.cli import main
+from emulator.contract.sources import ADDRESSES, source_url
+from emulator.reports.formats import rendered
 from emulator.validation.validation import SchemaValidator
 
 # --- a spec's version -------------------------------------------------------------------------------------------------
@@ -305,3 +307,43 @@ def test_the_command_shows_the_coverage_in_full(
 ) -> None:
     main(["report", "--url", server.url, "--coverage", "full"])
     assert capsys.readouterr().out == api.http.get("/__emulator/contract?format=text&coverage=full").text
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+NOWHERE = {
+    "emulator",
+    "reference",
+    "The specs' own",
+    "The API reference and",
+    "Names and descriptions",
+    "The real service",
+}
+"""How sources begin that have no address: what the emulator decides, and what sources do not say."""
+
+
+def test_every_public_source_has_its_address(api: Api) -> None:
+    """In the report of every rule; a source without one says itself that nothing public is meant."""
+    for rule in report(api)["rules"]:
+        if "sourceUrl" in rule:
+            assert rule["sourceUrl"] == source_url(rule["source"])
+            assert re.fullmatch(r"https://(experienceleague|developer)\.adobe\.com/\S+|https://www\.rfc-editor\.org/\S+", rule["sourceUrl"])  # fmt: skip
+        else:
+            assert rule["source"].startswith((*NOWHERE, "Whether the real service", "Advice of the emulator")), rule[
+                "id"
+            ]
+    sources = [rule["source"] for rule in report(api)["rules"]]
+    assert all(any(name in source for source in sources) for name in ADDRESSES), "no address is there for nothing"
+    assert source_url("Platform troubleshooting guide, request header errors").endswith("#request-header-errors")
+
+
+def test_a_page_links_to_the_source_and_nowhere_else(api: Api) -> None:
+    """A saved report, which the command shows as well, may have anything in the place of an address."""
+    api.get("/flows?limit=0")
+    told = report(api)
+    (rule,) = told["violations"]
+    link = f'<a href="{rule["sourceUrl"]}" rel="noreferrer">Flow Service error messages</a>'
+    assert link in rendered(told, "html")
+    for wrong in ("javascript:alert(1)", "http://x", 'x" onclick="y'):
+        rule["sourceUrl"] = wrong
+        assert wrong not in rendered(told, "html") and "<dd>Flow Service error messages</dd>" in rendered(told, "html")

@@ -27,6 +27,7 @@ from emulator.contract.leniences import Leniences
 from emulator.contract.places import message_of, place_and_kind
 from emulator.contract.rules import NOT_THE_CLIENTS, Rule, contract_rules
 from emulator.contract.sighting import Finding, Sighting
+from emulator.contract.sources import source_url
 from emulator.reports.words import REPORT_FORMAT, identity
 from emulator.settings import LATEST_TIME
 from emulator.validation.validation import SchemaValidator
@@ -335,7 +336,7 @@ def _rule_json(rule: Rule) -> dict[str, Any]:
     """A rule without the fields that it does not have."""
     about = {
         "id": rule.id, "severity": rule.severity, "title": rule.title, "code": rule.code, "status": rule.status,
-        "source": rule.source, "mend": rule.mend,
+        "source": rule.source, "sourceUrl": source_url(rule.source), "mend": rule.mend,
     }  # fmt: skip
     return {name: value for name, value in about.items() if value not in ("", None)}
 

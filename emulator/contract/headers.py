@@ -60,12 +60,12 @@ def header_remarks(seen: Sighting) -> Iterator[Finding]:
     repeated = {remark.path for remark in seen.exchange.remarks}  # the values of such a header stand in one line
     org = headers.get("x-gw-ims-org-id", "").strip()
     if org and not org.endswith(_ORG_END) and ORG not in repeated:
-        yield Finding("org-id-form", ORG, f"x-gw-ims-org-id was {_told(seen, 'x-gw-ims-org-id')}")
+        yield Finding("org-id-form", ORG, f"{ORG} was {_told(seen, 'x-gw-ims-org-id')}")
     sandbox = headers.get("x-sandbox-name", "")
     if not sandbox:
         yield Finding("sandbox-header-missing", SANDBOX, "x-sandbox-name was not sent; prod is assumed")
     elif _SANDBOX_NAME.fullmatch(sandbox) is None and SANDBOX not in repeated:
-        yield Finding("sandbox-name-form", SANDBOX, f"x-sandbox-name was {_told(seen, 'x-sandbox-name')}")
+        yield Finding("sandbox-name-form", SANDBOX, f"{SANDBOX} was {_told(seen, 'x-sandbox-name')}")
 
 
 def _told(seen: Sighting, header: str) -> str:

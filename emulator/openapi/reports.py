@@ -46,6 +46,7 @@ _RULE: Final[Schema] = record(
         "code": TEXT,
         "status": COUNT,
         "source": TEXT,
+        "sourceUrl": {"type": "string", "format": "uri", "description": "where that can be read, if it is public"},
         "mend": {"type": "string", "description": "how to mend it"},
         "count": {**COUNT, "description": "requests that met the rule"},
         "findings": array(

@@ -1,4 +1,7 @@
-"""The contract report as one HTML page that stands alone: no scripts, no fonts, nothing loaded; for phones and for paper too."""
+"""The contract report as one HTML page that stands alone: no scripts, no fonts, nothing loaded; for phones and for paper too.
+
+It has links to the sources of the rules, which nothing follows but a reader.
+"""
 
 from __future__ import annotations
 
@@ -115,11 +118,17 @@ def _rule(entry: Mapping[str, Any]) -> Iterator[str]:
     code = f" <code>{escape(entry['code'])}</code>" if "code" in entry else ""
     yield f'<article class="{escape(entry["severity"])}"><h3>{escape(entry["title"])}</h3>'
     yield f'<p class="dim"><code>{escape(entry["id"])}</code>{code}, {counted(entry["count"], "request")}</p>'
-    yield f"<dl><dt>How to mend it</dt><dd>{escape(entry['mend'])}</dd><dt>Source</dt><dd>{escape(entry['source'])}</dd></dl>"
+    yield f"<dl><dt>How to mend it</dt><dd>{escape(entry['mend'])}</dd><dt>Source</dt><dd>{_source(entry)}</dd></dl>"
     yield '<ul class="findings">'
     for finding in entry["findings"]:
         yield from _finding(finding)
     yield "</ul></article>"
+
+
+def _source(entry: Mapping[str, Any]) -> str:
+    """What a rule rests on, as a link where its address is known; a report that was saved may have anything for one."""
+    name, address = escape(entry["source"]), str(entry.get("sourceUrl", ""))
+    return f'<a href="{escape(address)}" rel="noreferrer">{name}</a>' if address.startswith("https://") else name
 
 
 def _finding(finding: Mapping[str, Any]) -> Iterator[str]:
