@@ -268,10 +268,10 @@ def test_a_finding_says_when_its_request_cannot_be_looked_up(api: Api) -> None:
 
 
 def test_a_request_of_the_same_number_is_not_taken_for_another(api: Api) -> None:
-    """Numbers begin anew with a reset that keeps the report."""
-    api.get("/flows?limit=0")
+    """Numbers begin anew with a reset that keeps the report; clients choose ids that begin alike."""
+    api.get("/flows?limit=0", headers={"x-request-id": "call-1"})
     api.control("POST", "/reset", params={"keep": "contract"})
-    api.get("/flows")
+    api.get("/flows", headers={"x-request-id": "call-12"})
     (finding,) = met(api)["value-invalid"]["findings"]
     assert finding["first"]["entry"] == api.control("GET", "/requests")["number"] == 1
     assert finding["first"]["inJournal"] is False

@@ -162,7 +162,9 @@ class Journal:
     def has(self, number: int, request_id: str) -> bool:
         """Whether the request of this number is still there. Numbers may have begun anew since: its id, if it is known, decides."""
         index = number - self.dropped - 1
-        return 0 <= index < len(self._ring) and orjson.dumps(request_id)[:-1] in self._ring[index]
+        if not 0 <= index < len(self._ring):
+            return False
+        return not request_id or b'"requestId":' + orjson.dumps(request_id) in self._ring[index]
 
     def snapshot(self) -> Kept:
         return Kept(self._number, list(self._ring))
