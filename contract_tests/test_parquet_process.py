@@ -29,6 +29,7 @@ from emulator.settings import Settings
 PARQUET = "application/vnd.apache.parquet"
 OTHER_START = (
     "import json, os, signal, sys; sys.path[:] = json.loads(sys.argv[1])\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # where the tests run in the background, it is ignored
     "from emulator.datasets import parquet_process as its\n{}\nits.main()"
 )
 """How the process starts, with room for a line that changes what it does."""

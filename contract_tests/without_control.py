@@ -32,6 +32,9 @@ class WithoutControl:
     def stop(self) -> None:
         self._emulator.stop()
 
+    async def look_at_files(self) -> None:
+        await self._emulator.look_at_files()
+
 
 def main() -> None:
     """Serves until SIGTERM."""

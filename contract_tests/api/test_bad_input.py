@@ -290,7 +290,6 @@ def test_id_with_a_slash(api: Api) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/data",
         "/data/foundation",
         BASE,
