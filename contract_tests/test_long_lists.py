@@ -13,7 +13,7 @@ import pytest
 
 from contract_tests.in_process import LocalEmulator
 from contract_tests.tutorial import BASE, S3
-from emulator.query.pages import run
+from emulator.query.pages import run, run_within
 from emulator.query.query import parse
 from emulator.service.service import LONG_LIST
 from emulator.settings import Settings
@@ -58,6 +58,39 @@ def test_others_are_answered_while_a_long_list_is_sorted(tmp_path: Path) -> None
             assert [item["createdBy"] for item in items] == users[:5]
 
     asyncio.run(scenario())
+
+
+class Counted(list[Record]):
+    """Records that count how many of them are looked at."""
+
+    looked = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        for record in super().__iter__():
+            self.looked += 1
+            yield record
+
+
+def test_a_page_that_is_found_soon_needs_no_look_at_the_whole_list() -> None:
+    scope, fields = ("org", "sandbox"), frozenset({"id", "name", "description"})
+    store = Store(None)
+    for n in range(100):
+        store.insert(scope, "connections", {"id": f"{n}", "name": f"n{n % 5}", "description": f"{n % 50}"})
+    for params, looked, found in [
+        ({"limit": "10"}, 11, True),
+        ({"limit": "12", "property": "name==n4"}, 60, False),  # the newest of each five
+        ({"limit": "9", "property": "name==n4"}, 46, True),
+        ({"limit": "1", "property": "description==49"}, 51, True),
+        ({"limit": "10", "property": "name==nobody"}, 60, False),
+        ({"limit": "10", "orderby": "name"}, 0, False),
+        ({"count": "true"}, 0, False),
+    ]:
+        records = Counted(store.records(scope, "connections"))
+        query = parse(list(params.items()), collection="connections", fields=fields)
+        page = run_within(query, records, 59, columns=COLUMNS)
+        assert (page is not None, records.looked) == (found, looked), params
+        if page is not None:
+            assert page == run(query, records, columns=COLUMNS)
 
 
 @pytest.mark.parametrize("order", ["updatedAt", "-updatedAt", "description", "-description", "description,-updatedAt"])

@@ -69,6 +69,7 @@ class Exchange:
     """What is kept from sight wherever it is repeated; None until it is looked for."""
     injected: bool = False
     """Whether the error that was answered is that rule's doing and not the client's."""
+    _query: list[tuple[str, str]] | None = None
 
     @property
     def resource(self) -> tuple[str, str] | None:
@@ -81,10 +82,12 @@ class Exchange:
     @property
     def query(self) -> list[tuple[str, str]]:
         """The query's parameters in order. Raises `query-value-invalid` when there are too many."""
-        try:
-            return parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
-        except ValueError:
-            raise ServiceError("query-value-invalid", value=f"more than {MAX_QUERY_FIELDS} parameters") from None
+        if self._query is None:
+            try:
+                self._query = parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+            except ValueError:
+                raise ServiceError("query-value-invalid", value=f"more than {MAX_QUERY_FIELDS} parameters") from None
+        return self._query
 
     @property
     def caller(self) -> Caller:

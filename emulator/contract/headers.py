@@ -63,7 +63,7 @@ def header_remarks(seen: Sighting) -> Iterator[Finding]:
         yield Finding("org-id-form", ORG, f"{ORG} was {_told(seen, 'x-gw-ims-org-id')}")
     sandbox = headers.get("x-sandbox-name", "")
     if not sandbox:
-        yield Finding("sandbox-header-missing", SANDBOX, "x-sandbox-name was not sent; prod is assumed")
+        yield Finding("sandbox-header-missing", SANDBOX, "x-sandbox-name was not sent; prod is assumed", quotes=False)
     elif _SANDBOX_NAME.fullmatch(sandbox) is None and SANDBOX not in repeated:
         yield Finding("sandbox-name-form", SANDBOX, f"{SANDBOX} was {_told(seen, 'x-sandbox-name')}")
 

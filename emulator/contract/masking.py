@@ -17,6 +17,7 @@ import orjson
 
 from emulator.api.exchange import Exchange
 from emulator.contract.header_mask import SHOWN_HEADERS, HeaderMask, is_etag, tokens
+from emulator.errors import ServiceError
 from emulator.masking.hiding import head, hide, is_sought, is_telling, map_texts
 from emulator.masking.names import SecretNames
 from emulator.masking.texts import hints, scrubbed, scrubbed_quote
@@ -92,12 +93,13 @@ class Masker:
                 if name == "if-match" and not is_etag(value):
                     found.append(value)
                 elif name in SHOWN_HEADERS:
-                    scrubbed(value, found)
+                    if self.headers.looks_secret(value):
+                        scrubbed(value, found)
                 elif self._names.is_secret(name):
                     found.append(value)
             scrubbed(exchange.path, found)
             if exchange.query_string:
-                self._query_secrets(exchange.query_string, found)
+                self._query_secrets(exchange, found)
             if of_body is not None:
                 found += of_body
             elif exchange.body and len(exchange.body) <= MAX_BODY_BYTES:
@@ -107,9 +109,9 @@ class Masker:
             exchange.secrets = telling[:MAX_SOUGHT]
         return exchange.secrets
 
-    def _query_secrets(self, query: str, found: list[str]) -> None:
-        with suppress(ValueError):
-            for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS):
+    def _query_secrets(self, exchange: Exchange, found: list[str]) -> None:
+        with suppress(ServiceError):
+            for name, value in exchange.query:
                 scrubbed(name, found)
                 if name in SHOWN_PARAMETERS or self._names.is_secret(name):
                     self._parameter(name, value, found)
@@ -147,14 +149,14 @@ class Masker:
             return self.form(exchange.body)
         return self.body(exchange.body)
 
-    def query(self, query: str, secrets: list[str]) -> str:
+    def query(self, exchange: Exchange, secrets: list[str]) -> str:
         """A query string; as it is when there is nothing to mask, else written anew. What is masked goes into `secrets`."""
         try:
-            pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS)
-        except ValueError:
+            pairs = exchange.query
+        except ServiceError:
             return MASK
         shown = [(scrubbed(name, secrets), self._parameter(name, value, secrets)) for name, value in pairs]
-        return query if shown == pairs else urlencode(shown, safe='*=,[]:/-+"')
+        return exchange.query_string if shown == pairs else urlencode(shown, safe='*=,[]:/-+"')
 
     def body(self, body: bytes) -> Masked:
         """A JSON body. Raises ValueError for what is no JSON.
@@ -307,14 +309,12 @@ class Masker:
                 return _taken(value, secrets)
             masked = {}
             for name, item in value.items():
-                if name == "auth" or name.lower() == "auth":
+                if name in self._names.harmless or not self._names.is_guarded(name):
+                    masked[name] = self._walk(item, secrets, depth + 1) if isinstance(item, (dict, list)) else item
+                elif name.lower() == "auth":
                     masked[name] = self._auth(item, secrets)
-                elif self._names.is_secret(name):
-                    masked[name] = _taken(item, secrets)
-                elif isinstance(item, (dict, list)):
-                    masked[name] = self._walk(item, secrets, depth + 1)
                 else:
-                    masked[name] = item
+                    masked[name] = _taken(item, secrets)
             return masked
         if isinstance(value, list):
             return (

@@ -13,16 +13,20 @@ class Finding(NamedTuple):
     """A rule that a request met.
 
     `place` is where in the request, such as `params.bucketName`; empty for all of it. `kind` is which way of several the
-    rule was broken in, such as `required` or `enum`; empty where it has one.
+    rule was broken in, such as `required` or `enum`; empty where it has one. `quotes` is whether its texts may have
+    something in them that the client sent.
     """
 
     rule: str
     place: str
     message: str
     kind: str = ""
+    quotes: bool = True
 
     def told(self, change: Callable[[str], str]) -> Finding:
-        """The same with its texts changed."""
+        """The same with what may be the client's words in its texts changed."""
+        if not self.quotes:
+            return self
         return self._replace(place=change(self.place), message=change(self.message))
 
 

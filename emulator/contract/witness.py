@@ -154,7 +154,7 @@ class Witness:
         secrets = self._read_body(seen) if exchange.body else []
         of_body = secrets.copy() if seen.body_json else None
         if exchange.query_string:
-            seen.query = masker.query(exchange.query_string, secrets)
+            seen.query = masker.query(exchange, secrets)
         if exchange.error is not None or exchange.query_string or exchange.body:
             # of other requests nothing is told but what the emulator itself gave to the client
             seen.told = lambda text: self._told(text, seen, of_body)

@@ -30,19 +30,22 @@ def _needs_masking(entity: dict[str, Any], names: SecretNames) -> bool:
     """Whether a field's name or anything in the texts hints at a secret: most entities have neither, and are not copied."""
     texts: list[str] = []
     waiting: list[Any] = [entity]
-    for container in waiting:
-        if isinstance(container, dict):
+    harmless = names.harmless
+    for container in waiting:  # for every entity that is stored, so each step less counts
+        if type(container) is dict:
             for name in container:
-                if names.is_guarded(name):
-                    return True
-                if len(name) >= MIN_LOOKS:
-                    texts.append(name)
+                if name not in harmless:
+                    if names.is_guarded(name):
+                        return True
+                    if len(name) >= MIN_LOOKS:
+                        texts.append(name)
             container = container.values()
         for item in container:
-            if isinstance(item, str):
+            kind = type(item)
+            if kind is str:
                 if len(item) >= MIN_LOOKS:
                     texts.append(item)
-            elif isinstance(item, (dict, list)):
+            elif kind is dict or kind is list:
                 waiting.append(item)
     return hints("\n".join(texts).lower().encode("utf-8", "replace"))
 

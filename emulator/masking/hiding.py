@@ -28,6 +28,8 @@ CUT: Final = re.compile(r"[\"'…\s.,:;)\]]")
 """What follows a text that was cut short, unless it ends there."""
 _WORD: Final = r"[A-Za-z]?[a-z]*"
 _BETWEEN: Final = "\n"
+_ESCAPED: Final = ('"', "'", "\\")
+"""Signs in front of which Python or JSON puts another one."""
 
 Needles = Mapping[str, list[str]]
 """What is looked for, by its beginning."""
@@ -141,6 +143,8 @@ def _cut_out(text: str, spans: list[tuple[int, int]]) -> str:
 def _forms(secret: str) -> Iterator[str]:
     """How a secret looks inside a message: as it is, and as Python and as JSON write it."""
     yield secret
+    if secret.isascii() and secret.isprintable() and not any(sign in secret for sign in _ESCAPED):
+        return
     yield repr(secret)[1:-1]
     yield orjson.dumps(secret).decode()[1:-1]
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from emulator.catalog import Catalog
+from emulator.masking.texts import MIN_LOOKS
 from emulator.validation.patterns import ecma_pattern
 
 _HARMLESS: Final = frozenset({"continuationtoken", "tokentype"})
@@ -36,6 +37,8 @@ _MAX_KIND: Final = 40
 """Characters of a text that is shown as the name of a kind of credentials although there is none of the name."""
 _LIKE_ENOUGH: Final = 0.6
 _MAX_REMEMBERED: Final = 2_000
+_MAX_NAME: Final = 100
+"""Names of fields that are remembered, and their characters, at most."""
 
 
 class SecretNames:
@@ -44,7 +47,8 @@ class SecretNames:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._verdicts: dict[str, bool] = {}
-        self._guarded: dict[str, bool] = {}
+        self.harmless: set[str] = set()
+        """Names of which it is known that they are not guarded, nor long enough to look like a secret themselves."""
 
     def is_secret(self, name: str) -> bool:
         """Whether a field of this name, wherever it stands, is kept from sight."""
@@ -53,18 +57,16 @@ class SecretNames:
             word = re.sub(_NO_WORD, "", name.lower())
             telling = word not in _HARMLESS and re.search(_SECRET, word) is not None and not _is_about(name)
             verdict = name in self.passwords or (telling and name not in self.plain)
-            if len(self._verdicts) < _MAX_REMEMBERED:
+            if len(self._verdicts) < _MAX_REMEMBERED and len(name) <= _MAX_NAME:
                 self._verdicts[name] = verdict
         return verdict
 
     def is_guarded(self, name: str) -> bool:
         """The same, or whether it is `auth`, in which the most is a secret."""
-        verdict = self._guarded.get(name)
-        if verdict is None:
-            verdict = name.lower() == "auth" or self.is_secret(name)
-            if len(self._guarded) < _MAX_REMEMBERED:
-                self._guarded[name] = verdict
-        return verdict
+        guarded = name.lower() == "auth" or self.is_secret(name)
+        if not guarded and len(self.harmless) < _MAX_REMEMBERED and len(name) < MIN_LOOKS:
+            self.harmless.add(name)
+        return guarded
 
     def is_kind(self, name: str) -> bool:
         """Whether a text is the name of a kind of credentials, such as `Access Key`, or so much like one that it was meant to be."""

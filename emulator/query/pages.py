@@ -6,6 +6,7 @@ import heapq
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -77,6 +78,42 @@ def run(query: ListQuery, records: Records, *, columns: Columns | None = None) -
         return Page(items)
     payload = [query.collection, query.properties, query.orderby, query.limit, position.as_json()]
     return Page(items, next_token=encode_token(payload))
+
+
+class _TooFar(Exception):
+    """More records would have to be looked at."""
+
+
+class _Beginning:
+    """Records of which no more than `most` are given, one after the other; then a walk through them raises _TooFar."""
+
+    def __init__(self, records: Records, most: int) -> None:
+        self._records = records
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._walk(iter(self._records))
+
+    def __reversed__(self) -> Iterator[Record]:
+        return self._walk(reversed(self._records))
+
+    def _walk(self, records: Iterator[Record]) -> Iterator[Record]:
+        yield from islice(records, self._most)
+        for _ in records:
+            raise _TooFar
+
+
+def run_within(query: ListQuery, records: Records, most: int, *, columns: Columns | None = None) -> Page | None:
+    """What `run` answers, where it has to look at `most` records at most for that; else None."""
+    if len(records) > most and not query.looks_at_some:
+        return None
+    try:
+        return run(query, _Beginning(records, most), columns=columns)
+    except _TooFar:
+        return None
 
 
 def _count(query: ListQuery, records: Records, columns: Columns) -> int:

@@ -55,9 +55,9 @@ class ListQuery:
     after: Position | None = None
 
     @property
-    def stops_early(self) -> bool:
-        """Whether a page is found without looking at more records than it has."""
-        return self.order.by_creation and not self.order.fields and not self.filters
+    def looks_at_some(self) -> bool:
+        """Whether a page may be found without looking at all records."""
+        return self.order.by_creation and not self.order.fields and not self.count
 
     def exact(self, field: str) -> str | None:
         """The one text that `field` must equal (`flowId==…`, or `targetConnectionIds[]==…`), if a filter says so.

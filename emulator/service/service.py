@@ -29,7 +29,7 @@ from emulator.exports.plan import dataset_ids
 from emulator.exports.scheduler import Scheduler
 from emulator.masking.entities import without_secrets
 from emulator.masking.names import SecretNames
-from emulator.query.pages import Page, run
+from emulator.query.pages import Page, run, run_within
 from emulator.query.query import parse
 from emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
 from emulator.service.drafts import Draft
@@ -136,8 +136,9 @@ class FlowService:
             records = self._store.records(caller.scope, collection)
         else:
             records = self._store.by_index(caller.scope, collection, key)
-        if query.stops_early or len(records) <= LONG_LIST:
-            return run(query, records, columns=COLUMNS)
+        page = run_within(query, records, LONG_LIST, columns=COLUMNS)
+        if page is not None:
+            return page
         async with self._long_list:  # more at once would only take turns, and leave less to the other requests
             return await asyncio.to_thread(run, query, records.still(), columns=COLUMNS)
 

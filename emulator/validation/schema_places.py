@@ -16,6 +16,11 @@ MAX_DEPTH: Final = 100
 MAX_LOOKED_INTO: Final = 1_000
 """Objects and arrays of one value in which undocumented fields are looked for."""
 
+_MAX_REMEMBERED: Final = 2_000
+"""Places of which it is remembered what the schema says there: nearly all values have the same."""
+_MAX_NAME: Final = 64
+"""Characters of the names of these."""
+
 Keys = tuple[str | int, ...]
 """Where a value stands in another: names of properties and numbers of items."""
 
@@ -37,6 +42,10 @@ class Places:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._whole = self._flat([schema])
+        self._kept: dict[int, Parts] = {id(self._whole): self._whole}
+        """What is remembered goes by the numbers of these, which no others can have as long as they are here."""
+        self._closed: dict[int, bool] = {}
+        self._known: dict[tuple[int, str | int], Parts] = {}
 
     def parts_at(self, keys: Keys) -> Parts:
         """What the schema says about the place that the keys lead to."""
@@ -66,10 +75,10 @@ class Places:
             parts = self._below(above, keys[-1]) if keys else self._whole
             if not parts or not isinstance(item, dict | list):
                 continue
-            named = isinstance(item, dict) and _names_its_fields(parts)
+            named = isinstance(item, dict) and self._is_closed(parts)
             members = item.items() if isinstance(item, dict) else enumerate(item)
             for key, below in members:
-                if named and isinstance(key, str) and not _is_named(parts, key):
+                if named and not self._below(parts, key) and not _is_named(parts, str(key)):
                     yield (*keys, key)
                 elif isinstance(below, dict | list):
                     waiting.append((below, parts, (*keys, key)))
@@ -105,6 +114,27 @@ class Places:
         return tuple(flat.values())
 
     def _below(self, parts: Parts, key: str | int) -> Parts:
+        known = self._known.get((id(parts), key))
+        if known is not None:
+            return known
+        below = self._found_below(parts, key)
+        if len(self._known) < _MAX_REMEMBERED and (isinstance(key, int) or len(key) <= _MAX_NAME):
+            self._kept[id(parts)] = parts
+            self._kept[id(below)] = below
+            self._known[id(parts), key] = below
+        return below
+
+    def _is_closed(self, parts: Parts) -> bool:
+        """Whether the fields of an object are named, and others are not allowed on purpose."""
+        closed = self._closed.get(id(parts))
+        if closed is None:
+            closed = any(part.get("properties") for part in parts)
+            closed = closed and not any(part.get("additionalProperties") for part in parts)
+            if id(parts) in self._kept:
+                self._closed[id(parts)] = closed
+        return closed
+
+    def _found_below(self, parts: Parts, key: str | int) -> Parts:
         schemas: list[Any] = []
         for part in parts:
             schemas += _property_schemas(part, key) if isinstance(key, str) else _item_schemas(part, key)
@@ -130,11 +160,6 @@ def _property_schemas(part: Schema, name: str) -> list[Any]:
     if name in part.get("properties", ()):
         schemas.append(part["properties"][name])
     return schemas or [part.get("additionalProperties")]
-
-
-def _names_its_fields(parts: Parts) -> bool:
-    """Whether the fields of an object are named, and others are not allowed on purpose."""
-    return any(part.get("properties") for part in parts) and not any(part.get("additionalProperties") for part in parts)
 
 
 def _is_named(parts: Parts, name: str) -> bool:
