@@ -85,6 +85,8 @@ class Clock:
 
     def now(self) -> float:
         """The present, in epoch seconds."""
+        if self._mode == "frozen":
+            return min(self._at, LATEST_TIME)
         return min(self._at + self._passed() * self.speed, LATEST_TIME)
 
     def _passed(self) -> float:

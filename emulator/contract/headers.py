@@ -57,15 +57,19 @@ def missing_headers(seen: Sighting, messages: Mapping[str, str]) -> Iterator[Fin
 def header_remarks(seen: Sighting) -> Iterator[Finding]:
     """What is taken here, and that no real organization or sandbox looks like; and a sandbox that was not named."""
     headers = seen.exchange.headers
-    repeated = {remark.path for remark in seen.exchange.remarks}  # the values of such a header stand in one line
     org = headers.get("x-gw-ims-org-id", "").strip()
-    if org and not org.endswith(_ORG_END) and ORG not in repeated:
+    if org and not org.endswith(_ORG_END) and not _is_repeated(seen, ORG):
         yield Finding("org-id-form", ORG, f"{ORG} was {_told(seen, 'x-gw-ims-org-id')}")
     sandbox = headers.get("x-sandbox-name", "")
     if not sandbox:
         yield Finding("sandbox-header-missing", SANDBOX, "x-sandbox-name was not sent; prod is assumed", quotes=False)
-    elif _SANDBOX_NAME.fullmatch(sandbox) is None and SANDBOX not in repeated:
+    elif sandbox != "prod" and _SANDBOX_NAME.fullmatch(sandbox) is None and not _is_repeated(seen, SANDBOX):
         yield Finding("sandbox-name-form", SANDBOX, f"{SANDBOX} was {_told(seen, 'x-sandbox-name')}")
+
+
+def _is_repeated(seen: Sighting, place: str) -> bool:
+    """Whether a header was sent several times: then its values stand in one line."""
+    return any(remark.path == place for remark in seen.exchange.remarks)
 
 
 def _told(seen: Sighting, header: str) -> str:
