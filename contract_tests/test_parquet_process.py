@@ -176,3 +176,9 @@ def test_a_process_is_given_up_while_it_reads(
     with pytest.raises(InterruptedError):
         rows_of_parquet(bytes(1_000_000), end)
     assert started[0].returncode not in (None, 0), "it came to its own end"
+
+
+def test_a_panic_of_the_reader_is_told_without_its_code() -> None:
+    """Bytes that begin and end as Parquet does, and say in between that there are gigabytes of it."""
+    with pytest.raises(ValueError, match=r"^this Parquet file cannot be read: Parquet file too small\. Size is 16 but"):
+        rows_of_parquet(b"PAR1nonsensePAR1", go_on)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
+from typing import Final
+
+_QUOTED: Final = r"`Result::unwrap\(\)` on an `Err` value: \w+\(\"(.*)\"\)"
 
 
 @contextlib.contextmanager
@@ -18,4 +22,10 @@ def panics_as_faults(fault: type[ValueError], told: str) -> Iterator[None]:
     except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as panic:
-        raise fault(f"{told}: {str(panic)[:200]}") from panic
+        raise fault(f"{told}: {_reason(str(panic))[:200]}") from panic
+
+
+def _reason(panic: str) -> str:
+    """What a panic says of the file, without what it says of the Rust code."""
+    quoted = re.search(_QUOTED, panic)
+    return panic if quoted is None else quoted[1]
