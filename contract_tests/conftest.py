@@ -8,6 +8,7 @@ recognisable names, and cleaning up. At the end it says which facts were confirm
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +95,11 @@ def api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator
 def export_dir(server: ServerProcess) -> Path:
     """Where the session's server writes its files."""
     return server.export_dir
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where the test run ignores SIGINT, as what a shell starts in the background does, its children would as well."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,14 +65,6 @@ def test_it_says_how_to_go_on_by_the_name_it_was_called_by(
         monkeypatch.setenv("PATH", path)
         demo._show_next(Path("exports"), 0, demo.Screen(sys.stdout))
         assert f"\n  {name} serve  " in capsys.readouterr().out
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Where the test run ignores SIGINT, as what a shell starts in the background does, its children would as well."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

@@ -651,6 +651,7 @@ def test_waiting(flow_service):
 """
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_the_server_ends_with_the_run(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, end: signal.Signals
