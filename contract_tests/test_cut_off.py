@@ -306,3 +306,21 @@ def test_other_threads_have_their_turn_at_each_step_of_a_look_through_a_file(
         assert clock.rests >= 4
 
     asyncio.run(scenario())
+
+
+def test_the_look_at_the_start_ends_with_the_server_and_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for it, so that whatever it raised would be told as the failure of a forgotten task."""
+
+    async def scenario() -> None:
+        file = LongFile(tmp_path, monkeypatch)
+        file.write("a\n1\n2\n3\n4\n")
+        async with LocalEmulator(Settings(export_dir=tmp_path / "exports", fixtures=file.fixtures)) as emulator:
+            looking = asyncio.create_task(emulator.app.look_at_files())
+            assert await asyncio.to_thread(file.begun.wait, 30)
+            emulator.app.stop()
+            await looking
+        assert "cannot be used" not in caplog.text
+
+    asyncio.run(scenario())

@@ -33,6 +33,7 @@ from emulator.control.report_calls import ReportCalls
 from emulator.control.state import ANCHOR_KEY, ClockState, LibraryState, StoreState
 from emulator.datasets.folder_check import strangers
 from emulator.datasets.library import Library
+from emulator.errors import ServiceError
 from emulator.exports.exported_files import Exports
 from emulator.exports.exporter import Exporter
 from emulator.exports.occupancy import Occupancy
@@ -81,7 +82,7 @@ class Emulator:
 
     async def look_at_files(self) -> None:
         """Looks at the user's dataset files, so that the log names what is wrong with them before anybody asks for them."""
-        with suppress(InterruptedError):  # the server ends
+        with suppress(ServiceError):  # the server ends
             await self._works.library.refresh()
 
     def stop(self) -> None:

@@ -69,7 +69,7 @@ class Exchange:
     """What is kept from sight wherever it is repeated; None until it is looked for."""
     injected: bool = False
     """Whether the error that was answered is that rule's doing and not the client's."""
-    _query: list[tuple[str, str]] | None = None
+    _query: list[tuple[str, str]] | None = field(default=None, init=False)
 
     @property
     def resource(self) -> tuple[str, str] | None:

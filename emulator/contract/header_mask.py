@@ -57,9 +57,9 @@ class HeaderMask:
         repeated = [token for token in tokens(headers) if token in said]
         return hide(shown, repeated) if repeated else shown
 
-    def looks_secret(self, value: str) -> bool:
-        """Whether something in a header's value may look like a secret; `scrubbed` finds it."""
-        return value not in self._harmless
+    def is_known_harmless(self, value: str) -> bool:
+        """Whether a header's value was found to have nothing in it that looks like a secret; others may have nothing either."""
+        return value in self._harmless
 
     def _harmless_part(self, value: str) -> str:
         """A header's value without what looks like a secret; those that have none are known from then on."""

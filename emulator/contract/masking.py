@@ -93,7 +93,7 @@ class Masker:
                 if name == "if-match" and not is_etag(value):
                     found.append(value)
                 elif name in SHOWN_HEADERS:
-                    if self.headers.looks_secret(value):
+                    if not self.headers.is_known_harmless(value):
                         scrubbed(value, found)
                 elif self._names.is_secret(name):
                     found.append(value)

@@ -2,9 +2,9 @@
 
 A few bytes of Parquet can be many rows, a few of JSON many objects, and a field that one record has is a place in all the others. So
 each thing that is made of a body has a bound of its own, which is looked at before it is made, or while it grows: together they keep
-an upload, the process that reads its Parquet included, within about 300 MB (400 at the worst) beside what the server takes otherwise. A dataset for a
-test has a few thousand rows; one that is larger than this is to be a file in the `datasets` folder of `--fixtures`, which is
-read piece by piece and has no such bounds.
+an upload, the process that reads its Parquet included, within about 300 MB (400 at the worst) beside what the server takes
+otherwise. A dataset for a test has a few thousand rows; one that is larger than this is to be a file in the `datasets` folder of
+`--fixtures`, which is read piece by piece and has no such bounds.
 
 Nor is another request to wait for long meanwhile. An upload is read, and what there is to write of it found, in a thread, in pieces
 of milliseconds. What holds up all others for longer, measured with 50 MB on two cores, and twice as long where others use them too:
@@ -38,6 +38,8 @@ MAX_PROCESS_SECONDS: Final = 10
 MAX_ARRAY_VALUES: Final = 3 * MAX_VALUES
 """The same as MAX_VALUES for a `.json` file, which lies where nobody but the user puts files."""
 _ELSEWHERE: Final = "a .ndjson, .csv or .parquet file in the datasets folder of --fixtures may have more"
+_PIECE_BYTES: Final = 1 << 18
+_ESCAPES_AND_NEXT: Final = re.compile(rb"\\*+.?", re.DOTALL)
 
 
 class TooMuch(ValueError):
@@ -66,10 +68,6 @@ def check_values(content: bytes, most: int = MAX_VALUES) -> None:
 
 def _counted(text: bytes) -> int:
     return sum(map(text.count, (b",", b"{", b"[")))
-
-
-_PIECE_BYTES: Final = 1 << 18
-_ESCAPES_AND_NEXT: Final = re.compile(rb"\\*+.?", re.DOTALL)
 
 
 def _without_texts(content: bytes) -> Iterator[bytes]:

@@ -206,7 +206,7 @@ class DatasetFiles:
             problem = "; ".join(filter(None, (self._id_problem(dataset_id), looked.problem)))
             if problem:
                 self._problems.append(FileDataset(dataset_id, name, problem=problem))
-                if told.get(name) != problem and not self._stopping:  # else the end of the server is the problem
+                if told.get(name) != problem:
                     log.warning("the dataset file %s cannot be used: %s", name, problem)
             elif looked.rows is not None:
                 base, kept = self._base(dataset_id, looked.rows)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any, Final
 
@@ -24,8 +25,21 @@ _MAX_NAME: Final = 64
 Keys = tuple[str | int, ...]
 """Where a value stands in another: names of properties and numbers of items."""
 
-Parts = tuple[Schema, ...]
-"""Every schema object that may concern one place, whichever way it is reached."""
+
+class Parts(tuple[Schema, ...]):
+    """Every schema object that may concern one place, whichever way it is reached; and what was found out about the place."""
+
+    def __init__(self, schemas: Iterable[Schema] = ()) -> None:
+        self.below: dict[str | int, Parts] = {}
+        """The places below it that have been looked at."""
+
+    @cached_property
+    def is_closed(self) -> bool:
+        """Whether the fields of an object are named, and others are not allowed on purpose."""
+        return any(part.get("properties") for part in self) and not any(
+            part.get("additionalProperties") for part in self
+        )
+
 
 Change = Callable[[Any, Parts, Keys], Any]
 """Gives the value to put in the place of one given, or that value itself."""
@@ -42,10 +56,7 @@ class Places:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._whole = self._flat([schema])
-        self._kept: dict[int, Parts] = {id(self._whole): self._whole}
-        """What is remembered goes by the numbers of these, which no others can have as long as they are here."""
-        self._closed: dict[int, bool] = {}
-        self._known: dict[tuple[int, str | int], Parts] = {}
+        self._remembered = 0
 
     def parts_at(self, keys: Keys) -> Parts:
         """What the schema says about the place that the keys lead to."""
@@ -70,12 +81,12 @@ class Places:
 
         Of a large value the outermost MAX_LOOKED_INTO objects and arrays are looked into.
         """
-        waiting: list[tuple[Any, Parts, Keys]] = [(value, (), ())]
+        waiting: list[tuple[Any, Parts, Keys]] = [(value, Parts(), ())]
         for item, above, keys in islice(waiting, MAX_LOOKED_INTO):
             parts = self._below(above, keys[-1]) if keys else self._whole
             if not parts or not isinstance(item, dict | list):
                 continue
-            named = isinstance(item, dict) and self._is_closed(parts)
+            named = isinstance(item, dict) and parts.is_closed
             members = item.items() if isinstance(item, dict) else enumerate(item)
             for key, below in members:
                 if named and not self._below(parts, key) and not _is_named(parts, str(key)):
@@ -111,28 +122,16 @@ class Places:
                 continue
             flat[id(part)] = part
             waiting += reversed(parts_on_same_value(self._schema, part))
-        return tuple(flat.values())
+        return Parts(flat.values())
 
     def _below(self, parts: Parts, key: str | int) -> Parts:
-        known = self._known.get((id(parts), key))
-        if known is not None:
-            return known
-        below = self._found_below(parts, key)
-        if len(self._known) < _MAX_REMEMBERED and (isinstance(key, int) or len(key) <= _MAX_NAME):
-            self._kept[id(parts)] = parts
-            self._kept[id(below)] = below
-            self._known[id(parts), key] = below
+        below = parts.below.get(key)
+        if below is None:
+            below = self._found_below(parts, key)
+            if self._remembered < _MAX_REMEMBERED and (isinstance(key, int) or len(key) <= _MAX_NAME):
+                self._remembered += 1
+                parts.below[key] = below
         return below
-
-    def _is_closed(self, parts: Parts) -> bool:
-        """Whether the fields of an object are named, and others are not allowed on purpose."""
-        closed = self._closed.get(id(parts))
-        if closed is None:
-            closed = any(part.get("properties") for part in parts)
-            closed = closed and not any(part.get("additionalProperties") for part in parts)
-            if id(parts) in self._kept:
-                self._closed[id(parts)] = closed
-        return closed
 
     def _found_below(self, parts: Parts, key: str | int) -> Parts:
         schemas: list[Any] = []
