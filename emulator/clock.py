@@ -26,7 +26,7 @@ class Clock:
     moved. `wall` is the machine's clock, `ticks` counts the seconds that it runs; both can be replaced in tests.
 
     Real time goes by the machine's clock, so that it is right again after a laptop slept. Accelerated time has no right to
-    be anywhere: it goes by the ticks, which no sleep and nobody who sets the machine's clock can make leap by years.
+    be anywhere: it goes by the ticks, which nobody who sets the machine's clock can make leap by years.
     """
 
     def __init__(
