@@ -10,9 +10,9 @@ import httpx
 
 from contract_tests.support import FROZEN_NOW
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION, Destination
-from emulator.app import create_app
-from emulator.clock import Clock
-from emulator.settings import Settings
+from flow_service_emulator.app import create_app
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.settings import Settings
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from emulator.store.store import Records, Scope
+from flow_service_emulator.store.store import Records, Scope
 
 PROD: Final[Scope] = ("ORG@AdobeOrg", "prod")
 DEV: Final[Scope] = ("ORG@AdobeOrg", "dev")

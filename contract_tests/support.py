@@ -43,7 +43,10 @@ class ServerProcess:
 
 @contextmanager
 def serving(
-    folder: Path, *flags: str, export_dir: Path | None = None, program: Sequence[str] = ("emulator", "serve")
+    folder: Path,
+    *flags: str,
+    export_dir: Path | None = None,
+    program: Sequence[str] = ("flow_service_emulator", "serve"),
 ) -> Iterator[ServerProcess]:
     """A server process on a free port, with its files and log in `folder`. Frozen at FROZEN_NOW unless flags say otherwise."""
     folder.mkdir(parents=True, exist_ok=True)

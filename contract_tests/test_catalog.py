@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.catalog import Catalog, ConnectionSpec, FixtureError, fixtures_dir, load_catalog
+from flow_service_emulator.catalog import Catalog, ConnectionSpec, FixtureError, fixtures_dir, load_catalog
 
 Change = Callable[[Any], None]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.clock import MODES, Clock, Mode
-from emulator.settings import LATEST_TIME
+from flow_service_emulator.clock import MODES, Clock, Mode
+from flow_service_emulator.settings import LATEST_TIME
 
 
 class Machine:

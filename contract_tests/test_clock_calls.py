@@ -14,10 +14,10 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error
 from contract_tests.tutorial import BASE, S3
-from emulator.clock import MAX_SPEED
-from emulator.exports.exporter import Exporter
-from emulator.settings import Settings
-from emulator.store.store import Store, StoreError
+from flow_service_emulator.clock import MAX_SPEED
+from flow_service_emulator.exports.exporter import Exporter
+from flow_service_emulator.settings import Settings
+from flow_service_emulator.store.store import Store, StoreError
 
 HOUR, DAY = 3600, 86_400
 EVERY_THREE_HOURS = {

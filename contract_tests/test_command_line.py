@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from contract_tests.support import FROZEN_NOW, serving
-from emulator.app import ExportFolderError, create_app
-from emulator.cli import main
-from emulator.clock import Clock
-from emulator.settings import Settings, read_settings, variables_of_kubernetes
+from flow_service_emulator.app import ExportFolderError, create_app
+from flow_service_emulator.cli import main
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.settings import Settings, read_settings, variables_of_kubernetes
 
 OF_KUBERNETES = {
     "FLOW_EMULATOR_PORT": "tcp://10.0.0.1:8080",
@@ -31,7 +31,7 @@ OF_KUBERNETES = {
 
 def start(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """A server that is expected not to start."""
-    command = [sys.executable, "-m", "emulator", "serve", "--port", "0", *map(str, arguments)]
+    command = [sys.executable, "-m", "flow_service_emulator", "serve", "--port", "0", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=30)
 
 

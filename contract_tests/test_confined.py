@@ -14,10 +14,10 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, serving
 from contract_tests.tutorial import ADLS, DESTINATIONS, S3, SOURCE_CONNECTION, Destination
-from emulator.exports import exporter
-from emulator.files.folders import Folder
-from emulator.files.writers import WrittenFile, write_parts
-from emulator.settings import Settings
+from flow_service_emulator.exports import exporter
+from flow_service_emulator.files.folders import Folder
+from flow_service_emulator.files.writers import WrittenFile, write_parts
+from flow_service_emulator.settings import Settings
 
 WATCHED = """
 import json, os, sys, threading
@@ -56,8 +56,8 @@ def open_at(path, flags, mode=0o777, *, dir_fd=None, really=os.open):
 os.open = open_at
 os.supports_dir_fd.add(open_at)
 sys.addaudithook(watch)
-sys.argv[0] = "emulator"
-from emulator.cli import main
+sys.argv[0] = "flow-service-emulator"
+from flow_service_emulator.cli import main
 sys.exit(main())
 """
 """A server that notes every path which it opens for writing, makes, renames or removes."""

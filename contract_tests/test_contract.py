@@ -21,21 +21,21 @@ import pytest
 
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, ServerProcess, assert_error, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from emulator.api.exchange import Exchange
-from emulator.api.routes import ELSEWHERE, UNSUPPORTED, elsewhere
-from emulator.catalog import load_catalog
-from emulator.cli import main
-from emulator.contract.contract import Contract
-from emulator.contract.coverage import DIMENSIONS, what_is_there
-from emulator.contract.rules import ERRORS as ERROR_RULES
-from emulator.contract.rules import INJECTED, NOT_THE_CLIENTS, contract_rules
-from emulator.contract.sighting import Sighting
-from emulator.control.control import STATE_FORMAT
-from emulator.reports.formats import FORMATS, rendered
-from emulator.reports.words import TITLES
-from emulator.validation.validation import Remark
+from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.api.routes import ELSEWHERE, UNSUPPORTED, elsewhere
+from flow_service_emulator.catalog import load_catalog
+from flow_service_emulator.cli import main
+from flow_service_emulator.contract.contract import Contract
+from flow_service_emulator.contract.coverage import DIMENSIONS, what_is_there
+from flow_service_emulator.contract.rules import ERRORS as ERROR_RULES
+from flow_service_emulator.contract.rules import INJECTED, NOT_THE_CLIENTS, contract_rules
+from flow_service_emulator.contract.sighting import Sighting
+from flow_service_emulator.control.control import STATE_FORMAT
+from flow_service_emulator.reports.formats import FORMATS, rendered
+from flow_service_emulator.reports.words import TITLES
+from flow_service_emulator.validation.validation import Remark
 
-PACKAGE = Path(__file__).parent.parent / "emulator"
+PACKAGE = Path(__file__).parent.parent / "emulator" / "flow_service_emulator"
 
 
 def report(api: Api) -> dict[str, Any]:
@@ -861,7 +861,7 @@ def test_html(told: dict[str, Any]) -> None:
 
 def test_html_has_enough_contrast() -> None:
     """Text on its backgrounds, in both colour schemes and in print: at least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
-    from emulator.reports.html import STYLE
+    from flow_service_emulator.reports.html import STYLE
 
     def luminance(colour: str) -> float:
         digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
@@ -942,7 +942,7 @@ def test_the_form_goes_by_the_ending(
 def test_the_command_as_a_process(api: Api, server: ServerProcess) -> None:
     """The exit status gets out, and a reader that has had enough, such as `head`, is no error."""
     api.get("/nope")
-    command = [sys.executable, "-m", "emulator", "report", "--url", server.url, "--format", "json"]
+    command = [sys.executable, "-m", "flow_service_emulator", "report", "--url", server.url, "--format", "json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()

@@ -11,10 +11,10 @@ import pytest
 from contract_tests.support import Api, ServerProcess, assert_error
 from contract_tests.test_contract import CONFIGS, GOOD_CONFIGS, met, report, verdicts
 from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
-from emulator.cli import main
-from emulator.contract.sources import ADDRESSES, source_url
-from emulator.reports.formats import rendered
-from emulator.validation.validation import SchemaValidator
+from flow_service_emulator.cli import main
+from flow_service_emulator.contract.sources import ADDRESSES, source_url
+from flow_service_emulator.reports.formats import rendered
+from flow_service_emulator.validation.validation import SchemaValidator
 
 # --- a spec's version -------------------------------------------------------------------------------------------------
 

@@ -20,12 +20,12 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, assert_error
 from contract_tests.tutorial import BASE, S3
-from emulator.datasets import dataset_files, record_files
-from emulator.datasets.library import Library
-from emulator.datasets.record_rows import GoOn
-from emulator.exports.exporter import Exporter
-from emulator.settings import Settings
-from emulator.store.store import Store, StoreError
+from flow_service_emulator.datasets import dataset_files, record_files
+from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.datasets.record_rows import GoOn
+from flow_service_emulator.exports.exporter import Exporter
+from flow_service_emulator.settings import Settings
+from flow_service_emulator.store.store import Store, StoreError
 
 HOUR = 3600
 ROWS = 200_000

@@ -17,9 +17,9 @@ import orjson
 import pytest
 
 from contract_tests.store_support import INDEXES, PROD, entity, ids
-from emulator.store import logfile
-from emulator.store.log_storage import LogStorage
-from emulator.store.store import Delete, Put, SetMeta, Store, StoreError
+from flow_service_emulator.store import logfile
+from flow_service_emulator.store.log_storage import LogStorage
+from flow_service_emulator.store.store import Delete, Put, SetMeta, Store, StoreError
 
 ROOT = Path(__file__).parent.parent
 
@@ -233,7 +233,7 @@ def test_a_folder_belongs_to_one_store_at_a_time(folder: Path) -> None:
     first.insert(PROD, "flows", entity("a"))
     with pytest.raises(StoreError, match=f"{folder} is in use by process {os.getpid()}$"):
         reopened(folder)
-    code = "import sys, pathlib; from emulator.store.store import Store; Store(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib; from flow_service_emulator.store.store import Store; Store(pathlib.Path(sys.argv[1]))"
     other = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=ROOT)
     assert other.returncode == 1
     assert f"in use by process {os.getpid()}" in other.stderr
@@ -247,9 +247,9 @@ def test_a_folder_belongs_to_one_store_at_a_time(folder: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from emulator.store.log_storage import LogStorage
-from emulator.store.logfile import NewLog
-from emulator.store.store import Delete, Put, SetMeta, Store
+from flow_service_emulator.store.log_storage import LogStorage
+from flow_service_emulator.store.logfile import NewLog
+from flow_service_emulator.store.store import Delete, Put, SetMeta, Store
 
 NewLog.settled = lambda self: True  # Nobody waits for the disk: the log can be rewritten all the time.
 LogStorage.least_bytes, LogStorage.step_bytes = 20_000, 2_000

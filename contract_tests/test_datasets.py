@@ -27,8 +27,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft7Validator
 
-from emulator.catalog import load_catalog
-from emulator.rows.seeded import BATCH_ROWS, MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
+from flow_service_emulator.catalog import load_catalog
+from flow_service_emulator.rows.seeded import BATCH_ROWS, MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
 
 ANCHOR = 1_700_000_000.0
 ROWS = 1_500

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from emulator import demo
+from flow_service_emulator import demo
 
-DEMO = [sys.executable, "-m", "emulator", "demo", "--export-dir"]
+DEMO = [sys.executable, "-m", "flow_service_emulator", "demo", "--export-dir"]
 
 
 @pytest.mark.parametrize("folder", ["/proc/exports", "file", "file/exports"])
@@ -59,7 +59,7 @@ def test_it_says_how_to_go_on_by_the_name_it_was_called_by(
     for called, path, name in (
         ("bin/flow-service-emulator", "/nowhere", "bin/flow-service-emulator"),
         (str(program), str(program.parent), "flow-service-emulator"),
-        ("/somewhere/emulator/__main__.py", str(program.parent), "python -m emulator"),
+        ("/somewhere/emulator/__main__.py", str(program.parent), "python -m flow_service_emulator"),
     ):
         monkeypatch.setattr(sys, "argv", [called, "demo"])
         monkeypatch.setenv("PATH", path)

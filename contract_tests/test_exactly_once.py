@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW
 from contract_tests.tutorial import BASE, S3
-from emulator.settings import Settings
+from flow_service_emulator.settings import Settings
 
 HOUR = 3600
 RECORDS, MADE_UP, BUILT_IN = "records", "made-up", "5f5f38314f34e62e599463d4"

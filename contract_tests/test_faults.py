@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from emulator.app import Emulator, create_app
-from emulator.clock import Clock, random_source
-from emulator.errors import ErrorTable
-from emulator.faults.faults import Armed, Call, Faults
-from emulator.faults.fields import MAX_TOLD, RuleError, ServiceCall, Vocabulary
-from emulator.faults.rules import KINDS, read_rules
-from emulator.faults.scenarios import SCENARIOS
-from emulator.globs import overlap
-from emulator.settings import Settings
+from flow_service_emulator.app import Emulator, create_app
+from flow_service_emulator.clock import Clock, random_source
+from flow_service_emulator.errors import ErrorTable
+from flow_service_emulator.faults.faults import Armed, Call, Faults
+from flow_service_emulator.faults.fields import MAX_TOLD, RuleError, ServiceCall, Vocabulary
+from flow_service_emulator.faults.rules import KINDS, read_rules
+from flow_service_emulator.faults.scenarios import SCENARIOS
+from flow_service_emulator.globs import overlap
+from flow_service_emulator.settings import Settings
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
 SERVICE_ERRORS = [name for name, row in ERRORS.items() if not row["appliesTo"].startswith("a control call")]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from emulator.files.folders import UnsafePath, make_folder, open_folder
-from emulator.files.paths import safe_parts
-from emulator.files.templates import TemplateValues, check_template, expand_template
+from flow_service_emulator.files.folders import UnsafePath, make_folder, open_folder
+from flow_service_emulator.files.paths import safe_parts
+from flow_service_emulator.files.templates import TemplateValues, check_template, expand_template
 
 
 def made(root: Path, *parts: str) -> Path:

@@ -80,7 +80,7 @@ def hardened(
     environment = {
         **image_environment(),
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": str(PROJECT / "emulator"),
         **variables,
     }
     script = f"{mounts(root, writable)}\nexec chroot {root} {STRIPPED} {command}"
@@ -128,7 +128,7 @@ def test_it_exports_without_rights_on_a_read_only_system(tmp_path: Path) -> None
         "FLOW_EMULATOR_NOW": str(FROZEN_NOW),
         "FLOW_EMULATOR_DATA_DIR": "/data",
     }
-    with hardened(tmp_path, f"{sys.executable} -m emulator serve", writable, **variables) as process:
+    with hardened(tmp_path, f"{sys.executable} -m flow_service_emulator serve", writable, **variables) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("listening on http://0.0.0.0:"), (tmp_path / "log").read_text()

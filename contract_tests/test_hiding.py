@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from contract_tests.support import Api
 from contract_tests.tutorial import BASE, S3
-from emulator.masking.hiding import CUT, HEAD, MAX_PLACES, MIN_TELLING, hide
-from emulator.validation.validation import MASK
+from flow_service_emulator.masking.hiding import CUT, HEAD, MAX_PLACES, MIN_TELLING, hide
+from flow_service_emulator.validation.validation import MASK
 
 few_letters = st.text("aB1.", min_size=5, max_size=60)
 periodic = st.builds(

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, assert_error
 from contract_tests.tutorial import BASE, DATASET, S3, SFTP
-from emulator.clock import MAX_SPEED
-from emulator.service.service import INDEXES
-from emulator.settings import Settings
-from emulator.store.store import SetMeta, Store
+from flow_service_emulator.clock import MAX_SPEED
+from flow_service_emulator.service.service import INDEXES
+from flow_service_emulator.settings import Settings
+from flow_service_emulator.store.store import SetMeta, Store
 
 HOUR, DAY = 3600, 86_400
 OWN, MADE_UP = "own", "made-up"

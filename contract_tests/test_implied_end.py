@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from emulator.exports.schedule import implied_end
+from flow_service_emulator.exports.schedule import implied_end
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contract_tests.support import FROZEN_NOW, Api, assert_error
-from emulator.instants import epoch_seconds
-from emulator.settings import read_settings
+from flow_service_emulator.instants import epoch_seconds
+from flow_service_emulator.settings import read_settings
 
 DAY = 86_400
 

@@ -18,14 +18,14 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, S3, SFTP
-from emulator.clock import random_source
-from emulator.datasets import user_datasets
-from emulator.datasets.content import difference
-from emulator.datasets.library import Library
-from emulator.entities import new_entity
-from emulator.exports.exporter import Exporter
-from emulator.exports.plan import ExportPlan
-from emulator.settings import Settings
+from flow_service_emulator.clock import random_source
+from flow_service_emulator.datasets import user_datasets
+from flow_service_emulator.datasets.content import difference
+from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.entities import new_entity
+from flow_service_emulator.exports.exporter import Exporter
+from flow_service_emulator.exports.plan import ExportPlan
+from flow_service_emulator.settings import Settings
 
 HOUR, DAY = 3600, 86_400
 SCHEDULE = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 60}

@@ -21,20 +21,20 @@ from hypothesis import strategies as st
 
 from contract_tests.support import Api, assert_error, serving
 from contract_tests.tutorial import BASE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from emulator.api.exchange import Exchange
-from emulator.catalog import Catalog, load_catalog
-from emulator.clock import Clock
-from emulator.contract.contract import VERDICTS, Contract
-from emulator.contract.journal import FILTERS, MAX_BODY, FilterError, Filters, Journal
-from emulator.contract.masking import Masker
-from emulator.contract.sighting import Finding, Sighting
-from emulator.contract.witness import MAX_WAITING, MAX_WAITING_BYTES, Answered, Witness
-from emulator.globs import glob_matches
-from emulator.masking.hiding import hide, is_telling
-from emulator.masking.names import SecretNames
-from emulator.testing.control_client import ControlClient
-from emulator.testing.requests import Requests
-from emulator.validation.validation import MASK, Remark
+from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.catalog import Catalog, load_catalog
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.contract.contract import VERDICTS, Contract
+from flow_service_emulator.contract.journal import FILTERS, MAX_BODY, FilterError, Filters, Journal
+from flow_service_emulator.contract.masking import Masker
+from flow_service_emulator.contract.sighting import Finding, Sighting
+from flow_service_emulator.contract.witness import MAX_WAITING, MAX_WAITING_BYTES, Answered, Witness
+from flow_service_emulator.globs import glob_matches
+from flow_service_emulator.masking.hiding import hide, is_telling
+from flow_service_emulator.masking.names import SecretNames
+from flow_service_emulator.testing.control_client import ControlClient
+from flow_service_emulator.testing.requests import Requests
+from flow_service_emulator.validation.validation import MASK, Remark
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from emulator.datasets import json_pieces
-from emulator.datasets.dataset_files import DatasetFiles
-from emulator.store.store import Store
+from flow_service_emulator.datasets import json_pieces
+from flow_service_emulator.datasets.dataset_files import DatasetFiles
+from flow_service_emulator.store.store import Store
 
 NAMES = st.sampled_from(["id", "records", "}, {", 'a"', "é", "]"])
 VALUES = st.recursive(
@@ -74,7 +74,7 @@ def test_a_large_body_is_never_decoded_at_once(monkeypatch: pytest.MonkeyPatch, 
         return orjson.loads(text)
 
     itself = SimpleNamespace(loads=loads, JSONDecodeError=orjson.JSONDecodeError)
-    monkeypatch.setattr("emulator.datasets.json_pieces.orjson", itself)
+    monkeypatch.setattr("flow_service_emulator.datasets.json_pieces.orjson", itself)
     found = json_pieces.loads(body)
     assert (found if opening == b"[" else found["records"]) == records
     assert len(body) > 4_000_000 and max(sizes) < 1_500_000
@@ -94,7 +94,7 @@ def test_a_large_dataset_file_is_never_decoded_at_once(monkeypatch: pytest.Monke
     (folder / "own.json").write_text(json.dumps([{"id": number, "text": "x" * 100} for number in range(40_000)]))
     itself = SimpleNamespace(loads=loads, dumps=orjson.dumps, JSONDecodeError=orjson.JSONDecodeError)
     for module in ("json_pieces", "dataset_files", "record_files"):
-        monkeypatch.setattr(f"emulator.datasets.{module}.orjson", itself)
+        monkeypatch.setattr(f"flow_service_emulator.datasets.{module}.orjson", itself)
     files = DatasetFiles(folder, Store(), owner=lambda dataset_id: None)
     asyncio.run(files.refresh())
     assert files["own"].rows == 40_000

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from contract_tests.in_process import HEADERS, LocalEmulator
 from contract_tests.support import assert_error
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION
-from emulator.contract.beginnings import beginning
-from emulator.contract.journal import MAX_BODY
-from emulator.contract.masking import Masker
-from emulator.control import control
-from emulator.pieces import AT_ONCE, Pieces
-from emulator.settings import Settings
-from emulator.validation.validation import MASK
+from flow_service_emulator.contract.beginnings import beginning
+from flow_service_emulator.contract.journal import MAX_BODY
+from flow_service_emulator.contract.masking import Masker
+from flow_service_emulator.control import control
+from flow_service_emulator.pieces import AT_ONCE, Pieces
+from flow_service_emulator.settings import Settings
+from flow_service_emulator.validation.validation import MASK
 
 LARGE = {**SOURCE_CONNECTION, "description": "d" * 300_000}
 

@@ -13,12 +13,12 @@ import pytest
 
 from contract_tests.in_process import LocalEmulator
 from contract_tests.tutorial import BASE, S3
-from emulator.query.pages import run, run_within
-from emulator.query.query import parse
-from emulator.service.service import LONG_LIST
-from emulator.settings import Settings
-from emulator.store.records import Record
-from emulator.store.store import COLUMNS, Store
+from flow_service_emulator.query.pages import run, run_within
+from flow_service_emulator.query.query import parse
+from flow_service_emulator.service.service import LONG_LIST
+from flow_service_emulator.settings import Settings
+from flow_service_emulator.store.records import Record
+from flow_service_emulator.store.store import COLUMNS, Store
 
 
 async def filled(emulator: LocalEmulator, count: int) -> tuple[str, list[dict[str, Any]]]:

@@ -10,10 +10,10 @@ import pytest
 
 from contract_tests.support import Api
 from contract_tests.tutorial import S3
-from emulator.catalog import load_catalog
-from emulator.masking.names import SecretNames
-from emulator.masking.texts import scrubbed, without_credentials
-from emulator.validation.validation import MASK
+from flow_service_emulator.catalog import load_catalog
+from flow_service_emulator.masking.names import SecretNames
+from flow_service_emulator.masking.texts import scrubbed, without_credentials
+from flow_service_emulator.validation.validation import MASK
 
 WORDS = (
     *(

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from contract_tests.support import Api
-from emulator.exports.schedule import read_schedule
-from emulator.fixture_files import Entry, FixtureError
-from emulator.settings import LATEST_TIME
+from flow_service_emulator.exports.schedule import read_schedule
+from flow_service_emulator.fixture_files import Entry, FixtureError
+from flow_service_emulator.settings import LATEST_TIME
 
 
 @pytest.mark.parametrize("sent", [1767225600000, "1767225600000"])

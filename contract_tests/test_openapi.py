@@ -23,13 +23,13 @@ from jsonschema import Draft202012Validator
 from contract_tests.acquainted import acquainted, inhabited
 from contract_tests.support import ERRORS, Api, ServerProcess, serving
 from contract_tests.tutorial import SFTP
-from emulator.api.exchange import Exchange, Reply
-from emulator.api.routes import Operation
-from emulator.catalog import fixtures_dir, load_catalog
-from emulator.control.control import CONTROL
-from emulator.openapi.answers import ENTITY_SCHEMAS
-from emulator.openapi.document import document
-from emulator.openapi.operations import descriptions
+from flow_service_emulator.api.exchange import Exchange, Reply
+from flow_service_emulator.api.routes import Operation
+from flow_service_emulator.catalog import fixtures_dir, load_catalog
+from flow_service_emulator.control.control import CONTROL
+from flow_service_emulator.openapi.answers import ENTITY_SCHEMAS
+from flow_service_emulator.openapi.document import document
+from flow_service_emulator.openapi.operations import descriptions
 
 ORG = "OPENAPI@AdobeOrg"
 API_KEY = "openapi"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from contract_tests.support import Api, assert_error, serving
-from emulator.errors import ServiceError
-from emulator.serving.origins import OriginGuard
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.serving.origins import OriginGuard
 
 OURS = [
     "localhost",

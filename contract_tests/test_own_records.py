@@ -12,17 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import emulator.datasets.content
-import emulator.datasets.record_files
-import emulator.datasets.record_rows
-from emulator.datasets.arrow_json_schema import json_schema_of
-from emulator.datasets.bounds import TooMuch, text_memory
-from emulator.datasets.content import KeptTexts, difference, read_records, with_further
-from emulator.datasets.record_files import FileFault, Mark, read_file
-from emulator.datasets.record_rows import RecordRows, Relocated, decoded_texts, record_texts, shape_of_texts
-from emulator.rows.row_schema import parse_row_schema
-from emulator.rows.seeded import RowSource
-from emulator.store.changes import encoded_meta
+import flow_service_emulator.datasets.content
+import flow_service_emulator.datasets.record_files
+import flow_service_emulator.datasets.record_rows
+from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
+from flow_service_emulator.datasets.bounds import TooMuch, text_memory
+from flow_service_emulator.datasets.content import KeptTexts, difference, read_records, with_further
+from flow_service_emulator.datasets.record_files import FileFault, Mark, read_file
+from flow_service_emulator.datasets.record_rows import (
+    RecordRows,
+    Relocated,
+    decoded_texts,
+    record_texts,
+    shape_of_texts,
+)
+from flow_service_emulator.rows.row_schema import parse_row_schema
+from flow_service_emulator.rows.seeded import RowSource
+from flow_service_emulator.store.changes import encoded_meta
 
 NAMES = st.sampled_from(["a", "b", "é", "x.y", " ", "[]"])
 PLAIN: dict[str, st.SearchStrategy[Any]] = {
@@ -95,7 +101,7 @@ def test_any_records_of_one_shape_come_out_as_they_are(drawn: tuple[dict[str, An
 def test_records_are_lengthened_when_the_old_ones_come_first(before: list[int], after: list[int], kept: int) -> None:
     after = before[:kept] + after
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emulator.datasets.record_rows, "CHUNK_RECORDS", 3)
+        patch.setattr(flow_service_emulator.datasets.record_rows, "CHUNK_RECORDS", 3)
         old, new = (read_records("x", [{"n": number} for number in numbers], 0) for numbers in (before, after))
     texts = KeptTexts([encoded_meta("", text).raw for text in old.texts])
     found = difference("x", new, texts)
@@ -109,7 +115,7 @@ def test_records_that_are_lengthened_are_as_if_put_together(values: list[str], h
     """Their texts, what these take, and their columns, of which the further ones may bring another."""
     records = [{"n": number, value: value} for number, value in enumerate(values)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emulator.datasets.record_rows, "CHUNK_RECORDS", 3)
+        patch.setattr(flow_service_emulator.datasets.record_rows, "CHUNK_RECORDS", 3)
         old, whole = read_records("x", records[:had], 0), read_records("x", records, 0)
         kept = KeptTexts([encoded_meta("", text).raw for text in old.texts])
         new = with_further(old._replace(texts=()), kept, records[had:])
@@ -123,7 +129,7 @@ def test_records_that_are_appended_are_bounded_together_with_those_that_are_ther
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wide character among those appended widens the whole text that they come to the end of."""
-    monkeypatch.setattr(emulator.datasets.content, "MAX_TEXT_MEMORY", 1_000)
+    monkeypatch.setattr(flow_service_emulator.datasets.content, "MAX_TEXT_MEMORY", 1_000)
     old = read_records("x", [{"a": "x" * 400}], 0)
     kept = KeptTexts([encoded_meta("", text).raw for text in old.texts])
     assert with_further(old, kept, [{"a": "x" * 400}]).memory < 1_000
@@ -174,8 +180,8 @@ FORMS: dict[str, Callable[[list[Any]], bytes]] = {
 def test_a_file_gives_any_range_of_rows_and_knows_its_beginning(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(emulator.datasets.record_files, "_PIECE_BYTES", 64)
-    monkeypatch.setattr(emulator.datasets.record_files, "_BLOCK_RECORDS", 8)
+    monkeypatch.setattr(flow_service_emulator.datasets.record_files, "_PIECE_BYTES", 64)
+    monkeypatch.setattr(flow_service_emulator.datasets.record_files, "_BLOCK_RECORDS", 8)
     file = tmp_path / name
 
     @settings(max_examples=25, deadline=None)

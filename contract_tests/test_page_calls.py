@@ -16,12 +16,12 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, assert_error
 from contract_tests.tutorial import LANDING_ZONE, S3
-from emulator.control.console import MAX_FILES, MAX_FLOWS, MAX_RUNS, MAX_WANTED, PAGE_FILES
-from emulator.control.previews import MAX_LINE, MAX_ROWS, MAX_TEXT, PreviewError, preview
-from emulator.settings import Settings
+from flow_service_emulator.control.console import MAX_FILES, MAX_FLOWS, MAX_RUNS, MAX_WANTED, PAGE_FILES
+from flow_service_emulator.control.previews import MAX_LINE, MAX_ROWS, MAX_TEXT, PreviewError, preview
+from flow_service_emulator.settings import Settings
 
 HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}
-FOLDER = Path(__file__).parent.parent / "emulator" / "control" / "page"
+FOLDER = Path(__file__).parent.parent / "emulator" / "flow_service_emulator" / "control" / "page"
 
 
 def test_the_page_loads_nothing_from_elsewhere(api: Api) -> None:

@@ -21,16 +21,16 @@ import pytest
 
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import assert_error
-from emulator.datasets import parquet_process
-from emulator.datasets.parquet_process import Unread, rows_of_parquet
-from emulator.server import formatter
-from emulator.settings import Settings
+from flow_service_emulator.datasets import parquet_process
+from flow_service_emulator.datasets.parquet_process import Unread, rows_of_parquet
+from flow_service_emulator.server import formatter
+from flow_service_emulator.settings import Settings
 
 PARQUET = "application/vnd.apache.parquet"
 OTHER_START = (
     "import json, os, signal, sys; sys.path[:] = json.loads(sys.argv[1])\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # where the tests run in the background, it is ignored
-    "from emulator.datasets import parquet_process as its\n{}\nits.main()"
+    "from flow_service_emulator.datasets import parquet_process as its\n{}\nits.main()"
 )
 """How the process starts, with room for a line that changes what it does."""
 LONG = "import time; time.sleep(30)"

@@ -12,7 +12,7 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW
 from contract_tests.tutorial import BASE, S3
-from emulator.settings import Settings
+from flow_service_emulator.settings import Settings
 
 HOUR = 3600
 ORDERS = "5ef3e3259ad2a1191ab7dd7d"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from emulator.files.paths import (
+from flow_service_emulator.files.paths import (
     MAX_FOLDER_BYTES,
     MAX_PART_BYTES,
     MAX_PARTS,

@@ -17,10 +17,10 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, assert_error, serving
 from contract_tests.tutorial import BASE, S3
-from emulator.catalog import load_catalog
-from emulator.exports.exported_files import Exports, files_record
-from emulator.settings import Settings
-from emulator.store.store import Store
+from flow_service_emulator.catalog import load_catalog
+from flow_service_emulator.exports.exported_files import Exports, files_record
+from flow_service_emulator.settings import Settings
+from flow_service_emulator.store.store import Store
 
 
 @contextmanager
@@ -190,7 +190,7 @@ def test_no_server_starts_with_a_file_of_its_own_that_is_none(tmp_path: Path, na
     (outside / "victim").write_text("kept")
     plant(tmp_path / name, kind, outside)
     flags = ["--port", "0", "--export-dir", str(tmp_path / "exports"), "--data-dir", str(tmp_path / "data")]
-    command = [sys.executable, "-m", "emulator", "serve", *flags]
+    command = [sys.executable, "-m", "flow_service_emulator", "serve", *flags]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()

@@ -18,7 +18,7 @@ from typing import Any
 from contract_tests.planted import ANY_SHAPE, MARK, World, places
 from contract_tests.support import Api, ServerProcess, serving
 from contract_tests.tutorial import S3
-from emulator.validation.validation import MASK
+from flow_service_emulator.validation.validation import MASK
 
 WORD = "hunter2-is-only-a-word"
 SHAPES_OF_PLACE = 3

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from contract_tests.support import ServerProcess
-from emulator.testing import FlowService, FlowServiceError, FlowServiceServer, epoch_seconds, local_server
-from emulator.testing.file_rows import file_rows
+from flow_service_emulator.testing import FlowService, FlowServiceError, FlowServiceServer, epoch_seconds, local_server
+from flow_service_emulator.testing.file_rows import file_rows
 
 pytest_plugins = ("pytester",)
 
@@ -68,13 +68,13 @@ def inner(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 def test_it_is_there_without_configuration() -> None:
     (entry,) = entry_points(group="pytest11", name="flow_service_emulator")
-    assert entry.value == "emulator.pytest_plugin"
+    assert entry.value == "flow_service_emulator.pytest_plugin"
 
 
 def test_its_import_brings_nothing_but_itself() -> None:
-    script = "import sys, pytest; before = set(sys.modules); import emulator.pytest_plugin; print(*sorted(set(sys.modules) - before))"
+    script = "import sys, pytest; before = set(sys.modules); import flow_service_emulator.pytest_plugin; print(*sorted(set(sys.modules) - before))"
     brought = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert brought.stdout.split() == ["emulator", "emulator.pytest_plugin"]
+    assert brought.stdout.split() == ["flow_service_emulator", "flow_service_emulator.pytest_plugin"]
 
 
 def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,7 +451,7 @@ def test_the_report_of_a_whole_run(
     suite.makeini("[pytest]\nflow_service_report = reports/contract.html")
     suite.makepyfile(REPORTED)
     result = suite.runpytest_subprocess(
-        "-p", "emulator.pytest_plugin", *workers, "--flow-service-report", "contract.json",
+        "-p", "flow_service_emulator.pytest_plugin", *workers, "--flow-service-report", "contract.json",
         "--flow-service-fail-on", "violation",
     )  # fmt: skip
     result.assert_outcomes(passed=5)
@@ -579,7 +579,7 @@ def test_each_worker_of_xdist_has_its_own(suite: pytest.Pytester, monkeypatch: p
         """
     )
     suite.runpytest_subprocess(
-        "-p", "xdist", "-p", "emulator.pytest_plugin", "-n", "2", "--dist", "each"
+        "-p", "xdist", "-p", "flow_service_emulator.pytest_plugin", "-n", "2", "--dist", "each"
     ).assert_outcomes(passed=8)
     urls = {worker: {path.read_text() for path in suite.path.glob(f"{worker}-*.txt")} for worker in ("gw0", "gw1")}
     assert len(urls["gw0"]) == len(urls["gw1"]) == 1
@@ -658,7 +658,7 @@ def test_the_server_ends_with_the_run(
 ) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     suite.makepyfile(WAITING)
-    command = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "emulator.pytest_plugin"]
+    command = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "flow_service_emulator.pytest_plugin"]
     with subprocess.Popen(command, cwd=suite.path, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         url = next(line for line in run.stdout if line.startswith("http://")).strip()

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.errors import ErrorTable, ServiceError
-from emulator.query.pages import Columns, Page, Record, run
-from emulator.query.query import DEFAULT_LIMIT, PageWindow, parse, parse_page_window
-from emulator.query.token import decode_token, encode_token
+from flow_service_emulator.errors import ErrorTable, ServiceError
+from flow_service_emulator.query.pages import Columns, Page, Record, run
+from flow_service_emulator.query.query import DEFAULT_LIMIT, PageWindow, parse, parse_page_window
+from flow_service_emulator.query.token import decode_token, encode_token
 
 ERRORS = ErrorTable.from_rows(
     json.loads((Path(__file__).parents[1] / "fixtures" / "errors.json").read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from contract_tests.bench.processes import resident_bytes
 from contract_tests.support import Api, ServerProcess, serving
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION
-from emulator.serving.reception import Reception
+from flow_service_emulator.serving.reception import Reception
 
 MEGABYTE = 1_000_000
 HEAD = f"POST {BASE}/connections HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\nx-api-key: k\r\nx-gw-ims-org-id: o\r\nContent-Type: application/json\r\n"

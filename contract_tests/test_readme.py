@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from contract_tests.support import ServerProcess, serving
-from emulator.control.console import PAGE_FILES
-from emulator.settings import settings_table
+from flow_service_emulator.control.console import PAGE_FILES
+from flow_service_emulator.settings import settings_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -36,7 +36,7 @@ def test_demo(tmp_path: Path) -> None:
     assert (setup, install) == ("python3 -m venv .venv", ".venv/bin/pip install -q .")
     assert command == ".venv/bin/flow-service-emulator demo"
     run = subprocess.run(
-        [sys.executable, "-m", "emulator", "demo"],
+        [sys.executable, "-m", "flow_service_emulator", "demo"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -111,7 +111,10 @@ def test_report(server: ServerProcess, tmp_path: Path) -> None:
     for command in commands:
         address = [] if any(argument.startswith("job-") for argument in command) else ["--url", server.url]
         run = subprocess.run(
-            [sys.executable, "-m", "emulator", *command[1:], *address], cwd=tmp_path, capture_output=True, text=True
+            [sys.executable, "-m", "flow_service_emulator", *command[1:], *address],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
         )
         statuses.append(run.returncode)
     assert statuses == [0, 1, 0, 0]
@@ -119,7 +122,7 @@ def test_report(server: ServerProcess, tmp_path: Path) -> None:
 
 
 def test_settings_table() -> None:
-    """`python -c 'from emulator.settings import settings_table; print(settings_table())'` prints what belongs there."""
+    """`python -c 'from flow_service_emulator.settings import settings_table; print(settings_table())'` prints what belongs there."""
     (table,) = re.findall(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", README, re.DOTALL)
     assert table == settings_table()
 

@@ -21,12 +21,12 @@ import pytest
 from contract_tests.bench.client import Answer, read_answer
 from contract_tests.support import FROZEN_NOW, assert_error
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION
-from emulator.app import create_app
-from emulator.clock import Clock
-from emulator.server import OPEN_FILES, Server, allowed_files, open_socket
-from emulator.serving.connections import LendingProtocol, look_at
-from emulator.serving.reception import Limits
-from emulator.settings import Settings
+from flow_service_emulator.app import create_app
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.server import OPEN_FILES, Server, allowed_files, open_socket
+from flow_service_emulator.serving.connections import LendingProtocol, look_at
+from flow_service_emulator.serving.reception import Limits
+from flow_service_emulator.settings import Settings
 
 HEAD = (
     "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\nx-api-key: k\r\nx-gw-ims-org-id: o\r\n"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from contract_tests.support import Api, ServerProcess
-from emulator.settings import Settings, variable_name
+from flow_service_emulator.settings import Settings, variable_name
 
 pytest_plugins = ("pytester",)
 
@@ -175,7 +175,7 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
     pytester.makepyfile(
         f"""
         import pytest
-        from emulator.testcontainers import FlowServiceContainer
+        from flow_service_emulator.testcontainers import FlowServiceContainer
 
         def test_fixture(flow_service, flow_service_server):
             assert flow_service.url == "http://127.0.0.1:{port_of(server)}" == flow_service_server.url
@@ -193,8 +193,8 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
                 FlowServiceContainer(colour="red")
 
         def test_it_does_not_answer(monkeypatch):
-            monkeypatch.setattr("emulator.testcontainers.POLLS", 2)
-            monkeypatch.setattr("emulator.testcontainers.POLL_SECONDS", 0)
+            monkeypatch.setattr("flow_service_emulator.testcontainers.POLLS", 2)
+            monkeypatch.setattr("flow_service_emulator.testcontainers.POLL_SECONDS", 0)
             container = FlowServiceContainer()
             monkeypatch.setattr(container, "get_exposed_port", lambda port: 1)
             with pytest.raises(Exception, match="does not answer"):

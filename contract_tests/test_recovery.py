@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-import emulator.exports.scheduler
+import flow_service_emulator.exports.scheduler
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
 from contract_tests.tutorial import BASE, S3
-from emulator.settings import Settings
+from flow_service_emulator.settings import Settings
 
 HOUR = 3600
 LOYALTY = "5ff749e75b636cea4c32bc07"
@@ -166,7 +166,7 @@ def small_parts(process: ServerProcess) -> set[str]:
 def test_progress_is_told_in_the_run_the_list_and_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(emulator.exports.scheduler, "PROGRESS_SECONDS", 0.01)
+    monkeypatch.setattr(flow_service_emulator.exports.scheduler, "PROGRESS_SECONDS", 0.01)
     rows = 150_000
 
     async def follow() -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:

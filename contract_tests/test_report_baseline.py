@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from contract_tests.support import Api
 from contract_tests.tutorial import DATA_LAKE
-from emulator.cli import main
-from emulator.reports.baseline import beyond
-from emulator.reports.formats import FORMATS, rendered
-from emulator.reports.merge import NoReport, merged
-from emulator.reports.words import REPORT_FORMAT, SEVERITIES, identity, left_out, verdict
+from flow_service_emulator.cli import main
+from flow_service_emulator.reports.baseline import beyond
+from flow_service_emulator.reports.formats import FORMATS, rendered
+from flow_service_emulator.reports.merge import NoReport, merged
+from flow_service_emulator.reports.words import REPORT_FORMAT, SEVERITIES, identity, left_out, verdict
 
 WHERE = {"entry": 1, "requestId": "r", "method": "GET", "path": "/p", "status": 400, "at": 0.0}
 RULES = ("violated", "broken", "remarked", "hinted")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from contract_tests.support import Api
 from contract_tests.tutorial import BASE
-from emulator.reports.merge import NoReport, merged
-from emulator.reports.words import REPORT_FORMAT, identity
+from flow_service_emulator.reports.merge import NoReport, merged
+from flow_service_emulator.reports.words import REPORT_FORMAT, identity
 
 REQUESTS: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/flows?limit=5", None),
@@ -113,7 +113,9 @@ def test_no_report_is_refused(api: Api, bad: Any) -> None:
 def test_the_command_takes_saved_reports_together(api: Api, tmp_path: Path) -> None:
     def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "emulator", "report", *map(str, arguments)], capture_output=True, text=True
+            [sys.executable, "-m", "flow_service_emulator", "report", *map(str, arguments)],
+            capture_output=True,
+            text=True,
         )
 
     send(api, 1)

@@ -10,8 +10,8 @@ import pytest
 
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error, serving
 from contract_tests.tutorial import DATASET, S3
-from emulator.clock import Clock
-from emulator.settings import LATEST_TIME, environment_of_tests
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.settings import LATEST_TIME, environment_of_tests
 
 LONG_AGO = 1_675_900_800
 """2023-02-09T00:00:00Z."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW
 from contract_tests.tutorial import BASE, DATASET, DESTINATIONS
-from emulator.settings import Settings
+from flow_service_emulator.settings import Settings
 
 HOUR = 3600
 LOYALTY = "5ff749e75b636cea4c32bc07"

@@ -18,8 +18,8 @@ import pytest
 
 from contract_tests.support import Api, serving
 from contract_tests.tutorial import ADLS, AZURE_BLOB, DESTINATIONS, GOOGLE, S3, SFTP, Destination
-from emulator.reports.words import printable
-from emulator.server import formatter
+from flow_service_emulator.reports.words import printable
+from flow_service_emulator.server import formatter
 
 PASSWORDS: dict[str, list[str]] = {
     S3.folder: ["s3SecretKey"],

@@ -17,7 +17,7 @@ from tinydb import Query
 from tinydb.table import Document
 
 from contract_tests.store_support import DEV, INDEXES, PROD, entity, ids
-from emulator.store.store import (
+from flow_service_emulator.store.store import (
     Delete,
     DuplicateId,
     EtagMismatch,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.files.paths import safe_parts
-from emulator.files.templates import (
+from flow_service_emulator.files.paths import safe_parts
+from flow_service_emulator.files.templates import (
     DEFAULT_TEMPLATE,
     MAX_TEMPLATE_LENGTH,
     TemplateValues,

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from contract_tests.bench.processes import resident_bytes
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error, serving
-from emulator.control.previews import PreviewError, preview
-from emulator.datasets import bounds
-from emulator.datasets.bounds import (
+from flow_service_emulator.control.previews import PreviewError, preview
+from flow_service_emulator.datasets import bounds
+from flow_service_emulator.datasets.bounds import (
     MAX_ARRAY_VALUES,
     MAX_PLACES,
     MAX_TEXT_MEMORY,
@@ -34,11 +34,11 @@ from emulator.datasets.bounds import (
     check_values,
     text_memory,
 )
-from emulator.datasets.csv_columns import CsvColumns
-from emulator.datasets.folder_check import check_folder
-from emulator.datasets.library import Library
-from emulator.datasets.record_files import read_file
-from emulator.settings import Settings
+from flow_service_emulator.datasets.csv_columns import CsvColumns
+from flow_service_emulator.datasets.folder_check import check_folder
+from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.datasets.record_files import read_file
+from flow_service_emulator.settings import Settings
 
 CSV, NDJSON, PARQUET, JSON = (
     "text/csv",

@@ -18,7 +18,7 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, assert_error, serving, violations
 from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, S3, SOURCE_CONNECTION
-from emulator.settings import Settings
+from flow_service_emulator.settings import Settings
 
 HOUR = 3600
 LOYALTY = "5ff749e75b636cea4c32bc07"

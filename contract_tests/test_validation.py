@@ -1,4 +1,4 @@
-"""Schemas, patterns, conditions, passwords and sentences of `emulator.validation`."""
+"""Schemas, patterns, conditions, passwords and sentences of `flow_service_emulator.validation`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.validation.draft7 import QuickCheck, full_check
-from emulator.validation.patterns import LONG_VALUE, SHORT_VALUE, EcmaPattern, PatternError, Verdict, ecma_pattern
-from emulator.validation.validation import (
+from flow_service_emulator.validation.draft7 import QuickCheck, full_check
+from flow_service_emulator.validation.patterns import (
+    LONG_VALUE,
+    SHORT_VALUE,
+    EcmaPattern,
+    PatternError,
+    Verdict,
+    ecma_pattern,
+)
+from flow_service_emulator.validation.validation import (
     MASK,
     MAX_VIOLATIONS,
     Remark,
@@ -733,7 +740,7 @@ def test_values_that_no_json_text_has_get_an_answer() -> None:
 def test_a_valid_value_never_needs_the_slow_import() -> None:
     program = (
         "import sys\n"
-        "from emulator.validation.validation import SchemaValidator\n"
+        "from flow_service_emulator.validation.validation import SchemaValidator\n"
         "validator = SchemaValidator({'properties': {'a': {'pattern': '^a$', 'format': 'password'}}})\n"
         "assert validator.violations({'a': 'a'}) == []\n"
         "assert 'jsonschema' not in sys.modules\n"

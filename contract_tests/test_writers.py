@@ -24,11 +24,11 @@ from arro3.core import RecordBatch, Schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.files import gzip_stream, writers
-from emulator.files.folders import UnsafePath, open_folder
-from emulator.files.gzip_stream import Engine, GzipStream, ZlibEngine, fastest
-from emulator.files.row_encoding import UnwritableRows
-from emulator.files.writers import (
+from flow_service_emulator.files import gzip_stream, writers
+from flow_service_emulator.files.folders import UnsafePath, open_folder
+from flow_service_emulator.files.gzip_stream import Engine, GzipStream, ZlibEngine, fastest
+from flow_service_emulator.files.row_encoding import UnwritableRows
+from flow_service_emulator.files.writers import (
     FileForm,
     WritingCancelled,
     WrittenFile,
@@ -403,8 +403,8 @@ IN_A_CHILD = """
 import random, sys
 from pathlib import Path
 from arro3.core import Array, DataType, RecordBatch
-from emulator.files.folders import open_folder
-from emulator.files.writers import FileForm, write_parts
+from flow_service_emulator.files.folders import open_folder
+from flow_service_emulator.files.writers import FileForm, write_parts
 
 noise = random.Random(3)
 ids = [f"{noise.getrandbits(256):064x}" for _ in range(10_000)]
@@ -587,7 +587,7 @@ class TestGzipStream:
 
 def test_nothing_heavy_is_imported_at_the_start() -> None:
     code = (
-        "import sys; before = set(sys.modules); import emulator.files.writers, emulator.files.paths, emulator.files.templates;"
+        "import sys; before = set(sys.modules); import flow_service_emulator.files.writers, flow_service_emulator.files.paths, flow_service_emulator.files.templates;"
         "print(*(name for name in set(sys.modules) - before if name.split('.')[0] in ('arro3', 'hashlib')))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from emulator.app import Emulator, create_app
-from emulator.clock import Clock
-from emulator.server import Server, open_socket, set_up_logging
-from emulator.settings import Settings
+from flow_service_emulator.app import Emulator, create_app
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.server import Server, open_socket, set_up_logging
+from flow_service_emulator.settings import Settings
 
 
 class WithoutControl:

@@ -26,11 +26,11 @@ import httpx
 
 from contract_tests.support import FROZEN_NOW, Api, serving
 from contract_tests.tutorial import DESTINATIONS, S3
-from emulator.catalog import load_catalog
-from emulator.files.folders import open_folder
-from emulator.files.row_encoding import encode_ndjson, encode_parquet
-from emulator.files.writers import FileForm, write_parts
-from emulator.rows.seeded import BATCH_ROWS, GeneratedRows
+from flow_service_emulator.catalog import load_catalog
+from flow_service_emulator.files.folders import open_folder
+from flow_service_emulator.files.row_encoding import encode_ndjson, encode_parquet
+from flow_service_emulator.files.writers import FileForm, write_parts
+from flow_service_emulator.rows.seeded import BATCH_ROWS, GeneratedRows
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch

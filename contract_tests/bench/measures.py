@@ -221,10 +221,10 @@ def _writer_alone(form: dict[str, Any], count: int) -> float:
     """Rows a second of the writer, fed with rows that are there already."""
     import random
 
-    from emulator.catalog import load_catalog
-    from emulator.files.folders import open_folder
-    from emulator.files.writers import FileForm, write_parts
-    from emulator.rows.seeded import GeneratedRows
+    from flow_service_emulator.catalog import load_catalog
+    from flow_service_emulator.files.folders import open_folder
+    from flow_service_emulator.files.writers import FileForm, write_parts
+    from flow_service_emulator.rows.seeded import GeneratedRows
 
     dataset = next(entry for entry in load_catalog(None).datasets.values() if entry.id == "5ef3e3259ad2a1191ab7dd7d")
     rows = GeneratedRows(

@@ -30,7 +30,17 @@ class Running:
 
 def emulator_command(folder: Path, *flags: str) -> tuple[str, ...]:
     """The emulator as users start it, with its files below `folder`."""
-    return ("emulator", "serve", "--port", "0", "--clock", "frozen", "--export-dir", str(folder / "exports"), *flags)
+    return (
+        "flow_service_emulator",
+        "serve",
+        "--port",
+        "0",
+        "--clock",
+        "frozen",
+        "--export-dir",
+        str(folder / "exports"),
+        *flags,
+    )
 
 
 @contextlib.contextmanager

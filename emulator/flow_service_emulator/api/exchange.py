@@ -1,0 +1,184 @@
+"""One request and its answer, and the one adapter that writes JSON.
+
+Handlers take an `Exchange` and answer a `Reply`; they know nothing of ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from flow_service_emulator.entities import Scope
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.pieces import Pieces
+from flow_service_emulator.service.service import Caller
+from flow_service_emulator.validation.nesting import MAX_DEPTH, is_shallow
+from flow_service_emulator.validation.validation import Remark
+
+MAX_QUERY_FIELDS = 100
+JSON_TYPE = "application/json"
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a handler answers. `body` is JSON as Python values, or bytes or Pieces as they are; None is an empty body.
+
+    With `file`, the file's content is the body, sent piece by piece.
+    """
+
+    body: Any = None
+    status: int = 200
+    headers: Sequence[tuple[str, str]] = ()
+    content_type: str = JSON_TYPE
+    file: Path | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request as the handlers see it, and what is noted about it on the way."""
+
+    method: str
+    path: str
+    query_string: str
+    headers: Mapping[str, str]
+    request_id: str
+    body: bytes = b""
+    scope: Scope = ("", "prod")
+    """Organization and sandbox that the headers name; those of a request that the gateway refuses, too."""
+    path_params: Mapping[str, str] = field(default_factory=dict)
+    operation: str | None = None
+    """The name of the operation that the route table found for the request."""
+    remarks: list[Remark] = field(default_factory=list)
+    error: str | None = None
+    """The name of the error that was answered."""
+    answer: Any = None
+    """The error's body, as it was answered."""
+    error_fields: Mapping[str, object] | None = None
+    """What stands in the error's message."""
+    fault: str | None = None
+    """The id of the rule of injected faults that hit the request."""
+    secrets: list[str] | None = None
+    """What is kept from sight wherever it is repeated; None until it is looked for."""
+    injected: bool = False
+    """Whether the error that was answered is that rule's doing and not the client's."""
+    _query: list[tuple[str, str]] | None = field(default=None, init=False)
+
+    @property
+    def resource(self) -> tuple[str, str] | None:
+        """Collection and id of the one entity that the path names; None for any other path."""
+        entity_id = self.path_params.get("id")
+        if entity_id is None or not self.path.startswith("/data/"):
+            return None
+        return self.path.split("/")[4], entity_id
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The query's parameters in order. Raises `query-value-invalid` when there are too many."""
+        if self._query is None:
+            try:
+                self._query = parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+            except ValueError:
+                raise ServiceError("query-value-invalid", value=f"more than {MAX_QUERY_FIELDS} parameters") from None
+        return self._query
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.scope, self.remarks.append)
+
+    def json(self) -> Any:
+        """The body as JSON; None when it is empty. Raises the documented errors for what cannot be read."""
+        if not self.body.strip():
+            return None
+        media_type = self.headers.get("content-type", "").split(";")[0].strip().lower()
+        if media_type != JSON_TYPE:
+            raise ServiceError("content-type-missing")
+        return decode_json(self.body)
+
+
+Handler = Callable[[Exchange], Awaitable[Reply]]
+
+
+def decode_json(body: bytes, depth: int = MAX_DEPTH, loads: Callable[[bytes], Any] = orjson.loads) -> Any:
+    """JSON as RFC 8259 has it: UTF-8, no comments, no NaN, nested at most `depth` deep. Raises `body-malformed`.
+
+    `loads` does what that of orjson does.
+    """
+    try:
+        value = loads(body)
+    except orjson.JSONDecodeError as fault:
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise ServiceError("body-malformed", reason="it is not UTF-8, which JSON is sent in") from None
+        raise ServiceError(
+            "body-malformed", reason=f"{fault.msg} (line {fault.lineno}, column {fault.colno})"
+        ) from None
+    if not is_shallow(value, depth):
+        raise ServiceError("body-malformed", reason=f"it is nested deeper than {depth} levels")
+    return value
+
+
+class Endpoint:
+    """The ASGI app of one path: finds the method's handler and writes its reply."""
+
+    def __init__(self, handlers: Mapping[str, tuple[str, Handler]]) -> None:
+        self._handlers = dict(handlers)
+        if "GET" in self._handlers:
+            self._handlers.setdefault("HEAD", self._handlers["GET"])
+        self._allowed = ", ".join(self._handlers)
+
+    async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = asgi["exchange"]
+        found = self._handlers.get(exchange.method)
+        if found is None:
+            raise ServiceError(
+                "method-not-allowed",
+                headers={"Allow": self._allowed},
+                method=exchange.method,
+                path=exchange.path[:200],
+                allowed=self._allowed,
+            )
+        exchange.operation, handler = found
+        exchange.path_params = asgi["path_params"]
+        reply = await handler(exchange)
+        if reply.file is None:
+            await send_reply(send, exchange, reply)
+        else:
+            from starlette.responses import FileResponse  # on first use: only downloads need it
+
+            headers = {"x-request-id": exchange.request_id}
+            await FileResponse(reply.file, headers=headers, media_type=reply.content_type)(asgi, receive, send)
+
+
+async def send_reply(send: Send, exchange: Exchange, reply: Reply) -> None:
+    """Writes a reply: the only place where JSON goes out."""
+    body = reply.body
+    if body is None:
+        data: bytes | Pieces = b""
+    elif isinstance(body, (bytes, Pieces)):
+        data = body
+    else:
+        data = orjson.dumps(body)
+    headers = [
+        (b"x-request-id", exchange.request_id.encode("latin-1")),
+        (b"content-length", b"%d" % (data.size if isinstance(data, Pieces) else len(data))),
+    ]
+    if data:
+        headers.append((b"content-type", reply.content_type.encode("latin-1")))
+    for name, value in reply.headers:
+        headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if isinstance(data, Pieces):
+        for piece in data:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)  # to a quick client no `send` ever waits
+        data = b""
+    await send({"type": "http.response.body", "body": data})

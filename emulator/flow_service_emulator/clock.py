@@ -1,0 +1,187 @@
+"""Real, frozen and accelerated time, and the one source of randomness.
+
+The only room that reads the machine's clock or its random source; everybody else is handed a `Clock` or a generator.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, Literal, TypeGuard
+
+from flow_service_emulator.settings import LATEST_TIME
+
+Mode = Literal["real", "frozen", "accelerated"]
+MODES: tuple[Mode, ...] = ("real", "frozen", "accelerated")
+MAX_SPEED: Final = 1e9
+"""How many seconds may pass in one of the machine's, at most."""
+
+
+class Clock:
+    """Time as the emulator sees it, in epoch seconds. It never goes backwards, except by `reset` and `restore`.
+
+    `real` passes as the machine's time does, `accelerated` passes `speed` times as fast, `frozen` stands still until it is
+    moved. `wall` is the machine's clock, `ticks` counts the seconds that it runs; both can be replaced in tests.
+
+    Real time goes by the machine's clock, so that it is right again after a laptop slept. Accelerated time has no right to
+    be anywhere: it goes by the ticks, which nobody who sets the machine's clock can make leap by years.
+    """
+
+    def __init__(
+        self,
+        mode: Mode = "real",
+        *,
+        now: float | None = None,
+        speed: float = 1.0,
+        wall: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall = wall
+        self._ticks = ticks
+        self._start = (mode, now, speed)
+        self._mode: Mode = mode
+        self._speed = speed
+        self._at = 0.0
+        self._wall_at = 0.0
+        self._wall_seen = 0.0
+        self._ticks_at = 0.0
+        self._held_modes: tuple[Mode, ...] = ()
+        self.reset()
+
+    @classmethod
+    def from_setting(cls, text: str, now: float | None) -> Clock:
+        """A clock from the `--clock` setting: `real`, `frozen` or a speed."""
+        if text == "real":
+            return cls("real", now=now)
+        if text == "frozen":
+            return cls("frozen", now=now)
+        return cls("accelerated", now=now, speed=float(text))
+
+    def reset(self) -> None:
+        """Puts mode, speed and time back to how the clock started; without a start time, that is the present."""
+        mode, now, speed = self._start
+        self._mode, self._speed = mode, speed
+        self._put(self._wall() if now is None else now)
+
+    def set_off(self, start: Mapping[str, Any]) -> None:
+        """Goes on from `start`, whose `mode`, `now` (epoch seconds, also in the past) and `speed` may each be left out."""
+        self.restore({**self.snapshot(), **start})
+
+    @property
+    def mode(self) -> Mode:
+        return self._mode
+
+    @property
+    def first_mode(self) -> Mode:
+        """The mode that `reset` puts it back to."""
+        return self._start[0]
+
+    @property
+    def speed(self) -> float:
+        """How many seconds pass here in one of the machine's: 1 for `real`, 0 for `frozen`."""
+        return {"real": 1.0, "frozen": 0.0, "accelerated": self._speed}[self._mode]
+
+    def now(self) -> float:
+        """The present, in epoch seconds."""
+        if self._mode == "frozen":
+            return min(self._at, LATEST_TIME)
+        return min(self._at + self._passed() * self.speed, LATEST_TIME)
+
+    def _passed(self) -> float:
+        """How many of the machine's seconds have passed since it was put somewhere."""
+        if self._mode in self._held_modes:
+            return 0.0
+        if self._mode == "accelerated":
+            return self._ticks() - self._ticks_at
+        wall = self._wall()
+        if wall < self._wall_seen:  # the machine's clock was set back: time goes on from where it was last seen
+            self._wall_at -= self._wall_seen - wall
+        self._wall_seen = wall
+        return max(0.0, wall - self._wall_at)
+
+    def _put(self, at: float) -> None:
+        """Lets time pass from `at` on."""
+        self._at = at
+        self._wall_at = self._wall_seen = self._wall()
+        self._ticks_at = self._ticks()
+
+    @contextmanager
+    def held(self, *modes: Mode) -> Iterator[None]:
+        """In these modes time stands still meanwhile, but for being moved.
+
+        Afterwards accelerated time goes on from there. Real time is where it would have been, as it has to be right.
+        """
+        if self._mode in modes:
+            self._put(self.now())
+        self._held_modes = modes
+        try:
+            yield
+        finally:
+            if self._mode == "accelerated":
+                self._put(self.now())
+            self._held_modes = ()
+
+    @property
+    def began(self) -> float:
+        """The instant (epoch seconds) that it was last put to: by a reset or a snapshot, a move, or a change of its mode."""
+        return self._at
+
+    def now_ms(self) -> int:
+        """The present, in epoch milliseconds."""
+        return int(self.now() * 1000)
+
+    def set(self, mode: Mode, *, now: float | None = None, speed: float | None = None) -> None:
+        """Changes the mode, and moves on to `now` when given; raises ValueError when `now` lies in the past."""
+        present = self.now()
+        if now is not None and now < present:
+            raise ValueError(
+                f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts anew"
+            )
+        self._put(present if now is None else now)
+        self._mode = mode
+        if mode == "accelerated":
+            self._speed = self._speed if speed is None else speed
+
+    def move_to(self, at: float) -> None:
+        """Jumps to `at` (epoch seconds) if that lies ahead; otherwise nothing happens."""
+        self._put(max(self.now(), at))
+
+    def steady(self) -> float:
+        """A counter of the machine's seconds that no change of the clock moves; its differences are durations."""
+        return time.perf_counter()
+
+    def wait_for(self, at: float) -> float | None:
+        """How many of the machine's seconds pass until `at` is reached; None when it never comes by itself."""
+        ahead = at - self.now()
+        if ahead <= 0:
+            return 0.0
+        return ahead / self.speed if self.speed else None
+
+    def snapshot(self) -> dict[str, Any]:
+        """The clock as JSON, for `restore`."""
+        return {"mode": self._mode, "now": self.now(), "speed": self.speed}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Puts back what `snapshot` gave, whatever the time is now."""
+        self._mode = snapshot["mode"]
+        self._speed = snapshot["speed"] or self._speed
+        self._put(float(snapshot["now"]))
+
+
+def is_instant(value: Any) -> TypeGuard[float]:
+    """Whether a JSON value is a time that the clock can show, in epoch seconds."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LATEST_TIME
+
+
+def random_source(seed: int | None, salt: str = "") -> random.Random:
+    """A generator for ids and names: the same for the same seed and salt, different every time without a seed."""
+    source = random.Random()
+    begin_anew(source, seed, salt)
+    return source
+
+
+def begin_anew(source: random.Random, seed: int | None, salt: str = "") -> None:
+    """Lets a generator give what `random_source` of the same seed and salt gives."""
+    source.seed(random.SystemRandom().getrandbits(128) if seed is None else f"{seed}/{salt}")

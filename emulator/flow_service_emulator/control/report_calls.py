@@ -1,0 +1,97 @@
+"""The control calls that show what was seen: `/__emulator/requests` and `/__emulator/contract`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from flow_service_emulator.api.exchange import Exchange, Handler, Reply
+from flow_service_emulator.api.routes import Operation
+from flow_service_emulator.contract.contract import VERDICTS, Contract
+from flow_service_emulator.contract.journal import FilterError, Filters, Journal
+from flow_service_emulator.control.parameters import parameters
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.reports.formats import FORMATS, rendered
+from flow_service_emulator.reports.words import DETAILS, SEVERITIES, Detail, Severity
+
+REQUESTS: Final = "/__emulator/requests"
+CONTRACT: Final = "/__emulator/contract"
+PAGE_POLICY: Final = (
+    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"),
+    ("x-content-type-options", "nosniff"),
+)
+"""The report is one page that needs nothing from anywhere, and is held to that."""
+
+
+class ReportCalls:
+    """The handlers."""
+
+    def __init__(self, *, journal: Journal, contract: Contract) -> None:
+        self._journal = journal
+        self._contract = contract
+
+    def operations(self) -> list[Operation]:
+        """The calls, for the route table."""
+        table: list[tuple[str, str, str, Handler]] = [
+            ("listRequests", "GET", REQUESTS, self.list_requests),
+            ("deleteRequests", "DELETE", REQUESTS, self.delete_requests),
+            ("getContract", "GET", CONTRACT, self.get_contract),
+            ("deleteContract", "DELETE", CONTRACT, self.delete_contract),
+        ]
+        return [Operation(f"control:{name}", method, path, handler) for name, method, path, handler in table]
+
+    async def list_requests(self, exchange: Exchange) -> Reply:
+        """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""
+        try:
+            filters = Filters.read(exchange.query, VERDICTS)
+        except FilterError as reason:
+            raise _invalid(str(reason)) from None
+        items = [orjson.Fragment(entry) for entry in self._journal.find(filters)]
+        return Reply({"items": items, "number": self._journal.number, "dropped": self._journal.dropped})
+
+    async def delete_requests(self, exchange: Exchange) -> Reply:
+        """Empties the journal; the contract report stays."""
+        _chosen(exchange, {})
+        self._journal.clear()
+        return Reply({"status": "ok", "number": self._journal.number})
+
+    async def get_contract(self, exchange: Exchange) -> Reply:
+        """The contract report."""
+        given = _chosen(exchange, {"format": FORMATS, "fail-on": SEVERITIES, "coverage": DETAILS})
+        form = given.get("format", "json")
+        fail_on: Severity = "remark" if given.get("fail-on") == "remark" else "violation"
+        coverage: Detail = "full" if given.get("coverage") == "full" else "short"
+        report = self._contract.report()
+        self._mark_requests_gone(report)
+        text = rendered(report, form, fail_on, coverage=coverage)
+        headers = PAGE_POLICY if form == "html" else ()
+        return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
+
+    async def delete_contract(self, exchange: Exchange) -> Reply:
+        """Lets the contract report begin anew; the journal and all entities stay."""
+        _chosen(exchange, {})
+        self._contract.begin_anew()
+        return Reply({"status": "ok"})
+
+    def _mark_requests_gone(self, report: Mapping[str, Any]) -> None:
+        """Says of the requests that the findings name which cannot be looked up in the journal any more."""
+        for finding in (each for name in SEVERITIES for entry in report[f"{name}s"] for each in entry["findings"]):
+            for place in ("first", "last"):
+                where = finding[place]
+                if not self._journal.has(where["entry"], where["requestId"]):
+                    finding[place] = {**where, "inJournal": False}
+
+
+def _chosen(exchange: Exchange, allowed: Mapping[str, Any]) -> dict[str, str]:
+    """The query's parameters, each of which has to have one of its allowed values."""
+    given = parameters(exchange, allowed)
+    for name, value in given.items():
+        if value not in allowed[name]:
+            raise _invalid(f"{name} must be one of {', '.join(allowed[name])}; got {value[:60]!r}")
+    return given
+
+
+def _invalid(reason: str) -> ServiceError:
+    return ServiceError("control-invalid", reason=reason)

@@ -1,0 +1,309 @@
+"""A user's datasets in files: noticed when they appear, grow, change or go, without a restart.
+
+Every file in the folder `datasets` of `--fixtures` is a dataset whose id and name are the file's name without extension. As long
+as a file only gets longer, the rows that are added are new; when what was in it has changed, all of its rows are. (A JSON
+document that describes made-up datasets is none of these; the catalog reads it at the start.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from flow_service_emulator.dataset_fixtures import describes_datasets
+from flow_service_emulator.datasets import json_pieces
+from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
+from flow_service_emulator.datasets.bounds import MAX_ARRAY_VALUES, TooMuch, check_values
+from flow_service_emulator.datasets.panics import panics_as_faults
+from flow_service_emulator.datasets.record_files import (
+    BOM,
+    MAX_ARRAY_BYTES,
+    READERS,
+    FileFault,
+    FileRows,
+    Mark,
+    read_file,
+)
+from flow_service_emulator.datasets.record_rows import GoOn, Relocated
+from flow_service_emulator.rows.seeded import RowSource
+from flow_service_emulator.store.store import SetMeta, Store, StoreError
+
+log = logging.getLogger("emulator.datasets")
+
+ID_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""What the id of a dataset looks like: it goes into addresses and folders."""
+_FILE: Final = "dataset-file/"
+_TURN_SECONDS: Final = 0.0001
+"""How long a look through files rests at each step."""
+
+Signature = tuple[int, int, int]
+"""(inode, bytes, nanoseconds of the last change) of a file."""
+
+
+class FileDataset(NamedTuple):
+    """A dataset in a file. With a `problem`, it has no rows and cannot be exported.
+
+    `waiting` is how many bytes at its end are no whole line of NDJSON yet, and left for later.
+    """
+
+    id: str
+    file: str
+    rows: int = 0
+    source: RowSource | None = None
+    problem: str | None = None
+    waiting: int = 0
+
+
+class _Looked(NamedTuple):
+    """What was found in a file. Nothing at all where it is none of a user's datasets."""
+
+    signature: Signature
+    rows: FileRows | None = None
+    problem: str | None = None
+
+
+class _Look:
+    """One look through files: it can be ended, and lets other threads have their turn."""
+
+    def __init__(self, go_on: GoOn) -> None:
+        self._go_on = go_on
+        self.over = False
+
+    def go_on(self) -> None:
+        """Raises InterruptedError when it is over, and what the `go_on` that it was given raises."""
+        self._go_on()
+        if self.over:
+            raise InterruptedError(errno.EINTR, "nobody waits for it any more")
+        # A thread that lets others in for moments only, as arro3 does around each batch, is never told to make way, and they
+        # are too slow to come in.
+        time.sleep(_TURN_SECONDS)
+
+
+class DatasetFiles:
+    """The datasets in the files of a folder, by id, in the order of the files' names. Without a folder there are none."""
+
+    def __init__(self, folder: Path | None, store: Store, *, owner: Callable[[str], str | None]) -> None:
+        """`owner` says in words whose an id is already, None where it is free."""
+        self._folder = folder
+        self._store = store
+        self._owner = owner
+        self._looked: dict[str, _Looked] = {}
+        self._datasets: dict[str, FileDataset] = {}
+        self._problems: list[FileDataset] = []
+        self._unkept = False
+        self._turn = asyncio.Lock()
+        self._stopping = False
+
+    def __contains__(self, dataset_id: str) -> bool:
+        return dataset_id in self._datasets
+
+    def __getitem__(self, dataset_id: str) -> FileDataset:
+        return self._datasets[dataset_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._datasets)
+
+    def __len__(self) -> int:
+        return len(self._datasets)
+
+    @property
+    def problems(self) -> list[FileDataset]:
+        """The files that cannot be used, and why."""
+        return list(self._problems)
+
+    def restart(self) -> None:
+        """Counts positions as the store has them: after a reset from 0 again, after a snapshot was put back as it says."""
+        for name, looked in list(self._looked.items()):
+            kept = self._kept(Path(name).stem)
+            if looked.rows is not None and kept is not None and kept[1] != looked.rows.mark:
+                del self._looked[name]  # the snapshot knows another content: how they compare, only the file tells
+        self.assemble()
+
+    def stop(self) -> None:
+        """Ends a `refresh` that is under way."""
+        self._stopping = True
+
+    async def refresh(self) -> None:
+        """Looks whether the folder is as it was before, and takes a look at every file that is not.
+
+        That is done in a thread and can take a while with large files; whoever cancels it ends that. Costs next to nothing when
+        nothing has changed. Raises InterruptedError once `stop` was called, where there was something to look at.
+        """
+        if self._folder is None or (self._scan() == self._seen() and not self._unkept):
+            return
+        async with self._turn:
+            found = self._scan()
+            changed = {name: found[name] for name in found if self._seen().get(name) != found[name]}
+            before = {name: self._mark(Path(name).stem) for name in changed}
+            look = _Look(self.go_on)
+            try:
+                looked = await asyncio.to_thread(_look, self._folder, changed, before, look.go_on)
+            except asyncio.CancelledError:
+                look.over = True  # the thread has to be told, it is not cancelled
+                raise
+            self._looked = {name: looked.get(name) or self._looked[name] for name in sorted(found)}
+            self.assemble()
+
+    def schema(self, dataset_id: str) -> dict[str, Any]:
+        """The JSON Schema of a dataset's rows."""
+        source = self._datasets[dataset_id].source
+        assert source is not None, "only files with a problem have none"
+        return json_schema_of(source.arrow_schema)
+
+    def go_on(self) -> None:
+        """Raises InterruptedError once `stop` was called."""
+        if self._stopping:
+            raise InterruptedError(errno.EINTR, "the server is ending")
+
+    def _seen(self) -> dict[str, Signature]:
+        return {name: looked.signature for name, looked in self._looked.items()}
+
+    def _scan(self) -> dict[str, Signature]:
+        """The files in the folder that have one of the extensions; none where there is no folder."""
+        assert self._folder is not None, "asked with a folder only"
+        found = {}
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if Path(entry.name).suffix.lower() in READERS and not entry.name.startswith("."):
+                        with contextlib.suppress(FileNotFoundError):  # it went while the folder was read
+                            found[entry.name] = _signature(entry)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as fault:
+            log.warning("the dataset folder %s cannot be read: %s", self._folder, fault.strerror)
+            return self._seen()
+        return found
+
+    def _mark(self, dataset_id: str) -> Mark | None:
+        kept = self._kept(dataset_id)
+        return None if kept is None else kept[1]
+
+    def _kept(self, dataset_id: str) -> tuple[int, Mark] | None:
+        """The position of a file's first row and what was in it, as the store has it; None where it has nothing of use."""
+        kept = self._store.get_meta(_FILE + dataset_id)
+        try:
+            return None if kept is None else (int(kept["base"]), Mark.from_json(kept["mark"]))
+        except (LookupError, TypeError, ValueError, OverflowError) as fault:
+            log.warning(
+                "what is kept of the dataset file %s is passed over, as it is damaged: %s", dataset_id[:100], fault
+            )
+            return None
+
+    def assemble(self) -> None:
+        """Makes datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too."""
+        told = {file.file: file.problem for file in self._problems}
+        self._datasets.clear()
+        self._problems.clear()
+        changes = []
+        for name, looked in self._looked.items():
+            name, dataset_id = _shown(name), _shown(Path(name).stem)
+            if looked.rows is None and looked.problem is None:
+                continue
+            problem = "; ".join(filter(None, (self._id_problem(dataset_id), looked.problem)))
+            if problem:
+                self._problems.append(FileDataset(dataset_id, name, problem=problem))
+                if told.get(name) != problem:
+                    log.warning("the dataset file %s cannot be used: %s", name, problem)
+            elif looked.rows is not None:
+                base, kept = self._base(dataset_id, looked.rows)
+                changes.append(kept)
+                rows = looked.rows
+                source = Relocated(rows.source, base) if base else rows.source
+                self._datasets[dataset_id] = FileDataset(dataset_id, name, rows.mark.rows, source, waiting=rows.waiting)
+        self._keep([change for change in changes if change.value != self._store.get_meta(change.key)])
+
+    def _keep(self, changes: list[SetMeta]) -> None:
+        """Lets the store keep them. While it cannot, as on a full disk, every `refresh` tries again, and nothing else waits for it:
+        a reset has already been made when this is its last step, and reading needs no room."""
+        try:
+            self._store.write(changes)
+        except StoreError as fault:
+            if not self._unkept:
+                log.warning("how far the dataset files have been looked at cannot be kept yet: %s", fault)
+            self._unkept = True
+        else:
+            self._unkept = False
+
+    def _id_problem(self, dataset_id: str) -> str | None:
+        """Why a file cannot have this id; None where it can."""
+        owner = self._owner(dataset_id)
+        if dataset_id in self._datasets:
+            return f"the id {dataset_id!r} is that of the file {self._datasets[dataset_id].file}"
+        if owner is not None:
+            return f"the id {dataset_id!r} is that of {owner}; give the file another name"
+        if not ID_PATTERN.fullmatch(dataset_id):
+            return "its name is the dataset's id, and that has 1 to 64 letters, digits, - and _ only"
+        return None
+
+    def _base(self, dataset_id: str, rows: FileRows) -> tuple[int, SetMeta]:
+        """The position of a file's first row, and what to keep so that the next content finds its own."""
+        kept = self._kept(dataset_id)
+        base = 0
+        if kept is not None:
+            base, mark = kept
+            base += 0 if mark == rows.mark or rows.lengthened else mark.rows
+        return base, SetMeta(_FILE + dataset_id, {"base": base, "mark": rows.mark.as_json()})
+
+
+def _signature(entry: os.DirEntry[str]) -> Signature:
+    """What tells a file from what it was before. Raises FileNotFoundError.
+
+    Links are followed: whoever links files into the folder (as Bazel and Nix do with all of them) wants them read.
+    """
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        raise
+    except OSError:  # such as a link to itself; what it is, is told when it is looked at
+        return (0, 0, 0)
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _shown(name: str) -> str:
+    """A file's name as a text: on Linux it can have bytes that are none."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _look(
+    folder: Path, changed: Mapping[str, Signature], before: Mapping[str, Mark | None], go_on: GoOn
+) -> dict[str, _Looked]:
+    """Looks through files. Whatever is wrong with one of them is told with it. Raises what `go_on` raises."""
+    looked = {}
+    for name, signature in changed.items():
+        path = folder / name
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
+                raise FileFault("it is no regular file")
+            with panics_as_faults(FileFault, "it cannot be read"):
+                rows = None if _describes(path, go_on) else read_file(path, before[name], go_on)
+            looked[name] = _Looked(signature, rows)
+        except InterruptedError:  # which says nothing of the file
+            raise
+        except OSError as fault:
+            looked[name] = _Looked(signature, problem=fault.strerror or type(fault).__name__)
+        except Exception as fault:  # whatever is in a user's file, the others are to be had
+            looked[name] = _Looked(signature, problem=str(fault) or type(fault).__name__)
+    return looked
+
+
+def _describes(path: Path, go_on: GoOn) -> bool:
+    if path.suffix.lower() != ".json" or path.stat().st_size > MAX_ARRAY_BYTES:
+        return False
+    content = path.read_bytes().removeprefix(BOM)
+    try:
+        check_values(content, MAX_ARRAY_VALUES)
+        return describes_datasets(json_pieces.loads(content, go_on))
+    except (TooMuch, orjson.JSONDecodeError):  # who reads records tells what is wrong
+        return False

@@ -1,0 +1,127 @@
+"""A JSON Schema made of parts written out as one: `allOf` of objects, and `$ref` into the schema itself.
+
+That is how the Schema Registry composes schemas: `{"allOf": [{"$ref": "#/definitions/customFields"}], "definitions": …}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from flow_service_emulator.rows.schema_error import ITEMS, Path, SchemaError, shown
+
+MAX_DEPTH: Final = 12
+"""The most levels of properties inside each other."""
+MAX_PARTS: Final = 5_000
+"""The most schemas that one may consist of when it is written out: each reference counts as what it leads to."""
+MAX_STEPS: Final = 64
+"""The most references, and `allOf` inside each other, on the way to a part."""
+
+_ANNOTATIONS: Final = frozenset(
+    ("title", "description", "default", "examples", "readOnly", "writeOnly", "$id", "$schema", "$comment", "deprecated")
+)
+_ANNOTATING: Final = ("meta:", "x-")
+_REMOTE: Final = (
+    "only references into the schema itself (#/...) can be followed; the Schema Registry writes the others out for "
+    "'Accept: application/vnd.adobe.xed-full+json; version=1'"
+)
+
+
+def written_out(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema without `allOf`, `$ref` and definitions.
+
+    Beside a `$ref` nothing else counts (draft 7). Raises SchemaError for a reference that leads away, nowhere or back to
+    itself, for parts of `allOf` that contradict each other, and for a schema that is too large.
+    """
+    written: dict[str, Any] = _Parts(schema).written((), schema, ("#",))
+    return written
+
+
+def is_map(schema: Any) -> bool:
+    """Whether an object may have properties of any name and none is known, such as XDM's `identityMap`."""
+    names_none = isinstance(schema, Mapping) and "properties" not in schema
+    return names_none and isinstance(schema.get("additionalProperties"), Mapping)
+
+
+class _Parts:
+    """A schema on its way to be written out."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._count = 0
+
+    def written(self, path: Path, schema: Any, steps: tuple[str, ...]) -> Any:
+        """The part at `path`. `steps` are the references that led there and the `allOf` that it is in."""
+        if not isinstance(schema, Mapping):
+            return schema  # what it should be is said where its columns are made
+        self._count += 1
+        if self._count > MAX_PARTS or len(steps) > MAX_STEPS:
+            raise SchemaError(
+                path, f"too large: more than {MAX_PARTS} parts, or {MAX_STEPS} references inside each other"
+            )
+        if len(path) > MAX_DEPTH:
+            raise SchemaError(path, f"nested deeper than {MAX_DEPTH} levels")
+        if "$ref" in schema:
+            reference = schema["$ref"]
+            target = self._target(path, reference)
+            if reference in steps:
+                raise SchemaError(path, f"'$ref' {shown(reference)} leads back to itself, and so would have no end")
+            return self.written(path, target, (*steps, reference))
+        written = {key: value for key, value in schema.items() if key not in ("allOf", "definitions", "$defs")}
+        if isinstance(schema.get("properties"), Mapping):
+            properties = schema["properties"].items()
+            written["properties"] = {name: self.written((*path, str(name)), part, steps) for name, part in properties}
+        if "items" in schema:
+            written["items"] = self.written((*path, ITEMS), schema["items"], steps)
+        return self._with_all(path, written, schema["allOf"], steps) if "allOf" in schema else written
+
+    def _with_all(self, path: Path, own: dict[str, Any], parts: Any, steps: tuple[str, ...]) -> dict[str, Any]:
+        if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
+            raise SchemaError(path, f"allOf is {shown(parts)}; expected a list of schemas")
+        pieces = [own, *(self.written(path, part, (*steps, "allOf")) for part in parts)]
+        whole: dict[str, Any] = {}
+        for piece in pieces:
+            whole = _merged(path, whole, piece)
+        names = _names(whole)
+        if any(piece.get("additionalProperties") is False and _names(piece) != names for piece in pieces):
+            raise SchemaError(path, "a part of allOf has additionalProperties false, and so rules the others out")
+        return whole
+
+    def _target(self, path: Path, reference: Any) -> Any:
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            raise SchemaError(path, f"'$ref' {shown(reference)}: {_REMOTE}")
+        target: Any = self._root
+        for step in unquote(reference[1:]).split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list) and name.isdecimal() and int(name) < len(target):
+                target = target[int(name)]
+            elif isinstance(target, Mapping) and name in target:
+                target = target[name]
+            else:
+                raise SchemaError(path, f"'$ref' {shown(reference)} leads nowhere in the schema")
+        return target
+
+
+def _merged(path: Path, first: Any, second: Any) -> dict[str, Any]:
+    """One schema that says what both say."""
+    if not isinstance(first, Mapping) or not isinstance(second, Mapping):
+        raise SchemaError(path, f"{shown(second)} in allOf is no schema with properties")
+    merged = dict(first)
+    for key, value in second.items():
+        known = merged.get(key, value)
+        if key == "properties" and isinstance(known, Mapping) and isinstance(value, Mapping):
+            both = {name: _merged((*path, str(name)), known[name], value[name]) for name in value if name in known}
+            merged[key] = {**known, **value, **both}
+        elif key == "required" and isinstance(known, list) and isinstance(value, list):
+            merged[key] = [*known, *(name for name in value if name not in known)]
+        elif known == value or key in _ANNOTATIONS or key.startswith(_ANNOTATING):
+            merged.setdefault(key, value)
+        elif key != "additionalProperties":
+            raise SchemaError(path, f"in allOf, {key} is both {shown(known)} and {shown(value)}")
+    return merged
+
+
+def _names(schema: Mapping[str, Any]) -> set[Any]:
+    properties = schema.get("properties")
+    return set(properties) if isinstance(properties, Mapping) else set()

@@ -1,0 +1,221 @@
+"""uvicorn as the emulator runs it: a socket that is open before it says so, logs on standard error, a quick end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import orjson
+import uvicorn
+
+from flow_service_emulator.app import Emulator, ExportFolderError, create_app
+from flow_service_emulator.catalog import FixtureError
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.masking.texts import scrubbed
+from flow_service_emulator.serving.connections import LendingProtocol, look_at
+from flow_service_emulator.serving.middleware import REQUESTS
+from flow_service_emulator.serving.reception import Limits, Reception
+from flow_service_emulator.settings import Settings, variables_of_kubernetes
+from flow_service_emulator.store.store import StoreError
+from flow_service_emulator.validation.validation import preload
+
+log = logging.getLogger("emulator.server")
+BACKLOG = 2048
+PRELOAD_AFTER_SECONDS = 0.3
+LOOK_TICKS = 10
+"""After how many of uvicorn's ticks, ten a second, the connections are looked at, at the latest."""
+OPEN_FILES = 4096
+"""How many files and connections the system is asked to allow: it often starts a process with 256 or 1,024."""
+KEEP_ALIVE_SECONDS = 65
+"""How long an idle connection stays open: longer than clients commonly keep theirs, so that none is closed under a request."""
+
+
+class Server(uvicorn.Server):
+    """Prints where it listens once it accepts requests, and ends exports when it is told to end."""
+
+    def __init__(self, app: Emulator, listener: socket.socket, limits: Limits | None = None) -> None:
+        reception = Reception(limits)
+        protocol: Any = partial(LendingProtocol, reception=reception)
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            proxy_headers=False,
+            lifespan="on",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            backlog=BACKLOG,
+        )
+        super().__init__(config)
+        self._emulator = app
+        self._listener = listener
+        self._limits = reception.limits
+        self._looking: asyncio.Task[None] | None = None
+        """Kept so that it is not collected as garbage before it is done."""
+        self._look_ticks = max(1, min(LOOK_TICKS, int(self._limits.seconds)))
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        super().run([self._listener] if sockets is None else sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.should_exit:
+            return
+        gc.freeze()  # what is there now stays; collections need not look at it again
+        gc.enable()  # see `serve` in `flow_service_emulator.cli`
+        print(f"listening on {url_of(self._listener)}", flush=True)
+        log.info("a page for people is at %s/__emulator/", url_of(self._listener))  # standard output has one line only
+        self._looking = asyncio.create_task(self._emulator.look_at_files())
+        # what only a refused request needs is fetched a little later, so that neither the start nor a refusal waits for it
+        asyncio.get_running_loop().call_later(PRELOAD_AFTER_SECONDS, self._preload)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % self._look_ticks == 0:
+            connections: Any = self.server_state.connections
+            look_at(connections, asyncio.get_running_loop().time(), self._limits.unread_bytes)
+        return await super().on_tick(counter)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends in good order on a signal; the process then exits with status 0, unlike uvicorn's own."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self._end)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._end))
+        yield
+
+    def _preload(self) -> None:
+        asyncio.get_running_loop().run_in_executor(None, preload)
+
+    def _end(self) -> None:
+        self._emulator.stop()
+        self.should_exit = True
+
+
+def serve(settings: Settings, fail: Callable[[str], int]) -> int:
+    """Opens the data and export folders, listens and serves; answers the exit status. `fail` reports what stops it."""
+    set_up_logging(settings.log_format)
+    if passed_over := variables_of_kubernetes():
+        log.info("passed over, as Kubernetes sets them for a Service of this name: %s", ", ".join(passed_over))
+    clock = Clock.from_setting(settings.clock, settings.now)
+    try:
+        listener = open_socket(settings.host, settings.port)
+    except OSError as reason:
+        return fail(f"cannot listen on {settings.host}:{settings.port}: {reason.strerror or reason}")
+    with listener:
+        try:
+            app = create_app(settings, clock)
+        except (FixtureError, StoreError, ExportFolderError, OSError) as reason:
+            return fail(str(reason))
+        Server(app, listener, Limits(connections=min(Limits().connections, allowed_files() // 2))).run()
+    return 0
+
+
+def allowed_files() -> int:
+    """How many files this process may have open, raised to OPEN_FILES where the system lets it."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return OPEN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        with contextlib.suppress(OSError, ValueError):  # macOS has a further limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio switches TCP_NODELAY on only where the protocol is spelled out; without it, each answer waits 40 ms
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":  # there it would let two servers have the same port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """`http://HOST:PORT` of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def set_up_logging(form: str) -> None:
+    """Logs go to standard error, as text or as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(form))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # nobody reads these of a record, and finding them out costs more than the rest of it
+    # ("Logging HOWTO", section "Optimization")
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, name, False)
+    logging._srcfile = None
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def formatter(form: str) -> logging.Formatter:
+    """What makes lines of the log's records: as `text` or as `json`."""
+    return _JsonFormatter() if form == "json" else _TextFormatter("%(asctime)s %(levelname)s %(message)s")
+
+
+class _TextFormatter(logging.Formatter):
+    """One line for each record, with a traceback's own lines below: no request can write a line, or move the cursor."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return escaped(_masked(record, super().formatMessage(record)))
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(map(escaped, scrubbed(super().formatException(ei), []).split("\n")))
+
+
+def _masked(record: logging.LogRecord, text: str) -> str:
+    """A record's text without what looks like a secret. Of requests it has been taken out already, with all that is known of each."""
+    return text if record.name == REQUESTS else scrubbed(text, [])
+
+
+def escaped(line: str) -> str:
+    """A line of the log in which nothing controls a terminal: a line break, an escape or a turn of the direction is spelt out."""
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": _masked(record, record.getMessage()),
+        }
+        if record.exc_info:
+            entry["exception"] = scrubbed(self.formatException(record.exc_info), [])
+        line = orjson.dumps(entry).decode()
+        if line.isprintable():
+            return line
+        # JSON escapes the control characters of ASCII only, and a terminal obeys others as well
+        return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)

@@ -1,0 +1,261 @@
+"""One declaration of every setting drives the flags, the `FLOW_EMULATOR_*` variables and the README's table."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from flow_service_emulator.instants import epoch_seconds, hint
+
+ENV_PREFIX = "FLOW_EMULATOR_"
+_BY_KUBERNETES = re.compile(
+    ENV_PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
+)
+"""The names of most variables that Kubernetes gives every container beside a Service called `flow-emulator` or `flow-emulator-…`
+(Kubernetes documentation, "Service", section "Environment variables")."""
+_SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://\S+")
+"""The value of the last of them, which is called `…_PORT`."""
+MAX_BODY_BYTES = 1_000_000
+"""The largest request body that is read, in bytes; more is answered 413."""
+MAX_CONTROL_BYTES = 256_000_000
+"""The same for the control call that puts a snapshot back, which carries everything there is."""
+MAX_DATASET_BYTES = 64_000_000
+"""The same for those that bring a dataset, and what its records may have as JSON, however small they came. As objects they take
+several times as much memory. Files in the `datasets` folder of `--fixtures` may be larger: they are read piece by piece."""
+DEFAULT_URL = "http://127.0.0.1:8080"
+"""Where a server listens that was started without flags."""
+LATEST_TIME = 253_370_764_799.0
+"""9998-12-31T23:59:59Z, epoch seconds: the last instant that the clock can show; a date up to a year later is still one."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _port(value: str) -> int:
+    number = _whole(value)
+    if not 0 <= number <= 65535:
+        raise ValueError("a port from 0 (any free one) to 65535 is needed")
+    return number
+
+
+def _whole(value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError("a whole number is needed") from None
+
+
+def _positive(value: str) -> int:
+    number = _whole(value)
+    if number < 1:
+        raise ValueError("a whole number from 1 is needed")
+    return number
+
+
+def _count(value: str) -> int:
+    number = _whole(value)
+    if number < 0:
+        raise ValueError("a whole number from 0 is needed")
+    return number
+
+
+def _time(value: str) -> float:
+    try:
+        number = epoch_seconds(value)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= LATEST_TIME:
+        raise ValueError(
+            f"a time is needed: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as 2026-01-01T00:00:00Z{hint(value)}"
+        )
+    return number
+
+
+def _clock(value: str) -> str:
+    if value in ("real", "frozen"):
+        return value
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed <= 1e9:
+        raise ValueError("'real', 'frozen' or a speed above 0 is needed, such as 3600 for an hour a second")
+    return value
+
+
+def _names(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not names:
+        raise ValueError("one name or several separated by commas are needed")
+    return names
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    names = _names(value)
+    for name in names:
+        if "/" in name or re.fullmatch(r"[^:]*:\d*", name):
+            raise ValueError("host names are needed, without a scheme, a port or a path, such as emulator.example.org")
+    return names
+
+
+def _folder(value: str) -> Path:
+    folder = Path(value)
+    if not folder.is_dir():
+        raise ValueError("a folder is needed" + (", and that is a file" if folder.exists() else ", and there is none"))
+    return folder
+
+
+def _log_format(value: str) -> str:
+    if value not in ("text", "json"):
+        raise ValueError("'text' or 'json' is needed")
+    return value
+
+
+def _switch(value: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if value.lower() not in known:
+        raise ValueError("'true' or 'false' is needed")
+    return known[value.lower()]
+
+
+def setting(default: Any, parse: Callable[[str], Any], placeholder: str, help: str) -> Any:
+    """Declares one setting: its default, how its text is read, what stands for its value in help, and what it does."""
+    return field(default=default, metadata={"parse": parse, "placeholder": placeholder, "help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server is started with. Each field is a flag (`--export-dir`) and a variable (`FLOW_EMULATOR_EXPORT_DIR`)."""
+
+    host: str = setting("127.0.0.1", _text, "HOST", "address to listen on; 0.0.0.0 is every network of this machine")
+    port: int = setting(8080, _port, "PORT", "port to listen on; 0 takes a free one")
+    export_dir: Path = setting(Path("exports"), Path, "DIR", "folder that exported files are written to")
+    data_dir: Path | None = setting(
+        None, Path, "DIR", "folder that keeps entities, runs and time over restarts; without it they live in memory"
+    )
+    clock: str = setting("real", _clock, "MODE", "`real`, `frozen`, or a speed: 3600 makes an hour pass in a second")
+    now: float | None = setting(
+        None,
+        _time,
+        "TIME",
+        "time that the clock starts at: epoch seconds or 2026-01-01T00:00:00Z; without it, the present; a data folder that is "
+        "further on goes on from where it is",
+    )
+    seed: int | None = setting(
+        None,
+        _whole,
+        "N",
+        "makes data, ids and file names the same in every run that is asked the same, and after every reset",
+    )
+    fixtures: Path | None = setting(
+        None, _folder, "DIR", "folder with specs and datasets of your own, on top of the built-in ones"
+    )
+    check_auth: bool = setting(False, _switch, "", "accept only tokens from the token endpoint, while they are valid")
+    orgs: tuple[str, ...] = setting((), _names, "A,B", "organizations that exist; without it, any")
+    sandboxes: tuple[str, ...] = setting((), _names, "A,B", "sandboxes that exist; without it, any")
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        _hosts,
+        "A,B",
+        "further host names that control calls may be made under; `.example.org` is all below it, `*` any",
+    )
+    log_format: str = setting("text", _log_format, "FORMAT", "`text` or `json` lines on standard error")
+    rows_per_file: int = setting(500_000, _positive, "N", "rows in one part file at most")
+    journal_entries: int = setting(10_000, _count, "N", "requests that the journal keeps; 0 keeps none")
+    keep_runs: int = setting(
+        1_000, _positive, "N", "run records kept for each flow; older ones are forgotten, their files stay"
+    )
+    max_exports: int = setting(
+        100_000, _positive, "N", "exports that one advance of the clock may cause; more is refused"
+    )
+
+
+def flag_name(name: str) -> str:
+    """`export_dir` -> `--export-dir`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable_name(name: str) -> str:
+    """`export_dir` -> `FLOW_EMULATOR_EXPORT_DIR`."""
+    return ENV_PREFIX + name.upper()
+
+
+def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from flags, else from the environment's variables, else the defaults.
+
+    `flags` maps field names to the flag's text (True for a switch, None when not given). Raises ValueError that names the
+    flag or variable, its value and what is needed.
+    """
+    variables = _settings_in(os.environ if environment is None else environment)
+    values: dict[str, Any] = {}
+    for declared in fields(Settings):
+        name = declared.name
+        text, origin = flags.get(name), flag_name(name)
+        if text is None:
+            text, origin = variables.get(variable_name(name)), variable_name(name)
+        if text is None or text == "":
+            continue
+        if isinstance(text, bool):
+            values[name] = text
+            continue
+        try:
+            values[name] = declared.metadata["parse"](text)
+        except ValueError as reason:
+            raise ValueError(f"{origin}: {reason}, got {text!r}") from None
+    known = {variable_name(declared.name) for declared in fields(Settings)}
+    for variable in variables:
+        if variable not in known:
+            raise ValueError(f"{variable}: no such setting; the settings are {', '.join(sorted(known))}")
+    return Settings(**values)
+
+
+def variables_of_kubernetes(environment: Mapping[str, str] | None = None) -> list[str]:
+    """The variables that look like settings, but are what Kubernetes tells every container of a Service's address."""
+    variables = os.environ if environment is None else environment
+    return sorted(name for name, value in variables.items() if _is_of_kubernetes(name, value))
+
+
+def _settings_in(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(ENV_PREFIX) and not _is_of_kubernetes(name, value)
+    }
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    if _BY_KUBERNETES.fullmatch(name):
+        return True
+    is_port = name.startswith(ENV_PREFIX) and name.endswith("PORT")
+    return is_port and _SERVICE_ADDRESS.fullmatch(value) is not None
+
+
+def environment_of_tests(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without settings, for a test run's own server: a variable that is meant for another server must not
+    give it that one's data folder."""
+    variables = os.environ if environment is None else environment
+    return {name: value for name, value in variables.items() if not name.startswith(ENV_PREFIX)}
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, for the README."""
+    lines = ["| flag | variable | default | what it does |", "|---|---|---|---|"]
+    for declared in fields(Settings):
+        placeholder = declared.metadata["placeholder"]
+        default = declared.default
+        shown = "off" if default is False else "" if default in (None, ()) else f"`{default}`"
+        flag = f"{flag_name(declared.name)} {placeholder}".strip()
+        lines.append(f"| `{flag}` | `{variable_name(declared.name)}` | {shown} | {declared.metadata['help']} |")
+    return "\n".join(lines)
+
+
+def wants_colour(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a stream is a terminal that shows colours (https://no-color.org)."""
+    variables = os.environ if environment is None else environment
+    return stream.isatty() and not variables.get("NO_COLOR") and variables.get("TERM") != "dumb"

@@ -1,0 +1,29 @@
+"""A running emulator as a test sees it: where it is, headers, clock, exported files, requests, faults, contract, datasets.
+
+The pytest plugin hands a `FlowService` to tests; any other test framework can make one of a server's address.
+"""
+
+from flow_service_emulator.instants import Instant, epoch_seconds
+from flow_service_emulator.testing.clock_control import ClockControl
+from flow_service_emulator.testing.contract_view import Contract
+from flow_service_emulator.testing.control_client import FlowServiceError
+from flow_service_emulator.testing.datasets import Datasets
+from flow_service_emulator.testing.exported import ExportedFile, Exports
+from flow_service_emulator.testing.fault_control import Faults
+from flow_service_emulator.testing.flow_service import FlowService, FlowServiceServer
+from flow_service_emulator.testing.requests import Requests
+
+__all__ = [
+    "ClockControl",
+    "Contract",
+    "Datasets",
+    "ExportedFile",
+    "Exports",
+    "Faults",
+    "FlowService",
+    "FlowServiceError",
+    "FlowServiceServer",
+    "Instant",
+    "Requests",
+    "epoch_seconds",
+]

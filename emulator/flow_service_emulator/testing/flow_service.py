@@ -1,0 +1,138 @@
+"""A server, and the organization and sandbox that a test has on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from flow_service_emulator.testing.clock_control import ClockControl
+from flow_service_emulator.testing.contract_view import Contract
+from flow_service_emulator.testing.control_client import ControlClient, FlowServiceError
+from flow_service_emulator.testing.datasets import Datasets
+from flow_service_emulator.testing.exported import Exports
+from flow_service_emulator.testing.fault_control import Faults
+from flow_service_emulator.testing.requests import Requests
+
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
+
+BASE_PATH = "/data/foundation/flowservice"
+DEFAULT_ORG = "TEST@AdobeOrg"
+DEFAULT_SANDBOX = "prod"
+API_KEY = "test-client"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowServiceServer:
+    """A running server. `export_dir` is its export folder where this machine has it, else None: files are then downloaded.
+
+    A `shared` server is not reset: each test has an organization or sandbox of its own on it. `log` is its log file.
+    """
+
+    url: str
+    export_dir: Path | None = None
+    shared: bool = False
+    log: Path | None = None
+
+
+class FlowService:
+    """A server, and the organization and sandbox that a test has on it."""
+
+    def __init__(
+        self,
+        server: FlowServiceServer,
+        *,
+        org: str = DEFAULT_ORG,
+        sandbox: str = DEFAULT_SANDBOX,
+        downloads: Callable[[], Path] | None = None,
+    ) -> None:
+        """`downloads` gives a folder for files of a server that is not on this machine."""
+        self.server = server
+        self.url = server.url
+        """`http://HOST:PORT`."""
+        self.base_url = server.url + BASE_PATH
+        """The address that a client of the Flow Service is given."""
+        self.org = org
+        self.sandbox = sandbox
+        self.before_reset: Callable[[], None] | None = None
+        """Called before the server forgets what it has seen: the pytest plugin then adds it to the run's report."""
+        self._token = "test-token"
+        self._client = ControlClient(server.url)
+        scope = {"org": org, "sandbox": sandbox} if server.shared else {}
+        self.clock = ClockControl(self._client, scope)
+        self.exports = Exports(self._client, server.export_dir, downloads or _no_folder, scope)
+        self.requests = Requests(self._client, scope)
+        self.faults = Faults(self._client, scope)
+        self.contract = Contract(self._client, self.requests if server.shared else None)
+        self.datasets = Datasets(self._client)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that every request to the Flow Service needs; a new dict each time."""
+        return {
+            "Authorization": f"Bearer {self._token}",
+            "x-api-key": API_KEY,
+            "x-gw-ims-org-id": self.org,
+            "x-sandbox-name": self.sandbox,
+        }
+
+    @property
+    def export_dir(self) -> Path:
+        """The folder with the exported files; those of a server elsewhere come into it when their paths are asked for."""
+        return self.exports.export_dir
+
+    def reset(self, clock: Mapping[str, Any] | None = None) -> None:
+        """Makes the server forget everything and empties its export folder; on a shared server only this test's faults go.
+
+        `clock` says how time goes on: `mode` ("real", "frozen" or "accelerated"), `now` (epoch seconds) and `speed`; without
+        it, time begins as it did when the server started.
+        """
+        if self.server.shared:
+            self.faults.clear()
+        else:
+            if self.before_reset is not None:
+                self.before_reset()
+            body = None if clock is None else {"clock": dict(clock)}
+            self._client.call("POST", "/reset", body, exports="true")
+
+    def state(self) -> dict[str, Any]:
+        """A snapshot of all that the server holds, its clock included; not the exported files."""
+        return cast("dict[str, Any]", self._client.call("GET", "/state"))
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Puts a snapshot back, of this server or another. Raises FlowServiceError for one that is not whole."""
+        self._client.call("PUT", "/state", dict(state))
+
+    def fetch_token(self) -> str:
+        """Gets an access token for `headers`, which a server with `--check-auth` asks for. Answers it."""
+        form = f"grant_type=client_credentials&client_id={API_KEY}&client_secret=test-secret&scope=openid"
+        answer = self._client.send(
+            "POST", "/ims/token/v3", form.encode(), {"Content-Type": "application/x-www-form-urlencoded"}
+        )
+        token: str = json.loads(answer)["access_token"]
+        self._token = token
+        return token
+
+    def control(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Any control call: `control("GET", "/state")`. Answers its JSON; raises FlowServiceError."""
+        return self._client.call(method, path, body, **query)
+
+    def close(self) -> None:
+        """Lets go of the connection; on a shared server, takes this test's faults away first."""
+        try:
+            if self.server.shared:
+                self.faults.clear()
+        finally:
+            self.disconnect()
+
+    def disconnect(self) -> None:
+        """Lets go of the connection and leaves all else as it is; the next call opens a new one."""
+        self._client.close()
+
+
+def _no_folder() -> Path:
+    raise FlowServiceError(
+        "this FlowService was made without a folder for downloads; give it one: downloads=lambda: folder"
+    )
