@@ -33,7 +33,7 @@ from flow_service_emulator.contract.sighting import Sighting
 from flow_service_emulator.control.control import STATE_FORMAT
 from flow_service_emulator.reports.formats import FORMATS, rendered
 from flow_service_emulator.reports.words import TITLES
-from flow_service_emulator.validation.validation import Remark
+from flow_service_emulator.validation.validation import ContractWarning
 
 PACKAGE = Path(__file__).parent.parent / "emulator" / "flow_service_emulator"
 
@@ -46,7 +46,7 @@ def report(api: Api) -> dict[str, Any]:
 def met(api: Api) -> dict[str, dict[str, Any]]:
     """The rules that the report has something to say about, by id."""
     told = report(api)
-    return {rule["id"]: rule for rule in (*told["violations"], *told["remarks"])}
+    return {rule["id"]: rule for rule in (*told["violations"], *told["warnings"])}
 
 
 def verdicts(api: Api) -> list[str]:
@@ -59,30 +59,30 @@ def verdicts(api: Api) -> list[str]:
 def test_every_error_has_a_rule_or_is_not_the_clients() -> None:
     """A new row of the error table cannot be forgotten here, nor can a row that is gone leave its rule behind."""
     rules = contract_rules(load_catalog().errors)
-    remarks = {rule.id for rule in rules.values() if rule.severity == "remark"}
-    split = {"version-mismatch"}  # a stale etag is a remark, anything else as If-Match a violation
+    warnings = {rule.id for rule in rules.values() if rule.severity == "warning"}
+    split = {"version-mismatch"}  # a stale etag is a warning, anything else as If-Match a violation
     for name, row in ERRORS.items():
         expected = name not in NOT_THE_CLIENTS | split and not row["appliesTo"].startswith(INJECTED)
         assert (name in rules) == expected, name
-    assert set(ERROR_RULES) == set(rules) & set(ERRORS) - remarks
+    assert set(ERROR_RULES) == set(rules) & set(ERRORS) - warnings
     for rule in rules.values():
         assert rule.title and rule.source
-        assert rule.mend.endswith((".", "}")), rule.id
+        assert rule.fix.endswith((".", "}")), rule.id
         if rule.id in ERRORS and rule.severity == "violation":
             assert (rule.code, rule.source) == (ERRORS[rule.id]["code"], ERRORS[rule.id]["source"])
 
 
-def test_every_remark_of_the_service_has_a_rule() -> None:
-    """Whatever the code remarks on stands in the table."""
+def test_every_warning_of_the_service_has_a_rule() -> None:
+    """Whatever the code warns of stands in the table."""
     rules = contract_rules(load_catalog().errors)
     used = set()
     for file in PACKAGE.rglob("*.py"):
-        used |= set(re.findall(r'(?:Remark|Finding|\.remark)\(\s*"([a-z-]+)"', file.read_text("utf-8")))
+        used |= set(re.findall(r'(?:ContractWarning|Finding|\.warning)\(\s*"([a-z-]+)"', file.read_text("utf-8")))
     assert len(used) > 15
     assert used <= set(rules)
 
 
-def test_every_remark_is_made_somewhere() -> None:
+def test_every_warning_is_made_somewhere() -> None:
     """No rule stands in the table that nothing can meet."""
     sources = "".join(file.read_text("utf-8") for file in PACKAGE.rglob("*.py") if file.name != "rules.py")
     constants = {
@@ -98,7 +98,7 @@ def test_every_remark_is_made_somewhere() -> None:
 # --- violations -------------------------------------------------------------------------------------------------------
 
 
-def test_a_violation_says_what_where_why_and_how_to_mend_it(api: Api) -> None:
+def test_a_violation_says_what_where_why_and_how_to_fix_it(api: Api) -> None:
     base = api.created("connections", S3.base_connection())
     for name in ("Not_a_bucket", "Neither-is_this"):
         api.post("/targetConnections", S3.target_connection(base, bucketName=name))
@@ -107,7 +107,7 @@ def test_a_violation_says_what_where_why_and_how_to_mend_it(api: Api) -> None:
     assert (violation["id"], violation["code"], violation["status"]) == ("provider-rejected", row["code"], 400)
     assert violation["source"] == row["source"]
     assert violation["count"] == 2
-    assert "GET /connectionSpecs/{id}" in violation["mend"]
+    assert "GET /connectionSpecs/{id}" in violation["fix"]
     (finding,) = violation["findings"]
     assert (finding["operation"], finding["place"], finding["count"]) == (
         "create:targetConnections",
@@ -207,7 +207,7 @@ def test_a_secret_in_a_parameters_name_is_masked_in_its_place(api: Api) -> None:
 
 
 @pytest.mark.parametrize("base", ELSEWHERE)
-def test_another_of_the_platforms_services_is_a_remark(api: Api, base: str) -> None:
+def test_another_of_the_platforms_services_is_a_warning(api: Api, base: str) -> None:
     """A client that looks a dataset up in Catalog does nothing wrong; that it cannot be tried here is said."""
     for path in (f"{base}/one", f"{base}/two?x=1", base):
         detail = assert_error(api.http.get(path), "unsupported")["detail"]
@@ -215,7 +215,7 @@ def test_another_of_the_platforms_services_is_a_remark(api: Api, base: str) -> N
     assert set(met(api)) == {"unsupported"}
     (finding,) = met(api)["unsupported"]["findings"]
     assert (finding["place"], finding["count"]) == (base, 3)
-    assert set(verdicts(api)) == {"remark"}
+    assert set(verdicts(api)) == {"warning"}
     assert api.http.get(f"{base}s/one").status_code == 404
 
 
@@ -278,13 +278,13 @@ def test_looking_for_what_was_deleted_is_no_violation(api: Api) -> None:
 
 
 def test_if_match(api: Api) -> None:
-    """A stale etag happens to good clients: a remark. What is no etag at all never works: a violation."""
+    """A stale etag happens to good clients: a warning. What is no etag at all never works: a violation."""
     path = f"/connections/{api.created('connections', SFTP.base_connection())}"
     etag = api.item(path)["etag"]
     change = [{"op": "replace", "path": "/name", "value": "another name"}]
     api.patch(path, etag, change)
     api.patch(path, etag, change)
-    assert met(api)["etag-not-latest"]["severity"] == "remark"
+    assert met(api)["etag-not-latest"]["severity"] == "warning"
     assert "if-match-form" not in met(api)
     for sent in ("*", etag.strip('"'), f"W/{etag}", f'{etag}, "x"'):
         api.patch(path, sent, change)
@@ -309,7 +309,7 @@ def test_tokens_that_are_checked(tmp_path: Path) -> None:
         assert (finding["message"], finding["operation"], finding["count"]) == ("the token expires in 100 s", "*", 2)
         api.advance(200)
         assert api.get("/flows").status_code == 401
-        assert {rule["severity"] for rule in met(api).values()} == {"remark"}
+        assert {rule["severity"] for rule in met(api).values()} == {"warning"}
         assert set(met(api)) == {"token-near-expiry", "token-expired"}
         api.http.headers["Authorization"] = "Bearer made-up"
         api.get("/runs")
@@ -331,7 +331,7 @@ def get_token(api: Api) -> None:
     api.http.headers["Authorization"] = f"Bearer {token}"
 
 
-# --- remarks ----------------------------------------------------------------------------------------------------------
+# --- warnings ----------------------------------------------------------------------------------------------------------
 
 
 def make_flow(api: Api, **schedule: Any) -> None:
@@ -378,23 +378,23 @@ LENIENCES: dict[str, Callable[[Api], Any]] = {
 }
 
 
-def test_unknown_parameters_of_a_target_are_remarked_on(api: Api) -> None:
+def test_unknown_parameters_of_a_target_are_warned_of(api: Api) -> None:
     """A misspelt parameter would otherwise have no effect in silence."""
     api.target(S3, compression="GZIP", Compression="GZIP")
     assert [finding["place"] for finding in met(api)["unknown-field"]["findings"]] == ["params.Compression"]
 
 
 @pytest.mark.parametrize("rule", LENIENCES)
-def test_each_lenience_is_remarked_on(api: Api, rule: str) -> None:
+def test_each_lenience_is_warned_of(api: Api, rule: str) -> None:
     """It alone, and not as a violation."""
     LENIENCES[rule](api)
     assert set(met(api)) == {rule}
-    assert met(api)[rule]["severity"] == "remark"
-    assert "remark" in verdicts(api)
+    assert met(api)[rule]["severity"] == "warning"
+    assert "warning" in verdicts(api)
 
 
 def test_a_good_client_has_nothing_to_read(api: Api) -> None:
-    """The tutorial's six steps with compressed files and a start in the future: not one remark."""
+    """The tutorial's six steps with compressed files and a start in the future: not one warning."""
     api.get(f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets&limit=100")
     make_flow(api)
     api.advance(86_400)
@@ -405,7 +405,7 @@ def test_a_good_client_has_nothing_to_read(api: Api) -> None:
 
 
 def test_a_patch_is_not_blamed_for_what_was_there(api: Api) -> None:
-    """Only for what it changes; a remark on the rest was made when that was sent."""
+    """Only for what it changes; a warning about the rest was made when that was sent."""
     flow = api.flow(
         S3, {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600, "frequency": "hour", "zz": 1}
     )
@@ -427,7 +427,7 @@ def test_polling(api: Api) -> None:
 
     def look() -> int:
         api.get(f"/runs?property=flowId=={flow}")
-        return sum(rule["count"] for rule in report(api)["remarks"] if rule["id"] == "polling")
+        return sum(rule["count"] for rule in report(api)["warnings"] if rule["id"] == "polling")
 
     assert [look(), look()] == [0, 0]
     api.advance(60)
@@ -467,7 +467,7 @@ def test_a_page_that_is_never_followed(api: Api) -> None:
     assert "page-not-followed" not in met(api), "who asks for five wants the first five"
     first = api.get("/connections?limit=20").json()
     rule = met(api)["page-not-followed"]
-    assert (rule["severity"], rule["count"], rule["findings"][0]["operation"]) == ("remark", 1, "list:connections")
+    assert (rule["severity"], rule["count"], rule["findings"][0]["operation"]) == ("warning", 1, "list:connections")
     token = first["_links"]["next"]["href"].partition("=")[2]
     other = Api(api.url, sandbox="dev")
     other.get("/connections", params={"continuationToken": token})
@@ -692,7 +692,7 @@ def test_memory_is_bounded() -> None:
             "id",
             operation="list:flows",
         )
-        exchange.remarks.append(Remark("unknown-field", f"field{number}", "m"))
+        exchange.warnings.append(ContractWarning("unknown-field", f"field{number}", "m"))
         answer = b'{"items":[],"_links":{"next":{"href":"/flows?continuationToken=%d"}}}' % number
         contract.judge(
             Sighting(
@@ -711,7 +711,7 @@ EVIL = "<script>alert(1)</script>&\"'\x1b[31m]]>"
 
 @pytest.fixture
 def told(api: Api) -> dict[str, Any]:
-    """A report with violations and remarks, and texts that want to be more than text."""
+    """A report with violations and warnings, and texts that want to be more than text."""
     use(api)
     api.post("/connections", {**S3.base_connection(), "connectionSpec": {"id": EVIL, "version": "1.0"}})
     api.http.get(f"{BASE}/{quote(EVIL)}")
@@ -729,7 +729,7 @@ def test_each_form_has_its_content_type(api: Api, told: Any, form: str) -> None:
 @pytest.mark.parametrize("query", ["format=pdf", "format=", "format=HTML", "form=json", "fail-on=nothing"])
 def test_an_unknown_form_is_refused_with_those_there_are(api: Api, query: str) -> None:
     detail = assert_error(api.http.get(f"/__emulator/contract?{query}"), "control-invalid")["detail"]
-    assert ("json, text, junit, html" in detail) or ("violation, remark" in detail) or ("format, fail-on" in detail)
+    assert ("json, text, junit, html" in detail) or ("violation, warning" in detail) or ("format, fail-on" in detail)
 
 
 def test_text(told: dict[str, Any]) -> None:
@@ -737,9 +737,9 @@ def test_text(told: dict[str, Any]) -> None:
     plain = rendered(told, "text")
     assert "\x1b" not in plain
     assert max(map(len, plain.splitlines())) < 200
-    for rule in (*told["violations"], *told["remarks"]):
+    for rule in (*told["violations"], *told["warnings"]):
         assert rule["id"] in plain
-        assert rule["mend"].split()[0] in plain
+        assert rule["fix"].split()[0] in plain
     assert "  destinations: 1 of 6" in plain
     coloured = rendered(told, "text", colour=True)
     assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
@@ -765,20 +765,20 @@ def test_a_report_of_nothing_praises_nothing(api: Api) -> None:
     assert '<p class="verdict unknown">No request was seen</p>' in page
     assert "No violations: no request was seen." in page and "would have taken" not in page
     api.get("/flows")
-    assert '<p class="verdict good">No violations, no remarks</p>' in rendered(report(api), "html")
+    assert '<p class="verdict good">No violations, no warnings</p>' in rendered(report(api), "html")
 
 
-@pytest.mark.parametrize("fail_on", ["violation", "remark"])
+@pytest.mark.parametrize("fail_on", ["violation", "warning"])
 def test_junit(told: dict[str, Any], fail_on: Any) -> None:
-    """Each rule is a test case: a violation fails, a remark is skipped, or fails where it is asked to."""
+    """Each rule is a test case: a violation fails, a warning is skipped, or fails where it is asked to."""
     root = ElementTree.fromstring(rendered(told, "junit", fail_on))
     suites = {suite.get("name"): suite for suite in root.findall("testsuite")}
-    assert set(suites) == {"violations", "remarks"}
+    assert set(suites) == {"violations", "warnings"}
     cases = {case.get("name", "").partition(":")[0]: case for case in root.iter("testcase")}
     assert set(cases) == {rule["id"] for rule in told["rules"]}
-    for severity in ("violation", "remark"):
+    for severity in ("violation", "warning"):
         suite, broken = suites[f"{severity}s"], {rule["id"] for rule in told[f"{severity}s"]}
-        outcome = "failure" if severity == "violation" or fail_on == "remark" else "skipped"
+        outcome = "failure" if severity == "violation" or fail_on == "warning" else "skipped"
         assert {
             case.get("name", "").partition(":")[0] for case in suite.iter("testcase") if case.find(outcome) is not None
         } == broken
@@ -834,7 +834,7 @@ def test_html(told: dict[str, Any]) -> None:
     assert {"title", "header", "main", "nav", "footer"} <= set(tags)
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(tags)
     links = {name for name in page.attributes("href") if not name.startswith("#")}
-    rules = [*told["violations"], *told["remarks"]]
+    rules = [*told["violations"], *told["warnings"]]
     assert links == {rule["sourceUrl"] for rule in rules if "sourceUrl" in rule}
     assert not re.search(r"url\(|@import|https?://", source.partition("</style>")[0])
     assert page.attributes("src") == []
@@ -852,8 +852,8 @@ def test_html(told: dict[str, Any]) -> None:
     assert "@media print" in source and "prefers-color-scheme: dark" in source and "max-width: 30rem" in source
     assert "<script>alert(1)</script>" in page.text
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", source)
-    for rule in (*told["violations"], *told["remarks"]):
-        assert rule["title"] in page.text and rule["mend"] in page.text and rule["source"] in page.text
+    for rule in (*told["violations"], *told["warnings"]):
+        assert rule["title"] in page.text and rule["fix"] in page.text and rule["source"] in page.text
     for dimension, part in told["coverage"].items():
         title = TITLES[dimension]
         assert f"{title[:1].upper()}{title[1:]}: {len(part['met'])} of {part['total']}" in page.text
@@ -913,10 +913,10 @@ def test_the_command(api: Api, server: ServerProcess, run_report: Command, tmp_p
     assert run_report("--url", url)[0] == 0
     LENIENCES["trailing-slash"](api)
     assert run_report("--url", url) == (0, api.http.get("/__emulator/contract?format=text").text, "")
-    assert run_report("--url", url, "--fail-on", "remark")[0] == 1
+    assert run_report("--url", url, "--fail-on", "warning")[0] == 1
     api.get("/nope")
     file = tmp_path / "report.xml"
-    told = f"{file}: 1 rule violated, remarks on 1 rule\n"
+    told = f"{file}: 1 rule violated, warnings of 1 rule\n"
     assert run_report("--url", url, "--format", "junit", "--output", str(file)) == (1, "", told)
     assert file.read_text("utf-8") == api.http.get("/__emulator/contract?format=junit").text
 

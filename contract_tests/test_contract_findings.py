@@ -35,7 +35,7 @@ def test_a_version_is_told_as_it_was_sent(api: Api, version: object, told: str) 
     assert answer["value"] == version and type(answer["value"]) is type(version)
     (finding,) = met(api)["spec-id-invalid"]["findings"]
     assert finding["message"].endswith(told)
-    assert '"1.0"' in met(api)["spec-id-invalid"]["mend"]
+    assert '"1.0"' in met(api)["spec-id-invalid"]["fix"]
 
 
 def test_a_long_number_as_version_stays_a_text(api: Api) -> None:
@@ -75,21 +75,21 @@ def test_a_refused_value_is_told_with_what_is_allowed(api: Api, path: str, allow
 
 
 def unknown_fields(api: Api) -> dict[str, str]:
-    """Places and messages of what was remarked on as unknown."""
+    """Places and messages of what was warned of as unknown."""
     rule = met(api).get("unknown-field", {"findings": []})
     return {finding["place"]: finding["message"] for finding in rule["findings"]}
 
 
-def test_misspelt_parameters_of_a_source_are_remarked_on(api: Api) -> None:
+def test_misspelt_parameters_of_a_source_are_warned_of(api: Api) -> None:
     body = deepcopy(SOURCE_CONNECTION)
     body["params"]["foo"] = 1
     body["params"]["datasets"][0]["nmae"] = "x"
     api.created("sourceConnections", body)
     assert set(unknown_fields(api)) == {"params.foo", "params.datasets[].nmae"}
-    assert verdicts(api) == ["remark"]
+    assert verdicts(api) == ["warning"]
 
 
-def test_misspelt_fields_of_credentials_are_remarked_on_without_their_values(api: Api) -> None:
+def test_misspelt_fields_of_credentials_are_warned_of_without_their_values(api: Api) -> None:
     """A name that can be no field's is not told either: names and values may have been mixed up."""
     body = deepcopy(S3.base_connection())
     odd = "Xk9-wrong+way/round"
@@ -98,7 +98,7 @@ def test_misspelt_fields_of_credentials_are_remarked_on_without_their_values(api
     assert set(unknown_fields(api)) == {"auth.x", "auth.params.region", 'auth.params["****"]'}
     told = str(report(api))
     assert "value-of" not in told and odd not in told
-    assert verdicts(api) == ["remark"]
+    assert verdicts(api) == ["warning"]
 
 
 def test_a_secret_as_a_fields_name_stays_masked(api: Api) -> None:
@@ -110,7 +110,7 @@ def test_a_secret_as_a_fields_name_stays_masked(api: Api) -> None:
     assert "****" in place and "ab3/ab3/" not in str(report(api)) + str(api.control("GET", "/requests"))
 
 
-def test_misspelt_parameters_of_a_target_are_remarked_on_at_any_depth(api: Api) -> None:
+def test_misspelt_parameters_of_a_target_are_warned_of_at_any_depth(api: Api) -> None:
     api.target(S3, compression="GZIP", csvOptions={"delimitr": ","}, Path="x")
     assert set(unknown_fields(api)) == {"params.csvOptions.delimitr", "params.Path"}
 
@@ -137,7 +137,7 @@ def test_a_patch_is_blamed_for_the_misspelt_field_that_it_adds(api: Api) -> None
         {"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]},
     ],
 )
-def test_where_a_schema_allows_a_field_there_is_no_remark(schema: dict[str, Any]) -> None:
+def test_where_a_schema_allows_a_field_there_is_no_warning(schema: dict[str, Any]) -> None:
     assert list(SchemaValidator(schema).undocumented({"a": {"any": "thing"}, "b": "x"})) == []
     assert list(SchemaValidator({"properties": {"below": schema}}).undocumented({"below": {"b": "x"}})) == []
 
@@ -166,9 +166,7 @@ ORG, SANDBOX = "x-gw-ims-org-id", "x-sandbox-name"
         (SANDBOX, "my_dev", "sandbox-name-form"),
     ],
 )
-def test_what_no_organization_or_sandbox_looks_like_is_remarked_on(
-    api: Api, header: str, value: str, rule: str
-) -> None:
+def test_what_no_organization_or_sandbox_looks_like_is_warned_of(api: Api, header: str, value: str, rule: str) -> None:
     """Once for all calls, with the value."""
     for path in ("/flows", "/runs"):
         assert api.get(path, headers={header: value}).status_code == 200
@@ -176,13 +174,13 @@ def test_what_no_organization_or_sandbox_looks_like_is_remarked_on(
     (finding,) = met(api)[rule]["findings"]
     assert (finding["operation"], finding["place"], finding["count"]) == ("*", f"headers.{header}", 2)
     assert f'"{value}"' in finding["message"]
-    assert verdicts(api) == ["remark", "remark"]
+    assert verdicts(api) == ["warning", "warning"]
 
 
 @pytest.mark.parametrize(
     "headers", [{ORG: "5555467B5D8013E50A494220@AdobeOrg"}, {SANDBOX: "dev-2"}, {SANDBOX: "test-0a1b2c"}], ids=str
 )
-def test_good_names_are_not_remarked_on(api: Api, headers: dict[str, str]) -> None:
+def test_good_names_are_not_warned_of(api: Api, headers: dict[str, str]) -> None:
     api.get("/flows", headers=headers)
     assert met(api) == {}
 

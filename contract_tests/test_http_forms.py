@@ -103,7 +103,7 @@ class TestRepeatedHeaders:
         assert_error(self.patch(api, entity, '"other"', entity["etag"]), "version-mismatch")
         assert self.patch(api, entity, entity["etag"]).status_code == 200
 
-    def test_a_repeated_token_is_remarked_and_masked(self, api: Api) -> None:
+    def test_a_repeated_token_is_warned_of_and_masked(self, api: Api) -> None:
         tokens = ["Bearer first-token-of-this-test-1", "Bearer second-token-of-this-test-2"]
         headers = [("Authorization", token) for token in tokens]
         api.http.get(f"{BASE}/flows/first-token-of-this-test-1", headers=headers)

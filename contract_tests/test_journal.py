@@ -34,7 +34,7 @@ from flow_service_emulator.masking.hiding import hide, is_telling
 from flow_service_emulator.masking.names import SecretNames
 from flow_service_emulator.testing.control_client import ControlClient
 from flow_service_emulator.testing.requests import Requests
-from flow_service_emulator.validation.validation import MASK, Remark
+from flow_service_emulator.validation.validation import MASK, ContractWarning
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_request_with_its_answer(api: Api) -> None:
 
 
 def test_a_bad_request_is_explained(api: Api) -> None:
-    """The verdict rests on rules, each with the place, the sentence and how to mend it."""
+    """The verdict rests on rules, each with the place, the sentence and how to fix it."""
     source = api.created("sourceConnections", SOURCE_CONNECTION)
     body = {
         **S3.flow(source, "no-such-target"),
@@ -105,7 +105,7 @@ def test_a_bad_request_is_explained(api: Api) -> None:
     assert found["rule"] == "provider-rejected"
     assert found["severity"] == "violation"
     assert "3, 6, 8, 9, 12" in found["message"]
-    assert found["mend"].endswith(".")
+    assert found["fix"].endswith(".")
 
 
 def test_what_is_not_there_is_in_the_journal_too(api: Api) -> None:
@@ -119,7 +119,7 @@ def test_what_is_not_there_is_in_the_journal_too(api: Api) -> None:
     assert [(entry["status"], entry["operation"], entry["verdict"]) for entry in requests(api)] == [
         (404, None, "violation"),
         (405, None, "violation"),
-        (501, "exploreConnection", "remark"),
+        (501, "exploreConnection", "warning"),
     ]
 
 
@@ -676,7 +676,7 @@ def test_a_failure_in_here_harms_no_request(watched: tuple[Witness, Journal], ca
 
     async def note() -> None:
         unheard_of: Any = {}
-        witness.note(exchange(remarks=[Remark("a", "b", unheard_of)]), Answered(), 0.0)
+        witness.note(exchange(warnings=[ContractWarning("a", "b", unheard_of)]), Answered(), 0.0)
         witness.note(exchange(), Answered(), 0.0)
         witness.flush()
 
@@ -702,9 +702,9 @@ def test_filters_by_hand() -> None:
         Filters.read([("METHOD", "GET")], VERDICTS)
 
 
-def test_a_finding_of_an_unknown_rule_is_told_without_its_mend() -> None:
+def test_a_finding_of_an_unknown_rule_is_told_without_its_fix() -> None:
     journal = Journal(5, {})
-    journal.add(sighting(journal), "remark", [Finding("new-rule", "a", "b")])
+    journal.add(sighting(journal), "warning", [Finding("new-rule", "a", "b")])
     (entry,) = journal.find(Filters())
     assert orjson.loads(entry)["findings"] == [{"rule": "new-rule", "place": "a", "kind": "", "message": "b"}]
 

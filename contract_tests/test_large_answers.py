@@ -177,8 +177,8 @@ def test_a_page_that_was_not_fetched_is_told_of_a_long_list_too(tmp_path: Path) 
             if fetched:
                 await emulator.http.get(f"{path}?{token}")
             report = await emulator.control("GET", "/contract")
-            told = [each["id"] for each in report["remarks"] if "page" in each["id"]]
-            assert bool(told) is not fetched, report["remarks"]
+            told = [each["id"] for each in report["warnings"] if "page" in each["id"]]
+            assert bool(told) is not fetched, report["warnings"]
             await emulator.control("DELETE", "/requests")
 
     run(tmp_path, scenario)

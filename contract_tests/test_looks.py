@@ -160,7 +160,7 @@ def test_a_secret_deep_in_a_long_body_is_not_quoted(api: Api) -> None:
             assert secret[21:37] not in str(api.control("GET", "/requests")["items"][-1])
 
 
-def test_a_secret_among_very_many_names_of_a_long_body_is_in_no_remark(api: Api) -> None:
+def test_a_secret_among_very_many_names_of_a_long_body_is_in_no_warning(api: Api) -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.c2lnbmF0dXJl"
     body = {f"x{number:05d}": "y" * 50 for number in range(1_200)} | {token: 1}
     api.created("connections", {**S3.base_connection(), **body})

@@ -112,7 +112,7 @@ def test_an_overview_counts_verdicts(api: Api) -> None:
     api.control("DELETE", "/requests")
     api.get("/flows")
     seen = api.control("GET", "/overview")
-    assert seen["verdicts"] == {"ok": 2, "remark": 0, "violation": 1, "injected": 0, "failed": 0}
+    assert seen["verdicts"] == {"ok": 2, "warning": 0, "violation": 1, "injected": 0, "failed": 0}
     assert seen["counts"]["requests"] == 3
     assert seen["counts"]["journal"] == 1
 

@@ -132,7 +132,7 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
 
         def test_requests_and_contract(flow_service):
             send(flow_service, "GET", "/flows?limit=5")
-            flow_service.contract.assert_clean(remarks=True)
+            flow_service.contract.assert_clean(warnings=True)
             assert send(flow_service, "GET", "/flows/none")[0] == 404
             last = flow_service.requests[-1]
             assert (last["path"], last["status"]) == ("/data/foundation/flowservice/flows/none", 404)
@@ -247,7 +247,7 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
             "*- Flow Service requests -*",
             "#1 POST /data/foundation/flowservice/connections -> 400 (* ms)  [[]violation[]]",
             "     provider-rejected: auth.params.s3SecretKey must match the pattern*",
-            "     to mend it: *",
+            "     to fix it: *",
             "*- Flow Service requests -*",
             "#1 GET /data/foundation/flowservice/flows -> 503 (* ms)  [[]injected[]]",
             "     by the fault rule outage",
@@ -461,11 +461,11 @@ def test_the_report_of_a_whole_run(
             "*= Flow Service contract =*",
             "violation: * (resource-not-found, 3 requests)",
             "    GET /data/foundation/flowservice/flows/none (request 1, status 404, in *::test_not_there*",
-            "  to mend it: *",
-            "5 requests, 2 rules violated, no remarks; met: 3 of * operations, *",
+            "  to fix it: *",
+            "5 requests, 2 rules violated, no warnings; met: 3 of * operations, *",
             "report: *contract.html",
             "report: *contract.json",
-            "FAILED: 2 rules violated, no remarks (--flow-service-fail-on violation)",
+            "FAILED: 2 rules violated, no warnings (--flow-service-fail-on violation)",
         ]
     )
     report = json.loads((suite.path / "contract.json").read_bytes())
@@ -507,7 +507,7 @@ def test_a_baseline_that_is_none(suite: pytest.Pytester, content: str | None, re
     ("options", "reason"),
     [
         (["--flow-service-report", "contract.pdf"], "a name that ends in .html, .json, .xml, .txt is needed, got 'contract.pdf'"),
-        (["--flow-service-fail-on", "warning"], "flow_service_fail_on must be one of violation, remark, got 'warning'"),
+        (["--flow-service-fail-on", "remark"], "flow_service_fail_on must be one of violation, warning, got 'remark'"),
     ],
 )  # fmt: skip
 def test_options_of_the_report_that_cannot_be(suite: pytest.Pytester, options: list[str], reason: str) -> None:
@@ -546,7 +546,7 @@ def test_a_run_without_the_emulator_has_no_report(suite: pytest.Pytester) -> Non
     """Not even that of an earlier run, which would be taken for this one's."""
     (suite.path / "contract.html").write_text("old")
     suite.makepyfile("def test_nothing(): ...")
-    options = ("--flow-service-report", "contract.html", "--flow-service-fail-on", "remark")
+    options = ("--flow-service-report", "contract.html", "--flow-service-fail-on", "warning")
     inner(suite, "--collect-only", *options)
     assert (suite.path / "contract.html").exists()
     result = inner(suite, *options)

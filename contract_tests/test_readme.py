@@ -98,11 +98,11 @@ def test_aepp(tmp_path: Path) -> None:
 
 
 def test_report(server: ServerProcess, tmp_path: Path) -> None:
-    """Each command of the snippet, beside the reports that it names; only the one that fails on remarks does."""
+    """Each command of the snippet, beside the reports that it names; only the one that fails on warnings does."""
     with httpx.Client(base_url=server.url) as http:
         http.post("/__emulator/reset")
         headers = {"Authorization": "Bearer any", "x-api-key": "any", "x-gw-ims-org-id": "ANY@AdobeOrg"}
-        http.get("/data/foundation/flowservice/flows", headers=headers)  # without a sandbox: a remark
+        http.get("/data/foundation/flowservice/flows", headers=headers)  # without a sandbox: a warning
         for name in ("known", "job-1", "job-2"):
             (tmp_path / f"{name}.json").write_bytes(http.get("/__emulator/contract").content)
     commands = [line.partition("#")[0].split() for line in snippet("test: report").splitlines()]

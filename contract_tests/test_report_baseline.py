@@ -20,7 +20,7 @@ from flow_service_emulator.reports.merge import NoReport, merged
 from flow_service_emulator.reports.words import REPORT_FORMAT, SEVERITIES, identity, left_out, verdict
 
 WHERE = {"entry": 1, "requestId": "r", "method": "GET", "path": "/p", "status": 400, "at": 0.0}
-RULES = ("violated", "broken", "remarked", "hinted")
+RULES = ("violated", "broken", "warned", "hinted")
 
 
 def made(findings: list[tuple[int, int, int]]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def made(findings: list[tuple[int, int, int]]) -> dict[str, Any]:
         by_rule.setdefault(rule, {})[place] = count
     entries = [
         {
-            "id": RULES[rule], "severity": SEVERITIES[rule // 2], "title": "t", "source": "s", "mend": "m.", "count": sum(places.values()),
+            "id": RULES[rule], "severity": SEVERITIES[rule // 2], "title": "t", "source": "s", "fix": "m.", "count": sum(places.values()),
             "findings": [
                 {"operation": "o", "place": f"p{place // 2}", "kind": f"k{place % 2}", "message": f"m{place}", "count": count, "first": WHERE, "last": WHERE}
                 for place, count in places.items()
@@ -39,11 +39,11 @@ def made(findings: list[tuple[int, int, int]]) -> dict[str, Any]:
         for rule, places in by_rule.items()
     ]  # fmt: skip
     of = {severity: [entry for entry in entries if entry["severity"] == severity] for severity in SEVERITIES}
-    rules = [{"id": name, "severity": SEVERITIES[index // 2], "title": "t", "source": "s", "mend": "m.", "count": 0} for index, name in enumerate(RULES)]  # fmt: skip
+    rules = [{"id": name, "severity": SEVERITIES[index // 2], "title": "t", "source": "s", "fix": "m.", "count": 0} for index, name in enumerate(RULES)]  # fmt: skip
     return {
         "format": REPORT_FORMAT, "emulator": "0", "now": 0.0,
-        "summary": {"requests": 9, "verdicts": dict.fromkeys(("ok", "remark", "violation", "injected", "failed"), 0), "violations": len(of["violation"]), "remarks": len(of["remark"]), "coverage": {}},
-        "violations": of["violation"], "remarks": of["remark"], "coverage": {}, "rules": rules,
+        "summary": {"requests": 9, "verdicts": dict.fromkeys(("ok", "warning", "violation", "injected", "failed"), 0), "violations": len(of["violation"]), "warnings": len(of["warning"]), "coverage": {}},
+        "violations": of["violation"], "warnings": of["warning"], "coverage": {}, "rules": rules,
     }  # fmt: skip
 
 
@@ -68,9 +68,9 @@ def test_what_is_left_is_what_the_baseline_does_not_have(now: list[Any], then: l
     assert left["summary"]["known"] == len(identities(report) & identities(baseline))
     for severity in SEVERITIES:
         assert left["summary"][f"{severity}s"] == len(left[f"{severity}s"])
-    for entry in (*left["violations"], *left["remarks"]):
+    for entry in (*left["violations"], *left["warnings"]):
         assert entry["findings"] and entry["count"] == sum(finding["count"] for finding in entry["findings"])
-    told = {entry["id"]: entry["count"] for entry in (*left["violations"], *left["remarks"])}
+    told = {entry["id"]: entry["count"] for entry in (*left["violations"], *left["warnings"])}
     assert {rule["id"]: rule["count"] for rule in left["rules"]} == dict.fromkeys(RULES, 0) | told
     assert (report, baseline) == (made(now), made(then)), "what was given is not changed"
     assert identities(beyond(report, report)) == set()
@@ -103,8 +103,8 @@ def test_all_forms_say_how_many_are_known(form: str) -> None:
     assert ("m2" in text, "m1" in text) == (True, False)
     nothing = rendered(beyond(report, report), form)
     assert ("taken every request" in nothing) is False, "some were refused, only not for anything new"
-    assert verdict(beyond(report, report)) == "no new violations, no new remarks"
-    assert verdict(report) == "1 rule violated, remarks on 1 rule"
+    assert verdict(beyond(report, report)) == "no new violations, no new warnings"
+    assert verdict(report) == "1 rule violated, warnings of 1 rule"
     if form == "junit":
         root = ElementTree.fromstring(nothing)
         assert (root.get("failures"), root.get("skipped")) == ("0", "0")
@@ -123,19 +123,19 @@ def test_the_command(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str
     api.get(configs)
     api.get("/flows/")
     assert report("--output", old)[0] == 1
-    assert report("--baseline", old, "--fail-on", "remark")[0] == 0
+    assert report("--baseline", old, "--fail-on", "warning")[0] == 0
     api.get("/runs/")
     assert report("--baseline", old)[0] == 0
-    status, text, _ = report("--baseline", old, "--fail-on", "remark")
+    status, text, _ = report("--baseline", old, "--fail-on", "warning")
     first, second, *_ = text.splitlines()
-    assert (status, first) == (1, "Contract report: 3 requests, no new violations, new remarks on 1 rule")
+    assert (status, first) == (1, "Contract report: 3 requests, no new violations, new warnings of 1 rule")
     assert second == "2 findings known from the baseline, left out here"
     assert "list:runs" not in second and "/runs" in text
     api.get(f"{configs}&outputType=x")
     status, _, told = report("--baseline", old, "--output", tmp_path / "new.json")
     assert (status, told) == (
         1,
-        f"{tmp_path / 'new.json'}: 1 rule violated, new remarks on 1 rule; 2 findings known from the baseline, left out here\n",
+        f"{tmp_path / 'new.json'}: 1 rule violated, new warnings of 1 rule; 2 findings known from the baseline, left out here\n",
     )
     (entry,) = json.loads((tmp_path / "new.json").read_text())["violations"]
     assert (entry["count"], [finding["place"] for finding in entry["findings"]]) == (1, ["query.outputType"])

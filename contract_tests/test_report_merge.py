@@ -47,7 +47,7 @@ def told(report: dict[str, Any]) -> Any:
     """A report without what depends on when and in which order things were met."""
     plain = json.loads(json.dumps(report))
     del plain["now"]
-    for rule in (*plain["violations"], *plain["remarks"]):
+    for rule in (*plain["violations"], *plain["warnings"]):
         for finding in rule["findings"]:
             del finding["first"], finding["last"]
         rule["findings"].sort(key=identity)
@@ -124,7 +124,7 @@ def test_the_command_takes_saved_reports_together(api: Api, tmp_path: Path) -> N
     send(api, 0)
     (tmp_path / "b.json").write_text(json.dumps(report(api)))
     both = command(tmp_path / "a.json", tmp_path / "b.json")
-    assert both.returncode == 1 and both.stdout.startswith("Contract report: 2 requests, 1 rule violated, no remarks")
+    assert both.returncode == 1 and both.stdout.startswith("Contract report: 2 requests, 1 rule violated, no warnings")
     assert command(tmp_path / "b.json").returncode == 0
     (tmp_path / "bad.json").write_text("[" * 100_000)
     for name, reason in (("none.json", "cannot read"), ("bad.json", "is no contract report"), (".", "cannot read")):

@@ -26,7 +26,7 @@ from flow_service_emulator.validation.patterns import (
 from flow_service_emulator.validation.validation import (
     MASK,
     MAX_VIOLATIONS,
-    Remark,
+    ContractWarning,
     SchemaError,
     SchemaValidator,
     Violation,
@@ -816,15 +816,15 @@ def test_both_engines_and_jsonschema_itself_agree(schema: Any, value: Any) -> No
 def test_enum_strings_in_any_letter_case_become_the_documented_ones() -> None:
     given_value = {"compression": "gzip", "datasetFileType": "Parquet", "bucketName": "GZIP", "other": ["gzip"]}
     before = copy.deepcopy(given_value)
-    value, remarks = SchemaValidator(TARGET).canonical(given_value, path="params")
+    value, warnings = SchemaValidator(TARGET).canonical(given_value, path="params")
     assert value == {"compression": "GZIP", "datasetFileType": "PARQUET", "bucketName": "GZIP", "other": ["gzip"]}
-    assert remarks == [
-        Remark(
+    assert warnings == [
+        ContractWarning(
             "enum-letter-case",
             "params.compression",
             'params.compression: "gzip" is taken as "GZIP", which is how the value is documented',
         ),
-        Remark(
+        ContractWarning(
             "enum-letter-case",
             "params.datasetFileType",
             'params.datasetFileType: "Parquet" is taken as "PARQUET", which is how the value is documented',
@@ -840,15 +840,15 @@ def test_documented_and_unknown_enum_values_stay_and_nested_ones_are_found() -> 
         "items": {"anyOf": [{"properties": {"a": options}}, {"$ref": "#/definitions/o"}]},
         "definitions": {"o": options},
     }
-    value, remarks = SchemaValidator(schema).canonical([{"a": "ON"}, {"a": "oN"}, {"a": "of"}, "OFF", 1, None])
+    value, warnings = SchemaValidator(schema).canonical([{"a": "ON"}, {"a": "oN"}, {"a": "of"}, "OFF", 1, None])
     assert value == [{"a": "ON"}, {"a": "on"}, {"a": "of"}, "Off", 1, None]
-    assert [remark.path for remark in remarks] == ["[1].a", "[3]"]
+    assert [warning.path for warning in warnings] == ["[1].a", "[3]"]
 
 
-def test_remarks_are_bounded() -> None:
-    value, remarks = SchemaValidator({"items": {"enum": ["A"]}}).canonical(["a"] * 200)
+def test_warnings_are_bounded() -> None:
+    value, warnings = SchemaValidator({"items": {"enum": ["A"]}}).canonical(["a"] * 200)
     assert value == ["A"] * 200
-    assert len(remarks) == MAX_VIOLATIONS
+    assert len(warnings) == MAX_VIOLATIONS
 
 
 # --- Passwords

@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
     report = commands.add_parser(
         "report",
-        help="show what a server has seen of its client: violations, remarks, coverage",
+        help="show what a server has seen of its client: violations, warnings, coverage",
         description="Shows the contract report of a running server, or of saved ones together. "
         "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
     )

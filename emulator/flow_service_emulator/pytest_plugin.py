@@ -42,7 +42,7 @@ _INI: tuple[tuple[str, Literal["string", "bool", "args"], str | bool, str], ...]
     ("isolation", "string", "org", "with a url: give each test its own `org` or its own `sandbox`"),
     ("report", "args", "", "files for the contract report of the whole run: .html, .json, .xml (JUnit) or .txt"),
     ("baseline", "string", "", "an earlier contract report (.json): what it has is left out, and fails nothing"),
-    ("fail_on", "string", "", "`violation` or `remark`: what in the contract report makes the run fail"),
+    ("fail_on", "string", "", "`violation` or `warning`: what in the contract report makes the run fail"),
 )  # fmt: skip
 """(name without the prefix, type, default, what it does): the options of pytest.ini."""
 
@@ -133,7 +133,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--flow-service-fail-on",
         metavar="SEVERITY",
-        help="violation or remark: what in the contract report fails the run",
+        help="violation or warning: what in the contract report fails the run",
     )
     for name, kind, default, text in _INI:
         parser.addini(f"flow_service_{name}", text, type=kind, default=default)

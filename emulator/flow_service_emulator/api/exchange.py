@@ -21,7 +21,7 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.pieces import Pieces
 from flow_service_emulator.service.service import Caller
 from flow_service_emulator.validation.nesting import MAX_DEPTH, is_shallow
-from flow_service_emulator.validation.validation import Remark
+from flow_service_emulator.validation.validation import ContractWarning
 
 MAX_QUERY_FIELDS = 100
 JSON_TYPE = "application/json"
@@ -56,7 +56,7 @@ class Exchange:
     path_params: Mapping[str, str] = field(default_factory=dict)
     operation: str | None = None
     """The name of the operation that the route table found for the request."""
-    remarks: list[Remark] = field(default_factory=list)
+    warnings: list[ContractWarning] = field(default_factory=list)
     error: str | None = None
     """The name of the error that was answered."""
     answer: Any = None
@@ -91,7 +91,7 @@ class Exchange:
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.scope, self.remarks.append)
+        return Caller(self.scope, self.warnings.append)
 
     def json(self) -> Any:
         """The body as JSON; None when it is empty. Raises the documented errors for what cannot be read."""

@@ -20,7 +20,7 @@ from flow_service_emulator.contract.headers import (
     ORG,
     REQUIRED,
     SANDBOX,
-    header_remarks,
+    header_warnings,
     missing_headers,
 )
 from flow_service_emulator.contract.leniences import Leniences
@@ -39,8 +39,8 @@ ANY: Final = "*"
 EVERYWHERE: Final = (AUTHORIZATION, API_KEY, ORG, SANDBOX)
 """Places that are the same for all operations; what is found there is told once, with ANY as its operation."""
 MAX_MESSAGE: Final = 500
-OK, REMARK, VIOLATION, INJECTED, FAILED = "ok", "remark", "violation", "injected", "failed"
-VERDICTS: Final = (OK, REMARK, VIOLATION, INJECTED, FAILED)
+OK, WARNING, VIOLATION, INJECTED, FAILED = "ok", "warning", "violation", "injected", "failed"
+VERDICTS: Final = (OK, WARNING, VIOLATION, INJECTED, FAILED)
 """Nothing to say; works, but; refused; a fault rule's doing; the emulator's own failure."""
 
 Key = tuple[str, str, str, str]
@@ -158,7 +158,7 @@ class Contract:
         return verdict, findings
 
     def report(self) -> dict[str, Any]:
-        """The whole report as JSON: `summary`, `violations`, `remarks`, `coverage`, and all `rules` with their counts."""
+        """The whole report as JSON: `summary`, `violations`, `warnings`, `coverage`, and all `rules` with their counts."""
         if self._there is None:
             self._there = what_is_there(self._document(), self._catalog, self.rules)
         sums, findings = self._sums()
@@ -168,7 +168,7 @@ class Contract:
             if sums[rule.id]
         ]
         violations = [entry for entry in met if entry["severity"] == VIOLATION]
-        remarks = [entry for entry in met if entry["severity"] == REMARK]
+        warnings = [entry for entry in met if entry["severity"] == WARNING]
         coverage = self._coverage.report(self._there)
         return {
             "format": REPORT_FORMAT,
@@ -178,13 +178,13 @@ class Contract:
                 "requests": self._counts["requests"],
                 "verdicts": self.verdicts(),
                 "violations": len(violations),
-                "remarks": len(remarks),
+                "warnings": len(warnings),
                 "coverage": {
                     name: {"met": len(part["met"]), "total": part["total"]} for name, part in coverage.items()
                 },
             },
             "violations": violations,
-            "remarks": remarks,
+            "warnings": warnings,
             "coverage": coverage,
             "rules": [_rule_json(rule) | {"count": sums[rule.id]} for rule in self.rules.values()],
         }
@@ -218,7 +218,7 @@ class Contract:
 
     def _findings_of(self, seen: Sighting) -> list[Finding]:
         exchange = seen.exchange
-        findings = [Finding(remark.rule, remark.path, remark.message) for remark in exchange.remarks]
+        findings = [Finding(warning.rule, warning.path, warning.message) for warning in exchange.warnings]
         self._habits.note(seen, findings)
         if exchange.error is not None:
             findings += self._refusal(seen)
@@ -226,7 +226,7 @@ class Contract:
             findings += self._leniences.note(seen)
         if exchange.path.startswith("/data/"):
             findings += missing_headers(seen, self._header_messages)
-            findings += header_remarks(seen)
+            findings += header_warnings(seen)
         if seen.betrayed:
             findings += [
                 Finding("secret-in-text", place, f"{place} holds what looks like a secret") for place in seen.betrayed
@@ -242,7 +242,7 @@ class Contract:
             if exchange.fault is None:
                 yield refused_etag(seen)
         elif error == "gateway-token-not-valid" and self._habits.knows_token(seen):
-            return  # it had expired, which is a remark already
+            return  # it had expired, which is a warning already
         elif error == "resource-not-found" and self._habits.was_deleted(seen):
             return
         elif error in self.rules and error not in REQUIRED:  # a missing header is told with all others
@@ -266,7 +266,7 @@ class Contract:
             return INJECTED
         if seen.exchange.error in NOT_THE_CLIENTS:
             return FAILED
-        return REMARK if findings else OK
+        return WARNING if findings else OK
 
     def _tally(self, finding: Finding, seen: Sighting) -> None:
         operation = ANY if finding.place in EVERYWHERE else seen.name
@@ -336,7 +336,7 @@ def _rule_json(rule: Rule) -> dict[str, Any]:
     """A rule without the fields that it does not have."""
     about = {
         "id": rule.id, "severity": rule.severity, "title": rule.title, "code": rule.code, "status": rule.status,
-        "source": rule.source, "sourceUrl": source_url(rule.source), "mend": rule.mend,
+        "source": rule.source, "sourceUrl": source_url(rule.source), "fix": rule.fix,
     }  # fmt: skip
     return {name: value for name, value in about.items() if value not in ("", None)}
 

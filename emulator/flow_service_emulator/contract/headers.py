@@ -1,6 +1,6 @@
 """What a request's headers say about the client: which of those that every request carries are missing, and which look wrong.
 
-The gateway answers with the first header that is missing; here all of them are told, so that one round mends them all.
+The gateway answers with the first header that is missing; here all of them are told, so that one round fixes them all.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def missing_headers(seen: Sighting, messages: Mapping[str, str]) -> Iterator[Fin
         yield _missing("org-header-empty", messages)
 
 
-def header_remarks(seen: Sighting) -> Iterator[Finding]:
+def header_warnings(seen: Sighting) -> Iterator[Finding]:
     """What is taken here, and that no real organization or sandbox looks like; and a sandbox that was not named."""
     headers = seen.exchange.headers
     org = headers.get("x-gw-ims-org-id", "").strip()
@@ -69,7 +69,7 @@ def header_remarks(seen: Sighting) -> Iterator[Finding]:
 
 def _is_repeated(seen: Sighting, place: str) -> bool:
     """Whether a header was sent several times: then its values stand in one line."""
-    return any(remark.path == place for remark in seen.exchange.remarks)
+    return any(warning.path == place for warning in seen.exchange.warnings)
 
 
 def _told(seen: Sighting, header: str) -> str:

@@ -204,7 +204,7 @@ class Journal:
     def _explained(self, finding: Finding) -> dict[str, str]:
         explained = {"rule": finding.rule, "place": finding.place, "kind": finding.kind, "message": finding.message}
         rule = self._rules.get(finding.rule)
-        return explained if rule is None else explained | {"severity": rule.severity, "mend": rule.mend}
+        return explained if rule is None else explained | {"severity": rule.severity, "fix": rule.fix}
 
 
 def _encoded(seen: Sighting, verdict: str, findings: list[dict[str, str]]) -> bytes:

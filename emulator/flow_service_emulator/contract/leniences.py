@@ -1,4 +1,4 @@
-"""What the emulator accepts although the sources disagree on it, as far as no other room remarks on it.
+"""What the emulator accepts although the sources disagree on it, as far as no other room warns of it.
 
 Source: reference, "Where the sources disagree"; the tutorial and the API reference.
 """
@@ -26,7 +26,7 @@ class Leniences:
         self._params: dict[str, frozenset[str]] = {}
 
     def note(self, seen: Sighting) -> Iterator[Finding]:
-        """What was accepted although sources disagree, and what no other room remarks on."""
+        """What was accepted although sources disagree, and what no other room warns of."""
         exchange, body, name = seen.exchange, seen.body, seen.name
         if name == "listConfigs" and exchange.path_params.get("id") != self._catalog.data_lake_spec_id:
             yield Finding(

@@ -1,7 +1,7 @@
-"""The rules that clients are held to: what each says, where it comes from, and how to mend what breaks it.
+"""The rules that clients are held to: what each says, where it comes from, and how to fix what breaks it.
 
 A *violation* is what the real service refuses; its rule has the name of the error, and its source stands in the error table.
-A *remark* is what works here and is undocumented, deprecated or fragile.
+A *warning* is what works here and is undocumented, deprecated or fragile.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Rule(NamedTuple):
     severity: Severity
     title: str
     source: str
-    mend: str
+    fix: str
     code: str = ""
     status: int | None = None
 
@@ -216,42 +216,42 @@ ERRORS: Final[Mapping[str, tuple[str, str]]] = {
         "Use one of the methods that the Allow header of the answer lists.",
     ),
 }
-"""Name of an error -> what it is about, and how to mend it. Its code, status and source stand in the error table."""
+"""Name of an error -> what it is about, and how to fix it. Its code, status and source stand in the error table."""
 
-_REMARKS: Final = (
+_WARNINGS: Final = (
     # what the service takes although the documentation says otherwise
-    Rule("enum-letter-case", "remark", "A value in another letter case than documented", _API, "Send the value as the schema spells it, such as GZIP, PARQUET or Server-to-server."),
-    Rule("patch-op-letter-case", "remark", "A patch operation in another letter case", "RFC 6902, section 4", "Send add, replace and remove in lower case."),
-    Rule("numeric-string", "remark", "A number sent as a text", _TUTORIAL, "Send the number without quotes."),
-    Rule("unknown-field", "remark", "A field that is not documented", _API, "Leave it out, or check its spelling: it has no effect."),
-    Rule("field-without-effect", "remark", "A field that belongs to another kind of flow", "The specs' own `conditional`", "Leave it out: datasets are exported with datasetFileType and compression."),
-    Rule("server-field-sent", "remark", "A field that the service fills itself", _API, "Leave it out of what you send; a copy of a look-up has to be trimmed first."),
-    Rule("frequency-sent", "remark", "frequency in a dataset export's schedule", _TUTORIAL, "Send interval and timeUnit alone; frequency belongs to other kinds of flows."),
-    Rule("schedule-partial", "remark", "A schedule replaced by a part of one", _UPDATE, "Replace /scheduleParams/startTime alone, or send the schedule whole."),
-    Rule("connection-spec-missing", "remark", "A base connection without connectionSpec", _TUTORIAL, "Name the spec: the tutorial's request for the Data Landing Zone leaves it out, the API reference requires it."),
-    Rule("json-uncompressed", "remark", "JSON without compression", "Export datasets to cloud storage destinations, later editions", "Send compression GZIP: later editions allow JSON only compressed."),
-    Rule("auth-null", "remark", "auth sent as null", _API, "Leave auth out where no credentials are needed."),
-    Rule("folder-template-spelling", "remark", "folderNameTemplate", "The API reference and the documentation of exports spell it differently", "Send foldernameTemplate, the spelling of the documentation of exports, and check the folders in production."),
-    Rule("start-time-past", "remark", "A schedule that starts in the past", _TUTORIAL, "Start in the future: the service exports once at once and does not make up for what lies before."),
-    Rule("schedule-never-runs", "remark", "A schedule that ends before it starts", _TUTORIAL, "Send endTime with a start that lies more than six months after the flow's creation."),
-    Rule("configs-of-destination", "remark", "Datasets listed with a destination's spec", _TUTORIAL, "Ask /connectionSpecs/{id}/configs with the id of the data lake's spec, activation-datalake."),
-    Rule("trailing-slash", "remark", "A path with a slash at its end", _API, "Leave the last slash out."),
-    Rule("header-repeated", "remark", "A header sent more than once", "RFC 9110, section 5.3", "Send each header once: which of them counts, every gateway decides for itself."),
+    Rule("enum-letter-case", "warning", "A value in another letter case than documented", _API, "Send the value as the schema spells it, such as GZIP, PARQUET or Server-to-server."),
+    Rule("patch-op-letter-case", "warning", "A patch operation in another letter case", "RFC 6902, section 4", "Send add, replace and remove in lower case."),
+    Rule("numeric-string", "warning", "A number sent as a text", _TUTORIAL, "Send the number without quotes."),
+    Rule("unknown-field", "warning", "A field that is not documented", _API, "Leave it out, or check its spelling: it has no effect."),
+    Rule("field-without-effect", "warning", "A field that belongs to another kind of flow", "The specs' own `conditional`", "Leave it out: datasets are exported with datasetFileType and compression."),
+    Rule("server-field-sent", "warning", "A field that the service fills itself", _API, "Leave it out of what you send; a copy of a look-up has to be trimmed first."),
+    Rule("frequency-sent", "warning", "frequency in a dataset export's schedule", _TUTORIAL, "Send interval and timeUnit alone; frequency belongs to other kinds of flows."),
+    Rule("schedule-partial", "warning", "A schedule replaced by a part of one", _UPDATE, "Replace /scheduleParams/startTime alone, or send the schedule whole."),
+    Rule("connection-spec-missing", "warning", "A base connection without connectionSpec", _TUTORIAL, "Name the spec: the tutorial's request for the Data Landing Zone leaves it out, the API reference requires it."),
+    Rule("json-uncompressed", "warning", "JSON without compression", "Export datasets to cloud storage destinations, later editions", "Send compression GZIP: later editions allow JSON only compressed."),
+    Rule("auth-null", "warning", "auth sent as null", _API, "Leave auth out where no credentials are needed."),
+    Rule("folder-template-spelling", "warning", "folderNameTemplate", "The API reference and the documentation of exports spell it differently", "Send foldernameTemplate, the spelling of the documentation of exports, and check the folders in production."),
+    Rule("start-time-past", "warning", "A schedule that starts in the past", _TUTORIAL, "Start in the future: the service exports once at once and does not make up for what lies before."),
+    Rule("schedule-never-runs", "warning", "A schedule that ends before it starts", _TUTORIAL, "Send endTime with a start that lies more than six months after the flow's creation."),
+    Rule("configs-of-destination", "warning", "Datasets listed with a destination's spec", _TUTORIAL, "Ask /connectionSpecs/{id}/configs with the id of the data lake's spec, activation-datalake."),
+    Rule("trailing-slash", "warning", "A path with a slash at its end", _API, "Leave the last slash out."),
+    Rule("header-repeated", "warning", "A header sent more than once", "RFC 9110, section 5.3", "Send each header once: which of them counts, every gateway decides for itself."),
     # habits that do harm in production
-    Rule("sandbox-header-missing", "remark", "No x-sandbox-name header", _HEADERS, "Always name the sandbox: without it the request goes to prod."),
-    Rule("org-id-form", "remark", "An organization id of another form", _ORGS, "Send the id of the organization, which ends in @AdobeOrg, not its name."),
-    Rule("sandbox-name-form", "remark", "A sandbox name of another form", _SANDBOXES, "Send the sandbox's name, which has lower-case letters, digits and hyphens only, not its title."),
-    Rule(ETAG_NOT_LATEST, "remark", "An etag that was not the latest", "Flow Service error messages, 1404-412", "Look the entity up again, apply the change to what it is now, and send the new etag.", "1404-412", 412),
-    Rule("etag-old", "remark", "An etag that was read long before it was used", _API, "Look the entity up right before you change it, so that another's change is not met with a 412."),
-    Rule("polling", "remark", "The same question more often than once a minute", "Advice of the emulator; Platform troubleshooting guide, 429050", "Wait a minute or more before you ask the same again; exports take hours, and the gateway counts requests."),
-    Rule("page-not-followed", "remark", "A further page that was never fetched", _LISTS, "Go on with continuationToken (or start) until no next page is announced, or ask for what you need with a filter."),
-    Rule("secret-in-text", "remark", "A secret in a name or description", "Names and descriptions are shown to everyone and are never masked", "Take it out, and replace the credential: it counts as known."),
-    Rule(TOKEN_EXPIRED, "remark", "A token that had expired", _HEADERS, "Get a new token before expires_in has passed; where tokens are checked the answer is 401013.", "401013", 401),
-    Rule("token-near-expiry", "remark", "A token in its last five minutes", _HEADERS, "Renew a token some minutes before it expires, so that no request fails on the way."),
+    Rule("sandbox-header-missing", "warning", "No x-sandbox-name header", _HEADERS, "Always name the sandbox: without it the request goes to prod."),
+    Rule("org-id-form", "warning", "An organization id of another form", _ORGS, "Send the id of the organization, which ends in @AdobeOrg, not its name."),
+    Rule("sandbox-name-form", "warning", "A sandbox name of another form", _SANDBOXES, "Send the sandbox's name, which has lower-case letters, digits and hyphens only, not its title."),
+    Rule(ETAG_NOT_LATEST, "warning", "An etag that was not the latest", "Flow Service error messages, 1404-412", "Look the entity up again, apply the change to what it is now, and send the new etag.", "1404-412", 412),
+    Rule("etag-old", "warning", "An etag that was read long before it was used", _API, "Look the entity up right before you change it, so that another's change is not met with a 412."),
+    Rule("polling", "warning", "The same question more often than once a minute", "Advice of the emulator; Platform troubleshooting guide, 429050", "Wait a minute or more before you ask the same again; exports take hours, and the gateway counts requests."),
+    Rule("page-not-followed", "warning", "A further page that was never fetched", _LISTS, "Go on with continuationToken (or start) until no next page is announced, or ask for what you need with a filter."),
+    Rule("secret-in-text", "warning", "A secret in a name or description", "Names and descriptions are shown to everyone and are never masked", "Take it out, and replace the credential: it counts as known."),
+    Rule(TOKEN_EXPIRED, "warning", "A token that had expired", _HEADERS, "Get a new token before expires_in has passed; where tokens are checked the answer is 401013.", "401013", 401),
+    Rule("token-near-expiry", "warning", "A token in its last five minutes", _HEADERS, "Renew a token some minutes before it expires, so that no request fails on the way."),
     # where the emulator cannot tell
-    Rule(UNSUPPORTED, "remark", "A call that the emulator does not have", "The real service has it; the emulator answers 501", "Test this call against the real service."),
-    Rule("content-encoding-unsupported", "remark", "A body that is packed", "Whether the real service unpacks bodies is not published", "Send bodies as they are, without Content-Encoding.", "", 415),
-    Rule("body-too-large", "remark", "A body over the emulator's limit", "The real service's own limit is not published", "Send less in one request.", "", 413),
+    Rule(UNSUPPORTED, "warning", "A call that the emulator does not have", "The real service has it; the emulator answers 501", "Test this call against the real service."),
+    Rule("content-encoding-unsupported", "warning", "A body that is packed", "Whether the real service unpacks bodies is not published", "Send bodies as they are, without Content-Encoding.", "", 415),
+    Rule("body-too-large", "warning", "A body over the emulator's limit", "The real service's own limit is not published", "Send less in one request.", "", 413),
 )  # fmt: skip
 
 _FORM: Final = Rule(
@@ -266,16 +266,18 @@ _FORM: Final = Rule(
 
 
 def contract_rules(errors: ErrorTable) -> dict[str, Rule]:
-    """Every rule by its id: those of the error table's rows first, in the table's order, then the remarks.
+    """Every rule by its id: those of the error table's rows first, in the table's order, then the warnings.
 
-    Raises KeyError for an error that is a client's doing and of which nothing says how to mend it.
+    Raises KeyError for an error that is a client's doing and of which nothing says how to fix it.
     """
-    remarks = {rule.id: rule for rule in _REMARKS}
+    warnings = {rule.id: rule for rule in _WARNINGS}
     rules: dict[str, Rule] = {}
     for kind in errors.kinds.values():
         if kind.name == "version-mismatch":
-            rules[_FORM.id] = _FORM  # a stale etag, the other reason for this error, is a remark
-        elif kind.name not in remarks and kind.name not in NOT_THE_CLIENTS and not kind.applies_to.startswith(INJECTED):
-            title, mend = ERRORS[kind.name]
-            rules[kind.name] = Rule(kind.name, "violation", title, kind.source, mend, kind.code, kind.status)
-    return rules | remarks
+            rules[_FORM.id] = _FORM  # a stale etag, the other reason for this error, is a warning
+        elif (
+            kind.name not in warnings and kind.name not in NOT_THE_CLIENTS and not kind.applies_to.startswith(INJECTED)
+        ):
+            title, fix = ERRORS[kind.name]
+            rules[kind.name] = Rule(kind.name, "violation", title, kind.source, fix, kind.code, kind.status)
+    return rules | warnings

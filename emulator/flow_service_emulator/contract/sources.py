@@ -1,4 +1,4 @@
-"""Where the sources that the rules name can be read: one table, so that an address that moves is mended in one place."""
+"""Where the sources that the rules name can be read: one table, so that an address that moves is fixed in one place."""
 
 from __future__ import annotations
 

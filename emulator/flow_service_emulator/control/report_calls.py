@@ -61,7 +61,7 @@ class ReportCalls:
         """The contract report."""
         given = _chosen(exchange, {"format": FORMATS, "fail-on": SEVERITIES, "coverage": DETAILS})
         form = given.get("format", "json")
-        fail_on: Severity = "remark" if given.get("fail-on") == "remark" else "violation"
+        fail_on: Severity = "warning" if given.get("fail-on") == "warning" else "violation"
         coverage: Detail = "full" if given.get("coverage") == "full" else "short"
         report = self._contract.report()
         self._mark_requests_gone(report)

@@ -13,7 +13,7 @@ from typing import Any
 
 from flow_service_emulator.files.templates import check_template
 from flow_service_emulator.settings import LATEST_TIME
-from flow_service_emulator.validation.validation import Remark, Violation
+from flow_service_emulator.validation.validation import ContractWarning, Violation
 from flow_service_emulator.validation.violation_text import literal
 
 HOUR, DAY = 3600, 86400
@@ -23,7 +23,7 @@ FULL, INCREMENTAL = "DAILY_FULL_EXPORT", "FIRST_FULL_THEN_INCREMENTAL"
 MONTHS = 6
 """When no `endTime` is given the schedule ends so many months after the flow's creation."""
 MAX_NAMED = 5
-"""Unknown fields that are remarked on, at most."""
+"""Unknown fields that are warned of, at most."""
 _NUMBERS = ("interval", "startTime", "endTime")
 _TEMPLATE_NAMES = ("foldernameTemplate", "folderNameTemplate")
 _KNOWN = {*_NUMBERS, *_TEMPLATE_NAMES, "timeUnit", "exportMode", "frequency"}
@@ -65,19 +65,19 @@ class Schedule:
 
 def read_schedule(
     params: Mapping[str, Any], *, place: str = "scheduleParams"
-) -> tuple[dict[str, Any], list[Violation], list[Remark]]:
+) -> tuple[dict[str, Any], list[Violation], list[ContractWarning]]:
     """Checks `scheduleParams` as a client sent them.
 
     Answers the parameters as they are stored (numeric strings made numbers, words in their documented letter case), every
-    violation and every remark.
+    violation and every warning.
     """
     violations: list[Violation] = []
-    remarks: list[Remark] = []
+    warnings: list[ContractWarning] = []
     stored = dict(params)
     for name in _NUMBERS:
-        _read_number(stored, name, place, violations, remarks)
+        _read_number(stored, name, place, violations, warnings)
     for name, words in (("timeUnit", UNITS), ("exportMode", (FULL, INCREMENTAL))):
-        _read_word(stored, name, words, place, remarks)
+        _read_word(stored, name, words, place, warnings)
     for name in ("interval", "timeUnit", "startTime"):
         if stored.get(name) is None:
             violations.append(_violation(f"{place}.{name}", f"{place}.{name} is required", "required", _EXAMPLES[name]))
@@ -89,22 +89,22 @@ def read_schedule(
         )
     _check_templates(stored, place, violations)
     for name in sorted(set(stored) - _KNOWN)[:MAX_NAMED]:
-        remarks.append(
-            Remark(
+        warnings.append(
+            ContractWarning(
                 "unknown-field",
                 f"{place}.{name[:60]}",
                 f"{place}.{name[:60]} is not documented; it is stored and has no effect",
             )
         )
     if "frequency" in stored:
-        remarks.append(
-            Remark(
+        warnings.append(
+            ContractWarning(
                 "frequency-sent",
                 f"{place}.frequency",
                 f"{place}.frequency is not documented for dataset exports; timeUnit and interval decide",
             )
         )
-    return stored, violations, remarks
+    return stored, violations, warnings
 
 
 def schedule_of(flow: Mapping[str, Any]) -> Schedule:
@@ -148,7 +148,7 @@ _EXAMPLES: dict[str, Any] = {"interval": 3, "timeUnit": "hour", "startTime": 167
 
 
 def _read_number(
-    stored: dict[str, Any], name: str, place: str, violations: list[Violation], remarks: list[Remark]
+    stored: dict[str, Any], name: str, place: str, violations: list[Violation], warnings: list[ContractWarning]
 ) -> None:
     """Makes a numeric string a number (a real client sends them) and refuses what is no whole number in range."""
     value = stored.get(name)
@@ -157,8 +157,8 @@ def _read_number(
             stored.pop(name, None)
         return
     if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit():
-        remarks.append(
-            Remark(
+        warnings.append(
+            ContractWarning(
                 "numeric-string",
                 f"{place}.{name}",
                 f'{place}.{name} was sent as the string "{value}"; the API documents a number',
@@ -182,7 +182,9 @@ def _read_number(
     stored[name] = value
 
 
-def _read_word(stored: dict[str, Any], name: str, words: tuple[str, ...], place: str, remarks: list[Remark]) -> None:
+def _read_word(
+    stored: dict[str, Any], name: str, words: tuple[str, ...], place: str, warnings: list[ContractWarning]
+) -> None:
     """Puts a word into its documented letter case."""
     value = stored.get(name)
     if value is None:
@@ -192,8 +194,10 @@ def _read_word(stored: dict[str, Any], name: str, words: tuple[str, ...], place:
     for word in words:
         if value.lower() == word.lower():
             stored[name] = word
-            remarks.append(
-                Remark("enum-letter-case", f"{place}.{name}", f'{place}.{name}: "{value}" is taken as "{word}"')
+            warnings.append(
+                ContractWarning(
+                    "enum-letter-case", f"{place}.{name}", f'{place}.{name}: "{value}" is taken as "{word}"'
+                )
             )
 
 

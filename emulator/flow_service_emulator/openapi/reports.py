@@ -47,7 +47,7 @@ _RULE: Final[Schema] = record(
         "status": COUNT,
         "source": TEXT,
         "sourceUrl": {"type": "string", "format": "uri", "description": "where that can be read, if it is public"},
-        "mend": {"type": "string", "description": "how to mend it"},
+        "fix": {"type": "string", "description": "how to fix it"},
         "count": {**COUNT, "description": "requests that met the rule"},
         "findings": array(
             record(
@@ -63,7 +63,7 @@ _RULE: Final[Schema] = record(
             )
         ),
     },
-    required=("id", "severity", "title", "source", "mend", "count"),
+    required=("id", "severity", "title", "source", "fix", "count"),
 )
 _NAMED: Final[Schema] = record({"name": TEXT, "title": TEXT, "count": COUNT}, required=("name", "title"))
 
@@ -87,7 +87,7 @@ REPORT_SCHEMAS: Final[dict[str, Schema]] = {
                         "findings": array(
                             record(
                                 {
-                                    **dict.fromkeys(("rule", "place", "message", "severity", "mend"), TEXT),
+                                    **dict.fromkeys(("rule", "place", "message", "severity", "fix"), TEXT),
                                     "kind": _KIND,
                                 },
                                 required=("rule", "place", "kind", "message"),
@@ -109,7 +109,7 @@ REPORT_SCHEMAS: Final[dict[str, Schema]] = {
             "now": NUMBER,
             "summary": {"type": "object"},
             "violations": array(_RULE),
-            "remarks": array(_RULE),
+            "warnings": array(_RULE),
             "coverage": {
                 "type": "object",
                 "additionalProperties": record({"total": COUNT, "met": array(_NAMED), "never": array(_NAMED)}),
@@ -148,7 +148,7 @@ REPORT_OPERATIONS: Final[dict[str, Description]] = {
     ),
     "getContract": Description(
         "emulator",
-        "The contract report: violations, remarks, coverage",
+        "The contract report: violations, warnings, coverage",
         {200: ref("Contract")},
         ("control-invalid", "query-value-invalid"),
         (

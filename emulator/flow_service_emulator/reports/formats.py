@@ -41,7 +41,7 @@ def rendered(
 ) -> str:
     """The report in one of FORMATS.
 
-    `fail_on` (`violation` or `remark`) is from which severity on JUnit's test cases fail; `colour` is for terminals, and
+    `fail_on` (`violation` or `warning`) is from which severity on JUnit's test cases fail; `colour` is for terminals, and
     `coverage` for texts. The forms are imported when they are asked for: a server that is not asked does not pay for them.
     """
     if form == "text":
@@ -61,4 +61,4 @@ def rendered(
 
 def fails(report: Mapping[str, Any], fail_on: Severity) -> bool:
     """Whether the report has what `fail_on` names, or worse."""
-    return bool(report["violations"]) or (fail_on == "remark" and bool(report["remarks"]))
+    return bool(report["violations"]) or (fail_on == "warning" and bool(report["warnings"]))

@@ -29,7 +29,7 @@ SECTIONS: Final = (
         "The real service refuses this.",
         "No violations: the real service would have taken every request.",
     ),
-    ("remarks", "Remarks", "This works, but it is undocumented, deprecated or fragile.", "No remarks."),
+    ("warnings", "Warnings", "This works, but it is undocumented, deprecated or fragile.", "No warnings."),
 )
 """(key of the report, heading, what it means, what is said when it is empty)."""
 STYLE: Final = """
@@ -54,7 +54,7 @@ code, .request { font-family: ui-monospace, monospace; font-size: .875em; }
 .numbers li, article { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; }
 .numbers strong { display: block; font-size: 1.5rem; line-height: 1.2; }
 article { margin: .75rem 0; border-left: .3rem solid var(--line); }
-article.violation { border-left-color: var(--bad); } article.remark { border-left-color: var(--warn); }
+article.violation { border-left-color: var(--bad); } article.warning { border-left-color: var(--warn); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .75rem; margin: .5rem 0; }
 dt { color: var(--dim); } dd { margin: 0; }
 .findings { margin: .5rem 0 0; padding-left: 1.2rem; } .findings li { margin: .4rem 0; }
@@ -115,7 +115,7 @@ def _numbers(summary: Mapping[str, Any]) -> Iterator[str]:
     numbers = [
         (summary["requests"], "requests", ""),
         (verdicts["violation"], "refused for a violation", "bad" if verdicts["violation"] else ""),
-        (verdicts["remark"], "with a remark", "warn" if verdicts["remark"] else ""),
+        (verdicts["warning"], "with a warning", "warn" if verdicts["warning"] else ""),
         (verdicts["injected"], "met an injected fault", ""),
     ]
     yield '<ul class="numbers">'
@@ -128,7 +128,7 @@ def _rule(entry: Mapping[str, Any]) -> Iterator[str]:
     code = f" <code>{escape(entry['code'])}</code>" if "code" in entry else ""
     yield f'<article class="{escape(entry["severity"])}"><h3>{escape(entry["title"])}</h3>'
     yield f'<p class="dim"><code>{escape(entry["id"])}</code>{code}, {counted(entry["count"], "request")}</p>'
-    yield f"<dl><dt>How to mend it</dt><dd>{escape(entry['mend'])}</dd><dt>Source</dt><dd>{_source(entry)}</dd></dl>"
+    yield f"<dl><dt>How to fix it</dt><dd>{escape(entry['fix'])}</dd><dt>Source</dt><dd>{_source(entry)}</dd></dl>"
     yield '<ul class="findings">'
     for finding in entry["findings"]:
         yield from _finding(finding)

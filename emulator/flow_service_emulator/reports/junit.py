@@ -1,7 +1,7 @@
 """The contract report as JUnit XML, for build servers: each rule is a test case.
 
-A violated rule fails. A rule that was only remarked on is skipped with the remark as its reason, which build servers show
-without turning the build red; with `--fail-on remark` it fails as well. The coverage goes along as properties.
+A violated rule fails. A rule that was only warned of is skipped with the warning as its reason, which build servers show
+without turning the build red; with `--fail-on warning` it fails as well. The coverage goes along as properties.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 
 from flow_service_emulator.reports.words import Severity, counted, left_out, printable, where
 
-SUITES: Final = {"violation": "violations", "remark": "remarks"}
+SUITES: Final = {"violation": "violations", "warning": "warnings"}
 """Severity -> name of the test suite."""
 
 
 def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
-    """The report as an XML document. `fail_on`: `violation` or `remark`."""
+    """The report as an XML document. `fail_on`: `violation` or `warning`."""
     root = ElementTree.Element("testsuites", name="Flow Service contract")
-    told = {entry["id"]: entry for entry in (*report["violations"], *report["remarks"])}
+    told = {entry["id"]: entry for entry in (*report["violations"], *report["warnings"])}
     totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     for severity, name in SUITES.items():
         suite = ElementTree.SubElement(root, "testsuite", name=name)
@@ -27,7 +27,9 @@ def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
         counts = dict.fromkeys(totals, 0)
         for rule in (rule for rule in report["rules"] if rule["severity"] == severity):
             counts["tests"] += 1
-            outcome = _add_case(suite, rule, told.get(rule["id"]), fails=severity == "violation" or fail_on == "remark")
+            outcome = _add_case(
+                suite, rule, told.get(rule["id"]), fails=severity == "violation" or fail_on == "warning"
+            )
             if outcome:
                 counts[outcome] += 1
         for key, value in counts.items():
@@ -52,8 +54,8 @@ def _add_case(
     )
     if entry is None:
         return ""
-    summary = printable(f"{counted(entry['count'], 'request')}. {entry['mend']}")
-    lines = [f"How to mend it: {entry['mend']}", f"Source: {entry['source']}", ""]
+    summary = printable(f"{counted(entry['count'], 'request')}. {entry['fix']}")
+    lines = [f"How to fix it: {entry['fix']}", f"Source: {entry['source']}", ""]
     for finding in entry["findings"]:
         place = f"{finding['place']}: " if finding["place"] else ""
         lines += [f"{place}{finding['message']}", f"  {where(finding)}, {counted(finding['count'], 'time')}"]

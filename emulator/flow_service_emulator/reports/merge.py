@@ -55,7 +55,7 @@ def _merged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _rules(entries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The rules that were broken or remarked on, by id, with the findings of all reports."""
+    """The rules that were broken or warned of, by id, with the findings of all reports."""
     rules: dict[str, dict[str, Any]] = {}
     findings: dict[str, dict[tuple[str, str, str], dict[str, Any]]] = {}
     for entry in entries:

@@ -49,7 +49,7 @@ def _lines(report: Mapping[str, Any], paint: _Paint, coverage: Detail) -> Iterat
     yield paint(_BOLD, f"Contract report: {seen}") + paint(colour, verdict(report))
     if told := left_out(report):
         yield told
-    for title, code, entries in (("VIOLATIONS: the real service refuses this", _RED, report["violations"]), ("REMARKS: works, but is undocumented, deprecated or fragile", _YELLOW, report["remarks"])):  # fmt: skip
+    for title, code, entries in (("VIOLATIONS: the real service refuses this", _RED, report["violations"]), ("WARNINGS: works, but is undocumented, deprecated or fragile", _YELLOW, report["warnings"])):  # fmt: skip
         if entries:
             yield from ("", paint(code + _BOLD, title))
         for entry in entries:
@@ -70,7 +70,7 @@ def _rule(entry: Mapping[str, Any], paint: _Paint) -> Iterator[str]:
     code = f" [{entry['code']}]" if "code" in entry else ""
     yield ""
     yield f"  {paint(_BOLD, entry['title'])} ({entry['id']}{code}, {counted(entry['count'], 'request')})"
-    yield from _wrapped("    mend:   ", entry["mend"])
+    yield from _wrapped("    fix:   ", entry["fix"])
     yield from _wrapped("    source: ", entry["source"])
     for finding in entry["findings"][:MAX_SHOWN]:
         untold = untold_place(finding)

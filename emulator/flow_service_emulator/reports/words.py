@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 
 REPORT_FORMAT: Final = 2
 """The version of the report's shape. 2: findings have a `kind`."""
-Severity = Literal["violation", "remark"]
-SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "remark")
+Severity = Literal["violation", "warning"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "warning")
 """What is refused, and what works but is fragile; the worse first."""
 TITLES: Final[Mapping[str, str]] = {
     "operations": "operations",
@@ -30,15 +30,15 @@ NOTHING_SEEN: Final = "no request was seen"
 
 
 def verdict(report: Mapping[str, Any]) -> str:
-    """The report in a few words: `2 rules violated, remarks on 1 rule`."""
+    """The report in a few words: `2 rules violated, warnings of 1 rule`."""
     if not report["summary"]["requests"]:
         return NOTHING_SEEN
-    violated, remarked = report["summary"]["violations"], report["summary"]["remarks"]
+    violated, warned = report["summary"]["violations"], report["summary"]["warnings"]
     new = "new " if "known" in report["summary"] else ""
     return ", ".join(
         (
             f"{counted(violated, 'rule')} violated" if violated else f"no {new}violations",
-            f"{new}remarks on {counted(remarked, 'rule')}" if remarked else f"no {new}remarks",
+            f"{new}warnings of {counted(warned, 'rule')}" if warned else f"no {new}warnings",
         )
     )
 

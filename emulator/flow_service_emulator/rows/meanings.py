@@ -68,7 +68,7 @@ _TEXT_BY_NAME: Final[dict[str, str]] = {
     **dict.fromkeys(("jobtitle", "occupation"), "own.job"),
     **dict.fromkeys(("interest", "interests", "tags", "tag", "hobbies"), "own.interest"),
     **dict.fromkeys(
-        ("description", "comment", "comments", "note", "notes", "message", "remark", "review"), "own.sentence"
+        ("description", "comment", "comments", "note", "notes", "message", "warning", "review"), "own.sentence"
     ),
     **dict.fromkeys(("subject", "subjectline"), "campaign.name"),
     **dict.fromkeys(("keywords", "query", "searchterm", "searchterms"), "product.kind"),

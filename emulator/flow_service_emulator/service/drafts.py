@@ -10,11 +10,11 @@ from typing import Any, Final, NoReturn
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.validation.validation import Remark, Violation
+from flow_service_emulator.validation.validation import ContractWarning, Violation
 from flow_service_emulator.validation.violation_text import literal
 
 MAX_NAMED: Final = 5
-"""Violations that the message itself names, and unknown fields that are remarked on, at most."""
+"""Violations that the message itself names, and unknown fields that are warned of, at most."""
 MAX_REPORTED: Final = 100
 """Violations that the report lists, at most."""
 MAX_NUMBER: Final = 4
@@ -47,19 +47,19 @@ class Draft:
     holds_secrets: bool = False
     """Whether the client sent a password, which is masked by now: its entity is another one even where it looks the same."""
     violations: list[Violation] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
+    warnings: list[ContractWarning] = field(default_factory=list)
 
     def refuse(self, path: str, message: str, rule: str, example: Any = None) -> None:
         """Notes a violation."""
         self.violations.append(Violation(path=path, message=message, rule=rule, pattern=None, example=example))
 
-    def remark(self, rule: str, path: str, message: str) -> None:
+    def warn(self, rule: str, path: str, message: str) -> None:
         """Notes something that works here and is undocumented, deprecated or fragile."""
-        self.remarks.append(Remark(rule, path, message))
+        self.warnings.append(ContractWarning(rule, path, message))
 
-    def is_about(self, remark: Remark) -> bool:
-        """Whether a remark is about what was sent, and not about what the entity had already."""
-        return self.touched is None or re.split(r"[.\[]", remark.path, maxsplit=1)[0] in self.touched
+    def is_about(self, warning: ContractWarning) -> bool:
+        """Whether a warning is about what was sent, and not about what the entity had already."""
+        return self.touched is None or re.split(r"[.\[]", warning.path, maxsplit=1)[0] in self.touched
 
 
 def refuse_all(draft: Draft) -> NoReturn:

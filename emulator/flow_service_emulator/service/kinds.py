@@ -26,7 +26,7 @@ from flow_service_emulator.service.drafts import (
     short,
     unknown_spec,
 )
-from flow_service_emulator.service.undocumented import remark_undocumented, remark_undocumented_auth
+from flow_service_emulator.service.undocumented import warn_of_undocumented, warn_of_undocumented_auth
 from flow_service_emulator.validation.validation import MASK, SchemaValidator
 from flow_service_emulator.validation.violation_text import literal
 
@@ -93,17 +93,17 @@ def allow_patch(kind: Kind) -> Callable[[str, str], None]:
 
 
 def _check_names(kind: Kind, draft: Draft) -> None:
-    """Remarks on fields that the service does not document or fills itself."""
+    """Warns of fields that the service does not document or fills itself."""
     known = FIELDS[kind.collection] | SERVER_FIELDS
     for name in sorted(set(draft.body) - known)[:MAX_NAMED]:
-        draft.remark(
+        draft.warn(
             "unknown-field",
             name[:60],
             f"{name[:60]} is not documented for {kind.collection}; it is stored and has no effect",
         )
     if draft.kept is None:
         for name in sorted(set(draft.body) & (SERVER_FIELDS | kind.derived)):
-            draft.remark("server-field-sent", name, f"{name} is filled by the server; the value sent is not used")
+            draft.warn("server-field-sent", name, f"{name} is filled by the server; the value sent is not used")
             del draft.body[name]
 
 
@@ -112,7 +112,7 @@ def _complete_connection(draft: Draft) -> None:
     if body.get("connectionSpec") is None and body.get("auth") is None:  # only the Data Landing Zone needs neither
         assumed = draft.catalog.assumed_connection_spec
         body["connectionSpec"] = {"id": assumed.id, "version": assumed.version}
-        draft.remark(
+        draft.warn(
             "connection-spec-missing",
             "connectionSpec",
             f"no connectionSpec was sent; {assumed.name} is assumed, as the tutorial's request has it",
@@ -139,7 +139,7 @@ def _auth_example(spec: ConnectionSpec) -> dict[str, Any] | None:
 def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -> dict[str, Any]:
     """`auth` with its parameters checked, and masked: credentials are looked at once and never stored."""
     name = auth["specName"]
-    remark_undocumented_auth(draft, auth)
+    warn_of_undocumented_auth(draft, auth)
     validator = spec.auth.get(name)
     if validator is None:
         shown = short(name) if SecretNames(draft.catalog).may_be_kind(name) else MASK
@@ -153,10 +153,10 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -
         return dict(auth)
     kept = (draft.kept or {}).get("auth") or {}
     kept_params = kept.get("params") if kept.get("specName") == name else None
-    params, remarks = validator.canonical(auth["params"], path="auth.params")
-    draft.remarks += remarks
+    params, warnings = validator.canonical(auth["params"], path="auth.params")
+    draft.warnings += warnings
     draft.violations += validator.violations(params, path="auth.params", kept=kept_params)
-    remark_undocumented(draft, "auth.params", params, validator, f'"{name}"', kept=kept_params)
+    warn_of_undocumented(draft, "auth.params", params, validator, f'"{name}"', kept=kept_params)
     known = validator.schema.get("properties", {})
     masked = {key: value if key in known else MASK for key, value in validator.mask(params).items()}
     draft.holds_secrets |= masked != params
@@ -173,7 +173,7 @@ def _complete_source(draft: Draft) -> None:
     draft.violations += violations
     if violations:
         return
-    remark_undocumented(draft, "params", params, spec.source, spec.name, kept=(draft.kept or {}).get("params"))
+    warn_of_undocumented(draft, "params", params, spec.source, spec.name, kept=(draft.kept or {}).get("params"))
     seen: set[str] = set()
     for index, dataset in enumerate(params["datasets"]):
         place, dataset_id = f"params.datasets[{index}].dataSetId", dataset["dataSetId"]
@@ -210,10 +210,10 @@ def _complete_target(draft: Draft) -> None:
     params = body.get("params")
     if not isinstance(params, dict) or spec.target is None:
         return
-    params, remarks = spec.target.canonical(params, path="params")
-    draft.remarks += remarks
+    params, warnings = spec.target.canonical(params, path="params")
+    draft.warnings += warnings
     kept = (draft.kept or {}).get("params")
-    remark_undocumented(draft, "params", params, spec.target, spec.name, known=("mode",), kept=kept)
+    warn_of_undocumented(draft, "params", params, spec.target, spec.name, known=("mode",), kept=kept)
     draft.violations += spec.target.violations(params, path="params", context=_workflow(params), kept=kept)
     if draft.in_flow and _workflow(params) is OTHER_WORKFLOW:
         reason = "params.datasetFileType is required as long as a dataset flow uses the target connection"
@@ -221,11 +221,11 @@ def _complete_target(draft: Draft) -> None:
     mode = params.get("mode", MODE)
     if mode != MODE and isinstance(mode, str) and mode.lower() == MODE.lower():
         params["mode"] = MODE
-        draft.remark("enum-letter-case", "params.mode", f'params.mode: "{mode}" is taken as "{MODE}"')
+        draft.warn("enum-letter-case", "params.mode", f'params.mode: "{mode}" is taken as "{MODE}"')
     elif mode != MODE:
         draft.refuse("params.mode", f'params.mode must be "{MODE}", got {literal(mode)}', "enum", MODE)
     if params.get("datasetFileType") == "JSON" and params.get("compression") == "NONE":
-        draft.remark(
+        draft.warn(
             "json-uncompressed",
             "params.compression",
             "later editions of the documentation allow JSON only compressed; GZIP is safe",
@@ -277,17 +277,17 @@ def _checked_schedule(draft: Draft, params: Any, kept: Mapping[str, Any] | None)
     if kept is not None and draft.whole_schedule and isinstance(params, dict) and params != kept:
         missing = [name for name in ("interval", "timeUnit", "startTime") if name not in params and name in kept]
         if missing:
-            draft.remark(
+            draft.warn(
                 "schedule-partial",
                 "scheduleParams",
                 f"the new schedule has no {', '.join(missing)}; the earlier values are kept",
             )
             params = {**kept, **params}
-    stored, violations, remarks = read_schedule(params)
+    stored, violations, warnings = read_schedule(params)
     draft.violations += violations
-    draft.remarks += remarks
+    draft.warnings += warnings
     if not violations and stored.get("endTime") is None and stored["startTime"] > implied_end(draft.created_at):
-        draft.remark(
+        draft.warn(
             "schedule-never-runs",
             "scheduleParams.startTime",
             f"scheduleParams.startTime {stored['startTime']} comes after the end of the schedule, which is six months after the "

@@ -13,7 +13,7 @@ from flow_service_emulator.entities import Entity
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.settings import MAX_BODY_BYTES
 from flow_service_emulator.validation.nesting import MAX_DEPTH, is_shallow
-from flow_service_emulator.validation.validation import Remark
+from flow_service_emulator.validation.validation import ContractWarning
 from flow_service_emulator.validation.violation_text import literal
 
 OPERATIONS: Final = ("add", "replace", "remove")
@@ -24,8 +24,10 @@ _POINTER: Final = re.compile(r"/(?:[^~]|~[01])*")
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
-def apply_patch(entity: Entity, body: Any, *, allow: Callable[[str, str], None]) -> tuple[Entity, list[Remark]]:
-    """The entity after every operation of the patch, and remarks on what was lenient.
+def apply_patch(
+    entity: Entity, body: Any, *, allow: Callable[[str, str], None]
+) -> tuple[Entity, list[ContractWarning]]:
+    """The entity after every operation of the patch, and warnings about what was lenient.
 
     `allow(top, path)` is asked for each operation with the top-level field and the whole path, and raises when the service
     forbids the change. Raises `patch-invalid` (1455-400) naming the operation, or `operation-unsupported` (1434-400). The
@@ -35,10 +37,10 @@ def apply_patch(entity: Entity, body: Any, *, allow: Callable[[str, str], None])
         raise _invalid(f"the body must be an array of operations such as {_EXAMPLE}")
     if len(body) > MAX_OPERATIONS:
         raise _invalid(f"{len(body)} operations were sent, at most {MAX_OPERATIONS} are taken")
-    remarks: list[Remark] = []
+    warnings: list[ContractWarning] = []
     patched = copy.deepcopy(entity)
     for index, operation in enumerate(body):
-        op, path, value = _read(index, operation, remarks)
+        op, path, value = _read(index, operation, warnings)
         keys = _keys(path)
         allow(keys[0], path)
         try:
@@ -48,7 +50,7 @@ def apply_patch(entity: Entity, body: Any, *, allow: Callable[[str, str], None])
                 f"operation {index} ({op} {_short(path)}): the path leads to nothing that is there"
             ) from None
     _check_size(patched)
-    return patched, remarks
+    return patched, warnings
 
 
 def replaces(body: Any, path: str) -> bool:
@@ -65,7 +67,7 @@ def _keys(path: str) -> list[str]:
     return [key.replace("~1", "/").replace("~0", "~") for key in path[1:].split("/")]
 
 
-def _read(index: int, operation: Any, remarks: list[Remark]) -> tuple[str, str, Any]:
+def _read(index: int, operation: Any, warnings: list[ContractWarning]) -> tuple[str, str, Any]:
     """Operation in lower case, path and value of one operation."""
     if not isinstance(operation, dict):
         raise _invalid(f"operation {index} must be an object with op, path and value")
@@ -75,8 +77,8 @@ def _read(index: int, operation: Any, remarks: list[Remark]) -> tuple[str, str, 
     if not isinstance(op, str) or op.lower() not in OPERATIONS:
         raise ServiceError("operation-unsupported", op=_short(op if isinstance(op, str) else literal(op)))
     if op not in OPERATIONS:
-        remarks.append(
-            Remark(
+        warnings.append(
+            ContractWarning(
                 "patch-op-letter-case",
                 f"[{index}].op",
                 f'"{op}" was sent for "{op.lower()}"; RFC 6902 has lower case only',

@@ -36,7 +36,7 @@ from flow_service_emulator.service.drafts import Draft
 from flow_service_emulator.service.kinds import Kind, allow_patch, check, entity_kinds
 from flow_service_emulator.service.patching import apply_patch, replaces, touched_fields
 from flow_service_emulator.store.store import COLUMNS, Delete, Put, Store
-from flow_service_emulator.validation.validation import Remark, SchemaValidator
+from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
 
 INDEXES: Mapping[str, tuple[str, ...]] = {
     "runs": ("flowId",),
@@ -53,10 +53,10 @@ ACTION_PARAMETERS = ("op", "subOp")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and where remarks about lenience go."""
+    """Who asks, and where warnings about lenience go."""
 
     scope: Scope
-    remark: Callable[[Remark], None]
+    warn: Callable[[ContractWarning], None]
 
 
 class FlowService:
@@ -152,9 +152,9 @@ class FlowService:
         body = read_body()
         if body in (None, [], {}):
             raise ServiceError("body-empty")
-        patched, remarks = apply_patch(kept, body, allow=allow_patch(kind))
-        for remark in remarks:
-            caller.remark(remark)
+        patched, warnings = apply_patch(kept, body, allow=allow_patch(kind))
+        for warning in warnings:
+            caller.warn(warning)
         draft = self._draft(caller, patched, kept=kept)
         draft.touched = touched_fields(body)
         draft.whole_schedule = replaces(body, "/scheduleParams")
@@ -270,9 +270,9 @@ class FlowService:
         try:
             check(kind, draft)
         finally:
-            for remark in draft.remarks:
-                if draft.is_about(remark):
-                    caller.remark(remark)
+            for warning in draft.warnings:
+                if draft.is_about(warning):
+                    caller.warn(warning)
         masked = without_secrets(draft.body, self._names)
         draft.holds_secrets |= masked is not draft.body and masked != draft.body
         draft.body = masked

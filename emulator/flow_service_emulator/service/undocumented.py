@@ -1,4 +1,4 @@
-"""Remarks on fields of a body that no document and no schema names: a misspelt one has no effect, and nobody would notice."""
+"""Warns of fields of a body that no document and no schema names: a misspelt one has no effect, and nobody would notice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIKE_A_NAME: Final = r"(?=.{1,40}\Z)[A-Za-z_]+[0-9]?[A-Za-z_]*"
 """Of credentials, whose names and values a client may have mixed up, only such a name is told."""
 
 
-def remark_undocumented(
+def warn_of_undocumented(
     draft: Draft,
     place: str,
     given: Mapping[str, Any],
@@ -27,26 +27,26 @@ def remark_undocumented(
     known: Collection[str] = (),
     kept: Any = None,
 ) -> None:
-    """Remarks on the fields in `given` that its schema does not name, at any depth, the first few.
+    """Warns of the fields in `given` that its schema does not name, at any depth, the first few.
 
     `owner` is whose schema it is; `known` are outermost fields that are documented elsewhere. Those that the stored value
-    `kept` has as well were remarked on when they were sent.
+    `kept` has as well were warned of when they were sent.
     """
     stored = set(islice(schema.undocumented(kept), MAX_NAMED)) if kept else set()
     found = (keys for keys in schema.undocumented(given) if keys[0] not in known and keys not in stored)
     for keys in islice(found, MAX_NAMED):
-        _remark(draft, place, keys, owner)
+        _warning(draft, place, keys, owner)
 
 
-def remark_undocumented_auth(draft: Draft, auth: Mapping[str, Any]) -> None:
+def warn_of_undocumented_auth(draft: Draft, auth: Mapping[str, Any]) -> None:
     """The same of `auth` itself, whose form all specs have in common."""
     stored = (draft.kept or {}).get("auth") or {}
     for name in islice((name for name in auth if name not in AUTH_FIELDS and name not in stored), MAX_NAMED):
-        _remark(draft, "auth", (name,), "credentials")
+        _warning(draft, "auth", (name,), "credentials")
 
 
-def _remark(draft: Draft, place: str, keys: Keys, owner: str) -> None:
+def _warning(draft: Draft, place: str, keys: Keys, owner: str) -> None:
     if place.startswith("auth"):
         keys = tuple(key if isinstance(key, int) or re.fullmatch(_LIKE_A_NAME, key) else MASK for key in keys)
     name = path_text(place, keys)
-    draft.remark("unknown-field", name, f"{name} is not documented for {owner}; it is stored and has no effect")
+    draft.warn("unknown-field", name, f"{name} is not documented for {owner}; it is stored and has no effect")

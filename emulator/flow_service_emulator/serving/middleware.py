@@ -25,7 +25,7 @@ from flow_service_emulator.serving.origins import CONTROL_PREFIX, OriginGuard
 from flow_service_emulator.serving.reception import RECEPTION, Reception
 from flow_service_emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYTES
 from flow_service_emulator.store.store import StoreError
-from flow_service_emulator.validation.validation import Remark
+from flow_service_emulator.validation.validation import ContractWarning
 
 REQUESTS = "emulator.requests"
 """The logger of what was asked, whose texts have no secrets in them."""
@@ -134,23 +134,23 @@ class Middleware:
     def _exchange(self, asgi: AsgiScope) -> Exchange:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
         path: str = asgi["path"]
-        remarks: list[Remark] = []
+        warnings: list[ContractWarning] = []
         if len(headers) < len(asgi["headers"]):
-            remarks += _joined(headers, asgi["headers"])
+            warnings += _joined(headers, asgi["headers"])
         if not path.startswith("/"):  # RFC 9112, section 3.2.2: a server takes what is meant for a proxy as well
             host, path = _split_target(path)
             asgi["path"] = path
             headers["host"] = host or headers.get("host", "")
         if len(path) > 1 and path.endswith("/") and path.startswith(GATEWAY_PREFIX):
             path = asgi["path"] = path.rstrip("/")  # real clients send a trailing slash
-            remarks.append(Remark("trailing-slash", "path", "the path was sent with a slash at its end"))
+            warnings.append(ContractWarning("trailing-slash", "path", "the path was sent with a slash at its end"))
         return Exchange(
             method=asgi["method"],
             path=path,
             query_string=asgi["query_string"].decode("latin-1"),
             headers=headers,
             request_id=self._request_id(headers),
-            remarks=remarks,
+            warnings=warnings,
             scope=self._masker.headers.scope(claimed_scope(headers), headers)
             if path.startswith(GATEWAY_PREFIX)
             else ("", "prod"),
@@ -178,15 +178,15 @@ class Middleware:
         await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
 
 
-def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> list[Remark]:
-    """Puts all values of a header that was sent several times into it (RFC 9110, section 5.3), and remarks that."""
+def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> list[ContractWarning]:
+    """Puts all values of a header that was sent several times into it (RFC 9110, section 5.3), and warnings that."""
     values: dict[str, list[str]] = {}
     for name, value in fields:
         values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     repeated = {name: given for name, given in values.items() if len(given) > 1}
     headers.update((name, ("; " if name == "cookie" else ", ").join(given)) for name, given in repeated.items())
     return [
-        Remark("header-repeated", f"headers.{name}", f"the header {name} was sent {len(repeated[name])} times")
+        ContractWarning("header-repeated", f"headers.{name}", f"the header {name} was sent {len(repeated[name])} times")
         for name in MEANT_ONCE & repeated.keys()
     ]
 

@@ -21,7 +21,7 @@ _CAN_HOLD: Final = {os.open, os.stat, os.unlink, os.rename} <= os.supports_dir_f
 _KEEPS_IN_PLACE: Final = sys.platform == "win32"
 """Whether nobody can delete or move a file that is open, or the folder that it is in: nothing has to be looked at then. It
 could not be either on each of Windows' file systems, as some have no numbers that tell one file from another."""
-_MEND: Final = "put back what was there, or start the server anew"
+_FIX: Final = "put back what was there, or start the server anew"
 
 FileId = tuple[int, int]
 """Device and number, which no two files have in common that are there at a time."""
@@ -89,11 +89,11 @@ class DataFolder:
         try:
             found = os.stat(path)  # noqa: PTH116 - a Path's takes longer, and this runs for every change
         except (FileNotFoundError, NotADirectoryError):
-            raise Displaced(f"{path} was removed or moved while the server was running; {_MEND}") from None
+            raise Displaced(f"{path} was removed or moved while the server was running; {_FIX}") from None
         if (found.st_dev, found.st_ino) != known:
-            raise Displaced(f"{path} was replaced by another file while the server was running; {_MEND}")
+            raise Displaced(f"{path} was replaced by another file while the server was running; {_FIX}")
         if size is not None and found.st_size != size:
-            raise Displaced(f"{path} was changed by another program while the server was running; {_MEND}")
+            raise Displaced(f"{path} was changed by another program while the server was running; {_FIX}")
 
     def close(self) -> None:
         """Lets others have the folder."""

@@ -14,7 +14,7 @@ __tracebackhide__ = True  # pytest then shows the line of the test, and not what
 
 
 class Contract:
-    """What the client under test does wrong (violations), what is fragile (remarks), and what it has met (coverage)."""
+    """What the client under test does wrong (violations), what is fragile (warnings), and what it has met (coverage)."""
 
     def __init__(self, client: ControlClient, requests: Requests | None) -> None:
         """`requests` are this test's on a shared server, whose report is everybody's."""
@@ -27,25 +27,25 @@ class Contract:
 
     @property
     def violations(self) -> list[dict[str, Any]]:
-        """The rules that were broken, each with `id`, `mend`, `count` and `findings` (`place`, `message`)."""
+        """The rules that were broken, each with `id`, `fix`, `count` and `findings` (`place`, `message`)."""
         return self._met("violation")
 
     @property
-    def remarks(self) -> list[dict[str, Any]]:
+    def warnings(self) -> list[dict[str, Any]]:
         """Likewise what worked, but is undocumented, deprecated or fragile."""
-        return self._met("remark")
+        return self._met("warning")
 
     @property
     def coverage(self) -> dict[str, Any]:
         """What the client has met and what not, by `operations`, `parameters`, `destinations` and more; the server's own."""
         return cast("dict[str, Any]", self.report()["coverage"])
 
-    def assert_clean(self, *, remarks: bool = False, ignore: Sequence[str] = ()) -> None:
-        """Raises AssertionError when there are violations, or `remarks` where these count as well.
+    def assert_clean(self, *, warnings: bool = False, ignore: Sequence[str] = ()) -> None:
+        """Raises AssertionError when there are violations, or `warnings` where these count as well.
 
         `ignore` names rules that are known and accepted.
         """
-        met = [*self.violations, *(self.remarks if remarks else ())]
+        met = [*self.violations, *(self.warnings if warnings else ())]
         broken = [rule for rule in met if rule["id"] not in ignore]
         if broken:
             raise AssertionError("the contract is not kept:\n" + "\n".join(_rule_text(rule) for rule in broken))
@@ -65,7 +65,7 @@ class Contract:
                     met = {
                         "id": finding["rule"],
                         "severity": severity,
-                        "mend": finding.get("mend", ""),
+                        "fix": finding.get("fix", ""),
                         "count": 0,
                         "findings": [],
                     }
@@ -90,4 +90,4 @@ def _rule_text(rule: Mapping[str, Any]) -> str:
         else f"{rule['id']} ({rule['severity']})"
     ]
     lines += [f"  {finding['message']}" for finding in rule["findings"][:5]]
-    return "\n".join([*lines, f"  to mend it: {rule['mend']}"])
+    return "\n".join([*lines, f"  to fix it: {rule['fix']}"])

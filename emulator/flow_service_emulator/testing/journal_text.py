@@ -1,4 +1,4 @@
-"""Entries of the journal for people: each request on a line, and below a bad one why it is bad and how to mend it."""
+"""Entries of the journal for people: each request on a line, and below a bad one why it is bad and how to fix it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def _lines(entry: Mapping[str, Any]) -> list[str]:
     if entry["fault"]:
         lines.append(f"     by the fault rule {entry['fault']}")
     findings = entry["findings"]
-    mended: set[str] = set()
+    fixed: set[str] = set()
     for finding in findings[:MAX_FINDINGS]:
         lines.append(f"     {finding['rule']}: {finding['message']}")
-        if finding.get("mend") and finding["rule"] not in mended:
-            mended.add(finding["rule"])
-            lines.append(f"     to mend it: {finding['mend']}")
+        if finding.get("fix") and finding["rule"] not in fixed:
+            fixed.add(finding["rule"])
+            lines.append(f"     to fix it: {finding['fix']}")
     if len(findings) > MAX_FINDINGS:
         lines.append(f"     and {len(findings) - MAX_FINDINGS} more")
     if entry["status"] >= 400 and not findings and (said := _said(entry["answer"].get("body"))):

@@ -15,7 +15,7 @@ class Requests(Sequence[dict[str, Any]]):
     """The requests that this test has sent, as the journal has them, newest last.
 
     Each has `number`, `at`, `durationMs`, `method`, `path`, `query`, `operation`, `request` and `answer` (`headers`, `body`),
-    `status`, `error`, `verdict` ("ok", "remark", "violation", "injected" or "failed") and `findings`.
+    `status`, `error`, `verdict` ("ok", "warning", "violation", "injected" or "failed") and `findings`.
     """
 
     def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
@@ -28,7 +28,7 @@ class Requests(Sequence[dict[str, Any]]):
         return cast("list[dict[str, Any]]", items)
 
     def text(self, limit: int = 50) -> str:
-        """For people: the newest of them, and all older ones that are bad; for each bad one why, and how to mend it."""
+        """For people: the newest of them, and all older ones that are bad; for each bad one why, and how to fix it."""
         found = self.find()
         older, newest = found[: max(0, len(found) - limit)], found[max(0, len(found) - limit) :]
         bad = [entry for entry in older if entry["verdict"] != "ok"]

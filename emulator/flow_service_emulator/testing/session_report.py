@@ -48,7 +48,7 @@ class SessionReport:
                 f"flow_service_baseline: {baseline} is no contract report in JSON of this version"
             ) from None
         self._config = config
-        self._fail_on: Severity | None = "remark" if fail_on == "remark" else "violation" if fail_on else None
+        self._fail_on: Severity | None = "warning" if fail_on == "warning" else "violation" if fail_on else None
         self._seen: dict[str, Any] | None = None
         """What the servers that are reset for each test have said."""
         self._shared: dict[str, dict[str, Any]] = {}
@@ -146,12 +146,12 @@ class SessionReport:
     def _show(self, terminalreporter: pytest.TerminalReporter, report: dict[str, Any]) -> None:
         for severity in SEVERITIES:
             for rule in report[f"{severity}s"]:
-                failing = self._fail_on is not None and (severity == "violation" or self._fail_on == "remark")
+                failing = self._fail_on is not None and (severity == "violation" or self._fail_on == "warning")
                 terminalreporter.line(f"{severity}: {rule['title']} ({rule['id']}, {counted(rule['count'], 'request')})", red=failing, yellow=not failing)  # fmt: skip
                 for finding in rule["findings"][:MAX_SHOWN]:
                     terminalreporter.line(f"  {finding['message']}")
                     terminalreporter.line(f"    {where(finding)}")
-                terminalreporter.line(f"  to mend it: {rule['mend']}")
+                terminalreporter.line(f"  to fix it: {rule['fix']}")
         met = [
             f"{part['met']} of {part['total']} {TITLES.get(name, name)}"
             for name, part in report["summary"]["coverage"].items()

@@ -18,7 +18,7 @@ MASK: Final = "****"
 """What stands in the place of a password."""
 
 MAX_VIOLATIONS: Final = 50
-"""Violations that are reported of one value; remarks likewise."""
+"""Violations that are reported of one value; warnings likewise."""
 
 MAX_VALUES: Final = 5_000
 """Values (counting those inside others) up to which a value that is not valid is searched for what is wrong."""
@@ -53,7 +53,7 @@ class Violation(NamedTuple):
         return {name: value for name, value in fields.items() if value is not None}
 
 
-class Remark(NamedTuple):
+class ContractWarning(NamedTuple):
     """Something accepted that the real service may not accept; `rule` is a word such as `enum-letter-case`."""
 
     rule: str
@@ -107,21 +107,21 @@ class SchemaValidator:
         mistyped = {violation.path for violation in found.values() if violation.rule == "type"}
         return [each for each in found.values() if each.rule == "type" or each.path not in mistyped]
 
-    def canonical(self, value: Any, *, path: str = "") -> tuple[Any, list[Remark]]:
-        """A deep copy whose enum strings have the documented letter case, and a remark on each that had another."""
-        remarks: list[Remark] = []
+    def canonical(self, value: Any, *, path: str = "") -> tuple[Any, list[ContractWarning]]:
+        """A deep copy whose enum strings have the documented letter case, and a warning about each that had another."""
+        warnings: list[ContractWarning] = []
 
         def documented(given: Any, parts: Parts, keys: Keys) -> Any:
             option = _documented(given, parts)
             if option is None:
                 return given
-            if len(remarks) < MAX_VIOLATIONS:
+            if len(warnings) < MAX_VIOLATIONS:
                 place = path_text(path, keys)
                 text = f"{place}: {literal(given)} is taken as {literal(option)}, which is how the value is documented"
-                remarks.append(Remark("enum-letter-case", place, text))
+                warnings.append(ContractWarning("enum-letter-case", place, text))
             return option
 
-        return self._places.rebuilt(value, documented), remarks
+        return self._places.rebuilt(value, documented), warnings
 
     def undocumented(self, value: Any) -> Iterator[Keys]:
         """Where `value` has fields that the schema does not name although it names others beside them."""
@@ -231,4 +231,4 @@ def _is_vast(value: Any) -> bool:
     return True
 
 
-__all__ = ["MASK", "Remark", "SchemaError", "SchemaValidator", "Violation", "preload"]
+__all__ = ["MASK", "ContractWarning", "SchemaError", "SchemaValidator", "Violation", "preload"]

@@ -3,18 +3,18 @@ import { $, badge, call, count, node, utc } from "/__emulator/tools.js";
 
 const MOST = 200;
 const BASE = "/data/foundation/flowservice";
-const KINDS = { ok: "good", remark: "warn", violation: "bad", injected: "other", failed: "bad" };
-const WORDS = { ok: "ok", remark: "remark", violation: "refused", injected: "injected fault", failed: "emulator failed" };
-const FOUND = { violation: "refused", remark: "with a remark", injected: "injected fault", failed: "emulator failed" };
+const KINDS = { ok: "good", warning: "warn", violation: "bad", injected: "other", failed: "bad" };
+const WORDS = { ok: "ok", warning: "warning", violation: "refused", injected: "injected fault", failed: "emulator failed" };
+const FOUND = { violation: "refused", warning: "with a warning", injected: "injected fault", failed: "emulator failed" };
 
 let seen = 0, stale = false;
 
 function findingBox(finding, index, findings) {
-  const kind = finding.severity === "remark" ? "warn" : "";
+  const kind = finding.severity === "warning" ? "warn" : "";
   const place = finding.place && !finding.message.includes(finding.place) ? `${finding.place}: ` : "";
   return node("div", { class: `finding ${kind}` },
     node("p", {}, place + finding.message),
-    finding.mend && findings[index + 1]?.mend !== finding.mend ? node("p", { class: "quiet" }, finding.mend) : null,
+    finding.fix && findings[index + 1]?.fix !== finding.fix ? node("p", { class: "quiet" }, finding.fix) : null,
     node("p", { class: "quiet" }, "Rule ", node("code", {}, finding.rule)));
 }
 
