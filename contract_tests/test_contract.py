@@ -368,9 +368,6 @@ LENIENCES: dict[str, Callable[[Api], Any]] = {
     "trailing-slash": lambda api: api.get("/flows/"),
     "header-repeated": lambda api: api.http.get(f"{BASE}/flows", headers=[("x-sandbox-name", "prod")] * 2),
     "sandbox-header-missing": lambda api: api.get("/flows", headers={"x-sandbox-name": ""}),
-    "secret-in-text": lambda api: api.created(
-        "connections", {**SFTP.base_connection(), "description": "password=hunter22"}
-    ),
     "unsupported": lambda api: api.get("/connections/x/explore"),
     "body-too-large": lambda api: api.http.post(
         f"{BASE}/flows", content=b" " * 1_100_000, headers={"Content-Type": "application/json"}

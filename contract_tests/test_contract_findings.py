@@ -90,24 +90,12 @@ def test_misspelt_parameters_of_a_source_are_warned_of(api: Api) -> None:
 
 
 def test_misspelt_fields_of_credentials_are_warned_of_without_their_values(api: Api) -> None:
-    """A name that can be no field's is not told either: names and values may have been mixed up."""
     body = deepcopy(S3.base_connection())
-    odd = "Xk9-wrong+way/round"
-    body["auth"] |= {"x": "value-of-x", "params": {**body["auth"]["params"], "region": "value-of-region", odd: "name"}}
+    body["auth"] |= {"x": "value-of-x", "params": {**body["auth"]["params"], "region": "value-of-region"}}
     api.created("connections", body)
-    assert set(unknown_fields(api)) == {"auth.x", "auth.params.region", 'auth.params["****"]'}
-    told = str(report(api))
-    assert "value-of" not in told and odd not in told
+    assert set(unknown_fields(api)) == {"auth.x", "auth.params.region"}
+    assert "value-of" not in str(report(api))
     assert verdicts(api) == ["warning"]
-
-
-def test_a_secret_as_a_fields_name_stays_masked(api: Api) -> None:
-    secret = "AccountKey=" + "ab3/" * 21 + "ZQ=="
-    body = deepcopy(SOURCE_CONNECTION)
-    body["params"][secret] = 1
-    api.created("sourceConnections", body)
-    (place,) = unknown_fields(api)
-    assert "****" in place and "ab3/ab3/" not in str(report(api)) + str(api.control("GET", "/requests"))
 
 
 def test_misspelt_parameters_of_a_target_are_warned_of_at_any_depth(api: Api) -> None:
@@ -183,14 +171,6 @@ def test_what_no_organization_or_sandbox_looks_like_is_warned_of(api: Api, heade
 def test_good_names_are_not_warned_of(api: Api, headers: dict[str, str]) -> None:
     api.get("/flows", headers=headers)
     assert met(api) == {}
-
-
-def test_a_secret_in_the_wrong_header_is_not_told(api: Api) -> None:
-    secret = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
-    for header in (ORG, SANDBOX):
-        api.get("/flows", headers={"Authorization": f"Bearer {secret}", header: secret})
-    assert {"org-id-form", "sandbox-name-form"} <= set(met(api))
-    assert secret not in str(report(api)) + str(api.control("GET", "/requests"))
 
 
 MISSING = {

@@ -15,13 +15,9 @@ from hypothesis import strategies as st
 from contract_tests.in_process import HEADERS, LocalEmulator
 from contract_tests.support import assert_error
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION
-from flow_service_emulator.contract.beginnings import beginning
-from flow_service_emulator.contract.journal import MAX_BODY
-from flow_service_emulator.contract.masking import Masker
 from flow_service_emulator.control import control
 from flow_service_emulator.pieces import AT_ONCE, Pieces
 from flow_service_emulator.settings import Settings
-from flow_service_emulator.validation.validation import MASK
 
 LARGE = {**SOURCE_CONNECTION, "description": "d" * 300_000}
 
@@ -130,40 +126,6 @@ def test_a_snapshot_that_could_not_be_put_back_is_not_given(tmp_path: Path, monk
     run(tmp_path, scenario)
 
 
-def test_no_more_of_an_answer_is_masked_than_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a body too long to be looked into, whatever lists show may have a secret in it."""
-    masked: list[int] = []
-    stored = Masker.stored
-
-    def counted(masker: Masker, body: bytes) -> bytes:
-        masked.append(len(body))
-        return stored(masker, body)
-
-    monkeypatch.setattr(Masker, "stored", counted)
-
-    async def scenario(emulator: LocalEmulator) -> None:
-        last = await emulator.created("sourceConnections", {**SOURCE_CONNECTION, "description": "d" * 70_000})
-        for number in range(60):
-            told = f"{number}: password=Hunter{number}#"
-            await emulator.created("sourceConnections", {**SOURCE_CONNECTION, "unknown": told})
-        for path in ("/sourceConnections", f"/sourceConnections/{last}"):
-            body = (await emulator.http.get(BASE + path)).content
-            entry = (await emulator.control("GET", "/requests"))["items"][-1]
-            assert entry["answer"]["size"] == len(body) > MAX_BODY
-            text = entry["answer"]["text"]
-            if path == "/sourceConnections":
-                assert "Hunter59#" in body.decode()
-                assert len(text) > MAX_BODY // 2
-                assert f'"59: password={MASK}"' in text
-                assert "Hunter" not in text
-            else:
-                assert text in body.decode()
-        assert len(masked) == 2
-        assert max(masked) <= MAX_BODY + 100
-
-    run(tmp_path, scenario)
-
-
 def test_a_page_that_was_not_fetched_is_told_of_a_long_list_too(tmp_path: Path) -> None:
     """What announces it stands behind all that the journal keeps."""
 
@@ -182,37 +144,6 @@ def test_a_page_that_was_not_fetched_is_told_of_a_long_list_too(tmp_path: Path) 
             await emulator.control("DELETE", "/requests")
 
     run(tmp_path, scenario)
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**60), 2**60)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-def is_part(part: Any, whole: Any) -> bool:
-    """Whether a value is the beginning of another one, with nothing in it that is not there."""
-    if isinstance(part, dict) and isinstance(whole, dict):
-        return all(name in whole and is_part(item, whole[name]) for name, item in part.items())
-    if isinstance(part, list) and isinstance(whole, list):
-        return len(part) <= len(whole) and all(map(is_part, part, whole))
-    return bool(part == whole)
-
-
-@given(json_values, st.integers(0, 400))
-def test_a_beginning_has_whole_values_only(value: Any, size: int) -> None:
-    text = orjson.dumps(value)
-    whole, brackets = beginning(text[:size])
-    assert text.startswith(whole)
-    if whole:
-        assert is_part(orjson.loads(whole + brackets), value)
-    if isinstance(value, (dict, list)) and size >= len(text):
-        assert (whole, brackets) == (text, b"")
 
 
 @given(st.lists(st.integers(0, 5 * AT_ONCE // 2), max_size=6))

@@ -23,7 +23,6 @@ from flow_service_emulator.catalog import Catalog, load_catalog
 from flow_service_emulator.clock import Clock, begin_anew, is_instant, random_source
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.journal import Journal
-from flow_service_emulator.contract.masking import Masker
 from flow_service_emulator.contract.witness import Witness
 from flow_service_emulator.control.console import Console
 from flow_service_emulator.control.control import Control, Part
@@ -40,7 +39,7 @@ from flow_service_emulator.exports.occupancy import Occupancy
 from flow_service_emulator.exports.scheduler import TIME_KEY, Scheduler
 from flow_service_emulator.faults.faults import Faults, FaultsState
 from flow_service_emulator.faults.fields import Vocabulary
-from flow_service_emulator.masking.names import SecretNames
+from flow_service_emulator.masking import Masker
 from flow_service_emulator.openapi import OpenApi
 from flow_service_emulator.plain_files import NotPlain
 from flow_service_emulator.service.service import INDEXES, FlowService
@@ -48,7 +47,7 @@ from flow_service_emulator.serving.injection import Injector, service_calls
 from flow_service_emulator.serving.middleware import Middleware
 from flow_service_emulator.serving.origins import OriginGuard
 from flow_service_emulator.settings import Settings, flag_name, variable_name
-from flow_service_emulator.store.store import FIRST_SEQ, Store, StoreError
+from flow_service_emulator.store.store import Store, StoreError
 
 log = logging.getLogger("emulator.app")
 
@@ -218,7 +217,7 @@ class Watch:
         cls,
         settings: Settings,
         works: Works,
-        names: SecretNames,
+        masker: Masker,
         *,
         expiry: Callable[[str], float | None],
         document: Callable[[], dict[str, Any]],
@@ -231,7 +230,6 @@ class Watch:
             expiry=expiry if settings.check_auth else lambda token: None,
         )
         journal = Journal(settings.journal_entries, contract.rules, epoch=random_source(None).getrandbits(48))
-        masker = Masker(names)
         return cls(
             contract, journal, masker, Witness(masker=masker, contract=contract, journal=journal, clock=works.clock)
         )
@@ -272,9 +270,9 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     tokens = Tokens(clock, random_source(None))
     gateway = Gateway(tokens=tokens, check_auth=settings.check_auth, orgs=settings.orgs, sandboxes=settings.sandboxes)
     rng = random_source(settings.seed, salt=str(store.next_seq))
-    names = SecretNames(catalog)
+    masker = Masker(catalog)
     service = FlowService(
-        store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=works.scheduler, names=names
+        store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=works.scheduler, masker=masker
     )
     routes = Routes(service=service, catalog=catalog, library=library, gateway=gateway, landing_zone=LandingZone(clock))
     calls = service_calls(routes.operations())
@@ -282,14 +280,12 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     words = Vocabulary(calls, catalog.errors, destinations, seed=settings.seed or 0)
     injector = Injector(faults=faults, calls=calls, gateway=gateway, service=service, errors=catalog.errors)
 
-    watch = Watch.of(settings, works, names, expiry=tokens.expiry, document=lambda: described(routes, catalog))
+    watch = Watch.of(settings, works, masker, expiry=tokens.expiry, document=lambda: described(routes, catalog))
 
     def store_replaced(next_seq: int) -> None:
         injector.drop_delayed()
         begin_anew(rng, settings.seed, salt=str(next_seq))
-        watch.witness.wary = next_seq != FIRST_SEQ  # what others have stored has not been looked at
 
-    watch.witness.wary = store.next_seq != FIRST_SEQ
     library_state = LibraryState(library, store, clock)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),

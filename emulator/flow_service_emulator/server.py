@@ -21,9 +21,7 @@ import uvicorn
 from flow_service_emulator.app import Emulator, ExportFolderError, create_app
 from flow_service_emulator.catalog import FixtureError
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.masking.texts import scrubbed
 from flow_service_emulator.serving.connections import LendingProtocol, look_at
-from flow_service_emulator.serving.middleware import REQUESTS
 from flow_service_emulator.serving.reception import Limits, Reception
 from flow_service_emulator.settings import Settings, variables_of_kubernetes
 from flow_service_emulator.store.store import StoreError
@@ -186,15 +184,10 @@ class _TextFormatter(logging.Formatter):
     """One line for each record, with a traceback's own lines below: no request can write a line, or move the cursor."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return escaped(_masked(record, super().formatMessage(record)))
+        return escaped(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(map(escaped, scrubbed(super().formatException(ei), []).split("\n")))
-
-
-def _masked(record: logging.LogRecord, text: str) -> str:
-    """A record's text without what looks like a secret. Of requests it has been taken out already, with all that is known of each."""
-    return text if record.name == REQUESTS else scrubbed(text, [])
+        return "\n".join(map(escaped, super().formatException(ei).split("\n")))
 
 
 def escaped(line: str) -> str:
@@ -210,10 +203,10 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": _masked(record, record.getMessage()),
+            "message": record.getMessage(),
         }
         if record.exc_info:
-            entry["exception"] = scrubbed(self.formatException(record.exc_info), [])
+            entry["exception"] = self.formatException(record.exc_info)
         line = orjson.dumps(entry).decode()
         if line.isprintable():
             return line

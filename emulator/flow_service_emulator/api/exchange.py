@@ -65,8 +65,6 @@ class Exchange:
     """What stands in the error's message."""
     fault: str | None = None
     """The id of the rule of injected faults that hit the request."""
-    secrets: list[str] | None = None
-    """What is kept from sight wherever it is repeated; None until it is looked for."""
     injected: bool = False
     """Whether the error that was answered is that rule's doing and not the client's."""
     _query: list[tuple[str, str]] | None = field(default=None, init=False)

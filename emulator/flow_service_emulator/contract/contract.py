@@ -147,7 +147,7 @@ class Contract:
         findings = self._findings_of(seen)
         self._coverage.note(seen)
         if findings:
-            findings = [each.told(seen.told) for each in list(dict.fromkeys(findings))[:MAX_OF_REQUEST]]
+            findings = list(dict.fromkeys(findings))[:MAX_OF_REQUEST]
             for rule in {finding.rule for finding in findings}:
                 self._rules[rule] += 1
             for finding in findings:
@@ -227,10 +227,6 @@ class Contract:
         if exchange.path.startswith("/data/"):
             findings += missing_headers(seen, self._header_messages)
             findings += header_warnings(seen)
-        if seen.betrayed:
-            findings += [
-                Finding("secret-in-text", place, f"{place} holds what looks like a secret") for place in seen.betrayed
-            ]
         return findings
 
     def _refusal(self, seen: Sighting) -> Iterator[Finding]:

@@ -152,7 +152,7 @@ class Habits:
         self._polls.put(key, (seen.steady, seen.at, times, changes))
         if times >= POLLS:
             text = f"asked {times} times in a row without a change in between, the last time after {apart:.1f} s"
-            findings.append(Finding("polling", "", text, quotes=False))
+            findings.append(Finding("polling", "", text))
 
     def _shows(self, seen: Sighting) -> None:
         """Remembers which etags an answer showed and which next page it announced, and forgets the page that was fetched."""

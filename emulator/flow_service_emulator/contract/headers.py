@@ -62,7 +62,7 @@ def header_warnings(seen: Sighting) -> Iterator[Finding]:
         yield Finding("org-id-form", ORG, f"{ORG} was {_told(seen, 'x-gw-ims-org-id')}")
     sandbox = headers.get("x-sandbox-name", "")
     if not sandbox:
-        yield Finding("sandbox-header-missing", SANDBOX, "x-sandbox-name was not sent; prod is assumed", quotes=False)
+        yield Finding("sandbox-header-missing", SANDBOX, "x-sandbox-name was not sent; prod is assumed")
     elif sandbox != "prod" and _SANDBOX_NAME.fullmatch(sandbox) is None and not _is_repeated(seen, SANDBOX):
         yield Finding("sandbox-name-form", SANDBOX, f"{SANDBOX} was {_told(seen, 'x-sandbox-name')}")
 

@@ -245,7 +245,6 @@ _WARNINGS: Final = (
     Rule("etag-old", "warning", "An etag that was read long before it was used", _API, "Look the entity up right before you change it, so that another's change is not met with a 412."),
     Rule("polling", "warning", "The same question more often than once a minute", "Advice of the emulator; Platform troubleshooting guide, 429050", "Wait a minute or more before you ask the same again; exports take hours, and the gateway counts requests."),
     Rule("page-not-followed", "warning", "A further page that was never fetched", _LISTS, "Go on with continuationToken (or start) until no next page is announced, or ask for what you need with a filter."),
-    Rule("secret-in-text", "warning", "A secret in a name or description", "Names and descriptions are shown to everyone and are never masked", "Take it out, and replace the credential: it counts as known."),
     Rule(TOKEN_EXPIRED, "warning", "A token that had expired", _HEADERS, "Get a new token before expires_in has passed; where tokens are checked the answer is 401013.", "401013", 401),
     Rule("token-near-expiry", "warning", "A token in its last five minutes", _HEADERS, "Renew a token some minutes before it expires, so that no request fails on the way."),
     # where the emulator cannot tell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,21 +13,13 @@ class Finding(NamedTuple):
     """A rule that a request met.
 
     `place` is where in the request, such as `params.bucketName`; empty for all of it. `kind` is which way of several the
-    rule was broken in, such as `required` or `enum`; empty where it has one. `quotes` is whether its texts may have
-    something in them that the client sent.
+    rule was broken in, such as `required` or `enum`; empty where it has one.
     """
 
     rule: str
     place: str
     message: str
     kind: str = ""
-    quotes: bool = True
-
-    def told(self, change: Callable[[str], str]) -> Finding:
-        """The same with what may be the client's words in its texts changed."""
-        if not self.quotes:
-            return self
-        return self._replace(place=change(self.place), message=change(self.message))
 
 
 @dataclass
@@ -61,10 +53,6 @@ class Sighting:
     unread: str | None = None
     refusal: Any = None
     fields: Mapping[str, str] = field(default_factory=dict)
-    told: Callable[[str], str] = str
-    """Hides the request's secrets in a text about it."""
-    betrayed: list[str] = field(default_factory=list)
-    """Places of names and descriptions that held a secret."""
 
     @property
     def name(self) -> str:

@@ -17,12 +17,10 @@ import orjson
 
 from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.contract.beginnings import beginning
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.journal import MAX_BODY, Journal
-from flow_service_emulator.contract.masking import MAX_READ, Masker
 from flow_service_emulator.contract.sighting import Sighting
-from flow_service_emulator.masking.hiding import hide
+from flow_service_emulator.masking import Masker, replaced
 
 MAX_WAITING: Final = 32
 """Requests that are noted together at most."""
@@ -34,10 +32,8 @@ UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
 """Beginnings of paths that are the emulator's own, or a browser's doing."""
 FRONT_DOOR: Final = "/"
 """What a person types who has only been told the address; it leads to the page."""
-PUBLIC: Final = frozenset(
-    {"listConfigs", "list:connectionSpecs", "get:connectionSpecs", "list:flowSpecs", "get:flowSpecs"}
-)
-"""Operations that show what everybody may look up."""
+MAX_READ: Final = 65_536
+"""A longer request body is not shown: reading it twice would hold up others."""
 _LINKS: Final = b'],"_links":'
 """What follows the entities of a list."""
 log = logging.getLogger("emulator.witness")
@@ -92,8 +88,6 @@ class Witness:
         self._clock = clock
         self._waiting: list[tuple[Exchange, Answered, float, float, float]] = []
         self._bytes = 0
-        self.wary = True
-        """Whether a stored entity may have a secret where it is shown. As long as none has, look-ups and lists need no search."""
 
     def sees(self, path: str) -> bool:
         """Whether requests of this path are noted."""
@@ -137,7 +131,7 @@ class Witness:
             status=answered.status,
             path=exchange.path,
             query="",
-            headers=masker.headers.masked(exchange.headers),
+            headers=masker.headers(exchange.headers),
             answer=b"",
             answer_headers={
                 name.decode("latin-1"): value.decode("latin-1")
@@ -151,63 +145,39 @@ class Witness:
             seen.answer, seen.cut_from, seen.end = answered.beginning(MAX_BODY), size, answered.end(_LINKS)
         else:
             seen.answer = answered.body
-        secrets = self._read_body(seen) if exchange.body else []
-        of_body = secrets.copy() if seen.body_json else None
+        if exchange.body:
+            self._read_body(seen)
         if exchange.query_string:
-            seen.query = masker.query(exchange, secrets)
-        if exchange.error is not None or exchange.query_string or exchange.body:
-            # of other requests nothing is told but what the emulator itself gave to the client
-            seen.told = lambda text: self._told(text, seen, of_body)
+            seen.query = masker.query(exchange.path, exchange.query_string)
         if exchange.error is not None:
-            secrets += masker.headers.secrets(exchange.headers) + masker.secrets(exchange, of_body)
-            seen.path = hide(masker.text(exchange.path, secrets), secrets)
-            seen.refusal = hide(exchange.answer, secrets)
+            secrets = masker.secrets(exchange.path, exchange.query_string, exchange.headers, exchange.body)
+            seen.path = replaced(exchange.path, secrets)
+            seen.refusal = exchange.answer
             fields = {name: str(value) for name, value in (exchange.error_fields or {}).items()}
-            seen.fields = masker.without_quoted_secrets(hide(fields, secrets))
-        if seen.answer:
-            seen.answer = self._masked_answer(seen, secrets)
+            seen.fields = replaced(fields, secrets)
+        elif seen.answer and masker.has_secret_answer(exchange.operation):
+            seen.answer = self._masked_answer(seen)
         return seen
 
-    def _told(self, text: str, seen: Sighting, of_body: list[str] | None) -> str:
-        text = hide(text, self._masker.secrets(seen.exchange, of_body))
-        # of a long body not every secret is known
-        shown: str = self._masker.without_quoted_secrets(text) if seen.size > MAX_READ else text
-        return shown
-
-    def _masked_answer(self, seen: Sighting, secrets: list[str]) -> bytes:
-        """The answer as it went out, masked; nothing of one that a fault rule cut off before it could be read."""
-        exchange = seen.exchange
-        if exchange.error is not None and exchange.fault is None:
-            return orjson.dumps(seen.refusal)
-        shows_entities = _shows_entities(exchange)
-        if exchange.error is None and (exchange.operation in PUBLIC or (shows_entities and not self.wary)):
-            return seen.answer
-        masked = self._masker.stored if shows_entities else self._masker.answer
-        whole, brackets = beginning(seen.answer) if seen.cut_from else (seen.answer, b"")
+    def _masked_answer(self, seen: Sighting) -> bytes:
+        """Nothing of an answer that a fault rule cut off before it could be read."""
         try:
-            answer = masked(whole + brackets)
-            if seen.cut_from:
-                return answer.removesuffix(brackets)
-            return orjson.dumps(hide(orjson.loads(answer), secrets)) if exchange.error is not None else answer
+            return orjson.dumps(self._masker.answer(seen.exchange.operation, orjson.loads(seen.answer)))
         except orjson.JSONDecodeError:
             return b""
 
-    def _read_body(self, seen: Sighting) -> list[str]:
-        """Masks the request's body; answers the secrets that were in it."""
+    def _read_body(self, seen: Sighting) -> None:
+        """Masks the request's body."""
         exchange = seen.exchange
         if seen.size > MAX_READ:
             seen.unread = f"longer than {MAX_READ} bytes"
-            self.wary = True
-            return []
+            return
         try:
-            masked = self._masker.request_body(exchange)
+            seen.body = self._masker.body(exchange.path, exchange.body)
+            seen.body_json = orjson.dumps(seen.body)
         except (ValueError, RecursionError) as reason:
             # what cannot be read cannot be masked: of such a body nothing but its size and the fault is kept
             seen.unread = reason.msg if isinstance(reason, orjson.JSONDecodeError) else "it cannot be read"
-            return []
-        seen.body, seen.body_json, seen.betrayed = masked.value, masked.encoded, masked.betrayed
-        self.wary |= masked.misplaced
-        return masked.secrets
 
 
 def _shows_entities(exchange: Exchange) -> bool:

@@ -124,10 +124,7 @@ def found(draft: Draft, collection: str, place: str, entity_id: Any) -> Entity |
 
 
 def as_sent(value: Any) -> Any:
-    """A value for a report, so that 1.0 and "1.0" look different there.
-
-    A long number becomes a text, as only in texts secrets are looked for, and a secret may have been sent as a number.
-    """
+    """A value for a report, so that 1.0 and "1.0" look different there."""
     if value is None or isinstance(value, bool):
         return value
     return value if isinstance(value, (int, float)) and len(literal(value)) <= MAX_NUMBER else short(value)

@@ -14,7 +14,6 @@ from flow_service_emulator.catalog import ConnectionSpec, FlowSpec
 from flow_service_emulator.entities import SERVER_FIELDS, STATES, Entity, implied_id
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.schedule import implied_end, read_schedule
-from flow_service_emulator.masking.names import SecretNames
 from flow_service_emulator.service.bodies import BODIES, FIELDS
 from flow_service_emulator.service.drafts import (
     MAX_NAMED,
@@ -27,7 +26,7 @@ from flow_service_emulator.service.drafts import (
     unknown_spec,
 )
 from flow_service_emulator.service.undocumented import warn_of_undocumented, warn_of_undocumented_auth
-from flow_service_emulator.validation.validation import MASK, SchemaValidator
+from flow_service_emulator.validation.validation import SchemaValidator
 from flow_service_emulator.validation.violation_text import literal
 
 DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
@@ -137,12 +136,12 @@ def _auth_example(spec: ConnectionSpec) -> dict[str, Any] | None:
 
 
 def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -> dict[str, Any]:
-    """`auth` with its parameters checked, and masked: credentials are looked at once and never stored."""
+    """`auth` with its parameters checked; they are masked before they are stored."""
     name = auth["specName"]
     warn_of_undocumented_auth(draft, auth)
     validator = spec.auth.get(name)
     if validator is None:
-        shown = short(name) if SecretNames(draft.catalog).may_be_kind(name) else MASK
+        shown = short(name)
         raise ServiceError(
             "auth-spec-not-found",
             specName=shown,
@@ -157,10 +156,7 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -
     draft.warnings += warnings
     draft.violations += validator.violations(params, path="auth.params", kept=kept_params)
     warn_of_undocumented(draft, "auth.params", params, validator, f'"{name}"', kept=kept_params)
-    known = validator.schema.get("properties", {})
-    masked = {key: value if key in known else MASK for key, value in validator.mask(params).items()}
-    draft.holds_secrets |= masked != params
-    return {**auth, "params": masked}
+    return {**auth, "params": params}
 
 
 def _complete_source(draft: Draft) -> None:
@@ -230,8 +226,7 @@ def _complete_target(draft: Draft) -> None:
             "params.compression",
             "later editions of the documentation allow JSON only compressed; GZIP is safe",
         )
-    body["params"] = spec.target.mask(params)
-    draft.holds_secrets |= body["params"] != params
+    body["params"] = params
 
 
 def _workflow(params: Mapping[str, Any]) -> Mapping[str, Any]:

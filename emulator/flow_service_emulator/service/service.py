@@ -27,8 +27,7 @@ from flow_service_emulator.entities import (
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.plan import dataset_ids
 from flow_service_emulator.exports.scheduler import Scheduler
-from flow_service_emulator.masking.entities import without_secrets
-from flow_service_emulator.masking.names import SecretNames
+from flow_service_emulator.masking import Masker
 from flow_service_emulator.query.pages import Page, run, run_within
 from flow_service_emulator.query.query import parse
 from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
@@ -71,7 +70,7 @@ class FlowService:
         clock: Clock,
         rng: random.Random,
         scheduler: Scheduler,
-        names: SecretNames,
+        masker: Masker,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -79,7 +78,7 @@ class FlowService:
         self._clock = clock
         self._rng = rng
         self._scheduler = scheduler
-        self._names = names
+        self._masker = masker
         self._kinds = entity_kinds()
         self._run_body = SchemaValidator(RUN_BODY)
         self._adhoc_body = SchemaValidator(ADHOC_BODY)
@@ -273,8 +272,8 @@ class FlowService:
             for warning in draft.warnings:
                 if draft.is_about(warning):
                     caller.warn(warning)
-        masked = without_secrets(draft.body, self._names)
-        draft.holds_secrets |= masked is not draft.body and masked != draft.body
+        masked = self._masker.entity(draft.body)
+        draft.holds_secrets = masked is not draft.body and masked != draft.body
         draft.body = masked
 
     @staticmethod

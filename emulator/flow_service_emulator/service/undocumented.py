@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
 from flow_service_emulator.service.drafts import MAX_NAMED, Draft
 from flow_service_emulator.validation.schema_places import Keys
-from flow_service_emulator.validation.validation import MASK, SchemaValidator
+from flow_service_emulator.validation.validation import SchemaValidator
 from flow_service_emulator.validation.violation_text import path_text
 
 AUTH_FIELDS: Final = frozenset({"specName", "params"})
-_LIKE_A_NAME: Final = r"(?=.{1,40}\Z)[A-Za-z_]+[0-9]?[A-Za-z_]*"
-"""Of credentials, whose names and values a client may have mixed up, only such a name is told."""
 
 
 def warn_of_undocumented(
@@ -46,7 +43,5 @@ def warn_of_undocumented_auth(draft: Draft, auth: Mapping[str, Any]) -> None:
 
 
 def _warning(draft: Draft, place: str, keys: Keys, owner: str) -> None:
-    if place.startswith("auth"):
-        keys = tuple(key if isinstance(key, int) or re.fullmatch(_LIKE_A_NAME, key) else MASK for key in keys)
     name = path_text(place, keys)
     draft.warn("unknown-field", name, f"{name} is not documented for {owner}; it is stored and has no effect")

@@ -16,10 +16,9 @@ from starlette.types import Scope as AsgiScope
 
 from flow_service_emulator.api.exchange import Exchange, Reply, send_reply
 from flow_service_emulator.api.gateway import GATEWAY_PREFIX, Gateway, claimed_scope
-from flow_service_emulator.contract.masking import Masker
 from flow_service_emulator.contract.witness import Answered, Witness
 from flow_service_emulator.errors import ErrorTable, ServiceError
-from flow_service_emulator.masking.hiding import hide
+from flow_service_emulator.masking import Masker, replaced
 from flow_service_emulator.serving.injection import ConnectionEnded, Injector
 from flow_service_emulator.serving.origins import CONTROL_PREFIX, OriginGuard
 from flow_service_emulator.serving.reception import RECEPTION, Reception
@@ -151,29 +150,30 @@ class Middleware:
             headers=headers,
             request_id=self._request_id(headers),
             warnings=warnings,
-            scope=self._masker.headers.scope(claimed_scope(headers), headers)
-            if path.startswith(GATEWAY_PREFIX)
-            else ("", "prod"),
+            scope=claimed_scope(headers) if path.startswith(GATEWAY_PREFIX) else ("", "prod"),
         )
 
     def _request_id(self, headers: Mapping[str, str]) -> str:
-        """The client's own id where it sent a usable one that is no secret, else a new one."""
+        """The client's own id where it sent a usable one, else a new one."""
         sent = headers.get("x-request-id")
-        if sent and len(sent) <= MAX_REQUEST_ID and sent.isascii() and sent.isprintable():  # noqa: SIM102 - cheap first
-            if self._masker.headers.is_harmless(sent, headers):
-                return sent
+        if sent and len(sent) <= MAX_REQUEST_ID and sent.isascii() and sent.isprintable():
+            return sent
         return f"{self._rng.getrandbits(128):032x}"
 
     def _told_path(self, exchange: Exchange) -> str:
-        """The path as the log has it. One of the service that was answered well has nothing in it but the id of an entity."""
-        path = exchange.path
-        if exchange.error is not None or exchange.operation is None or not path.startswith(GATEWAY_PREFIX):
-            path = self._masker.text(hide(path, self._masker.secrets(exchange)), [])
-        return path[:200]
+        """The path as the log has it."""
+        told: str = exchange.path if exchange.error is None else self._told(exchange, exchange.path)
+        return told[:200]
+
+    def _told(self, exchange: Exchange, told: Any) -> Any:
+        """What is told of a refused request, without its secrets. What names the request or an entity stays."""
+        secrets = self._masker.secrets(exchange.path, exchange.query_string, exchange.headers, exchange.body)
+        ids = {exchange.request_id, *exchange.scope, *exchange.path_params.values()}
+        return replaced(told, [secret for secret in secrets if secret not in ids])
 
     async def _send_error(self, send: Send, exchange: Exchange, error: ServiceError) -> None:
         status, body = self._errors.answer(error, exchange.request_id, exchange.resource)
-        body = self._masker.without_quoted_secrets(hide(body, self._masker.secrets(exchange)))
+        body = self._told(exchange, body)
         exchange.error, exchange.error_fields, exchange.answer = error.name, error.fields, body
         await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
 

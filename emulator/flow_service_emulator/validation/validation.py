@@ -74,6 +74,7 @@ class SchemaValidator:
         """The schema as it was given."""
         self._examples = examples or {}
         self._prepared = PreparedSchema(schema)
+        self.has_passwords: bool = self._prepared.has_passwords
         self._places = Places(self._prepared.schema)
         self._engines: dict[tuple[bool | None, ...], _Engines] = {}
 
@@ -96,7 +97,7 @@ class SchemaValidator:
             place = path or "the body"
             message = f"{place} has more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, too many to check"
             return [Violation(path, message, "size")]
-        if kept is not None and self._prepared.has_passwords:
+        if kept is not None and self.has_passwords:
             value = self._with_kept(value, kept)
         found: dict[tuple[str, str], Violation] = {}
         for error in engines.full.iter_errors(value):
@@ -129,7 +130,7 @@ class SchemaValidator:
 
     def mask(self, value: Any) -> Any:
         """A deep copy in which every password is MASK, whatever was given in its place."""
-        if not self._prepared.has_passwords:
+        if not self.has_passwords:
             return copied(value)
         return self._places.rebuilt(
             value,
