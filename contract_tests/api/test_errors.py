@@ -32,10 +32,8 @@ INJECTED = (
 ELSEWHERE = {
     "store-unavailable": "test_disk_full.py",
     "exports-unremoved": "test_planted.py",
-    "request-timeout": "test_reception.py",
-    "server-busy": "test_reception.py",
     "server-ending": "test_interruptions.py",
-    "content-encoding-unsupported": "test_http_forms.py",
+    "content-encoding-unsupported": "test_http.py",
     "snapshot-too-large": "test_large_answers.py",
     "control-unavailable": "test_parquet_process.py",
 }

@@ -12,44 +12,78 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from typing import Any, Final
 
+import httptools
 import orjson
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flow_service_emulator.app import Emulator, ExportFolderError, create_app
 from flow_service_emulator.catalog import FixtureError
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.serving.connections import LendingProtocol, look_at
-from flow_service_emulator.serving.reception import Limits, Reception
 from flow_service_emulator.settings import Settings, variables_of_kubernetes
 from flow_service_emulator.store.store import StoreError
 from flow_service_emulator.validation.validation import preload
 
 log = logging.getLogger("emulator.server")
-BACKLOG = 2048
-PRELOAD_AFTER_SECONDS = 0.3
-LOOK_TICKS = 10
-"""After how many of uvicorn's ticks, ten a second, the connections are looked at, at the latest."""
-OPEN_FILES = 4096
-"""How many files and connections the system is asked to allow: it often starts a process with 256 or 1,024."""
-KEEP_ALIVE_SECONDS = 65
+BACKLOG: Final = 2048
+PRELOAD_AFTER_SECONDS: Final = 0.3
+KEEP_ALIVE_SECONDS: Final = 65
 """How long an idle connection stays open: longer than clients commonly keep theirs, so that none is closed under a request."""
+TLS_HELLO: Final = b"\x16\x03"
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which also says what is no HTTP, and ignores offers of another protocol (RFC 9110, section 7.8).
+
+    Java's HttpClient offers HTTP/2 with every request, and uvicorn drops the bodies of those, as its parser waits for what was
+    offered: https://github.com/Kludex/uvicorn/issues/2722.
+    """
+
+    _reading_on = False
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._read_on(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            told = "Invalid HTTP request received."
+            if data.startswith(TLS_HELLO):
+                told = "This is TLS, but the server speaks plain HTTP: the address must begin with http:// instead of https://."
+            elif not data.partition(b"\n")[0].isascii():
+                told = "Invalid HTTP request received: in the path and query, other characters than ASCII must be percent-encoded."
+            log.warning("%s", told)
+            self.send_400_response(told)
+
+    def on_headers_complete(self) -> None:
+        if not self._reading_on:
+            super().on_headers_complete()
+
+    def _read_on(self, rest: bytes) -> None:
+        """Reads on with a new parser, which gets the same head without the offer; the request has been begun already."""
+        headers = b"".join(b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade")
+        self.parser = httptools.HttpRequestParser(self)
+        self.cycle.more_body = self._reading_on = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % headers)
+        self._reading_on = False
+        if rest:
+            self.data_received(rest)
 
 
 class Server(uvicorn.Server):
     """Prints where it listens once it accepts requests, and ends exports when it is told to end."""
 
-    def __init__(self, app: Emulator, listener: socket.socket, limits: Limits | None = None) -> None:
-        reception = Reception(limits)
-        protocol: Any = partial(LendingProtocol, reception=reception)
+    def __init__(self, app: Emulator, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app,
-            http=protocol,
+            loop="asyncio",
+            http=HttpProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
-            ws="none",
             proxy_headers=False,
             lifespan="on",
             server_header=False,
@@ -60,10 +94,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._emulator = app
         self._listener = listener
-        self._limits = reception.limits
         self._looking: asyncio.Task[None] | None = None
         """Kept so that it is not collected as garbage before it is done."""
-        self._look_ticks = max(1, min(LOOK_TICKS, int(self._limits.seconds)))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves until SIGTERM or SIGINT."""
@@ -80,12 +112,6 @@ class Server(uvicorn.Server):
         self._looking = asyncio.create_task(self._emulator.look_at_files())
         # what only a refused request needs is fetched a little later, so that neither the start nor a refusal waits for it
         asyncio.get_running_loop().call_later(PRELOAD_AFTER_SECONDS, self._preload)
-
-    async def on_tick(self, counter: int) -> bool:
-        if counter % self._look_ticks == 0:
-            connections: Any = self.server_state.connections
-            look_at(connections, asyncio.get_running_loop().time(), self._limits.unread_bytes)
-        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -121,23 +147,8 @@ def serve(settings: Settings, fail: Callable[[str], int]) -> int:
             app = create_app(settings, clock)
         except (FixtureError, StoreError, ExportFolderError, OSError) as reason:
             return fail(str(reason))
-        Server(app, listener, Limits(connections=min(Limits().connections, allowed_files() // 2))).run()
+        Server(app, listener).run()
     return 0
-
-
-def allowed_files() -> int:
-    """How many files this process may have open, raised to OPEN_FILES where the system lets it."""
-    try:
-        import resource
-    except ImportError:  # Windows, which has no such limit
-        return OPEN_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
-        wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-        with contextlib.suppress(OSError, ValueError):  # macOS has a further limit of its own
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-    return OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def open_socket(host: str, port: int) -> socket.socket:

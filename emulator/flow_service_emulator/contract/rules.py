@@ -33,8 +33,6 @@ NOT_THE_CLIENTS: Final = frozenset(
         "internal-error",
         "store-unavailable",
         "exports-unremoved",
-        "request-timeout",
-        "server-busy",
         "server-ending",
         "snapshot-too-large",
         "control-invalid",

@@ -152,7 +152,7 @@ def _path_parameters(operation: Operation, described: Description) -> list[Schem
 
 def _errors(operation: Operation, described: Description, table: Sequence[Operation], errors: ErrorTable) -> list[str]:
     """The operation's own errors, and those that follow from where it is and what it takes."""
-    names = [*described.errors, "body-too-large", "content-encoding-unsupported", "request-timeout", "server-busy"]
+    names = [*described.errors, "body-too-large", "content-encoding-unsupported"]
     if operation.path.startswith(GATEWAY_PREFIX):
         names += _GATEWAY_ERRORS
         names += [kind.name for kind in errors.kinds.values() if kind.applies_to.startswith(INJECTED)]

@@ -1,19 +1,21 @@
 """Carries out what fault rules say about requests: waits, errors in the service's place, broken connections and bodies.
 
-Pure ASGI. Where the server lends its connection (`CONNECTION` in the scope's state, see `flow_service_emulator.server`), a reset is a true
-one and a cut-off body ends with its connection; elsewhere an answer is left incomplete, which any server ends by closing.
+Pure ASGI, but for ending connections: uvicorn gives an application no way to them but its request cycle, which `receive` is a
+method of. Under another server an answer is left incomplete, which any server ends by closing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from starlette.routing import compile_path
 from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
 
 from flow_service_emulator.api.exchange import Exchange, Reply, send_reply
 from flow_service_emulator.api.gateway import Gateway
@@ -24,25 +26,16 @@ from flow_service_emulator.faults.fields import ServiceCall
 from flow_service_emulator.faults.rules import AFTER, Rule
 from flow_service_emulator.service.service import FlowService
 
-CONNECTION: Final = "emulator.connection"
-"""Under which key of the scope's state a server lends the connection of a request."""
 SERVICE_PREFIXES: Final = ("/data/", "/ims/")
 """What rules can hit: the service's calls and its token endpoint, never a control call."""
 SAMPLES: Final[Mapping[str, str]] = {"permission": "Manage and Activate Dataset Destinations"}
 """What stands in an error's message where a rule does not say."""
 
+_NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+"""`struct linger`: on, for 0 seconds. Closing a socket then drops what is unsent and sends RST instead of FIN."""
+
 Deliver = Callable[[Any, bytes], Awaitable[None]]
 """Sends an answer on, given its `http.response.start` message and its whole body."""
-
-
-class Connection(Protocol):
-    """A connection that a server lends."""
-
-    def reset(self) -> None:
-        """Drops it at once: the client gets a TCP reset."""
-
-    def close(self) -> None:
-        """Closes it once everything that was written has gone out."""
 
 
 class ConnectionEnded(Exception):
@@ -99,7 +92,7 @@ class Injector:
             if not pause.expired():
                 pause.reschedule(asyncio.get_running_loop().time())
 
-    async def meet(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> Send:
+    async def meet(self, exchange: Exchange, receive: Receive, send: Send) -> Send:
         """Does what the rules say before a request is looked at, and answers the `send` that its answer is to take.
 
         The request's body must have been read. Raises ServiceError for an error in the service's place, and ConnectionEnded
@@ -111,7 +104,7 @@ class Injector:
         decision = self.faults.decide(call, asyncio.get_running_loop().time())
         if decision.label is not None:
             exchange.fault, exchange.operation = decision.label, call.operation
-        ending = _Ending(asgi, receive, send)
+        ending = _Ending(receive, send)
         if decision.delay:
             await self._pause(exchange, ending, decision.delay)
         rule = decision.rule
@@ -231,17 +224,20 @@ class Injector:
 class _Ending:
     """The ways in which the connection of one request can be ended. Each raises ConnectionEnded when it is done."""
 
-    def __init__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
-        self._connection: Connection | None = asgi.get("state", {}).get(CONNECTION)
+    def __init__(self, receive: Receive, send: Send) -> None:
         self.receive = receive
         self.send = send
 
     async def reset(self) -> None:
-        """Drops the connection without an answer."""
-        if self._connection is None:
+        """Drops the connection without an answer: the client gets a TCP reset."""
+        transport = self._transport()
+        if transport is None:
             await self._leave_open()
         else:
-            self._connection.reset()
+            opened = transport.get_extra_info("socket")
+            if opened is not None:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            transport.abort()
             await self.receive()  # until the server has noticed, lest it miss the answer
         raise ConnectionEnded
 
@@ -251,12 +247,16 @@ class _Ending:
 
     async def close(self, *, started: bool) -> None:
         """Closes the connection after what has been sent."""
-        if self._connection is not None:
-            self._connection.close()
+        transport = self._transport()
+        if transport is not None:
+            transport.close()
             await self.receive()
         elif not started:
             await self._leave_open()
         raise ConnectionEnded
+
+    def _transport(self) -> asyncio.Transport | None:
+        return getattr(getattr(self.receive, "__self__", None), "transport", None)
 
     async def _leave_open(self) -> None:
         """Begins an answer that never ends: the server closes the connection."""

@@ -21,7 +21,6 @@ from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.masking import Masker, replaced
 from flow_service_emulator.serving.injection import ConnectionEnded, Injector
 from flow_service_emulator.serving.origins import CONTROL_PREFIX, OriginGuard
-from flow_service_emulator.serving.reception import RECEPTION, Reception
 from flow_service_emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYTES
 from flow_service_emulator.store.store import StoreError
 from flow_service_emulator.validation.validation import ContractWarning
@@ -68,7 +67,6 @@ class Middleware:
         self._faults = injector.faults
         self._witness = witness
         self._masker = masker
-        self._reception = Reception()
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         if asgi["type"] != "http":
@@ -100,19 +98,15 @@ class Middleware:
 
     async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""
-        reception: Reception = asgi.get("state", {}).get(RECEPTION, self._reception)
-        room = 0
         try:
             if exchange.path.startswith(CONTROL_PREFIX):
                 self._guard.check(exchange.method, exchange.headers)  # before a stranger's body is read
-            announced = "content-length" in exchange.headers or "transfer-encoding" in exchange.headers
-            exchange.body = await reception.read(receive, _body_limit(exchange), announced=announced)
-            room = len(exchange.body)
+            exchange.body = await _body(receive, _body_limit(exchange))
             if self._faults.active:
-                send = await self._injector.meet(exchange, asgi, receive, send)
+                send = await self._injector.meet(exchange, receive, send)
             if exchange.path.startswith(GATEWAY_PREFIX):
                 self._gateway.check(exchange)
-            if room and exchange.headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
+            if exchange.body and exchange.headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
                 raise ServiceError("content-encoding-unsupported", headers={"Accept-Encoding": IDENTITY})
             await self._app(asgi, receive, send)
         except ConnectionEnded:
@@ -127,8 +121,6 @@ class Middleware:
         except BaseException:  # what arro3 raises where it panics is no `Exception`
             log.exception("%s %s failed", exchange.method, self._told_path(exchange))
             await self._send_error(send, exchange, ServiceError("internal-error"))
-        finally:
-            reception.release(room)
 
     def _exchange(self, asgi: AsgiScope) -> Exchange:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
@@ -136,10 +128,6 @@ class Middleware:
         warnings: list[ContractWarning] = []
         if len(headers) < len(asgi["headers"]):
             warnings += _joined(headers, asgi["headers"])
-        if not path.startswith("/"):  # RFC 9112, section 3.2.2: a server takes what is meant for a proxy as well
-            host, path = _split_target(path)
-            asgi["path"] = path
-            headers["host"] = host or headers.get("host", "")
         if len(path) > 1 and path.endswith("/") and path.startswith(GATEWAY_PREFIX):
             path = asgi["path"] = path.rstrip("/")  # real clients send a trailing slash
             warnings.append(ContractWarning("trailing-slash", "path", "the path was sent with a slash at its end"))
@@ -191,13 +179,20 @@ def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> l
     ]
 
 
-def _split_target(target: str) -> tuple[str, str]:
-    """Host and path of a target in absolute form; what is none, or has no host (RFC 9110, section 4.2.1), stays a path."""
-    scheme, _, rest = target.partition("://")
-    host, _, path = rest.partition("/")
-    if not host or scheme.lower() not in ("http", "https"):
-        return "", target
-    return host, f"/{path}"
+async def _body(receive: Receive, limit: int) -> bytes:
+    """A request's body. Raises `body-too-large`; the server reads the rest of such a body and throws it away."""
+    pieces: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionEnded
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        more = message.get("more_body", False)
+        if size > limit:
+            raise ServiceError("body-too-large", limit=limit)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _body_limit(exchange: Exchange) -> int:

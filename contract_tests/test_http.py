@@ -1,0 +1,214 @@
+"""What HTTP allows and few clients do, and what is no HTTP: answered well or refused, and the server goes on.
+
+Source: RFC 9110 and 9112, section by section below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+
+from contract_tests.in_process import HEADERS
+from contract_tests.support import Api, ServerProcess, assert_error
+from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
+
+JSON = {"Content-Type": "application/json"}
+BODY = json.dumps(SOURCE_CONNECTION)
+WHO = "\r\n".join(["Host: localhost", *(f"{name}: {value}" for name, value in HEADERS.items())])
+POST = f"POST {BASE}/sourceConnections HTTP/1.1\r\n{WHO}\r\nContent-Type: application/json\r\n"
+LENGTH = f"Content-Length: {len(BODY)}\r\n\r\n"
+CHUNKED = "Transfer-Encoding: chunked\r\n\r\n"
+CHUNKS = f"a;x=y\r\n{BODY[:10]}\r\n{len(BODY) - 10:x}\r\n{BODY[10:]}\r\n0\r\n\r\n"
+HEALTH = "GET /__emulator/health HTTP/1.1\r\nHost: localhost\r\n"
+OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+LAST = f"{HEALTH}Connection: close\r\n\r\n"
+
+
+def exchanged(api: Api, *pieces: str | bytes) -> list[tuple[int, bytes]]:
+    """Status and body of each answer, until the server closes the connection. The pieces are sent a moment apart."""
+    address = urlsplit(api.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as opened:
+        for number, piece in enumerate(pieces):
+            time.sleep(0.02 if number else 0)
+            opened.sendall(piece if isinstance(piece, bytes) else piece.encode("latin-1"))
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := opened.recv(65_536):
+                received += piece
+    answers = []
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        sizes = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        size = int(sizes[0].split(b":")[1]) if sizes else 0
+        answers.append((int(head.split()[1]), rest[:size]))
+        received = rest[size:]
+    return answers
+
+
+def statuses(api: Api, *pieces: str | bytes) -> list[int]:
+    return [status for status, _ in exchanged(api, *pieces)]
+
+
+class TestMessages:
+    @pytest.mark.parametrize("offer", ["", OFFER])
+    @pytest.mark.parametrize("body", [LENGTH + BODY, CHUNKED + CHUNKS])
+    @pytest.mark.parametrize("cut", [0, len(POST) - 5, len(POST) + len(OFFER) + 35])
+    def test_bodies_come_whole_or_in_pieces_and_offers_of_http_2_are_ignored(
+        self, api: Api, offer: str, body: str, cut: int
+    ) -> None:
+        """RFC 9110, section 7.8. Java's HttpClient makes this offer with every request, and Ktor sends its body apart."""
+        sent = POST + offer + body
+        pieces = [sent[:cut], sent[cut:]] if cut else [sent]
+        assert statuses(api, *pieces, HEALTH + offer + "\r\n" + sent + LAST) == [201, 200, 201, 200]
+        assert len(api.items("/sourceConnections")) == 2
+
+    def test_a_body_of_an_offer_that_is_no_http_is_refused(self, api: Api) -> None:
+        assert statuses(api, POST + OFFER + CHUNKED, "zz\r\n")[-1:] == [400]
+        assert api.items("/sourceConnections") == []
+
+    def test_many_requests_at_once_are_answered_in_order(self, api: Api) -> None:
+        one = f"{HEALTH}\r\n"
+        missing = f"GET /none HTTP/1.1\r\n{WHO}\r\n\r\n"
+        assert statuses(api, (one + missing) * 20 + LAST) == [200, 404] * 20 + [200]
+
+    def test_a_body_may_be_asked_for(self, api: Api) -> None:
+        """RFC 9110, section 10.1.1."""
+        assert statuses(api, POST + "Expect: 100-continue\r\n" + LENGTH, BODY + LAST) == [100, 201, 200]
+
+    def test_head_and_http_1_0(self, api: Api) -> None:
+        head = exchanged(api, LAST.replace("GET", "HEAD"))
+        assert [status for status, _ in head] == [200]
+        assert statuses(api, "GET /__emulator/health HTTP/1.0\r\n\r\n") == [200]
+
+    @pytest.mark.parametrize(
+        ("sent", "told"),
+        [
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)), b"must begin with http://"),
+            (f"GET {BASE}/flows?property=name==Stra\xdfe HTTP/1.1\r\n{WHO}\r\n\r\n", b"must be percent-encoded"),
+            (f"GET {BASE}/flows/Stra\xdfe HTTP/1.1\r\n{WHO}\r\n\r\n", b"must be percent-encoded"),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"Invalid HTTP request"),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n", b"Invalid HTTP request"),
+            (b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n\r\nSSH-2.0-x\r\n", b"Invalid HTTP request"),
+            (POST + "Content-Length: 1e3\r\n\r\n{}", b"Invalid HTTP request"),
+            (POST + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", b"Invalid HTTP request"),
+            (POST + "Content-Length: 2\r\n" + CHUNKED, b"Invalid HTTP request"),
+            (POST + CHUNKED + "zz\r\n{}\r\n", b"Invalid HTTP request"),
+        ],
+    )
+    def test_what_is_no_http_is_told_what_it_is(self, api: Api, sent: str | bytes, told: bytes) -> None:
+        status, body = exchanged(api, sent)[-1]
+        assert status == 400
+        assert told in body
+
+    def test_clients_that_vanish_leave_nothing_behind(self, api: Api, server: ServerProcess) -> None:
+        if sys.platform != "linux":
+            pytest.skip("open files are counted in /proc")
+        files = Path(f"/proc/{server.process.pid}/fd")
+        address = urlsplit(api.url)
+        before = len(list(files.iterdir()))
+        for size in range(0, 3 * len(POST), 10):
+            with socket.create_connection((address.hostname, address.port), timeout=10) as opened:
+                opened.sendall((POST + LENGTH + BODY)[:size].encode())
+        for _ in range(100):
+            if len(list(files.iterdir())) <= before + 2:
+                break
+            time.sleep(0.02)
+        assert len(list(files.iterdir())) <= before + 2
+        assert "Traceback" not in server.log.read_text()
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("method", "path", "error"),
+        [
+            ("PUT", "/__emulator/state", "control-invalid"),
+            ("PUT", "/__emulator/datasets/mine", "control-invalid"),
+            ("POST", "/__emulator/state", "body-too-large"),
+            ("PUT", "/__emulator/clock", "body-too-large"),
+            ("POST", "/__emulator/reset", "body-too-large"),
+            ("POST", f"{BASE}/flows", "body-too-large"),
+        ],
+    )
+    def test_only_a_snapshot_and_a_dataset_may_be_large(self, api: Api, method: str, path: str, error: str) -> None:
+        content = b"[" + b" " * 1_000_000 + b"]"
+        assert_error(api.http.request(method, path, content=content, headers=JSON), error)
+        assert_error(api.http.request(method, path, content=iter([content[:500], content[500:]]), headers=JSON), error)
+
+    def test_what_is_left_of_a_body_that_was_refused_is_no_request(self, api: Api) -> None:
+        content = " " * 3_000_000
+        assert statuses(api, f"{POST}Content-Length: {len(content)}\r\n\r\n{content}{LAST}") == [413, 200]
+        stranger = POST.replace(f"{BASE}/sourceConnections", "/__emulator/reset").replace("localhost", "evil.example")
+        assert statuses(api, f"{stranger}{LENGTH}", f"{BODY}{LAST}") == [403, 200]
+
+
+class TestTarget:
+    """RFC 9112, section 3.2.2: a server must accept the absolute form, as it is sent to proxies."""
+
+    @pytest.mark.parametrize("scheme", ["http", "HTTP", "https"])
+    def test_a_call_of_the_service(self, api: Api, scheme: str) -> None:
+        connection = api.created("connections", S3.base_connection())
+        target = f"{scheme}://platform.adobe.io{BASE}/connections/{connection}?a=b"
+        ((status, body),) = exchanged(api, f"GET {target} HTTP/1.1\r\n{WHO}\r\nConnection: close\r\n\r\n")
+        assert status == 200
+        assert orjson.loads(body)["items"][0]["id"] == connection
+        assert api.control("GET", "/requests?limit=1")["items"][0]["path"] == f"{BASE}/connections/{connection}"
+
+    @pytest.mark.parametrize("target", ["ftp://localhost/none", "localhost:80", "*", "http://"])
+    def test_other_forms_lead_nowhere(self, api: Api, target: str) -> None:
+        assert statuses(api, LAST.replace("/__emulator/health", target)) in ([404], [400])
+
+
+class TestEncodings:
+    def test_a_packed_body_is_refused_with_what_is_taken(self, api: Api) -> None:
+        """RFC 9110, sections 8.4 and 12.5.3."""
+        headers = {**JSON, "Content-Encoding": "gzip"}
+        response = api.http.post(f"{BASE}/sourceConnections", content=gzip.compress(BODY.encode()), headers=headers)
+        assert_error(response, "content-encoding-unsupported")
+        assert response.headers["Accept-Encoding"] == "identity"
+        response = api.http.put("/__emulator/clock", content=gzip.compress(b"{}"), headers=headers)
+        assert_error(response, "content-encoding-unsupported")
+        assert api.items("/sourceConnections") == []
+
+    def test_identity_is_no_coding(self, api: Api) -> None:
+        headers = {**JSON, "Content-Encoding": "Identity"}
+        assert api.http.post(f"{BASE}/sourceConnections", content=BODY, headers=headers).status_code == 201
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+    def test_json_is_utf8(self, api: Api, encoding: str) -> None:
+        """RFC 8259, section 8.1. Whatever charset is named, nothing is guessed."""
+        content = '{"name": "Straße"}'.encode(encoding)
+        headers = {"Content-Type": f"application/json; charset={encoding}"}
+        problem = assert_error(api.http.post(f"{BASE}/connections", content=content, headers=headers), "body-malformed")
+        assert problem["detail"].endswith("it is not UTF-8, which JSON is sent in")
+
+
+class TestRepeatedHeaders:
+    """RFC 9110, section 5.3: their values are one list, in order."""
+
+    def patch(self, api: Api, entity: dict[str, Any], *etags: str) -> Any:
+        change = orjson.dumps([{"op": "replace", "path": "/name", "value": "other"}])
+        headers = [*JSON.items(), *(("If-Match", etag) for etag in etags)]
+        return api.http.patch(f"{BASE}/sourceConnections/{entity['id']}", content=change, headers=headers)
+
+    def test_if_match_is_all_of_them(self, api: Api) -> None:
+        entity = api.item(f"/sourceConnections/{api.created('sourceConnections', SOURCE_CONNECTION)}")
+        assert_error(self.patch(api, entity, '"other"', entity["etag"]), "version-mismatch")
+        assert self.patch(api, entity, entity["etag"]).status_code == 200
+
+    def test_a_repeated_token_is_warned_of_and_masked(self, api: Api) -> None:
+        tokens = ["Bearer first-token-of-this-test-1", "Bearer second-token-of-this-test-2"]
+        headers = [("Authorization", token) for token in tokens]
+        api.http.get(f"{BASE}/flows", headers=headers)
+        (entry,) = api.control("GET", "/requests?limit=1")["items"]
+        assert "header-repeated" in str(entry)
+        assert "token-of-this-test" not in str(entry)
