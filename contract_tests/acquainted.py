@@ -164,7 +164,8 @@ def _teach_patches(patch: dict[str, Any], values: Sequence[Any]) -> None:
 
 def _teach_parameters(entry: dict[str, Any], ids: Ids) -> None:
     name = entry["operationId"]
-    there = ids.get({"testConnection": "connections", "actOnFlow": "flows"}.get(name, name.partition(":")[2]))
+    homes = {"testConnection": "connections", "actOnFlow": "flows", "listConfigs": "connectionSpecs"}
+    there = ids.get(homes.get(name, name.partition(":")[2]))
     for parameter in entry["parameters"]:
         if parameter["name"] == "id" and there:
             parameter["schema"] = {"enum": there}

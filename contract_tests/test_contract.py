@@ -22,7 +22,8 @@ import pytest
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, ServerProcess, assert_error, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
 from flow_service_emulator.api.exchange import Exchange
-from flow_service_emulator.api.routes import ELSEWHERE, UNSUPPORTED, elsewhere
+from flow_service_emulator.api.operations import UNSUPPORTED
+from flow_service_emulator.api.routes import ELSEWHERE, elsewhere
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.cli import main
 from flow_service_emulator.contract.contract import Contract

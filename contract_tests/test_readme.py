@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from contract_tests.support import ServerProcess, serving
-from flow_service_emulator.control.console import PAGE_FILES
 from flow_service_emulator.settings import settings_table
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +140,5 @@ def test_control_calls_table(server: ServerProcess) -> None:
     }
     described = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()["paths"]
     paths = {path.partition("/{")[0].rstrip("/") for path in described if not path.startswith(("/data", "/ims"))}
-    served_for_the_page = {f"/__emulator{path}" for _, path, _, _ in PAGE_FILES if path.strip("/")}
-    served_for_the_page |= {"", "/__emulator/overview", "/__emulator/previews"}
+    served_for_the_page = {"", "/__emulator/page", "/__emulator/overview", "/__emulator/previews"}
     assert named == paths - served_for_the_page

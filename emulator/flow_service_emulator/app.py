@@ -18,12 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flow_service_emulator.api.gateway import Gateway, Tokens
 from flow_service_emulator.api.landing_zone import LandingZone
-from flow_service_emulator.api.routes import Operation, Routes, no_route, starlette_routes
+from flow_service_emulator.api.operations import Operation, operations, starlette_routes
+from flow_service_emulator.api.routes import Routes, no_route
 from flow_service_emulator.catalog import Catalog, load_catalog
 from flow_service_emulator.clock import Clock, begin_anew, is_instant, random_source
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.journal import Journal
 from flow_service_emulator.contract.witness import Witness
+from flow_service_emulator.control.calls import control_calls
 from flow_service_emulator.control.console import Console
 from flow_service_emulator.control.control import Control, Part
 from flow_service_emulator.control.dataset_calls import DatasetCalls
@@ -40,7 +42,7 @@ from flow_service_emulator.exports.scheduler import TIME_KEY, Scheduler
 from flow_service_emulator.faults.faults import Faults, FaultsState
 from flow_service_emulator.faults.fields import Vocabulary
 from flow_service_emulator.masking import Masker
-from flow_service_emulator.openapi import OpenApi
+from flow_service_emulator.openapi import PATH, answering, description
 from flow_service_emulator.plain_files import NotPlain
 from flow_service_emulator.service.service import INDEXES, FlowService
 from flow_service_emulator.serving.injection import Injector, service_calls
@@ -50,15 +52,6 @@ from flow_service_emulator.settings import Settings, flag_name, variable_name
 from flow_service_emulator.store.store import Store, StoreError
 
 log = logging.getLogger("emulator.app")
-
-
-def described(routes: Routes, catalog: Catalog) -> dict[str, Any]:
-    """The OpenAPI description of the service's routes, for the contract report."""
-    from flow_service_emulator.openapi.document import (
-        document,
-    )  # on first use: a server that is never asked does not pay for it
-
-    return document(routes.operations(), catalog)
 
 
 class ExportFolderError(Exception):
@@ -249,13 +242,13 @@ def _control_calls(works: Works, watch: Watch, parts: dict[str, Part], words: Vo
         journal=watch.journal,
         verdicts=watch.contract.verdicts,
     )
-    return [
-        *Control(clock=clock, scheduler=scheduler, parts=parts, exports=exports).operations(),
-        *FaultCalls(faults=works.faults, words=words, store=store, library=library).operations(),
-        *DatasetCalls(library).operations(),
-        *ReportCalls(journal=watch.journal, contract=watch.contract).operations(),
-        *console.operations(),
-    ]
+    return control_calls(
+        Control(clock=clock, scheduler=scheduler, parts=parts, exports=exports),
+        console,
+        DatasetCalls(library),
+        FaultCalls(faults=works.faults, words=words, store=store, library=library),
+        ReportCalls(journal=watch.journal, contract=watch.contract),
+    )
 
 
 def create_app(settings: Settings, clock: Clock) -> Emulator:
@@ -274,13 +267,13 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     service = FlowService(
         store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=works.scheduler, masker=masker
     )
-    routes = Routes(service=service, catalog=catalog, library=library, gateway=gateway, landing_zone=LandingZone(clock))
-    calls = service_calls(routes.operations())
+    of_service = operations(Routes(service, catalog, library), gateway, LandingZone(clock))
+    calls = service_calls(of_service)
     destinations = [spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination]
     words = Vocabulary(calls, catalog.errors, destinations, seed=settings.seed or 0)
     injector = Injector(faults=faults, calls=calls, gateway=gateway, service=service, errors=catalog.errors)
 
-    watch = Watch.of(settings, works, masker, expiry=tokens.expiry, document=lambda: described(routes, catalog))
+    watch = Watch.of(settings, works, masker, expiry=tokens.expiry, document=lambda: description(of_service, catalog))
 
     def store_replaced(next_seq: int) -> None:
         injector.drop_delayed()
@@ -297,8 +290,8 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     }
     works.begin(settings, library_state)
 
-    table = [*routes.operations(), *_control_calls(works, watch, parts, words)]
-    table.append(OpenApi(catalog, table).operation())
+    table = [*of_service, *_control_calls(works, watch, parts, words)]
+    table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
     router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=works.serve)
     middleware = Middleware(
         router,

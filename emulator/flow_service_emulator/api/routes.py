@@ -1,21 +1,15 @@
-"""The Flow Service's route table, and its handlers.
-
-Source of every route: reference, section "Endpoints".
-"""
+"""The handlers of the Flow Service's operations, and what is answered for a path that is none of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
-from starlette.routing import Route
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from flow_service_emulator.api.exchange import Endpoint, Exchange, Handler, Reply
-from flow_service_emulator.api.gateway import Gateway
-from flow_service_emulator.api.landing_zone import LandingZone
+from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
@@ -25,19 +19,6 @@ from flow_service_emulator.query.query import parse, parse_page_window
 from flow_service_emulator.service.service import FlowService, not_found
 
 BASE: Final = "/data/foundation/flowservice"
-ADHOC_PATH: Final = "/data/core/activation/disflowprovider/adhocrun"
-LANDING_ZONE_PATH: Final = "/data/foundation/connectors/landingzone"
-WRITABLE: Final = ("connections", "sourceConnections", "targetConnections", "flows")
-READABLE: Final = (*WRITABLE, "runs")
-
-
-class Operation(NamedTuple):
-    """One row of the route table. `name` is its name in the journal, the contract report and the OpenAPI description."""
-
-    name: str
-    method: str
-    path: str
-    handler: Handler
 
 
 class SpecRecord(NamedTuple):
@@ -51,108 +32,70 @@ class SpecRecord(NamedTuple):
 class Routes:
     """The handlers, each of a few lines: what is asked goes to the service, what it answers goes out."""
 
-    def __init__(
-        self, *, service: FlowService, catalog: Catalog, library: Library, gateway: Gateway, landing_zone: LandingZone
-    ) -> None:
+    def __init__(self, service: FlowService, catalog: Catalog, library: Library) -> None:
         self._service = service
         self._catalog = catalog
         self._library = library
-        self._gateway = gateway
-        self._landing_zone = landing_zone
+        self._specs: Mapping[str, Mapping[str, ConnectionSpec | FlowSpec]] = {
+            "connectionSpecs": catalog.connection_specs,
+            "flowSpecs": catalog.flow_specs,
+        }
 
-    def operations(self) -> list[Operation]:
-        """The whole route table."""
-        table = [
-            *self._spec_operations("connectionSpecs", self._catalog.connection_specs),
-            Operation("listConfigs", "GET", f"{BASE}/connectionSpecs/{{id}}/configs", self.configs),
-            *self._spec_operations("flowSpecs", self._catalog.flow_specs),
-        ]
-        for collection in READABLE:
-            path = f"{BASE}/{collection}"
-            table.append(Operation(f"list:{collection}", "GET", path, self._list(collection)))
-            table.append(Operation(f"get:{collection}", "GET", f"{path}/{{id}}", self._get(collection)))
-        for collection in WRITABLE:
-            path = f"{BASE}/{collection}"
-            table.append(Operation(f"create:{collection}", "POST", path, self._create(collection)))
-            table.append(Operation(f"patch:{collection}", "PATCH", f"{path}/{{id}}", self._patch(collection)))
-            table.append(Operation(f"delete:{collection}", "DELETE", f"{path}/{{id}}", self._delete(collection)))
-        table += [
-            Operation("testConnection", "GET", f"{BASE}/connections/{{id}}/test", self.test_connection),
-            Operation("actOnFlow", "POST", f"{BASE}/flows/{{id}}/action", self.act),
-            Operation("create:runs", "POST", f"{BASE}/runs", self.run_now),
-            Operation("adhocRun", "POST", ADHOC_PATH, self.adhoc_run),
-            Operation("landingZone", "GET", LANDING_ZONE_PATH, self._landing_zone.container),
-            Operation(
-                "landingZoneCredentials", "GET", f"{LANDING_ZONE_PATH}/credentials", self._landing_zone.credentials
-            ),
-            Operation("token", "POST", "/ims/token/v3", self._gateway.token),
-            Operation("tokenV2", "POST", "/ims/token/v2", self._gateway.token),
-        ]
-        for name, method, path, feature in UNSUPPORTED:
-            table.append(Operation(name, method, path, _unsupported(feature)))
-        return table
+    def list(self, collection: str) -> Handler:
+        if collection in self._specs:
+            return self._list_specs(collection)
 
-    def _list(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
-            page = await self._service.page(exchange.caller, collection, exchange.query)
-            return Reply(_page_body(collection, page))
+            return Reply(_page_body(collection, await self._service.page(exchange.caller, collection, exchange.query)))
 
         return handler
 
-    def _get(self, collection: str) -> Handler:
+    def _list_specs(self, collection: str) -> Handler:
+        # first in the fixtures, first in the list; a list of entities has the newest first
+        specs = self._specs[collection]
+        records = [SpecRecord(-index, 0, orjson.dumps(spec.body)) for index, spec in enumerate(specs.values())]
+        fields = frozenset().union(*(spec.body for spec in specs.values()))
+
         async def handler(exchange: Exchange) -> Reply:
-            entity_id = exchange.path_params["id"]
-            raw = self._service.raw(exchange.caller, collection, entity_id)
+            return Reply(
+                _page_body(collection, run(parse(exchange.query, collection=collection, fields=fields), records))
+            )
+
+        return handler
+
+    def get(self, collection: str) -> Handler:
+        async def of_spec(exchange: Exchange) -> Reply:
+            spec = self._specs[collection].get(exchange.path_params["id"])
+            if spec is None:
+                raise not_found(collection, exchange.path_params["id"])
+            return Reply({"items": [spec.body]})
+
+        async def of_entity(exchange: Exchange) -> Reply:
+            raw = self._service.raw(exchange.caller, collection, exchange.path_params["id"])
             return Reply(b'{"items":[' + raw + b"]}", headers=(("etag", orjson.loads(raw)["etag"]),))
 
-        return handler
+        return of_spec if collection in self._specs else of_entity
 
-    def _create(self, collection: str) -> Handler:
+    def create(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
             await self._library.refresh()
-            entity = self._service.create(exchange.caller, collection, exchange.json())
-            return Reply(_tag(entity), 201)
+            return Reply(_tag(self._service.create(exchange.caller, collection, exchange.json())), 201)
 
         return handler
 
-    def _patch(self, collection: str) -> Handler:
+    def patch(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
-            if_match = exchange.headers.get("if-match")
-            entity = self._service.patch(
-                exchange.caller, collection, exchange.path_params["id"], if_match, exchange.json
-            )
-            return Reply(_tag(entity))
+            if_match, entity_id = exchange.headers.get("if-match"), exchange.path_params["id"]
+            return Reply(_tag(self._service.patch(exchange.caller, collection, entity_id, if_match, exchange.json)))
 
         return handler
 
-    def _delete(self, collection: str) -> Handler:
+    def delete(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
             self._service.delete(exchange.caller, collection, exchange.path_params["id"])
             return Reply(status=202)
 
         return handler
-
-    def _spec_operations(self, collection: str, specs: Mapping[str, ConnectionSpec | FlowSpec]) -> list[Operation]:
-        encoded = {spec.id: orjson.dumps(spec.body) for spec in specs.values()}
-        # first in the fixtures, first in the list; a list of entities has the newest first
-        records = [SpecRecord(-index, 0, raw) for index, raw in enumerate(encoded.values())]
-        fields = frozenset().union(*(spec.body for spec in specs.values()))
-
-        async def list_specs(exchange: Exchange) -> Reply:
-            query = parse(exchange.query, collection=collection, fields=fields)
-            return Reply(_page_body(collection, run(query, records)))
-
-        async def get_spec(exchange: Exchange) -> Reply:
-            raw = encoded.get(exchange.path_params["id"])
-            if raw is None:
-                raise not_found(collection, exchange.path_params["id"])
-            return Reply(b'{"items":[' + raw + b"]}")
-
-        path = f"{BASE}/{collection}"
-        return [
-            Operation(f"list:{collection}", "GET", path, list_specs),
-            Operation(f"get:{collection}", "GET", f"{path}/{{id}}", get_spec),
-        ]
 
     async def configs(self, exchange: Exchange) -> Reply:
         """The eligible datasets; the spec named may be the data lake's or a destination's."""
@@ -198,16 +141,6 @@ class Routes:
         return Reply({"destinations": destinations})
 
 
-UNSUPPORTED: Final = (
-    ("exploreConnection", "GET", f"{BASE}/connections/{{id}}/explore", "exploring a source's files"),
-    ("exploreConnectionSpec", "GET", f"{BASE}/connectionSpecs/{{id}}/explore", "exploring a source's files"),
-    ("refreshLandingZone", "POST", f"{LANDING_ZONE_PATH}/credentials", "new credentials for the landing zone"),
-    ("createConnectionSpec", "POST", f"{BASE}/connectionSpecs", "creating connection specs (self-serve sources)"),
-    ("encryptionKeys", "GET", "/data/foundation/connectors/encryption/keys", "encryption keys for sources"),
-    ("createEncryptionKey", "POST", "/data/foundation/connectors/encryption/keys", "encryption keys for sources"),
-)
-"""(name, method, path, what it is): calls that the real service has and the emulator answers 501."""
-
 ELSEWHERE: Final[Mapping[str, str]] = {
     "/data/foundation/access-control": "Access Control API",
     "/data/foundation/audit": "Audit Query API",
@@ -239,19 +172,11 @@ def elsewhere(path: str) -> str | None:
     return next((base for base in ELSEWHERE if path == base or path.startswith(f"{base}/")), None)
 
 
-def _unsupported(feature: str) -> Handler:
+def unsupported(feature: str) -> Handler:
     async def handler(exchange: Exchange) -> Reply:
         raise ServiceError("unsupported", feature=feature)
 
     return handler
-
-
-def starlette_routes(operations: Iterable[Operation]) -> list[Route]:
-    """One route for each path, with all its methods, so that a wrong method is told which ones there are."""
-    by_path: dict[str, dict[str, tuple[str, Handler]]] = {}
-    for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = (operation.name, operation.handler)
-    return [Route(path, Endpoint(handlers)) for path, handlers in by_path.items()]
 
 
 async def no_route(asgi: AsgiScope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from flow_service_emulator.api.routes import BASE, UNSUPPORTED
+from flow_service_emulator.api.operations import UNSUPPORTED
+from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.contract.rules import Rule
 from flow_service_emulator.contract.sighting import Sighting

@@ -13,11 +13,9 @@ from typing import Any, Final
 
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Handler, Reply
-from flow_service_emulator.api.routes import Operation
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.journal import Journal
-from flow_service_emulator.contract.witness import FRONT_DOOR
 from flow_service_emulator.control.parameters import parameters
 from flow_service_emulator.control.previews import MAX_ROWS, PreviewError, preview
 from flow_service_emulator.datasets.library import Library
@@ -29,6 +27,7 @@ from flow_service_emulator.faults.faults import Faults
 from flow_service_emulator.store.store import Record, Store
 
 PAGE: Final = "/__emulator"
+FOLDER: Final = Path(__file__).parent / "page"
 MAX_FLOWS: Final = 100
 """Flows in an overview, the newest."""
 MAX_RUNS: Final = 200
@@ -49,18 +48,8 @@ SECURITY: Final = (
     ("cache-control", "no-cache"),
 )
 """The page loads nothing from elsewhere, runs no script but its own, and is in nobody's frame."""
-PAGE_FILES: Final = (
-    ("page", "", "index.html", "text/html; charset=utf-8"),
-    ("pageWithSlash", "/", "index.html", "text/html; charset=utf-8"),
-    ("pageStyle", "/page.css", "page.css", "text/css; charset=utf-8"),
-    ("pageScript", "/page.js", "page.js", "text/javascript; charset=utf-8"),
-    *(
-        (f"page{name.capitalize()}", f"/{name}.js", f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("tools", "flows", "runs", "picture", "files", "requests", "faults")
-    ),
-    ("pageIcon", "/icon.svg", "icon.svg", "image/svg+xml"),
-)
-"""(operation, path, file, content type)"""
+TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""Ending of a file of the dashboard -> its content type."""
 
 
 class Console:
@@ -88,18 +77,6 @@ class Console:
         self._journal = journal
         self._verdicts = verdicts
         self._destinations = {spec.id: spec.name for spec in catalog.connection_specs.values() if spec.destination}
-
-    def operations(self) -> list[Operation]:
-        """The calls, for the route table."""
-        pages = [
-            Operation(f"control:{name}", "GET", PAGE + path, _page(file, kind)) for name, path, file, kind in PAGE_FILES
-        ]
-        return [
-            Operation("control:frontDoor", "GET", FRONT_DOOR, _to_the_page),
-            *pages,
-            Operation("control:overview", "GET", f"{PAGE}/overview", self.overview),
-            Operation("control:previewExport", "GET", f"{PAGE}/previews/{{path:path}}", self.preview_export),
-        ]
 
     async def overview(self, exchange: Exchange) -> Reply:
         """Clock, flows, runs and files over all organizations and sandboxes, the newest first, and how many there are.
@@ -241,18 +218,19 @@ def _run(run: Entity) -> dict[str, Any]:
     }
 
 
-async def _to_the_page(exchange: Exchange) -> Reply:
+async def to_the_page(exchange: Exchange) -> Reply:
     return Reply(status=302, headers=(("location", f"{PAGE}/"),))
 
 
-def _page(name: str, content_type: str) -> Handler:
-    """The handler of one of the page's files, which is read when it is asked for the first time."""
-    kept: list[bytes] = []
+def page_file(name: str | None = None) -> Handler:
+    """The handler of one of the dashboard's files, or of all of them: then the path names the one."""
 
     async def handler(exchange: Exchange) -> Reply:
-        if not kept:
-            kept.append((Path(__file__).parent / "page" / name).read_bytes())
-        return Reply(kept[0], headers=SECURITY, content_type=content_type)
+        wanted = name or exchange.path_params["file"]
+        file = next((each for each in FOLDER.iterdir() if each.name == wanted and each.suffix in TYPES), None)
+        if file is None:
+            raise ServiceError("control-not-found", reason=f"the dashboard has no file {wanted[:100]!r}")
+        return Reply(file.read_bytes(), headers=SECURITY, content_type=f"{TYPES[file.suffix]}; charset=utf-8")
 
     return handler
 

@@ -13,8 +13,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import orjson
 
 from flow_service_emulator import __version__
-from flow_service_emulator.api.exchange import Exchange, Handler, Reply, decode_json
-from flow_service_emulator.api.routes import Operation
+from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
 from flow_service_emulator.clock import MAX_SPEED, MODES, Clock, Mode
 from flow_service_emulator.control.parameters import parameters
 from flow_service_emulator.entities import Scope
@@ -68,21 +67,6 @@ class Control:
         self._scheduler = scheduler
         self._parts = parts
         self._exports = exports
-
-    def operations(self) -> list[Operation]:
-        """The control calls, for the route table."""
-        table: list[tuple[str, str, str, Handler]] = [
-            ("health", "GET", "/health", self.health),
-            ("reset", "POST", "/reset", self.reset),
-            ("getState", "GET", "/state", self.get_state),
-            ("putState", "PUT", "/state", self.put_state),
-            ("getClock", "GET", "/clock", self.get_clock),
-            ("putClock", "PUT", "/clock", self.put_clock),
-            ("advanceClock", "POST", "/clock/advance", self.advance),
-            ("listExports", "GET", "/exports", self.list_exports),
-            ("getExport", "GET", "/exports/{path:path}", self.get_export),
-        ]
-        return [Operation(f"control:{name}", method, CONTROL + path, handler) for name, method, path, handler in table]
 
     async def health(self, exchange: Exchange) -> Reply:
         return Reply({"status": "ok", "version": __version__})

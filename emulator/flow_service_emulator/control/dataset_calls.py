@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from flow_service_emulator.api.exchange import Exchange, Handler, Reply, decode_json
-from flow_service_emulator.api.routes import Operation
+from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
 from flow_service_emulator.control.control import CONTROL
 from flow_service_emulator.datasets import json_pieces
 from flow_service_emulator.datasets.bounds import check_values
@@ -47,17 +46,6 @@ class DatasetCalls:
         self._library = library
         self._reading = asyncio.Lock()
         """One upload is read and kept at a time: each can take a few hundred megabytes until it is."""
-
-    def operations(self) -> list[Operation]:
-        """The rows of the route table."""
-        table: list[tuple[str, str, str, Handler]] = [
-            ("listDatasets", "GET", "/datasets", self.list_datasets),
-            ("getDataset", "GET", "/datasets/{id}", self.get_dataset),
-            ("putDataset", "PUT", "/datasets/{id}", self.put_dataset),
-            ("appendRecords", "POST", "/datasets/{id}/records", self.append_records),
-            ("deleteDataset", "DELETE", "/datasets/{id}", self.delete_dataset),
-        ]
-        return [Operation(f"control:{name}", method, CONTROL + path, handler) for name, method, path, handler in table]
 
     async def list_datasets(self, exchange: Exchange) -> Reply:
         """Every dataset, and every file that cannot be one, with the reason."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flow_service_emulator.api.exchange import Exchange, Handler, Reply, decode_json
-from flow_service_emulator.api.routes import Operation
+from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
@@ -16,7 +15,6 @@ from flow_service_emulator.faults.rules import Rule, read_rules
 from flow_service_emulator.faults.scenarios import SCENARIOS
 from flow_service_emulator.store.store import Store
 
-FAULTS: Final = "/__emulator/faults"
 SCENARIO_FIELDS: Final = ("scenario", "org", "sandbox")
 MAX_LISTED: Final = 20
 """Ids that an answer lists as allowed, at most."""
@@ -30,18 +28,6 @@ class FaultCalls:
         self._words = words
         self._store = store
         self._library = library
-
-    def operations(self) -> list[Operation]:
-        """The calls, for the route table."""
-        table: list[tuple[str, str, str, Handler]] = [
-            ("getFaults", "GET", FAULTS, self.get_faults),
-            ("putFaults", "PUT", FAULTS, self.put_faults),
-            ("addFaults", "POST", FAULTS, self.add_faults),
-            ("deleteFaults", "DELETE", FAULTS, self.delete_faults),
-            ("deleteFault", "DELETE", f"{FAULTS}/{{id}}", self.delete_fault),
-            ("listScenarios", "GET", "/__emulator/scenarios", self.list_scenarios),
-        ]
-        return [Operation(f"control:{name}", method, path, handler) for name, method, path, handler in table]
 
     async def get_faults(self, exchange: Exchange) -> Reply:
         """The rules in their order, with how often each has matched and fired."""

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from flow_service_emulator.api.exchange import Exchange, Handler, Reply
-from flow_service_emulator.api.routes import Operation
+from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.contract.contract import VERDICTS, Contract
 from flow_service_emulator.contract.journal import FilterError, Filters, Journal
 from flow_service_emulator.control.parameters import parameters
@@ -16,8 +15,6 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.reports.formats import FORMATS, rendered
 from flow_service_emulator.reports.words import DETAILS, SEVERITIES, Detail, Severity
 
-REQUESTS: Final = "/__emulator/requests"
-CONTRACT: Final = "/__emulator/contract"
 PAGE_POLICY: Final = (
     ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"),
     ("x-content-type-options", "nosniff"),
@@ -31,16 +28,6 @@ class ReportCalls:
     def __init__(self, *, journal: Journal, contract: Contract) -> None:
         self._journal = journal
         self._contract = contract
-
-    def operations(self) -> list[Operation]:
-        """The calls, for the route table."""
-        table: list[tuple[str, str, str, Handler]] = [
-            ("listRequests", "GET", REQUESTS, self.list_requests),
-            ("deleteRequests", "DELETE", REQUESTS, self.delete_requests),
-            ("getContract", "GET", CONTRACT, self.get_contract),
-            ("deleteContract", "DELETE", CONTRACT, self.delete_contract),
-        ]
-        return [Operation(f"control:{name}", method, path, handler) for name, method, path, handler in table]
 
     async def list_requests(self, exchange: Exchange) -> Reply:
         """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""

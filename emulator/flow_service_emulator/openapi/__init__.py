@@ -1,39 +1,35 @@
-"""`GET /openapi.json`: the emulator's own OpenAPI description, made of the route table when it is first asked for."""
+"""`GET /openapi.json`: the description of the service, made of the table of operations when it is first needed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.api.routes import Operation
+import orjson
+
+from flow_service_emulator.api.exchange import Exchange, Handler, Reply
+from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.catalog import Catalog
 
 PATH: Final = "/openapi.json"
 
 
-class OpenApi:
-    """Answers the description of a route table.
+def description(table: Sequence[Operation], catalog: Catalog) -> dict[str, Any]:
+    """The OpenAPI description of the operations of a table."""
+    from flow_service_emulator.openapi.document import document  # a server that is never asked does not pay for it
 
-    `table` may still grow until the first request; what is in it then is described. The description is made once and kept
-    as bytes: it depends on the routes and the fixtures alone, which do not change while a server runs.
-    """
+    return document(table, catalog)
 
-    def __init__(self, catalog: Catalog, table: Sequence[Operation]) -> None:
-        self._catalog = catalog
-        self._table = table
-        self._encoded: bytes | None = None
 
-    def operation(self) -> Operation:
-        """The row of the route table."""
-        return Operation("openapi", "GET", PATH, self.describe)
+def answering(table: Sequence[Operation], catalog: Catalog) -> Handler:
+    """The handler of `GET /openapi.json`. The table may grow until the first request."""
 
-    async def describe(self, exchange: Exchange) -> Reply:
-        """GET /openapi.json."""
-        if self._encoded is None:
-            from flow_service_emulator.openapi.document import (
-                encoded_document,
-            )  # a server that is never asked does not pay for it
+    @cache
+    def encoded() -> bytes:
+        return orjson.dumps(description(table, catalog))
 
-            self._encoded = encoded_document(self._table, self._catalog)
-        return Reply(self._encoded)
+    async def handler(exchange: Exchange) -> Reply:
+        return Reply(encoded())
+
+    return handler

@@ -1,29 +1,16 @@
-"""What the emulator answers, as JSON Schemas: the components of the OpenAPI description.
+"""What the service answers, as JSON Schemas: components of the OpenAPI description.
 
-Source of the service's shapes: reference, sections "Endpoints" and "Entities".
+Source of the shapes: reference, sections "Endpoints" and "Entities".
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from flow_service_emulator.clock import MODES
-from flow_service_emulator.control.control import STATE_FORMAT
+from flow_service_emulator.api.operations import READABLE
 from flow_service_emulator.entities import SERVER_FIELDS, STATES
 
 Schema = dict[str, Any]
-
-RUN_STATES: Final = ("waiting", "inProgress", "success", "failed")
-ENTITY_SCHEMAS: Final = {
-    "connections": "Connection",
-    "sourceConnections": "SourceConnection",
-    "targetConnections": "TargetConnection",
-    "flows": "Flow",
-    "runs": "Run",
-    "connectionSpecs": "ConnectionSpec",
-    "flowSpecs": "FlowSpec",
-}
-"""Collection -> name of the schema of one of its entities."""
 
 
 def ref(name: str) -> Schema:
@@ -34,281 +21,173 @@ def ref(name: str) -> Schema:
 def record(properties: Schema, *, required: tuple[str, ...] | None = None, **more: Any) -> Schema:
     """An object; every property is required unless `required` says which are."""
     names = list(properties) if required is None else list(required)
-    return (
-        {"type": "object", "required": names, "properties": properties, **more}
-        if names
-        else {"type": "object", "properties": properties, **more}
-    )
+    return {"type": "object", **({"required": names} if names else {}), "properties": properties, **more}
 
 
 def array(items: Schema, **more: Any) -> Schema:
     return {"type": "array", "items": items, **more}
 
 
-def page_of(collection: str) -> Schema:
-    """A page of a list, or its count."""
-    fields = ref(f"{ENTITY_SCHEMAS[collection]}Fields")
-    links = record(
-        {
-            "next": record(
-                {"href": {"type": "string", "pattern": f"^/{collection}\\?continuationToken=[A-Za-z0-9_-]+$"}}
-            )
-        },
-        required=(),
-    )
-    page = record({"items": array(fields, maxItems=100), "_links": links}, title="A page")
-    return {"anyOf": [page, record({"count": COUNT}, title="With count=true")]}
-
-
-def look_up_of(collection: str) -> Schema:
-    """The answer of a look-up by id."""
-    return record({"items": array(ref(ENTITY_SCHEMAS[collection]), minItems=1, maxItems=1)})
-
-
 TEXT: Final[Schema] = {"type": "string"}
-OPTIONAL_TEXT: Final[Schema] = {"type": ["string", "null"]}
-NUMBER: Final[Schema] = {"type": "number"}
-COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-MILLISECONDS: Final[Schema] = {"type": "integer", "minimum": 0, "description": "epoch milliseconds"}
-SECONDS: Final[Schema] = {"type": "number", "minimum": 0, "description": "epoch seconds"}
-UUID: Final[Schema] = {"type": "string", "format": "uuid"}
 ETAG: Final[Schema] = {
     "type": "string",
     "pattern": '^"[^"]+"$',
     "description": "contains its own double quotes",
     "examples": ['"0000d781-0000-0200-0000-63e29f420000"'],
 }
-SPEC: Final[Schema] = record({"id": TEXT, "version": TEXT})
-STATE: Final[Schema] = {"type": "string", "enum": list(STATES)}
-RUN_STATE: Final[Schema] = {"type": "string", "enum": list(RUN_STATES)}
-BASE: Final[Schema] = record({"id": TEXT, "connectionSpec": SPEC})
-STATUS_ERRORS: Final[Schema] = array(record({"code": TEXT, "message": TEXT}))
-DURATION: Final[Schema] = record(
-    {"startedAtUTC": MILLISECONDS, "completedAtUTC": MILLISECONDS}, required=("startedAtUTC",)
-)
-SIZES: Final[Schema] = record({"inputBytes": COUNT, "outputBytes": COUNT})
-FILES: Final[Schema] = record({"inputFileCount": COUNT, "outputFileCount": COUNT})
+_OPTIONAL_TEXT: Final[Schema] = {"type": ["string", "null"]}
+_OBJECT: Final[Schema] = {"type": "object"}
+_BOOLEAN: Final[Schema] = {"type": "boolean"}
+_URI: Final[Schema] = {"type": "string", "format": "uri"}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_TIME: Final[Schema] = {"type": "integer", "minimum": 0, "description": "epoch milliseconds"}
+_UUID: Final[Schema] = {"type": "string", "format": "uuid"}
+_SPEC: Final = record({"id": TEXT, "version": TEXT})
+_BASE: Final = record({"id": TEXT, "connectionSpec": _SPEC})
+_RUN_STATE: Final[Schema] = {"type": "string", "enum": ["waiting", "inProgress", "success", "failed"]}
+_ERRORS: Final = array(record({"code": TEXT, "message": TEXT}))
+_TIMES: Final[Schema] = {"startedAtUTC": _TIME, "completedAtUTC": _TIME}
 _COUNTS: Final[Schema] = dict.fromkeys(
-    ("inputRecordCount", "outputRecordCount", "createdRecordCount", "skippedRecordCount"), COUNT
+    ("inputRecordCount", "outputRecordCount", "createdRecordCount", "skippedRecordCount"), _COUNT
 )
-SUMMARY: Final[Schema] = record(
-    {
-        "id": TEXT,
-        **_COUNTS,
-        "entitySummaries": array(
-            record({"id": {"type": "string", "pattern": "^dataset:"}, **_COUNTS}, required=("id",))
-        ),
-    },
-    required=("id", "entitySummaries"),
-)
-RECORDS: Final[Schema] = record(
-    {**_COUNTS, "sourceSummaries": array(SUMMARY), "targetSummaries": array(SUMMARY), "failedInfo": STATUS_ERRORS},
-    required=tuple(_COUNTS),
-)
-STATUS: Final[Schema] = record(
-    {"status": RUN_STATE, "errors": STATUS_ERRORS, "activityRefs": array(TEXT), "extensions": {"type": "object"}},
-    required=("status",),
-)
-
-_SERVER_FIELDS: Final[Schema] = {
-    "id": UUID,
-    "createdAt": MILLISECONDS,
-    "updatedAt": MILLISECONDS,
-    **dict.fromkeys(
-        ("createdBy", "updatedBy", "createdClient", "updatedClient", "sandboxId", "sandboxName", "imsOrgId"), TEXT
-    ),
+_OF_DATASET: Final = record({"id": {"type": "string", "pattern": "^dataset:"}, **_COUNTS}, required=("id",))
+_SIDE: Final = {"id": TEXT, **_COUNTS, "entitySummaries": array(_OF_DATASET)}
+_SIDES: Final = array(record(_SIDE, required=("id", "entitySummaries")))
+_RECORDS: Final = {**_COUNTS, "sourceSummaries": _SIDES, "targetSummaries": _SIDES, "failedInfo": _ERRORS}
+_STATUS: Final = {"status": _RUN_STATE, "errors": _ERRORS, "activityRefs": array(TEXT), "extensions": _OBJECT}
+_SUMMARIES: Final[Schema] = {
+    "durationSummary": record(_TIMES, required=("startedAtUTC",)),
+    "sizeSummary": record({"inputBytes": _COUNT, "outputBytes": _COUNT}),
+    "recordSummary": record(_RECORDS, required=tuple(_COUNTS)),
+    "fileSummary": record({"inputFileCount": _COUNT, "outputFileCount": _COUNT}),
+    "statusSummary": record(_STATUS, required=("status",)),
+}
+_UNIT: Final[Schema] = {"enum": ["hour", "day"]}
+_SCHEDULE: Final = {"interval": _COUNT, "timeUnit": _UNIT, "startTime": _COUNT, "endTime": _COUNT, "exportMode": TEXT}
+_INHERITED: Final = {
+    "properties": record({"isDestinationFlow": {"const": True}}),
+    "sourceConnections": array(_BASE),
+    "targetConnections": array(record({"id": TEXT, "connectionSpec": _SPEC, "baseConnection": _BASE})),
+}
+_LAST_OPERATION: Final = {
+    "started": _TIME,
+    "updated": _TIME,
+    "percentCompleted": _COUNT,
+    "status": record({"value": TEXT, "errors": {"type": "array"}}),
+    "operation": TEXT,
+}
+_SERVER: Final[Schema] = {
+    "id": _UUID,
+    "createdAt": _TIME,
+    "updatedAt": _TIME,
+    **dict.fromkeys(("createdBy", "updatedBy", "createdClient", "updatedClient"), TEXT),
+    **dict.fromkeys(("sandboxId", "sandboxName", "imsOrgId"), TEXT),
     "version": ETAG,
     "etag": ETAG,
 }
-_ENTITIES: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
+_NAMED: Final[Schema] = {"name": TEXT, "description": _OPTIONAL_TEXT, "state": {"enum": list(STATES)}}
+_SPEC_FIELDS: Final[Schema] = dict.fromkeys(("id", "name", "providerId", "version"), TEXT)
+_FORM: Final = record({"name": TEXT, "type": TEXT, "spec": _OBJECT})
+_KINDS: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
     "Connection": (
         {
-            "name": TEXT,
-            "description": OPTIONAL_TEXT,
-            "connectionSpec": SPEC,
-            "auth": record({"specName": TEXT, "params": {"type": "object"}}, description="Passwords are masked."),
-            "state": STATE,
+            **_SERVER,
+            **_NAMED,
+            "connectionSpec": _SPEC,
+            "auth": record({"specName": TEXT, "params": _OBJECT}, description="Passwords are masked."),
         },
-        ("name", "connectionSpec", "state"),
+        (*SERVER_FIELDS, "name", "connectionSpec", "state"),
     ),
     "SourceConnection": (
         {
-            "name": TEXT,
-            "description": OPTIONAL_TEXT,
-            "connectionSpec": SPEC,
+            **_SERVER,
+            **_NAMED,
+            "connectionSpec": _SPEC,
             "data": {"type": ["object", "null"]},
             "params": record({"datasets": array(record({"dataSetId": TEXT, "name": TEXT}, required=("dataSetId",)))}),
-            "inheritedAttributes": record({"baseConnection": BASE}),
-            "state": STATE,
+            "inheritedAttributes": record({"baseConnection": _BASE}),
         },
-        ("name", "connectionSpec", "params", "inheritedAttributes", "state"),
+        (*SERVER_FIELDS, "name", "connectionSpec", "params", "inheritedAttributes", "state"),
     ),
     "TargetConnection": (
         {
-            "name": TEXT,
-            "description": OPTIONAL_TEXT,
+            **_SERVER,
+            **_NAMED,
             "baseConnectionId": TEXT,
-            "connectionSpec": SPEC,
-            "params": {"type": "object"},
-            "inheritedAttributes": record({"baseConnection": BASE}),
-            "state": STATE,
+            "connectionSpec": _SPEC,
+            "params": _OBJECT,
+            "inheritedAttributes": record({"baseConnection": _BASE}),
         },
-        ("name", "baseConnectionId", "connectionSpec", "params", "inheritedAttributes", "state"),
+        (*SERVER_FIELDS, "name", "baseConnectionId", "connectionSpec", "params", "inheritedAttributes", "state"),
     ),
     "Flow": (
         {
-            "name": TEXT,
-            "description": OPTIONAL_TEXT,
-            "flowSpec": SPEC,
-            "sourceConnectionIds": array(TEXT, minItems=1),
-            "targetConnectionIds": array(TEXT, minItems=1),
-            "transformations": array({"type": "object"}),
-            "scheduleParams": record(
-                {
-                    "interval": COUNT,
-                    "timeUnit": {"enum": ["hour", "day"]},
-                    "startTime": COUNT,
-                    "endTime": COUNT,
-                    "exportMode": TEXT,
-                },
-                required=("interval", "timeUnit", "startTime"),
-            ),
-            "inheritedAttributes": record(
-                {
-                    "properties": record({"isDestinationFlow": {"const": True}}),
-                    "sourceConnections": array(BASE),
-                    "targetConnections": array(record({"id": TEXT, "connectionSpec": SPEC, "baseConnection": BASE})),
-                }
-            ),
-            "runs": {"type": "string", "pattern": "^/runs\\?property=flowId=="},
-            "lastOperation": record(
-                {
-                    "started": MILLISECONDS,
-                    "updated": MILLISECONDS,
-                    "percentCompleted": COUNT,
-                    "status": record({"value": TEXT, "errors": {"type": "array"}}),
-                    "operation": TEXT,
-                }
-            ),
-            "lastRunDetails": record({"id": TEXT, "state": RUN_STATE, **DURATION["properties"]}),
-            "state": STATE,
+            **_SERVER,
+            **_NAMED,
+            "flowSpec": _SPEC,
+            **dict.fromkeys(("sourceConnectionIds", "targetConnectionIds"), array(TEXT, minItems=1)),
+            "transformations": array(_OBJECT),
+            "scheduleParams": record(_SCHEDULE, required=("interval", "timeUnit", "startTime")),
+            "inheritedAttributes": record(_INHERITED),
+            "runs": {"type": "string", "pattern": r"^/runs\?property=flowId=="},
+            "lastOperation": record(_LAST_OPERATION),
+            "lastRunDetails": record({"id": TEXT, "state": _RUN_STATE, **_TIMES}),
         },
         (
-            *("name", "flowSpec", "sourceConnectionIds", "targetConnectionIds", "transformations", "scheduleParams"),
-            *("inheritedAttributes", "runs", "lastOperation", "state"),
+            *(*SERVER_FIELDS, "name", "flowSpec", "sourceConnectionIds", "targetConnectionIds", "transformations"),
+            *("scheduleParams", "inheritedAttributes", "runs", "lastOperation", "state"),
         ),
     ),
     "Run": (
         {
-            "flowId": UUID,
-            "flowSpec": SPEC,
+            **_SERVER,
+            "flowId": _UUID,
+            "flowSpec": _SPEC,
             "providerRefId": TEXT,
-            "metrics": record(
-                {
-                    "durationSummary": DURATION,
-                    "sizeSummary": SIZES,
-                    "recordSummary": RECORDS,
-                    "fileSummary": FILES,
-                    "statusSummary": STATUS,
-                },
-                required=("statusSummary",),
-            ),
+            "metrics": record(_SUMMARIES, required=("statusSummary",)),
             "activities": array(
-                record(
-                    {
-                        "id": TEXT,
-                        "name": TEXT,
-                        "updatedAtUTC": MILLISECONDS,
-                        "durationSummary": DURATION,
-                        "latencySummary": {"type": "object"},
-                        "sizeSummary": SIZES,
-                        "recordSummary": RECORDS,
-                        "fileSummary": FILES,
-                        "statusSummary": STATUS,
-                    }
-                )
+                record({"id": TEXT, "name": TEXT, "updatedAtUTC": _TIME, "latencySummary": _OBJECT, **_SUMMARIES})
             ),
         },
-        ("flowId", "flowSpec", "providerRefId", "metrics", "activities"),
+        (*SERVER_FIELDS, "flowId", "flowSpec", "providerRefId", "metrics", "activities"),
     ),
-}
-_SPECS: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
     "ConnectionSpec": (
         {
-            **dict.fromkeys(("id", "name", "providerId", "version"), TEXT),
-            "authSpec": array(record({"name": TEXT, "type": TEXT, "spec": {"type": "object"}})),
-            "encryptionSpecs": array({"type": "object"}),
-            **dict.fromkeys(
-                ("targetSpec", "sourceSpec"), record({"name": TEXT, "type": TEXT, "spec": {"type": "object"}})
-            ),
+            **_SPEC_FIELDS,
+            "authSpec": array(_FORM),
+            "encryptionSpecs": array(_OBJECT),
+            "targetSpec": _FORM,
+            "sourceSpec": _FORM,
         },
         ("id", "name", "version"),
     ),
     "FlowSpec": (
         {
-            **dict.fromkeys(("id", "name", "providerId", "version"), TEXT),
+            **_SPEC_FIELDS,
             **dict.fromkeys(("sourceConnectionSpecIds", "targetConnectionSpecIds"), array(TEXT)),
-            "attributes": {"type": "object"},
+            "attributes": _OBJECT,
             "transformationSpecs": {"type": "array"},
-            "scheduleSpec": {"type": "object"},
+            "scheduleSpec": _OBJECT,
         },
         ("id", "name", "version"),
     ),
 }
-
-
-def _entity_schemas() -> dict[str, Schema]:
-    """Two schemas for each kind: `<Kind>Fields`, which a projection may cut down, and `<Kind>`, which is whole."""
-    schemas: dict[str, Schema] = {}
-    server = tuple(name for name in _SERVER_FIELDS if name in SERVER_FIELDS)
-    for name, (fields, required) in _ENTITIES.items():
-        schemas[f"{name}Fields"] = record({**_SERVER_FIELDS, **fields}, required=())
-        schemas[name] = {"allOf": [ref(f"{name}Fields")], "required": [*server, *required]}
-    for name, (fields, required) in _SPECS.items():
-        schemas[f"{name}Fields"] = record(fields, required=())
-        schemas[name] = {"allOf": [ref(f"{name}Fields")], "required": list(required)}
-    return schemas
-
-
-CREATED: Final[Schema] = record({"id": UUID, "etag": ETAG}, additionalProperties=False)
-CLOCK: Final[Schema] = record(
-    {"mode": {"type": "string", "enum": list(MODES)}, "now": SECONDS, "speed": {"type": "number", "minimum": 0}},
-    additionalProperties=False,
-)
-DONE: Final[Schema] = record({"status": {"const": "ok"}, "now": SECONDS})
-
-SCHEMAS: Final[dict[str, Schema]] = {
-    **_entity_schemas(),
-    "Created": CREATED,
+"""Kind of entity -> its fields, and which of them are always there."""
+_CONFIG: Final[Schema] = {
+    **dict.fromkeys(("id", "name", "description", "aspect", "state"), TEXT),
+    "fileDescription": record({"persisted": _BOOLEAN, "containerFormat": TEXT, "format": TEXT}, required=()),
+}
+_OTHERS: Final[Schema] = {
+    "Created": record({"id": _UUID, "etag": ETAG}, additionalProperties=False),
     "Configs": record(
         {
-            "items": array(
-                record(
-                    {
-                        **dict.fromkeys(("id", "name", "description", "aspect", "state"), TEXT),
-                        "fileDescription": record(
-                            {"persisted": {"type": "boolean"}, "containerFormat": TEXT, "format": TEXT}, required=()
-                        ),
-                    },
-                    required=("id",),
-                ),
-                maxItems=100,
-            ),
-            "pageInfo": record({"start": COUNT, "end": COUNT, "total": COUNT, "hasNext": {"type": "boolean"}}),
+            "items": array(record(_CONFIG, required=("id",)), maxItems=100),
+            "pageInfo": record({"start": _COUNT, "end": _COUNT, "total": _COUNT, "hasNext": _BOOLEAN}),
         }
     ),
-    "ConnectionTest": record({"id": UUID, "connectionSpec": SPEC, "status": {"const": "success"}}),
+    "ConnectionTest": record({"id": _UUID, "connectionSpec": _SPEC, "status": {"const": "success"}}),
     "AdhocRun": record(
-        {
-            "destinations": array(
-                record(
-                    {
-                        "flowId": TEXT,
-                        "datasets": array(record({"id": TEXT, "statusURL": {"type": "string", "format": "uri"}})),
-                    }
-                )
-            )
-        }
+        {"destinations": array(record({"flowId": TEXT, "datasets": array(record({"id": TEXT, "statusURL": _URI}))}))}
     ),
     "LandingZone": record(
         {"containerName": TEXT, "containerTTL": {"type": "string", "description": "days", "examples": ["7"]}}
@@ -316,53 +195,26 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "LandingZoneCredentials": record(
         {
             **dict.fromkeys(("containerName", "SASToken", "storageAccountName"), TEXT),
-            "SASUri": {"type": "string", "format": "uri"},
+            "SASUri": _URI,
             "expiryDate": {"type": "string", "format": "date"},
         }
     ),
     "Token": record(
-        {
-            "access_token": TEXT,
-            "token_type": {"const": "bearer"},
-            "expires_in": {"type": "integer", "description": "seconds"},
-        }
-    ),
-    "Clock": CLOCK,
-    "Done": DONE,
-    "Health": record({"status": {"const": "ok"}, "version": TEXT}),
-    "State": {
-        **record({"format": {"const": STATE_FORMAT}, "version": TEXT, "clock": CLOCK}),
-        "description": "A snapshot; PUT it back as it is.",
-    },
-    "Advanced": record(
-        {
-            "now": SECONDS,
-            "runs": array(
-                record({"id": TEXT, "flowId": TEXT, "scheduledAt": COUNT, "status": {"enum": [*RUN_STATES, "dropped"]}})
-            ),
-        }
-    ),
-    "Exports": record(
-        {
-            "items": array(
-                record({"path": TEXT, "size": COUNT, "rows": COUNT, "dataset": TEXT, "flow": TEXT, "run": TEXT})
-            ),
-            "inProgress": array(
-                record(
-                    {
-                        "folder": {**TEXT, "description": "where the files will be when the run is over"},
-                        "size": {**COUNT, "description": "bytes written so far"},
-                        "rows": {**COUNT, "description": "rows written so far"},
-                        **dict.fromkeys(("expectedRows",), COUNT),
-                        **dict.fromkeys(("dataset", "flow", "run"), TEXT),
-                    }
-                )
-            ),
-        }
-    ),
-    "OpenApi": record(
-        {"openapi": TEXT, "info": {"type": "object"}, "paths": {"type": "object"}, "components": {"type": "object"}},
-        required=("openapi", "info", "paths"),
+        {"access_token": TEXT, "token_type": {"const": "bearer"}, "expires_in": {**_COUNT, "description": "seconds"}}
     ),
 }
-"""Name -> schema of a component."""
+
+
+def answer_schemas() -> dict[str, Schema]:
+    """Name -> component. Of each kind `<Kind>Fields`, which a projection may cut down, `<Kind>`, which is whole, and the answers."""
+    schemas: dict[str, Schema] = dict(_OTHERS)
+    for collection, kind in READABLE.items():
+        fields, required = _KINDS[kind]
+        schemas[f"{kind}Fields"] = record(fields, required=())
+        schemas[kind] = {"allOf": [ref(f"{kind}Fields")], "required": list(required)}
+        schemas[f"{kind}Item"] = record({"items": array(ref(kind), minItems=1, maxItems=1)})
+        href = {"type": "string", "pattern": rf"^/{collection}\?continuationToken=[A-Za-z0-9_-]+$"}
+        links = record({"next": record({"href": href})}, required=())
+        page = record({"items": array(ref(f"{kind}Fields"), maxItems=100), "_links": links}, title="A page")
+        schemas[f"{kind}Page"] = {"anyOf": [page, record({"count": _COUNT}, title="With count=true")]}
+    return schemas

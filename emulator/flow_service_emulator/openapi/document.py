@@ -1,202 +1,249 @@
-"""The OpenAPI description as a whole: every row of the route table with its description, schemas and errors."""
+"""The OpenAPI description as a whole, made of the table of operations, the fixtures and the table of errors.
+
+A control call has its summary here and no more; the README says what it takes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import orjson
-
 from flow_service_emulator import __version__
-from flow_service_emulator.api.gateway import DEFAULT_SANDBOX, GATEWAY_PREFIX, GRANTS, MAX_NAME
-from flow_service_emulator.api.routes import Operation
+from flow_service_emulator.api.gateway import DEFAULT_SANDBOX, GATEWAY_PREFIX, MAX_NAME
+from flow_service_emulator.api.operations import READABLE, Operation, parameter
+from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog
-from flow_service_emulator.control.control import CONTROL
-from flow_service_emulator.errors import ErrorTable
-from flow_service_emulator.openapi.answers import ETAG, SCHEMAS, TEXT, Schema, record
-from flow_service_emulator.openapi.console import CONSOLE_SCHEMAS
-from flow_service_emulator.openapi.description import JSON, Description, header
-from flow_service_emulator.openapi.errors import INJECTED, error_responses, error_schemas
-from flow_service_emulator.openapi.faults import FAULT_SCHEMAS
-from flow_service_emulator.openapi.operations import descriptions
-from flow_service_emulator.openapi.reports import REPORT_SCHEMAS
+from flow_service_emulator.errors import ErrorKind, ErrorTable
+from flow_service_emulator.openapi.answers import ETAG, TEXT, Schema, answer_schemas, array, record, ref
 from flow_service_emulator.openapi.requests import request_schemas
 
 OPENAPI: Final = "3.1.0"
-_GATEWAY_ERRORS: Final = (
-    *(
-        "gateway-token-missing",
-        "gateway-token-not-valid",
-        "gateway-api-key-missing",
-        "gateway-api-key-invalid",
-        "gateway-org-missing",
-    ),
-    *(
-        "gateway-org-not-entitled",
-        "org-header-empty",
-        "org-no-access",
-        "sandbox-not-found",
-        "token-empty",
-        "token-invalid",
-    ),
-)
-_NAME: Final[Schema] = {"type": "string", "maxLength": MAX_NAME}
-_ORG: Final = header(
-    "x-gw-ims-org-id",
-    {**_NAME, "minLength": 1},
-    "the organization; entities of one are invisible to every other",
-    required=True,
-)
-_SANDBOX: Final = header("x-sandbox-name", _NAME, f"the sandbox; {DEFAULT_SANDBOX} when absent or empty")
-_ABOUT: Final = (
+SERVICE: Final = ("/data/", "/ims/")
+"""Where the service's own operations are; all others are the emulator's."""
+JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
+ERROR: Final = "error."
+"""What the names of the error components begin with; the error's name follows."""
+INJECTED: Final = "injected fault"
+"""How `appliesTo` begins for errors that only occur where a test asks for them."""
+ABOUT: Final = (
     "A local emulator of the Flow Service: dataset export to cloud storage. Every GET is answered for HEAD too. "
     "An operation's operationId is its name in the emulator's journal and contract report."
 )
-
-
-def encoded_document(table: Sequence[Operation], catalog: Catalog) -> bytes:
-    """The description as JSON. Raises KeyError for an operation that nothing describes."""
-    return orjson.dumps(document(table, catalog))
+_ANYWHERE: Final = ("body-too-large", "content-encoding-unsupported")
+_GATEWAY: Final = (
+    *("gateway-token-missing", "gateway-token-not-valid", "gateway-api-key-missing", "gateway-api-key-invalid"),
+    *("gateway-org-missing", "gateway-org-not-entitled", "org-header-empty", "org-no-access", "sandbox-not-found"),
+    *("token-empty", "token-invalid"),
+)
+_NAME: Final[Schema] = {"type": "string", "maxLength": MAX_NAME}
+_SCOPE: Final = (
+    parameter("x-gw-ims-org-id", {**_NAME, "minLength": 1}, "the organization", where="header", required=True),
+    parameter("x-sandbox-name", _NAME, f"the sandbox; {DEFAULT_SANDBOX} when absent or empty", where="header"),
+)
+_REQUEST_ID: Final[Schema] = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
+_HEADERS: Final[Schema] = {
+    "x-request-id": {
+        "required": True,
+        "description": "the request's own x-request-id where it had a usable one",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    },
+    "ETag": {"required": True, "description": "the same as the body's etag", "schema": ETAG},
+}
+_SECURITY: Final[Schema] = {
+    "token": {"type": "http", "scheme": "bearer", "description": "POST /ims/token/v3 gives one"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
 
 
 def document(table: Sequence[Operation], catalog: Catalog) -> dict[str, Any]:
-    """The description of a route table."""
-    described = descriptions(catalog)
+    """The description of a table of operations."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in table:
-        path = openapi_path(operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(
-            operation, described[operation.name], table, catalog.errors
-        )
-    tags = list(dict.fromkeys(described[operation.name].tag for operation in table))
+        is_service = operation.path.startswith(SERVICE)
+        described = _operation(operation, table, catalog.errors) if is_service else _control_call(operation)
+        paths.setdefault(_path(operation), {})[operation.method.lower()] = described
+    tags = dict.fromkeys(map(_tag, table))
     return {
         "openapi": OPENAPI,
-        "info": {"title": "Flow Service emulator", "version": __version__, "description": _ABOUT},
+        "info": {"title": "Flow Service emulator", "version": __version__, "description": ABOUT},
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
         "components": {
-            "schemas": {
-                **SCHEMAS,
-                **FAULT_SCHEMAS,
-                **REPORT_SCHEMAS,
-                **CONSOLE_SCHEMAS,
-                **request_schemas(catalog),
-                "TokenRequest": _token_request(),
-                **error_schemas(catalog.errors),
-            },
-            "headers": {
-                "x-request-id": {
-                    "required": True,
-                    "description": "the request's own x-request-id where it had a usable one",
-                    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
-                },
-                "ETag": {"required": True, "description": "the same as the body's etag", "schema": ETAG},
-            },
-            "securitySchemes": {
-                "token": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "POST /ims/token/v3 gives one; checked with --check-auth only",
-                },
-                "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-            },
+            "schemas": {**answer_schemas(), **request_schemas(catalog), **_error_schemas(catalog.errors)},
+            "headers": _HEADERS,
+            "securitySchemes": _SECURITY,
         },
     }
 
 
-def openapi_path(path: str) -> str:
-    """A route's path without Starlette's convertors: `/exports/{path:path}` -> `/exports/{path}`."""
-    return path.replace(":path}", "}")
+def _path(operation: Operation) -> str:
+    """The path without Starlette's convertors: `/exports/{path:path}` -> `/exports/{path}`."""
+    return operation.path.replace(":path}", "}")
 
 
-def _operation(
-    operation: Operation, described: Description, table: Sequence[Operation], errors: ErrorTable
-) -> dict[str, Any]:
-    behind_gateway = operation.path.startswith(GATEWAY_PREFIX)
-    parameters = [*_path_parameters(operation, described), *described.parameters]
-    if behind_gateway:
-        parameters += [_ORG, _SANDBOX]
-    responses = {str(status): _answer(schema, described) for status, schema in described.answers.items()}
-    entry: dict[str, Any] = {
+def _tag(operation: Operation) -> str:
+    """The heading that an operation stands under."""
+    if "unsupported" in operation.errors:
+        return "not emulated"
+    if operation.path.startswith(BASE):
+        return operation.path.removeprefix(BASE).split("/")[1]
+    named = {"adhocRun": "runs", "landingZone": "landing zone", "landingZoneCredentials": "landing zone"}
+    return named.get(operation.name, "token" if operation.path.startswith("/ims/") else "emulator")
+
+
+def _control_call(operation: Operation) -> Schema:
+    return {
         "operationId": operation.name,
-        "tags": [described.tag],
-        "summary": described.summary,
-        "parameters": parameters,
-        "responses": responses | error_responses(_errors(operation, described, table, errors), errors),
+        "tags": [_tag(operation)],
+        "summary": operation.summary,
+        "parameters": _path_parameters(operation),
+        "responses": {"default": {"description": operation.summary}},
+        "security": [],
+    }
+
+
+def _operation(operation: Operation, table: Sequence[Operation], errors: ErrorTable) -> Schema:
+    behind_gateway = operation.path.startswith(GATEWAY_PREFIX)
+    entry: Schema = {
+        "operationId": operation.name,
+        "tags": [_tag(operation)],
+        "summary": operation.summary,
+        "parameters": [*_path_parameters(operation), *operation.parameters, *(_SCOPE if behind_gateway else ())],
+        "responses": _answer(operation, table) | _error_responses(_errors(operation, table, errors), errors),
         "security": [{"token": [], "apiKey": []}] if behind_gateway else [],
     }
-    if described.notes:
-        entry["description"] = described.notes
-    if described.body is not None:
-        entry["requestBody"] = {
-            "required": described.body_required,
-            "content": {
-                described.request_type: {"schema": described.body},
-                **{form: {"schema": {"type": "string"}} for form in described.other_request_types},
-            },
-        }
+    if operation.body is not None:
+        form = JSON if behind_gateway else FORM
+        entry["requestBody"] = {"required": True, "content": {form: {"schema": ref(operation.body)}}}
     return entry
 
 
-def _path_parameters(operation: Operation, described: Description) -> list[Schema]:
-    """The path's parameters that the description does not have more to say about."""
-    own = {parameter["name"] for parameter in described.parameters if parameter["in"] == "path"}
-    names = [part.strip("{}") for part in openapi_path(operation.path).split("/") if part.startswith("{")]
-    return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in names
-        if name not in own
-    ]
+def _path_parameters(operation: Operation) -> list[Schema]:
+    names = [part.strip("{}") for part in _path(operation).split("/") if part.startswith("{")]
+    schema = {"type": "string", "minLength": 1}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 
-def _errors(operation: Operation, described: Description, table: Sequence[Operation], errors: ErrorTable) -> list[str]:
+def _answer(operation: Operation, table: Sequence[Operation]) -> Schema:
+    """The success of an operation; none of those that the emulator does not have."""
+    if operation.status >= 400:
+        return {}
+    collection = operation.name.removeprefix("get:")
+    headers = dict(_REQUEST_ID)
+    if collection in READABLE and not collection.endswith("Specs"):
+        headers["ETag"] = {"$ref": "#/components/headers/ETag"}
+    answer: Schema = {"description": operation.summary, "headers": headers}
+    if operation.answer is not None:
+        answer["content"] = {JSON: {"schema": ref(operation.answer)}}
+    if operation.answer == "Created" and operation.status == 201:
+        answer["links"] = _links(operation, table)
+    return {str(operation.status): answer}
+
+
+def _links(creation: Operation, table: Sequence[Operation]) -> Schema:
+    """The operations on an entity, given the answer of its creation."""
+    links: Schema = {}
+    for operation in table:
+        if operation.path.startswith(f"{creation.path}/{{id}}") and operation.status < 400:
+            given = {"id": "$response.body#/id"}
+            if any(each["name"] == "If-Match" for each in operation.parameters):
+                given["If-Match"] = "$response.body#/etag"
+            links[operation.name.replace(":", "-")] = {"operationId": operation.name, "parameters": given}
+    return links
+
+
+def _errors(operation: Operation, table: Sequence[Operation], errors: ErrorTable) -> list[str]:
     """The operation's own errors, and those that follow from where it is and what it takes."""
-    names = [*described.errors, "body-too-large", "content-encoding-unsupported"]
+    names = [*operation.errors, *_ANYWHERE]
     if operation.path.startswith(GATEWAY_PREFIX):
-        names += _GATEWAY_ERRORS
+        names += _GATEWAY
         names += [kind.name for kind in errors.kinds.values() if kind.applies_to.startswith(INJECTED)]
-        if described.body is not None:
+        if operation.body is not None:
             names += ["content-type-missing", "body-malformed"]
-    elif described.body is not None and described.request_type == JSON:
-        names.append("body-malformed")
-    if operation.path.startswith(CONTROL):
-        names.append("host-not-allowed")
-    if operation.path.endswith("}") or "}/" in operation.path:
+    if "{id}" in operation.path:
         names.append("path-not-found")  # an id with a slash in it leads to a path that is none
         if any(other.path.startswith(operation.path + "/") for other in table):
             names.append("method-not-allowed")  # or to one that has other methods
     return names
 
 
-def _answer(schema: Schema | None, described: Description) -> Schema:
-    """A success."""
-    names = ("x-request-id", *described.answer_headers)
-    answer: Schema = {
-        "description": described.summary,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+def _error_responses(names: Iterable[str], errors: ErrorTable) -> Schema:
+    """Status -> response. Raises KeyError for a name that the table of errors does not have."""
+    by_status: dict[int, list[ErrorKind]] = {}
+    for name in dict.fromkeys(names):
+        by_status.setdefault(errors.kinds[name].status, []).append(errors.kinds[name])
+    return {str(status): _error_response(status, kinds) for status, kinds in sorted(by_status.items())}
+
+
+def _error_response(status: int, kinds: list[ErrorKind]) -> Schema:
+    schemas = [ref(ERROR + kind.name) for kind in kinds]
+    headers = dict(_REQUEST_ID)
+    if status == 429:
+        headers["Retry-After"] = {"description": "seconds", "schema": TEXT}
+    if status == 405:
+        headers["Allow"] = {"required": True, "schema": TEXT}
+    return {
+        "description": "; ".join(dict.fromkeys(kind.title or kind.message for kind in kinds)),
+        "headers": headers,
+        "content": {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}},
     }
-    if schema is not None:
-        answer["content"] = {described.answer_type: {"schema": schema}, **{form: {} for form in described.other_types}}
-    if described.links:
-        answer["links"] = {
-            name.replace(":", "-"): {"operationId": name, **given} for name, given in described.links.items()
+
+
+_STATUS: Final[Schema] = {"type": "integer", "minimum": 400, "maximum": 599}
+_VIOLATION: Final = record({"path": TEXT, "message": TEXT, "rule": TEXT})
+_REPORT: Final = record(
+    {
+        "detailed-message": TEXT,
+        "request-id": {"type": "string", "description": "the same as the x-request-id header"},
+        "id": {"type": "string", "description": "where one resource is meant"},
+        "type": {"type": "string", "description": "that resource's collection"},
+        "violations": {**array(_VIOLATION), "description": "everything that is wrong with the body"},
+        "field": TEXT,
+        "value": {},
+        "allowed": {"description": "what the field may hold"},
+    },
+    required=("detailed-message", "request-id"),
+)
+_FLOW_TYPE: Final[Schema] = {"type": "string", "pattern": r"^https://ns\.adobe\.com/aep/errors/FLOW-[0-9]{4}-[0-9]{3}$"}
+_FLOW: Final[Schema] = {"type": _FLOW_TYPE, "title": TEXT, "status": _STATUS, "report": _REPORT}
+_FAMILIES: Final[Schema] = {
+    "flow": record({**_FLOW, "errorMessage": TEXT, "errorDetails": TEXT}, description="The service's own errors."),
+    "gateway": record(
+        {"error_code": {"type": "string", "pattern": "^[0-9]{6}$"}, "message": TEXT},
+        description="The API gateway's errors.",
+    ),
+    "problem": record(
+        {"type": {"const": "/placeholder/type/uri"}, "status": _STATUS, "title": TEXT, "detail": TEXT},
+        description="What the service's web framework answers, and the emulator's own errors.",
+    ),
+    "message": record({"message": TEXT}, description="The ad hoc run's errors.", additionalProperties=False),
+    "ims": record(
+        {"error": TEXT, "error_description": TEXT}, description="The token endpoint's errors (RFC 6749, section 5.2)."
+    ),
+}
+"""Family -> shape of its bodies."""
+
+
+def _error_schemas(errors: ErrorTable) -> dict[str, Schema]:
+    """One component for each row of the table of errors, and for each family that they belong to."""
+    schemas = {f"{family.capitalize()}Error": schema for family, schema in _FAMILIES.items()}
+    for kind in errors.kinds.values():
+        schemas[ERROR + kind.name] = {
+            "title": f"{kind.code} {kind.title}".strip() or kind.name,
+            "description": f"{kind.message} ({kind.applies_to})",
+            "allOf": [ref(f"{kind.family.capitalize()}Error")],
+            "properties": {name: {"const": value} for name, value in _fixed(kind).items()},
         }
-    return answer
+    return schemas
 
 
-def _token_request() -> Schema:
-    """The token endpoint's form."""
-    forms = [
-        record(
-            {
-                "grant_type": {"const": grant},
-                **{name: {"type": "string", "minLength": 1} for name in fields},
-                "scope": TEXT,
-                "org_id": TEXT,
-            },
-            required=("grant_type", *fields),
-        )
-        for grant, fields in GRANTS.items()
-    ]
-    return {"anyOf": forms}
+def _fixed(kind: ErrorKind) -> dict[str, Any]:
+    """The fields in which an error differs from the others of its family."""
+    if kind.family == "flow":
+        address = f"https://ns.adobe.com/aep/errors/FLOW-{kind.code}"
+        return {"type": address, "title": kind.title, "status": kind.status}
+    if kind.family == "problem":
+        return {"title": kind.title, "status": kind.status}
+    return {"gateway": {"error_code": kind.code}, "ims": {"error": kind.code}}.get(kind.family, {})

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
+from flow_service_emulator.api.gateway import GRANTS
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
-from flow_service_emulator.openapi.answers import Schema, array, record, ref
+from flow_service_emulator.openapi.answers import TEXT, Schema, array, record, ref
 from flow_service_emulator.service.bodies import ADHOC_BODY, BODIES, RUN_BODY
 from flow_service_emulator.service.kinds import DATASETS_WORKFLOW, MODE
 from flow_service_emulator.service.patching import MAX_OPERATIONS, OPERATIONS
@@ -20,45 +23,62 @@ from flow_service_emulator.validation.schemas import PreparedSchema, copied, eve
 _OWN_KEYWORDS: Final = ("conditional", "uiAttributes")
 """What stands in the specs' schemas beside JSON Schema."""
 
-_POINTER: Final[Schema] = {
-    "type": "string",
-    "pattern": "^/",
-    "description": "JSON Pointer (RFC 6901)",
-    "examples": ["/name"],
-}
+_POINTER: Final[Schema] = {"type": "string", "pattern": "^/", "description": "JSON Pointer (RFC 6901)"}
+_OPERATIONS: Final = [
+    record({"op": {"enum": [op for op in OPERATIONS if op != "remove"]}, "path": _POINTER, "value": {}}),
+    record({"op": {"const": "remove"}, "path": _POINTER}),
+]
+_PATCH: Final = array(
+    {"anyOf": _OPERATIONS},
+    minItems=1,
+    maxItems=MAX_OPERATIONS,
+    description="JSON Patch (RFC 6902), all or nothing. The letter case of op does not matter.",
+    examples=[[{"op": "replace", "path": "/name", "value": "a new name"}]],
+)
 _SOME_ID: Final = "11111111-2222-4333-8444-555555555555"
 """Stands in examples for the id of an entity that was made before."""
-_SOME_SCHEDULE: Final = {"interval": 3, "timeUnit": "hour", "startTime": 1_675_901_210}
 
 
 def request_schemas(catalog: Catalog) -> dict[str, Schema]:
     """Name -> schema of a request body, and the parts of it that differ from spec to spec."""
-    schemas = dict(_patch_schemas())
-    schemas["RunRequest"] = RUN_BODY
-    schemas["AdhocRunRequest"] = _adhoc_run()
-    names = component_names(catalog)
+    schemas: dict[str, Schema] = {
+        "Patch": _PATCH,
+        "RunRequest": RUN_BODY,
+        "AdhocRunRequest": _adhoc_run(),
+        "TokenRequest": _token(),
+    }
+    labels = _labels([*catalog.connection_specs.values(), *catalog.flow_specs.values()])
+    bases, sources, targets, flows = [], [], [], []
     for spec in catalog.connection_specs.values():
-        schemas |= _spec_parts(spec, names)
-    destinations = [spec for spec in catalog.connection_specs.values() if spec.target is not None]
-    sources = [spec for spec in catalog.connection_specs.values() if spec.source is not None]
-    bases = [
-        *(_connection(spec, names, named=True) for spec in destinations),
-        _connection(catalog.assumed_connection_spec, names, named=False),
-    ]
-    schemas["ConnectionRequest"] = _one_of(bases)
-    schemas["SourceConnectionRequest"] = _one_of(
-        [_with_params("sourceConnections", spec, names["SourceParams", spec.id]) for spec in sources]
-    )
-    schemas["TargetConnectionRequest"] = _one_of(
-        [_with_params("targetConnections", spec, names["TargetParams", spec.id]) for spec in destinations]
-    )
-    flows: list[Schema] = []
-    for alike in _alike(catalog.flow_specs.values()):
-        name = names["Schedule", alike[0].id]
-        schemas[name] = _plain(_schedule(alike[0]), name)
-        flows.append(_flow(alike, name))
-    schemas["FlowRequest"] = _one_of(flows)
-    return schemas
+        label = labels[spec.id]
+        for auth, validator in spec.auth.items():
+            name = _auth(label, auth)
+            schemas[name] = _plain(validator.schema, name)
+        if spec.source is not None:
+            name = f"SourceParams.{label}"
+            schemas[name] = _plain(spec.source.schema, name)
+            sources.append(_with_params("sourceConnections", spec, name))
+        if spec.target is not None:
+            name = f"TargetParams.{label}"
+            params = _plain(spec.target.schema, name)
+            schemas[name] = {**params, "properties": {"mode": {"const": MODE}, **params.get("properties", {})}}
+            targets.append(_with_params("targetConnections", spec, name))
+            bases.append(_connection(spec, label, named=True))
+    assumed = catalog.assumed_connection_spec
+    bases.append(_connection(assumed, labels[assumed.id], named=False))
+    alike: dict[bytes, list[FlowSpec]] = {}
+    for flow_spec in catalog.flow_specs.values():
+        alike.setdefault(orjson.dumps([flow_spec.version, _schedule(flow_spec)]), []).append(flow_spec)
+    for specs in alike.values():
+        name = f"Schedule.{labels[specs[0].id]}"
+        schemas[name] = _plain(_schedule(specs[0]), name)
+        flows.append(_flow(specs, name))
+    return schemas | {
+        "ConnectionRequest": _any_of(bases),
+        "SourceConnectionRequest": _any_of(sources),
+        "TargetConnectionRequest": _any_of(targets),
+        "FlowRequest": _any_of(flows),
+    }
 
 
 def _adhoc_run() -> Schema:
@@ -73,41 +93,36 @@ def _adhoc_run() -> Schema:
     return body
 
 
-def component_names(catalog: Catalog) -> dict[tuple[str, ...], str]:
-    """(what, id of the spec, name of its authSpec if that is what) -> name of a component, such as `TargetParams.Amazon-S3`.
-
-    Specs of one name, which a user's fixtures may have, are numbered.
-    """
-    wanted: list[tuple[tuple[str, ...], str]] = [
-        (("Schedule", spec.id), spec.name) for spec in catalog.flow_specs.values()
+def _token() -> Schema:
+    """The token endpoint's form."""
+    needed: Schema = {"type": "string", "minLength": 1}
+    forms = [
+        record(
+            {"grant_type": {"const": grant}, **dict.fromkeys(fields, needed), "scope": TEXT, "org_id": TEXT},
+            required=("grant_type", *fields),
+        )
+        for grant, fields in GRANTS.items()
     ]
-    for spec in catalog.connection_specs.values():
-        wanted += [((what, spec.id), spec.name) for what in ("SourceParams", "TargetParams")]
-        wanted += [(("Auth", spec.id, auth), f"{spec.name} {auth}") for auth in spec.auth]
-    names: dict[tuple[str, ...], str] = {}
-    taken: Counter[str] = Counter()
-    for key, text in wanted:
-        name = f"{key[0]}.{re.sub(r'[^A-Za-z0-9]+', '-', text).strip('-')}"
-        taken[name] += 1
-        names[key] = name if taken[name] == 1 else f"{name}.{taken[name]}"
-    return names
+    return {"anyOf": forms}
 
 
-def _spec_parts(spec: ConnectionSpec, names: Mapping[tuple[str, ...], str]) -> Iterator[tuple[str, Schema]]:
-    for auth, validator in spec.auth.items():
-        name = names["Auth", spec.id, auth]
-        yield name, _plain(validator.schema, name)
-    if spec.source is not None:
-        name = names["SourceParams", spec.id]
-        yield name, _plain(spec.source.schema, name)
-    if spec.target is not None:
-        name = names["TargetParams", spec.id]
-        params = _plain(spec.target.schema, name)
-        params["properties"] = {"mode": {"const": MODE}, **params.get("properties", {})}
-        yield name, params
+def _labels(specs: list[ConnectionSpec | FlowSpec]) -> dict[str, str]:
+    """Id of a spec -> its name as the names of components have it; specs of one name and kind are told apart by their ids."""
+    taken = Counter((type(spec), spec.name) for spec in specs)
+    unique = {spec.id for spec in specs if taken[type(spec), spec.name] == 1}
+    return {spec.id: _label(spec.name if spec.id in unique else f"{spec.name} {spec.id}") for spec in specs}
 
 
-def _connection(spec: ConnectionSpec, names: Mapping[tuple[str, ...], str], *, named: bool) -> Schema:
+def _label(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")
+
+
+def _auth(label: str, auth: str) -> str:
+    """The name of the component of an `auth.params`."""
+    return f"Auth.{label}-{_label(auth)}"
+
+
+def _connection(spec: ConnectionSpec, label: str, *, named: bool) -> Schema:
     """The body that creates a base connection; `named` says whether it names the connection spec."""
     form = BODIES["connections"]
     properties, required = dict(form["properties"]), list(form["required"])
@@ -119,10 +134,8 @@ def _connection(spec: ConnectionSpec, names: Mapping[tuple[str, ...], str], *, n
     else:
         properties["connectionSpec"] = False  # of a body that names one, only the other branches say what is right
     if spec.auth:
-        kinds = [
-            record({"specName": {"const": auth}, "params": ref(names["Auth", spec.id, auth])}) for auth in spec.auth
-        ]
-        properties["auth"] = _one_of(kinds)
+        kinds = [record({"specName": {"const": auth}, "params": ref(_auth(label, auth))}) for auth in spec.auth]
+        properties["auth"] = _any_of(kinds)
         required.append("auth")
     else:
         properties["auth"] = {"type": "null"}
@@ -160,23 +173,10 @@ def _flow(alike: list[FlowSpec], schedule: str) -> Schema:
         "sourceConnectionIds": [_SOME_ID],
         "targetConnectionIds": [_SOME_ID],
         "transformations": [],
-        "scheduleParams": _SOME_SCHEDULE,
+        "scheduleParams": {"interval": 3, "timeUnit": "hour", "startTime": 1_675_901_210},
     }
     properties = {**form["properties"], "flowSpec": flow_spec, "scheduleParams": ref(schedule)}
     return {**form, "title": title, "properties": properties, "examples": [example]}
-
-
-def _alike(specs: Iterable[FlowSpec]) -> list[list[FlowSpec]]:
-    """Flow specs with the same version and schedule together."""
-    groups: list[list[FlowSpec]] = []
-    for spec in specs:
-        for group in groups:
-            if spec.version == group[0].version and _schedule(spec) == _schedule(group[0]):
-                group.append(spec)
-                break
-        else:
-            groups.append([spec])
-    return groups
 
 
 def _schedule(spec: FlowSpec) -> Schema:
@@ -189,23 +189,8 @@ def _exactly(spec: ConnectionSpec) -> Schema:
     return record({"id": {"const": spec.id}, "version": {"const": spec.version}})
 
 
-def _one_of(schemas: list[Schema]) -> Schema:
+def _any_of(schemas: list[Schema]) -> Schema:
     return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-
-
-def _patch_schemas() -> Iterator[tuple[str, Schema]]:
-    writing = record({"op": {"enum": [op for op in OPERATIONS if op != "remove"]}, "path": _POINTER, "value": {}})
-    removing = record({"op": {"const": "remove"}, "path": _POINTER})
-    yield (
-        "Patch",
-        array(
-            {"anyOf": [writing, removing]},
-            minItems=1,
-            maxItems=MAX_OPERATIONS,
-            description="JSON Patch (RFC 6902), all or nothing. The letter case of op does not matter.",
-            examples=[[{"op": "replace", "path": "/name", "value": "a new name"}]],
-        ),
-    )
 
 
 def _plain(schema: Mapping[str, Any], component: str) -> Schema:

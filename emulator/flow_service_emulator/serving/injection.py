@@ -19,7 +19,8 @@ from starlette.types import Receive, Send
 
 from flow_service_emulator.api.exchange import Exchange, Reply, send_reply
 from flow_service_emulator.api.gateway import Gateway
-from flow_service_emulator.api.routes import BASE, Operation
+from flow_service_emulator.api.operations import Operation
+from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.faults.faults import Call, Decision, Faults
 from flow_service_emulator.faults.fields import ServiceCall

@@ -1,5 +1,5 @@
 // The faults: scenarios to be switched on and off, and the rules that are armed.
-import { $, call, cell, hide, many, node, render } from "/__emulator/tools.js";
+import { $, call, cell, hide, many, node, render } from "/__emulator/page/tools.js";
 
 function rulesOf(scenario, data) {
   return data.faults.filter((rule) => rule.id.startsWith(`${scenario.name}-`) && /^\d+$/.test(rule.id.slice(scenario.name.length + 1)));

@@ -1,5 +1,5 @@
 // The exported files, and a look into one.
-import { $, CONTROL, call, cell, flowName, given, hide, many, node, pathOf, render, size } from "/__emulator/tools.js";
+import { $, CONTROL, call, cell, flowName, given, hide, many, node, pathOf, render, size } from "/__emulator/page/tools.js";
 
 const FEW = 6;
 let all = false;

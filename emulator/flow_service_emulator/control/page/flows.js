@@ -1,5 +1,5 @@
 // The flows, a card for each.
-import { $, badge, count, flowName, given, hide, lasting, many, node, render, stamp } from "/__emulator/tools.js";
+import { $, badge, count, flowName, given, hide, lasting, many, node, render, stamp } from "/__emulator/page/tools.js";
 
 const FEW = 12;
 let all = false;

@@ -1,10 +1,10 @@
 // The page for people: asks the control calls every two seconds and shows what they answer. Text is only ever set as text.
-import { showFaults } from "/__emulator/faults.js";
-import { showAllFiles, showFiles } from "/__emulator/files.js";
-import { showAllFlows, showFlows } from "/__emulator/flows.js";
-import { forgetRequests, showRequests } from "/__emulator/requests.js";
-import { showRuns } from "/__emulator/runs.js";
-import { $, NoAnswer, call, count, lasting, many, utc } from "/__emulator/tools.js";
+import { showFaults } from "/__emulator/page/faults.js";
+import { showAllFiles, showFiles } from "/__emulator/page/files.js";
+import { showAllFlows, showFlows } from "/__emulator/page/flows.js";
+import { forgetRequests, showRequests } from "/__emulator/page/requests.js";
+import { showRuns } from "/__emulator/page/runs.js";
+import { $, NoAnswer, call, count, lasting, many, utc } from "/__emulator/page/tools.js";
 
 const POLL = 2000, TYPING = 250;
 const REAL = { mode: "real" };

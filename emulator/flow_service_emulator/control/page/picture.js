@@ -1,5 +1,5 @@
 // Runs over time as a picture: a lane for each flow, a mark for each run, drawn as SVG.
-import { flowName, utc } from "/__emulator/tools.js";
+import { flowName, utc } from "/__emulator/page/tools.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LANES = 12, LANE = 46, TOP = 42, BOTTOM = 8, SIDE = 14, TICK_WIDTH = 110;

@@ -1,5 +1,5 @@
 // The requests of clients, the newest first, each with what is to be said about it.
-import { $, badge, call, count, node, utc } from "/__emulator/tools.js";
+import { $, badge, call, count, node, utc } from "/__emulator/page/tools.js";
 
 const MOST = 200;
 const BASE = "/data/foundation/flowservice";

@@ -1,6 +1,6 @@
 // The runs, as a picture and as a table.
-import { draw } from "/__emulator/picture.js";
-import { $, badge, changed, count, flowName, given, node, render, stamp } from "/__emulator/tools.js";
+import { draw } from "/__emulator/page/picture.js";
+import { $, badge, changed, count, flowName, given, node, render, stamp } from "/__emulator/page/tools.js";
 
 function row(run) {
   const name = flowName(run.flowName, run.flowId);

@@ -1,0 +1,196 @@
+"""The table of the service's operations: one row for each. The routes and the OpenAPI description are made of it.
+
+Source of every row: reference, section "Endpoints". To add an operation, write its handler and its row. `body` and `answer` name
+schemas of the description: a new one goes into `openapi/requests.py` or `openapi/answers.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.routing import Route
+
+from flow_service_emulator.api.exchange import Endpoint, Handler
+from flow_service_emulator.api.gateway import Gateway
+from flow_service_emulator.api.landing_zone import CONTAINERS, LandingZone
+from flow_service_emulator.api.routes import BASE, Routes, unsupported
+from flow_service_emulator.query.query import DEFAULT_WINDOW, MAX_LIMIT, MAX_PROPERTIES
+from flow_service_emulator.service.service import ACTIONS
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row. `name` is the operation's name in the journal, the contract report and the OpenAPI description.
+
+    `errors` are names of rows of `fixtures/errors.json`. What the gateway, the path and the reading of the body cause is added
+    where the description is made.
+    """
+
+    name: str
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    errors: tuple[str, ...] = ()
+    answer: str | None = None
+    status: int = 200
+    body: str | None = None
+    parameters: tuple[Schema, ...] = ()
+
+
+def parameter(
+    name: str, schema: Schema, text: str, *, where: str = "query", required: bool = False, **more: Any
+) -> Schema:
+    """A parameter of the query, or of the header."""
+    return {"name": name, "in": where, "required": required, "description": text, "schema": schema, **more}
+
+
+ADHOC: Final = "/data/core/activation/disflowprovider/adhocrun"
+LANDING_ZONE: Final = "/data/foundation/connectors/landingzone"
+KEYS: Final = "/data/foundation/connectors/encryption/keys"
+WRITABLE: Final[Mapping[str, str]] = {
+    "connections": "Connection",
+    "sourceConnections": "SourceConnection",
+    "targetConnections": "TargetConnection",
+    "flows": "Flow",
+}
+READABLE: Final[Mapping[str, str]] = {
+    "connectionSpecs": "ConnectionSpec",
+    "flowSpecs": "FlowSpec",
+    **WRITABLE,
+    "runs": "Run",
+}
+"""Collection -> name of the schema of one of its entities."""
+LIST: Final = (
+    *("limit-with-count", "sort-order-invalid", "orderby-field-invalid", "filter-operator-not-implemented"),
+    *("filter-operator-single-value", "filter-operator-unsupported-for-field", "filter-field-invalid"),
+    *("filter-operator-invalid", "query-param-unknown", "value-invalid", "query-value-invalid"),
+)
+GONE: Final = ("resource-not-found",)
+DELETE: Final = (*GONE, "store-unavailable")
+CREATE: Final = (
+    *("body-empty", "provider-rejected", "spec-id-invalid", "spec-version-missing", "state-invalid"),
+    "store-unavailable",
+)
+PATCH: Final = (*GONE, "if-match-missing", "version-mismatch", "patch-invalid", "operation-unsupported", *CREATE)
+CONFIGS: Final = ("spec-id-invalid", "query-param-unknown", "value-invalid", "query-value-invalid")
+ACT: Final = (
+    *("resource-not-found", "operation-unsupported", "sub-action-unsupported", "action-not-applicable"),
+    *("query-param-unknown", "query-value-invalid", "store-unavailable"),
+)
+RUN: Final = (
+    *("body-empty", "flow-id-empty", "run-flow-not-found", "action-not-applicable", "provider-rejected"),
+    "store-unavailable",
+)
+ADHOC_RUN: Final = ("body-empty", "provider-rejected", "adhoc-invalid", "store-unavailable")
+ZONE: Final = ("value-invalid", "query-value-invalid")
+TOKEN: Final = ("token-request-invalid", "token-grant-unsupported")
+OWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "create:connections": ("auth-spec-not-found",),
+    "create:flows": ("state-in-create",),
+    "patch:connections": ("auth-spec-not-found", "connection-spec-immutable"),
+    "delete:connections": ("base-connection-in-use",),
+    "delete:sourceConnections": ("in-active-flow",),
+    "delete:targetConnections": ("in-active-flow",),
+}
+"""Operation's name -> the errors that the others of its kind do not have."""
+UNSUPPORTED: Final = (
+    ("exploreConnection", "GET", f"{BASE}/connections/{{id}}/explore", "exploring a source's files"),
+    ("exploreConnectionSpec", "GET", f"{BASE}/connectionSpecs/{{id}}/explore", "exploring a source's files"),
+    ("refreshLandingZone", "POST", f"{LANDING_ZONE}/credentials", "new credentials for the landing zone"),
+    ("createConnectionSpec", "POST", f"{BASE}/connectionSpecs", "creating connection specs (self-serve sources)"),
+    ("encryptionKeys", "GET", KEYS, "encryption keys for sources"),
+    ("createEncryptionKey", "POST", KEYS, "encryption keys for sources"),
+)
+"""(name, method, path, what it is): calls that the real service has and the emulator answers 501."""
+
+_TEXT: Final[Schema] = {"type": "string"}
+_PAGE_SIZE: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
+_INDEX: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": 999_999_999, "default": 0}
+_NAMES: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9_$@-]{1,100}(,[A-Za-z0-9_$@-]{1,100}){0,20}$"}
+_ETAG: Final[Schema] = {"type": "string", "minLength": 1}
+_IF_MATCH: Final = (parameter("If-Match", _ETAG, "the entity's etag, with its quotes", where="header", required=True),)
+_LIST: Final = (
+    parameter(
+        "property",
+        {"type": "array", "items": _TEXT, "maxItems": MAX_PROPERTIES},
+        "a filter `<path><operator><value>` with an operator out of == != < > <= >=, where `[]` reaches into an array and a "
+        "value with commas means any of them; or, without an operator, the top-level fields to answer, separated by commas. "
+        "Several filters are ANDed.",
+        style="form",
+        explode=True,
+        examples={"filter": {"value": ['name=="a name"']}, "projection": {"value": ["id,name"]}},
+    ),
+    parameter("orderby", _TEXT, "fields separated by commas, each with + (ascending) or - before it", example="-id"),
+    parameter("limit", _PAGE_SIZE, "items on a page; not together with count=true"),
+    parameter("count", {"type": "boolean"}, "true answers how many there are, and none of them"),
+    parameter("continuationToken", _TEXT, "where the next page begins, from _links.next of the page before"),
+)
+_CONFIGS: Final = (
+    parameter("outputType", {"const": "activationDatasets"}, "what to list", required=True),
+    parameter("outputField", {"const": "datasets"}, "what to list", required=True),
+    parameter("start", _INDEX, "index of the first item"),
+    parameter("limit", {**_PAGE_SIZE, "default": DEFAULT_WINDOW}, "items on a page"),
+    parameter("properties", _NAMES, "fields of each item to answer, beside id", example="name,state"),
+)
+_ZONE: Final = (parameter("type", {"enum": list(CONTAINERS)}, "which landing zone", required=True),)
+_ACTION: Final = (parameter("op", {"enum": list(ACTIONS)}, "in any letter case", required=True),)
+
+
+# fmt: off
+def operations(routes: Routes, gateway: Gateway, zone: LandingZone) -> list[Operation]:
+    """The whole table."""
+    row, table = Operation, []
+    for names, kind in READABLE.items():
+        many, one = f"{BASE}/{names}", f"{BASE}/{names}/{{id}}"
+        table += [
+            row(f"list:{names}", "GET", many, routes.list(names), f"List {names}", LIST, f"{kind}Page", parameters=_LIST),
+            row(f"get:{names}", "GET", one, routes.get(names), f"Look up a {kind}", GONE, f"{kind}Item"),
+        ]
+    for names, kind in WRITABLE.items():
+        many, one = f"{BASE}/{names}", f"{BASE}/{names}/{{id}}"
+        create, patch, delete = f"create:{names}", f"patch:{names}", f"delete:{names}"
+        table += [
+            row(create, "POST", many, routes.create(names), f"Create a {kind}",
+                CREATE + OWN.get(create, ()), "Created", 201, f"{kind}Request"),
+            row(patch, "PATCH", one, routes.patch(names), f"Change a {kind}",
+                PATCH + OWN.get(patch, ()), "Created", 200, "Patch", parameters=_IF_MATCH),
+            row(delete, "DELETE", one, routes.delete(names), f"Delete a {kind}",
+                DELETE + OWN.get(delete, ()), status=202),
+        ]
+    table += [
+        row("listConfigs", "GET", f"{BASE}/connectionSpecs/{{id}}/configs", routes.configs,
+            "List the datasets that can be exported", CONFIGS, "Configs", parameters=_CONFIGS),
+        row("testConnection", "GET", f"{BASE}/connections/{{id}}/test", routes.test_connection,
+            "Test a stored connection", GONE, "ConnectionTest"),
+        row("actOnFlow", "POST", f"{BASE}/flows/{{id}}/action", routes.act,
+            "Enable or disable a Flow", ACT, "Created", parameters=_ACTION),
+        row("create:runs", "POST", f"{BASE}/runs", routes.run_now,
+            "Run a Flow now", RUN, "Created", 201, "RunRequest"),
+        row("adhocRun", "POST", ADHOC, routes.adhoc_run,
+            "Export single datasets of Flows now", ADHOC_RUN, "AdhocRun", 200, "AdhocRunRequest"),
+        row("landingZone", "GET", LANDING_ZONE, zone.container,
+            "The Data Landing Zone's container", ZONE, "LandingZone", parameters=_ZONE),
+        row("landingZoneCredentials", "GET", f"{LANDING_ZONE}/credentials", zone.credentials,
+            "Credentials for the Data Landing Zone", ZONE, "LandingZoneCredentials", parameters=_ZONE),
+        row("token", "POST", "/ims/token/v3", gateway.token,
+            "An access token", TOKEN, "Token", 200, "TokenRequest"),
+        row("tokenV2", "POST", "/ims/token/v2", gateway.token,
+            "An access token, at the older address", TOKEN, "Token", 200, "TokenRequest"),
+    ]
+    for name, method, path, feature in UNSUPPORTED:
+        table.append(row(name, method, path, unsupported(feature), f"Not emulated: {feature}", ("unsupported",), status=501))
+    return table
+# fmt: on
+
+
+def starlette_routes(table: Iterable[Operation]) -> list[Route]:
+    """One route for each path, with all its methods, so that a wrong method is told which ones there are."""
+    by_path: dict[str, dict[str, tuple[str, Handler]]] = {}
+    for operation in table:
+        by_path.setdefault(operation.path, {})[operation.method] = (operation.name, operation.handler)
+    return [Route(path, Endpoint(handlers)) for path, handlers in by_path.items()]

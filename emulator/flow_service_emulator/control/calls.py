@@ -1,0 +1,54 @@
+"""The table of control calls: one row for each. To add one, write its handler and its row, and name it in the README's table."""
+
+from __future__ import annotations
+
+from flow_service_emulator.api.exchange import Handler
+from flow_service_emulator.api.operations import Operation
+from flow_service_emulator.control.console import Console, page_file, to_the_page
+from flow_service_emulator.control.control import CONTROL, Control
+from flow_service_emulator.control.dataset_calls import DatasetCalls
+from flow_service_emulator.control.fault_calls import FaultCalls
+from flow_service_emulator.control.report_calls import ReportCalls
+
+
+# fmt: off
+def control_calls(
+    control: Control, console: Console, datasets: DatasetCalls, faults: FaultCalls, reports: ReportCalls
+) -> list[Operation]:
+    """The whole table: name, method, path below `/__emulator`, handler, summary."""
+    rows: list[tuple[str, str, str, Handler, str]] = [
+        ("health", "GET", "/health", control.health, "Whether the emulator is ready"),
+        ("reset", "POST", "/reset", control.reset, "Forget everything and put the clock back"),
+        ("getState", "GET", "/state", control.get_state, "A snapshot of everything"),
+        ("putState", "PUT", "/state", control.put_state, "Put a snapshot back"),
+        ("getClock", "GET", "/clock", control.get_clock, "What time it is"),
+        ("putClock", "PUT", "/clock", control.put_clock, "Change how time passes"),
+        ("advanceClock", "POST", "/clock/advance", control.advance, "Move time on, and run every export on the way"),
+        ("listExports", "GET", "/exports", control.list_exports, "Every exported file that is there"),
+        ("getExport", "GET", "/exports/{path:path}", control.get_export, "An exported file"),
+        ("listDatasets", "GET", "/datasets", datasets.list_datasets, "Every dataset, and every file that cannot be one"),
+        ("getDataset", "GET", "/datasets/{id}", datasets.get_dataset, "A dataset and its schema"),
+        ("putDataset", "PUT", "/datasets/{id}", datasets.put_dataset, "Make or replace a dataset of your own"),
+        ("appendRecords", "POST", "/datasets/{id}/records", datasets.append_records, "Append records to such a dataset"),
+        ("deleteDataset", "DELETE", "/datasets/{id}", datasets.delete_dataset, "Delete such a dataset"),
+        ("getFaults", "GET", "/faults", faults.get_faults, "The rules of injected faults, with how often each has fired"),
+        ("putFaults", "PUT", "/faults", faults.put_faults, "Replace all rules of injected faults"),
+        ("addFaults", "POST", "/faults", faults.add_faults, "Add a rule, several, or those of a scenario"),
+        ("deleteFaults", "DELETE", "/faults", faults.delete_faults, "Delete all rules of injected faults"),
+        ("deleteFault", "DELETE", "/faults/{id}", faults.delete_fault, "Delete one rule"),
+        ("listScenarios", "GET", "/scenarios", faults.list_scenarios, "The named bundles of rules"),
+        ("listRequests", "GET", "/requests", reports.list_requests, "The journal of the service's requests, newest last"),
+        ("deleteRequests", "DELETE", "/requests", reports.delete_requests, "Empty the journal"),
+        ("getContract", "GET", "/contract", reports.get_contract, "The contract report: violations, warnings, coverage"),
+        ("deleteContract", "DELETE", "/contract", reports.delete_contract, "Let the contract report begin again"),
+        ("dashboard", "GET", "", page_file("index.html"), "The dashboard"),
+        ("dashboardWithSlash", "GET", "/", page_file("index.html"), "The dashboard"),
+        ("dashboardFile", "GET", "/page/{file}", page_file(), "A file of the dashboard"),
+        ("overview", "GET", "/overview", console.overview, "Clock, flows, runs, files and faults at a glance"),
+        ("previewExport", "GET", "/previews/{path:path}", console.preview_export, "The first rows of an exported file"),
+    ]
+    return [
+        Operation("control:frontDoor", "GET", "/", to_the_page, "Leads to the dashboard"),
+        *(Operation(f"control:{name}", method, CONTROL + path, handler, text) for name, method, path, handler, text in rows),
+    ]
+# fmt: on
