@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,6 @@ from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
 from flow_service_emulator.cli import main
 from flow_service_emulator.contract.sources import ADDRESSES, source_url
 from flow_service_emulator.reports.formats import rendered
-from flow_service_emulator.validation.validation import SchemaValidator
 
 # --- a spec's version -------------------------------------------------------------------------------------------------
 
@@ -113,29 +111,6 @@ def test_a_patch_is_blamed_for_the_misspelt_field_that_it_adds(api: Api) -> None
     assert api.patch(path, api.item(path)["etag"], added).status_code == 200
     counts = {finding["place"]: finding["count"] for finding in met(api)["unknown-field"]["findings"]}
     assert counts == {"params.one": 1, "params.two": 1}
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"type": "object"},
-        {"properties": {"a": {}}, "additionalProperties": {"type": "string"}},
-        {"properties": {"a": {}}, "patternProperties": {"^b": {}}},
-        {"properties": {"a": {}}, "required": ["b"]},
-        {"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]},
-    ],
-)
-def test_where_a_schema_allows_a_field_there_is_no_warning(schema: dict[str, Any]) -> None:
-    assert list(SchemaValidator(schema).undocumented({"a": {"any": "thing"}, "b": "x"})) == []
-    assert list(SchemaValidator({"properties": {"below": schema}}).undocumented({"below": {"b": "x"}})) == []
-
-
-def test_an_undocumented_field_is_found_in_the_items_of_an_array() -> None:
-    schema: dict[str, Any] = {"properties": {"list": {"items": {"properties": {"a": {}}}}}}
-    assert list(SchemaValidator(schema).undocumented({"list": [{"a": 1}, {"b": 1}], "c": 1})) == [
-        ("c",),
-        ("list", 1, "b"),
-    ]
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------

@@ -5,32 +5,26 @@ from __future__ import annotations
 import copy
 import json
 import re
-import shutil
-import subprocess
-import sys
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
-from flow_service_emulator.validation.draft7 import QuickCheck, full_check
 from flow_service_emulator.validation.patterns import (
     LONG_VALUE,
-    SHORT_VALUE,
     EcmaPattern,
     PatternError,
-    Verdict,
     ecma_pattern,
 )
 from flow_service_emulator.validation.validation import (
     MASK,
     MAX_VIOLATIONS,
-    ContractWarning,
     SchemaError,
     SchemaValidator,
     Violation,
-    preload,
 )
 
 untimed = settings(max_examples=80, deadline=None)
@@ -50,7 +44,6 @@ PATH = r"^[0-9a-zA-Z/\!\-_\.\*\''\(\)]*((\%SEGMENT_(NAME|ID)\%)?/?)+$"
 AZURE_PATH = r"^[0-9a-zA-Z/\!\-_\.\*\'\(\)]+$"
 ACCESS_KEY = r"^[A-Z2-7]{20}$"
 SECRET_KEY = r"^[A-Za-z0-9/\+]{40}$"
-PUBLISHED = [S3_BUCKET, GOOGLE_BUCKET, AZURE_CONTAINER, PATH, AZURE_PATH, ACCESS_KEY, SECRET_KEY]
 
 LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 DATASETS = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
@@ -150,149 +143,28 @@ HARD_NAMES = [
 
 @pytest.mark.parametrize("name", HARD_NAMES)
 def test_the_limit_of_steps_back_is_ten_times_what_a_matching_name_needs(name: str) -> None:
-    tight = EcmaPattern(GOOGLE_BUCKET, backtrack_limit=1_000)
-    assert tight.matches(name) is is_google_bucket(name)
-
-
-def test_a_name_that_takes_too_many_steps_is_given_up_and_does_not_match() -> None:
-    name = "aaa." * 24 + "!"
-    assert not is_google_bucket(name)
-    assert ecma_pattern(GOOGLE_BUCKET).verdict(name) is Verdict.GAVE_UP
+    assert EcmaPattern(GOOGLE_BUCKET, backtrack_limit=1_000).matches(name) is is_google_bucket(name)
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text", "verdict"),
+    ("pattern", "text", "matches"),
     [
-        (GOOGLE_BUCKET, "aaa." * 55 + "!", Verdict.GAVE_UP),
-        (GOOGLE_BUCKET, "a" * 222 + ".", Verdict.MISMATCH),
-        (GOOGLE_BUCKET, "a." * 100_000, Verdict.TOO_LONG),
-        (GOOGLE_BUCKET, "a" * SHORT_VALUE, Verdict.MISMATCH),
-        (S3_BUCKET, "a." * 100_000 + "!", Verdict.TOO_LONG),
-        (S3_BUCKET, "1." * 500, Verdict.MISMATCH),
-        (AZURE_CONTAINER, "a-" * 100_000, Verdict.TOO_LONG),
-        (PATH, "a/" * 100_000, Verdict.MATCH),
-        (PATH, "a/" * 100_000 + "?", Verdict.MISMATCH),
-        (PATH, "%SEGMENT_ID%/" * 15_000, Verdict.MATCH),
-        (PATH, "%SEGMENT_ID%/" * 15_000 + "!", Verdict.MISMATCH),
-        (PATH, "/" * LONG_VALUE, Verdict.MATCH),
-        (PATH, "/" * (LONG_VALUE + 1), Verdict.TOO_LONG),
-        (ACCESS_KEY, "A" * 200_000, Verdict.MISMATCH),
-        (SECRET_KEY, "A" * 200_000, Verdict.TOO_LONG),
+        (GOOGLE_BUCKET, "aaa." * 55 + "!", False),
+        (GOOGLE_BUCKET, "a." * 100_000, False),
+        (S3_BUCKET, "a." * 100_000 + "!", False),
+        (AZURE_CONTAINER, "a-" * 100_000, False),
+        (PATH, "%SEGMENT_ID%/" * 15_000, True),
+        (PATH, "%SEGMENT_ID%/" * 15_000 + "!", False),
+        (PATH, "/" * LONG_VALUE, True),
+        (PATH, "/" * (LONG_VALUE + 1), False),
+        (ACCESS_KEY, "A" * 200_000, False),
     ],
 )
-def test_long_values_get_a_verdict(pattern: str, text: str, verdict: Verdict) -> None:
-    assert ecma_pattern(pattern).verdict(text) is verdict
-
-
-SEMANTICS = [
-    *(
-        r"^a$",
-        r"^\d$",
-        r"^\D$",
-        r"^.$",
-        r"^\.$",
-        r"^[.]$",
-        r"^[^.]$",
-        r"^\w$",
-        r"^\W$",
-        r"^\s$",
-        r"^\S$",
-        r"\bb",
-        r"b\B",
-        r"^\B",
-        r"\b\w\b",
-        r"a|bc",
-    ),
-    *(
-        r"^\u0041$",
-        r"^\x41$",
-        r"^[\w-]$",
-        r"^[\s\S]$",
-        r"^\/$",
-        r"(?=a)a(?!b)",
-        r"(?<=a)b",
-        r"(?<!a)b",
-        r"^(a)\1$",
-        r"a{2}",
-    ),
-    *(
-        r"^[^\\.]$",
-        r"^\\.$",
-        r"^[a\].]$",
-        r"^a.c$",
-        r"",
-        r"^(?:a.|b)+$",
-        r"^$",
-        r"^\cJ$",
-        r"^[&&a]$",
-        r"^[[]$",
-        r"^#.x$",
-    ),
-]
-SEMANTIC_TEXTS = [
-    *(
-        "",
-        "a",
-        "A",
-        "b",
-        "ab",
-        "aa",
-        "ba",
-        "bc",
-        "ac",
-        "a\n",
-        "\n",
-        "\r",
-        "\u2028",
-        "\u2029",
-        "\x85",
-        "\x0b",
-        ".",
-        "\\",
-        "]",
-    ),
-    *(
-        "é",
-        "\u0661",
-        "9",
-        "\ufeff",
-        "\xa0",
-        "\u3000",
-        "_",
-        "-",
-        " ",
-        "a b",
-        "éb",
-        "a.c",
-        "a\rc",
-        "abc",
-        "a\u2028c",
-        "/",
-    ),
-    *("\\x", "\\\n", "&", "[", "#", "#ax", "\x00", "aab", "xa", "\u212a", "\u017f"),
-]
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="no other engine for ECMA-262 patterns is installed")
-def test_verdicts_are_those_of_another_ecma_262_engine() -> None:
-    # Only short texts: that engine takes exponential time on the published Google pattern.
-    short = [left + right for left in PIECES if len(left) < 30 for right in ("", "a", "a.b", "\n", "0")]
-    cases = [(pattern, text) for pattern in SEMANTICS for text in SEMANTIC_TEXTS]
-    cases += [(pattern, text) for pattern in PUBLISHED for text in [*short, "A" * 20, "b/+9" * 10, "a.b.c"]]
-    # One astral character is one character here and in the engine's Unicode mode, and two units in its other mode.
-    cases = [(pattern, text) for pattern, text in cases if "\U0001f600" not in text]
-    program = (
-        "const cases = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
-        "console.log(JSON.stringify(cases.map(([p, t]) => new RegExp(p).test(t))))"
-    )
-    answer = subprocess.run(
-        ["node", "-e", program], input=json.dumps(cases), capture_output=True, text=True, check=True
-    )
-    expected = json.loads(answer.stdout)
-    differing = [
-        case for case, match in zip(cases, expected, strict=True) if ecma_pattern(case[0]).matches(case[1]) != match
-    ]
-    assert differing == []
+def test_a_long_value_gets_its_verdict_soon(pattern: str, text: str, matches: bool) -> None:
+    """The published Google pattern takes a backtracking engine without a limit longer than anyone would wait."""
+    began = time.process_time()
+    assert ecma_pattern(pattern).matches(text) is matches
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(
@@ -309,9 +181,12 @@ def test_verdicts_are_those_of_another_ecma_262_engine() -> None:
         (r"^[\].]$", ".", True),
         (r"^a$", "A", False),
         (r"^.$", "\U0001f600", True),
-        (r"a", "\ud800a", True),
-        (r"^a$", "\ud800a", False),
-        (r"^\w+$", "\udfff", False),
+        (r"\bb", "éb", True),
+        (r"a\B", "aé", False),
+        (r"(?<!a)b", "ab", False),
+        (r"^(a)\1$", "aa", True),
+        (r"^[&&a]$", "&", True),
+        (r"^[[]$", "[", True),
     ],
 )
 def test_patterns_follow_ecma_262(pattern: str, text: str, matches: bool) -> None:
@@ -370,15 +245,12 @@ def places(found: list[Violation]) -> list[tuple[str, str]]:
         ({"fileType": "CSV", "datasetFileType": []}, SEGMENTS, []),
         ({"datasetFileType": "JSON"}, SEGMENTS, [("fileType", "required")]),
         ({}, {"flowSpec": {}}, [("fileType", "required")]),
-        ({}, {}, [("fileType", "required")]),
-        ({}, None, [("fileType", "required")]),
         ({"datasetFileType": "JSON"}, {"flowSpec": {"attributes": {"_workflow": ["DATASETS", "X"]}}}, []),
         ({"fileType": "CSV"}, {"flowSpec": {"attributes": {"_workflow": ["MY_DATASETS"]}}}, []),
         ({"datasetFileType": "JSON"}, {"flowSpec": {"attributes": {"_workflow": "MY_DATASETS"}}}, []),
         ({"fileType": "CSV"}, {"flowSpec": {"attributes": {"_workflow": None}}}, []),
         ({"fileType": "CSV", "csvOptions": {"quote": "x"}}, SEGMENTS, [("csvOptions.quote", "oneOf")]),
         ({"fileType": "CSV", "csvOptions": 1}, SEGMENTS, [("csvOptions", "type")]),
-        ({"fileType": "JSON", "csvOptions": {"quote": "x"}}, SEGMENTS, []),
         ({"fileType": "JSON", "csvOptions": 1}, SEGMENTS, []),
         ({"datasetFileType": "JSON", "csvOptions": 1}, DATASETS, []),
     ],
@@ -393,22 +265,18 @@ def test_a_property_whose_condition_is_false_is_neither_required_nor_applicable(
 @pytest.mark.parametrize(
     ("operator", "value", "given_value", "applies"),
     [
-        ("EQUALS", "a", "a", True),
         ("EQUALS", "a", "ab", False),
         ("EQUALS", 1, 1.0, True),
         ("EQUALS", 1, True, False),
         ("EQUALS", ["a"], ["a"], True),
-        ("NOT_EQUALS", "a", "b", True),
         ("NOT_EQUALS", "a", "a", False),
         ("CONTAINS", "a.b", "xa.by", True),
         ("CONTAINS", "a.b", "xaxby", False),
         ("CONTAINS", "(+", "1(+2", True),
         ("CONTAINS", "a", ["b", "a"], True),
         ("CONTAINS", "a", ["ba"], False),
-        ("CONTAINS", "a", {"a": 1}, False),
         ("CONTAINS", 3, [1, 3], True),
         ("CONTAINS", 3, "3", False),
-        ("NOT_CONTAINS", "a", "b", True),
         ("NOT_CONTAINS", "a", ["a"], False),
         ("NOT_CONTAINS", "a", 7, True),
     ],
@@ -453,14 +321,6 @@ def test_conditions_work_at_any_nesting_each_by_its_own_object() -> None:
     assert not [place for place, _ in places(SchemaValidator(schema).violations(value)) if place.startswith("inner")]
 
 
-def test_the_context_is_looked_at_before_the_object() -> None:
-    schema = {"properties": {"a": {}, "b": {"type": "null", **conditional("a", "EQUALS", 1)}}}
-    validator = SchemaValidator(schema)
-    assert places(validator.violations({"a": 1, "b": 1}, context={"a": 2})) == []
-    assert places(validator.violations({"a": 2, "b": 1}, context={"a": 1})) == [("b", "type")]
-    assert places(validator.violations({"a": 1, "b": 1}, context={"c": 1})) == [("b", "type")]
-
-
 # --- Schemas with errors
 
 
@@ -474,7 +334,6 @@ def test_the_context_is_looked_at_before_the_object() -> None:
         ({"items": [{}, {"pattern": "^[^]$"}]}, "/items/1/pattern", "not an ECMA-262 pattern"),
         ({"patternProperties": {"^[]$": {}}}, "/patternProperties/^[]$", "not an ECMA-262 pattern"),
         ({"properties": {"a": conditional("x", "IS", 1)}}, "/properties/a/conditional", 'unknown operator "IS"'),
-        ({"properties": {"a": conditional("x", ["EQUALS"], 1)}}, "/properties/a/conditional", "unknown operator"),
         ({"properties": {"a": {"conditional": True}}}, "/properties/a/conditional", "has a field"),
         (
             {"allOf": [{"properties": {"a": {"conditional": {"field": "x", "operator": "EQUALS"}}}}]},
@@ -483,13 +342,6 @@ def test_the_context_is_looked_at_before_the_object() -> None:
         ),
         ({"properties": {"a": {"$ref": "#/definitions/b"}}}, "/properties/a/$ref", "no such part"),
         ({"properties": {"a": {"$ref": "http://example.com/x.json"}}}, "/properties/a/$ref", "no such part"),
-        ({"$ref": "#/x-parts/a", "x-parts": {"a": {"pattern": "[]"}}}, "/$ref/pattern", "not an ECMA-262 pattern"),
-        ({"allOf": [{"$ref": "#"}]}, "/allOf/0/$ref", "without end"),
-        (
-            {"definitions": {"a": {"not": {"anyOf": [{"$ref": "#/definitions/a"}]}}}},
-            "/definitions/a/not/anyOf/0/$ref",
-            "without end",
-        ),
     ],
 )
 def test_a_bad_schema_is_refused_with_the_place_and_the_reason(schema: Any, place: str, reason: str) -> None:
@@ -506,14 +358,6 @@ def test_the_names_of_properties_are_no_keywords() -> None:
     assert [violation.path for violation in found] == ["$ref", "$schema", "pattern"]
 
 
-def test_a_schema_stays_as_it_was_given() -> None:
-    schema = copy.deepcopy(TARGET)
-    validator = SchemaValidator(schema)
-    validator.violations({}, context=DATASETS)
-    assert schema == TARGET
-    assert validator.schema is schema
-
-
 def test_a_schema_may_contain_itself_and_declare_its_draft_and_id() -> None:
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -528,13 +372,11 @@ def test_a_schema_may_contain_itself_and_declare_its_draft_and_id() -> None:
         ("next.next.key", "type"),
     ]
     assert validator.mask({"next": {"next": {"key": 1}}}) == {"next": {"next": {"key": MASK}}}
-    assert validator.password_paths == ("next.key", "key")
 
 
 def test_formats_and_content_encodings_are_annotations() -> None:
     schema = {"properties": {"a": {"format": "date"}, "b": {"contentEncoding": "base64"}, "c": {"format": "colour"}}}
     assert SchemaValidator(schema).violations({"a": "x", "b": "%", "c": "x"}) == []
-    assert QuickCheck(schema["properties"]["a"]).accepts("x")
 
 
 # --- Sentences
@@ -567,8 +409,8 @@ def test_formats_and_content_encodings_are_annotations() -> None:
         ({"maxLength": 1}, "x" * 61, f'p.a must have at most 1 character, got "{"x" * 60}…" (61 characters)'),
         ({"minimum": 3}, 2.5, "p.a must be at least 3, got 2.5"),
         ({"maximum": 3}, 4, "p.a must be at most 3, got 4"),
+        ({"exclusiveMaximum": 3}, 3, "p.a must be less than 3, got 3"),
         ({"exclusiveMinimum": 3}, 3, "p.a must be greater than 3, got 3"),
-        ({"exclusiveMaximum": 3}, 10**400, "p.a must be less than 3, got a number of more than 60 digits"),
         ({"multipleOf": 0.1}, 0.25, "p.a must be a multiple of 0.1, got 0.25"),
         ({"minItems": 2}, [1], "p.a must have at least 2 items, got an array of 1 item"),
         ({"maxItems": 0}, [1], "p.a must have at most 0 items, got an array of 1 item"),
@@ -587,11 +429,7 @@ def test_formats_and_content_encodings_are_annotations() -> None:
         ),
         ({"not": {"type": "null"}}, None, 'p.a must fit the schema\'s "not", got null'),
         ({"contains": {"type": "null"}}, [1], 'p.a must fit the schema\'s "contains", got an array of 1 item'),
-        (
-            {"dependencies": {"x": ["y"]}},
-            {"x": 1},
-            'p.a must fit the schema\'s "dependencies", got an object of 1 property',
-        ),
+        ({"dependencies": {"x": ["y"]}}, {"x": 1}, "p.a.y is required but missing"),
         (False, 1, "p.a is not allowed here"),
     ],
     ids=lambda each: str(each)[:40],
@@ -628,11 +466,6 @@ def test_a_violation_tells_place_rule_pattern_and_a_valid_example() -> None:
     ]
 
 
-def test_a_pattern_that_was_given_up_says_so() -> None:
-    [violation] = SchemaValidator({"pattern": GOOGLE_BUCKET}).violations("aaa." * 24 + "!")
-    assert violation.message.endswith("(97 characters) (matching was given up after 10,000 steps)")
-
-
 def test_examples_come_from_the_example_object_and_else_from_the_schema() -> None:
     keys = {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "string", "examples": ["s"]}}}}
     schema = {"properties": {"keys": keys, "n": {"type": "integer", "examples": [0, 1]}}, "required": ["n", "keys"]}
@@ -647,17 +480,14 @@ def test_examples_come_from_the_example_object_and_else_from_the_schema() -> Non
     assert [(each.path, each.example) for each in found] == [("keys", [{"id": "e"}])]
 
 
-def test_a_value_of_the_wrong_type_gets_one_violation() -> None:
-    found = SchemaValidator(TARGET).violations({"bucketName": 1, "compression": []}, context=DATASETS)
-    assert places(found) == [("bucketName", "type"), ("compression", "type"), ("datasetFileType", "required")]
-
-
-def test_the_order_is_that_of_the_schema_whatever_the_order_of_the_value() -> None:
+def test_the_order_is_that_of_the_schema_and_a_wrong_type_is_told_alone() -> None:
     value = {"compression": 1, "fileType": 1, "bucketName": "X", "csvOptions": 1}
     validator = SchemaValidator(TARGET)
     found = validator.violations(value, context=SEGMENTS)
-    assert [violation.path for violation in found] == ["bucketName", "fileType", "compression"]
+    assert places(found) == [("bucketName", "pattern"), ("fileType", "type"), ("compression", "type")]
     assert validator.violations(dict(reversed(value.items())), context=SEGMENTS) == found
+    found = SchemaValidator({"items": {"required": ["b", "a"]}}).violations([{"a": 1}, {}])
+    assert [violation.path for violation in found] == ["[0].b", "[1].b", "[1].a"]
 
 
 @pytest.mark.parametrize(
@@ -667,7 +497,7 @@ def test_the_order_is_that_of_the_schema_whatever_the_order_of_the_value() -> No
         ("a.b", '["a.b"]'),
         ("", '[""]'),
         ("[0]", '["[0]"]'),
-        ('"\n\u2028\ud800\x1b', '["\\"\\n\\u2028\\ud800\\u001b"]'),
+        ('"\n\u2028\x1b', '["\\"\\n\\u2028\\u001b"]'),
         ("x" * 100_000, f'["{"x" * 60}…" (100,000 characters)]'),
     ],
 )
@@ -680,9 +510,9 @@ def test_unusual_names_make_no_unusual_paths(name: str, path: str) -> None:
 
 def test_what_is_shown_of_a_value_is_short_and_printable() -> None:
     schema = {"properties": {"a": {"enum": [f"option-{n}" for n in range(1_000)]}}}
-    [violation] = SchemaValidator(schema).violations({"a": "\x1b[2J\ud800\\" + "y" * 200_000})
+    [violation] = SchemaValidator(schema).violations({"a": "\x1b[2J\\" + "y" * 200_000})
     assert len(violation.message) < 600
-    assert '"\\u001b[2J\\ud800\\\\yyy' in violation.message
+    assert '"\\u001b[2J\\\\yyy' in violation.message
     assert "980 more" in violation.message
     violation.message.encode()
 
@@ -707,52 +537,21 @@ def test_large_values_get_a_bounded_answer(items: Any, expected: Any) -> None:
     assert places(validator.violations({"items": items})) == expected
 
 
-def nested(levels: int, innermost: Any) -> Any:
-    value = innermost
-    for _ in range(levels):
-        value = {"next": value}
-    return value
-
-
-def test_deep_values_get_an_answer_and_are_masked() -> None:
-    schema = {"type": "object", "properties": {"next": {"$ref": "#"}, "key": {"type": "string", "format": "password"}}}
+def test_deep_values_get_an_answer() -> None:
+    schema = {"type": "object", "properties": {"next": {"$ref": "#"}, "key": {"format": "password"}}}
+    value: Any = 1
+    for _ in range(60):
+        value = {"next": value, "key": "secret"}
     validator = SchemaValidator(schema)
-    assert validator.violations(nested(900, {})) == []
-    assert places(validator.violations(nested(900, 1))) == [("", "size")]
-    assert places(validator.violations(nested(90, 1))) == [(".".join(["next"] * 90), "type")]
-    assert "secret" not in json.dumps(validator.mask(nested(90, {"key": "secret"})))
-    assert "secret" not in json.dumps(validator.mask(nested(150, {"key": "secret"})))
-    assert validator.canonical(nested(150, {"key": "x"}))[0] == nested(150, {"key": "x"})
-    assert SchemaValidator({"properties": {"a": {}}}).mask({"b": nested(900, 1)}) == {"b": nested(900, 1)}
+    assert places(validator.violations(value)) == [(".".join(["next"] * 60), "type")]
+    assert "secret" not in json.dumps(validator.mask(value))
+    assert validator.read(value).value is value
+    for _ in range(40):
+        value = {"next": value}
+    assert places(validator.violations(value)) == [("", "size")]
 
 
-def test_values_that_no_json_text_has_get_an_answer() -> None:
-    validator = SchemaValidator({"properties": {"a": {"type": "integer", "multipleOf": 2}, "b": {"maxLength": 3}}})
-    assert validator.violations({"a": 2 * 10**5_000, "b": "\ud800"}) == []
-    assert places(validator.violations({"a": float("nan")})) == [("a", "type")]
-    assert places(validator.violations({"a": float("inf")})) == [("a", "type")]
-    assert places(validator.violations({"a": 3})) == [("a", "multipleOf")]
-
-
-# --- The two engines
-
-
-def test_a_valid_value_never_needs_the_slow_import() -> None:
-    program = (
-        "import sys\n"
-        "from flow_service_emulator.validation.validation import SchemaValidator\n"
-        "validator = SchemaValidator({'properties': {'a': {'pattern': '^a$', 'format': 'password'}}})\n"
-        "assert validator.violations({'a': 'a'}) == []\n"
-        "assert 'jsonschema' not in sys.modules\n"
-        "assert len(validator.violations({'a': 'b'})) == 1\n"
-        "assert 'jsonschema' in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_preload_makes_the_slow_import() -> None:
-    preload()
-    assert "jsonschema" in sys.modules
+# --- The verdict of another engine
 
 
 json_values = st.recursive(
@@ -799,56 +598,61 @@ schemas = st.recursive(
 
 @untimed
 @given(schema=schemas, value=json_values)
-def test_both_engines_and_jsonschema_itself_agree(schema: Any, value: Any) -> None:
-    from jsonschema import Draft7Validator
-
-    expected = Draft7Validator(schema).is_valid(value)
-    assert full_check(schema).is_valid(value) is expected
-    assert QuickCheck(schema).accepts(value) is expected
+def test_the_verdict_is_that_of_jsonschema(schema: Any, value: Any) -> None:
     found = SchemaValidator(schema).violations(value)
-    assert (found == []) is expected
+    assert (found == []) is Draft7Validator(schema).is_valid(value)
     assert all(re.search(r"^(the body|[abc\[])", violation.message) for violation in found)
 
 
-# --- Letter case
+# --- What is meant
 
 
-def test_enum_strings_in_any_letter_case_become_the_documented_ones() -> None:
+def test_enum_texts_in_any_letter_case_become_the_documented_ones() -> None:
     given_value = {"compression": "gzip", "datasetFileType": "Parquet", "bucketName": "GZIP", "other": ["gzip"]}
     before = copy.deepcopy(given_value)
-    value, warnings = SchemaValidator(TARGET).canonical(given_value, path="params")
+    value, warnings, unknown = SchemaValidator(TARGET).read(given_value, "params")
     assert value == {"compression": "GZIP", "datasetFileType": "PARQUET", "bucketName": "GZIP", "other": ["gzip"]}
-    assert warnings == [
-        ContractWarning(
-            "enum-letter-case",
-            "params.compression",
-            'params.compression: "gzip" is taken as "GZIP", which is how the value is documented',
-        ),
-        ContractWarning(
-            "enum-letter-case",
-            "params.datasetFileType",
-            'params.datasetFileType: "Parquet" is taken as "PARQUET", which is how the value is documented',
-        ),
+    assert {warning.rule for warning in warnings} == {"enum-letter-case"}
+    assert [(warning.path, warning.message) for warning in warnings] == [
+        (f"params.{name}", f'params.{name}: "{sent}" is taken as "{meant}", which is how the value is documented')
+        for name, sent, meant in [("compression", "gzip", "GZIP"), ("datasetFileType", "Parquet", "PARQUET")]
     ]
+    assert unknown == [("other",)]
     assert given_value == before
-    assert value["other"] is not given_value["other"]
 
 
-def test_documented_and_unknown_enum_values_stay_and_nested_ones_are_found() -> None:
+def test_enum_texts_are_found_at_any_depth_and_documented_and_unknown_ones_stay() -> None:
     options = {"enum": ["on", "ON", "Off", 1]}
     schema = {
         "items": {"anyOf": [{"properties": {"a": options}}, {"$ref": "#/definitions/o"}]},
         "definitions": {"o": options},
     }
-    value, warnings = SchemaValidator(schema).canonical([{"a": "ON"}, {"a": "oN"}, {"a": "of"}, "OFF", 1, None])
+    value, warnings, _ = SchemaValidator(schema).read([{"a": "ON"}, {"a": "oN"}, {"a": "of"}, "OFF", 1, None])
     assert value == [{"a": "ON"}, {"a": "on"}, {"a": "of"}, "Off", 1, None]
     assert [warning.path for warning in warnings] == ["[1].a", "[3]"]
 
 
-def test_warnings_are_bounded() -> None:
-    value, warnings = SchemaValidator({"items": {"enum": ["A"]}}).canonical(["a"] * 200)
+def test_fields_are_unknown_where_the_schema_names_others_beside_them() -> None:
+    schema = {
+        "properties": {
+            "named": {"properties": {"a": True}, "required": ["b"], "patternProperties": {"^x-": {}}},
+            "open": {"properties": {"a": {}}, "additionalProperties": True},
+            "silent": {"type": "object"},
+            "list": {"items": {"oneOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}},
+        }
+    }
+    fields = {"a": 1, "b": 1, "x-y": 1, "c": 1}
+    value = {"named": fields, "open": fields, "silent": fields, "list": [{}, fields], "more": {"a": fields}}
+    _, _, unknown = SchemaValidator(schema).read(value)
+    assert unknown == [("more",), ("named", "c"), ("list", 1, "x-y"), ("list", 1, "c")]
+
+
+def test_what_is_told_is_bounded() -> None:
+    value, warnings, _ = SchemaValidator({"items": {"enum": ["A"]}}).read(["a"] * 200)
     assert value == ["A"] * 200
     assert len(warnings) == MAX_VIOLATIONS
+    _, _, unknown = SchemaValidator({"properties": {"a": {}}}).read({str(number): 1 for number in range(200)})
+    assert len(unknown) == MAX_VIOLATIONS
 
 
 # --- Passwords
@@ -890,10 +694,8 @@ def test_passwords_are_masked_wherever_they_stand_and_whatever_they_are() -> Non
         "other": [1],
     }
     assert value == before
-    assert masked["other"] is not value["other"]
     assert validator.mask(masked) == masked
-    assert validator.password_paths == ("password", "keys[].key", "either.token", "*")
-    assert SchemaValidator(TARGET).password_paths == ()
+    assert (validator.has_passwords, SchemaValidator(TARGET).has_passwords) == (True, False)
 
 
 around_secrets = st.recursive(
@@ -919,15 +721,6 @@ def test_no_password_is_ever_shown(password: Any, keys: Any, token: Any) -> None
     assert len(found) > 1
     assert SECRET not in json.dumps([violation.as_json() for violation in found])
     assert SECRET not in json.dumps(validator.mask(value))
-
-
-def test_passwords_under_any_name_are_hidden_too() -> None:
-    schema = {"properties": {"a": {}}, "additionalProperties": {"items": [{"format": "password", "maxLength": 1}, {}]}}
-    validator = SchemaValidator(schema)
-    value = {"a": [SECRET], "b": [SECRET, "shown"]}
-    assert validator.mask(value) == {"a": [SECRET], "b": [MASK, "shown"]}
-    assert [SECRET in violation.message for violation in validator.violations(value)] == [False]
-    assert validator.password_paths == ("*[]",)
 
 
 def test_a_refused_password_is_told_by_its_pattern_alone() -> None:

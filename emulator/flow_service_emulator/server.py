@@ -24,11 +24,9 @@ from flow_service_emulator.catalog import FixtureError
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.settings import Settings, variables_of_kubernetes
 from flow_service_emulator.store.store import StoreError
-from flow_service_emulator.validation.validation import preload
 
 log = logging.getLogger("emulator.server")
 BACKLOG: Final = 2048
-PRELOAD_AFTER_SECONDS: Final = 0.3
 KEEP_ALIVE_SECONDS: Final = 65
 """How long an idle connection stays open: longer than clients commonly keep theirs, so that none is closed under a request."""
 TLS_HELLO: Final = b"\x16\x03"
@@ -110,8 +108,6 @@ class Server(uvicorn.Server):
         print(f"listening on {url_of(self._listener)}", flush=True)
         log.info("a page for people is at %s/__emulator/", url_of(self._listener))  # standard output has one line only
         self._looking = asyncio.create_task(self._emulator.look_at_files())
-        # what only a refused request needs is fetched a little later, so that neither the start nor a refusal waits for it
-        asyncio.get_running_loop().call_later(PRELOAD_AFTER_SECONDS, self._preload)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -123,9 +119,6 @@ class Server(uvicorn.Server):
             except NotImplementedError:  # Windows
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._end))
         yield
-
-    def _preload(self) -> None:
-        asyncio.get_running_loop().run_in_executor(None, preload)
 
     def _end(self) -> None:
         self._emulator.stop()

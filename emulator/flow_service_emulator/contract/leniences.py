@@ -78,9 +78,7 @@ class Leniences:
     def _used_params(self, spec_id: str, schema: Mapping[str, Any]) -> frozenset[str]:
         """The parameters of a target connection that mean something for an export of datasets."""
         if spec_id not in self._params:
-            prepared = PreparedSchema(schema)
-            decided = tuple(outcome is True for outcome in prepared.outcomes(DATASETS_WORKFLOW))
-            properties = prepared.resolved(decided).get("properties", {})
+            properties = PreparedSchema(schema).resolved(DATASETS_WORKFLOW, beside=False).get("properties", {})
             self._params[spec_id] = frozenset(name for name, part in properties.items() if part is not True)
         return self._params[spec_id]
 

@@ -195,9 +195,7 @@ def _any_of(schemas: list[Schema]) -> Schema:
 
 def _plain(schema: Mapping[str, Any], component: str) -> Schema:
     """A spec's schema as a component of the description: for datasets, without the specs' own keywords."""
-    prepared = PreparedSchema(schema)
-    decided = tuple(outcome is True for outcome in prepared.outcomes(DATASETS_WORKFLOW))
-    plain: Schema = prepared.resolved(decided)
+    plain: Schema = PreparedSchema(schema).resolved(DATASETS_WORKFLOW, beside=False)
     for _, part in list(every_part(plain)):
         for keyword in _OWN_KEYWORDS:
             part.pop(keyword, None)

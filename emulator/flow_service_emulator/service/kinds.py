@@ -152,10 +152,11 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -
         return dict(auth)
     kept = (draft.kept or {}).get("auth") or {}
     kept_params = kept.get("params") if kept.get("specName") == name else None
-    params, warnings = validator.canonical(auth["params"], path="auth.params")
-    draft.warnings += warnings
+    reading = validator.read(auth["params"], "auth.params")
+    params = reading.value
+    draft.warnings += reading.warnings
     draft.violations += validator.violations(params, path="auth.params", kept=kept_params)
-    warn_of_undocumented(draft, "auth.params", params, validator, f'"{name}"', kept=kept_params)
+    warn_of_undocumented(draft, "auth.params", reading.unknown, f'"{name}"', kept=kept_params)
     return {**auth, "params": params}
 
 
@@ -169,7 +170,8 @@ def _complete_source(draft: Draft) -> None:
     draft.violations += violations
     if violations:
         return
-    warn_of_undocumented(draft, "params", params, spec.source, spec.name, kept=(draft.kept or {}).get("params"))
+    unknown = spec.source.read(params, "params").unknown
+    warn_of_undocumented(draft, "params", unknown, spec.name, kept=(draft.kept or {}).get("params"))
     seen: set[str] = set()
     for index, dataset in enumerate(params["datasets"]):
         place, dataset_id = f"params.datasets[{index}].dataSetId", dataset["dataSetId"]
@@ -206,10 +208,12 @@ def _complete_target(draft: Draft) -> None:
     params = body.get("params")
     if not isinstance(params, dict) or spec.target is None:
         return
-    params, warnings = spec.target.canonical(params, path="params")
-    draft.warnings += warnings
+    reading = spec.target.read(params, "params")
+    params = dict(reading.value)
+    draft.warnings += reading.warnings
     kept = (draft.kept or {}).get("params")
-    warn_of_undocumented(draft, "params", params, spec.target, spec.name, known=("mode",), kept=kept)
+    unknown = [keys for keys in reading.unknown if keys != ("mode",)]
+    warn_of_undocumented(draft, "params", unknown, spec.name, kept=kept)
     draft.violations += spec.target.violations(params, path="params", context=_workflow(params), kept=kept)
     if draft.in_flow and _workflow(params) is OTHER_WORKFLOW:
         reason = "params.datasetFileType is required as long as a dataset flow uses the target connection"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
 from flow_service_emulator.service.drafts import MAX_NAMED, Draft
-from flow_service_emulator.validation.schema_places import Keys
-from flow_service_emulator.validation.validation import SchemaValidator
+from flow_service_emulator.validation.validation import Keys, value_at
 from flow_service_emulator.validation.violation_text import path_text
 
 AUTH_FIELDS: Final = frozenset({"specName", "params"})
@@ -17,21 +16,16 @@ AUTH_FIELDS: Final = frozenset({"specName", "params"})
 def warn_of_undocumented(
     draft: Draft,
     place: str,
-    given: Mapping[str, Any],
-    schema: SchemaValidator,
+    unknown: Iterable[Keys],
     owner: str,
     *,
-    known: Collection[str] = (),
     kept: Any = None,
 ) -> None:
-    """Warns of the fields in `given` that its schema does not name, at any depth, the first few.
+    """Warns of fields that a schema does not name, the first few.
 
-    `owner` is whose schema it is; `known` are outermost fields that are documented elsewhere. Those that the stored value
-    `kept` has as well were warned of when they were sent.
+    `owner` is whose schema it is. Those that the stored value `kept` has as well were warned of when they were sent.
     """
-    stored = set(islice(schema.undocumented(kept), MAX_NAMED)) if kept else set()
-    found = (keys for keys in schema.undocumented(given) if keys[0] not in known and keys not in stored)
-    for keys in islice(found, MAX_NAMED):
+    for keys in islice((keys for keys in unknown if value_at(kept, keys) is None), MAX_NAMED):
         _warning(draft, place, keys, owner)
 
 

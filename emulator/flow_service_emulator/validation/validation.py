@@ -1,29 +1,38 @@
-"""JSON Schema with ECMA-262 patterns in bounded time, the specs' `conditional`, and passwords that are never shown.
+"""JSON Schema (draft 7) with ECMA-262 patterns in bounded time, the specs' `conditional`, and passwords never shown.
 
-The schema's own checks are in `schemas.py`, the engines in `draft7.py`, the sentences in `violation_text.py`.
+jsonschema_rs decides. Its own messages quote the value, and so passwords: the sentences are in `violation_text.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from flow_service_emulator.validation.draft7 import Kept, QuickCheck, full_check, preload
-from flow_service_emulator.validation.schema_places import MAX_DEPTH, Keys, Parts, Places, is_password
-from flow_service_emulator.validation.schemas import NOTHING, PreparedSchema, SchemaError, copied
+import orjson
+from jsonschema_rs import Draft7Validator, FancyRegexOptions, ValidationError, ValidationErrorKind
+
+from flow_service_emulator.validation.nesting import MAX_DEPTH, is_shallow
+from flow_service_emulator.validation.patterns import BACKTRACK_LIMIT, LARGE_PROGRAM, PatternKeyword
+from flow_service_emulator.validation.places import Place
+from flow_service_emulator.validation.schemas import PreparedSchema, Schema, SchemaError, part_at
 from flow_service_emulator.validation.violation_text import literal, path_text, violation_text
+
+__all__ = ["MASK", "ContractWarning", "Reading", "SchemaError", "SchemaValidator", "Violation"]
 
 MASK: Final = "****"
 """What stands in the place of a password."""
 
 MAX_VIOLATIONS: Final = 50
-"""Violations that are reported of one value; warnings likewise."""
+"""Violations that are reported of one value; warnings and unknown fields likewise."""
 
 MAX_VALUES: Final = 5_000
 """Values (counting those inside others) up to which a value that is not valid is searched for what is wrong."""
 
 _WITHOUT_EXAMPLE: Final = frozenset({"enum", "const", "additionalProperties", "propertyNames", "false"})
+
+Keys = tuple[str | int, ...]
+"""Where a value stands in another: names of properties and numbers of items."""
 
 
 class Violation(NamedTuple):
@@ -43,26 +52,30 @@ class Violation(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The fields that have a value."""
-        fields = {
-            "path": self.path,
-            "message": self.message,
-            "rule": self.rule,
-            "pattern": self.pattern,
-            "example": self.example,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 class ContractWarning(NamedTuple):
-    """Something accepted that the real service may not accept; `rule` is a word such as `enum-letter-case`."""
+    """Something that works here and is undocumented, deprecated or fragile: for the contract report, not an error."""
 
     rule: str
     path: str
     message: str
 
 
+class Reading(NamedTuple):
+    """A value as it is meant: `value` has enum texts in their documented letter case, `warnings` tells which had another.
+
+    `unknown` is where it has fields that the schema does not name although it names others beside them.
+    """
+
+    value: Any
+    warnings: list[ContractWarning]
+    unknown: list[Keys]
+
+
 class SchemaValidator:
-    """Checks, completes and masks the values of one JSON Schema (draft 7); compiled once.
+    """Checks, reads and masks the values of one JSON Schema (draft 7); compiled once.
 
     `examples` is an example object that holds a valid value for each property. Raises SchemaError for a schema that is
     not draft 7, has a pattern that is not ECMA-262, or a `conditional` that is not known. Formats and content encodings
@@ -74,9 +87,9 @@ class SchemaValidator:
         """The schema as it was given."""
         self._examples = examples or {}
         self._prepared = PreparedSchema(schema)
-        self.has_passwords: bool = self._prepared.has_passwords
-        self._places = Places(self._prepared.schema)
-        self._engines: dict[tuple[bool | None, ...], _Engines] = {}
+        self.has_passwords = self._prepared.has_passwords
+        self._whole = Place(self._prepared.schema, [self._prepared.schema])
+        self._engines: dict[bytes, _Engine] = {}
 
     def violations(
         self, value: Any, *, path: str = "", context: Mapping[str, Any] | None = None, kept: Any = None
@@ -87,149 +100,158 @@ class SchemaValidator:
         `{"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}`. `kept` is the value that is stored now, in a change:
         a password that is masked in both is as valid as it was.
         """
-        outcomes = self._prepared.outcomes(context or {})
-        engines = self._engines.get(outcomes)
-        if engines is None:
-            engines = self._engines[outcomes] = _Engines(self._prepared, outcomes)
-        if engines.quick is not None and engines.quick.accepts(value):
+        engine = self._engine(context or {})
+        if engine.validator.is_valid(value):
             return []
-        if _is_vast(value):
+        if not is_shallow(value, MAX_DEPTH, MAX_VALUES):
             place = path or "the body"
             message = f"{place} has more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, too many to check"
             return [Violation(path, message, "size")]
-        if kept is not None and self.has_passwords:
-            value = self._with_kept(value, kept)
         found: dict[tuple[str, str], Violation] = {}
-        for error in engines.full.iter_errors(value):
-            violation = self._violation(error, path)
-            found.setdefault((violation.path, violation.message), violation)
-            if len(found) == MAX_VIOLATIONS:
-                break
+        for limit, error in engine.errors(value):
+            if self.has_passwords and self._is_as_kept(error, kept):
+                continue
+            for violation in self._told(error, limit, path):
+                found.setdefault((violation.path, violation.message), violation)
         mistyped = {violation.path for violation in found.values() if violation.rule == "type"}
-        return [each for each in found.values() if each.rule == "type" or each.path not in mistyped]
+        told = [each for each in found.values() if each.rule == "type" or each.path not in mistyped]
+        return told[:MAX_VIOLATIONS]
 
-    def canonical(self, value: Any, *, path: str = "") -> tuple[Any, list[ContractWarning]]:
-        """A deep copy whose enum strings have the documented letter case, and a warning about each that had another."""
-        warnings: list[ContractWarning] = []
-
-        def documented(given: Any, parts: Parts, keys: Keys) -> Any:
-            option = _documented(given, parts)
-            if option is None:
-                return given
-            if len(warnings) < MAX_VIOLATIONS:
-                place = path_text(path, keys)
-                text = f"{place}: {literal(given)} is taken as {literal(option)}, which is how the value is documented"
-                warnings.append(ContractWarning("enum-letter-case", place, text))
-            return option
-
-        return self._places.rebuilt(value, documented), warnings
-
-    def undocumented(self, value: Any) -> Iterator[Keys]:
-        """Where `value` has fields that the schema does not name although it names others beside them."""
-        return self._places.undocumented(value)
+    def read(self, value: Any, path: str = "") -> Reading:
+        """The value as it is meant; the same object where nothing in it has to change. `path` is its place in the body."""
+        reading = Reading(value, [], [])
+        return reading._replace(value=_read(value, self._whole, (), path, reading))
 
     def mask(self, value: Any) -> Any:
-        """A deep copy in which every password is MASK, whatever was given in its place."""
-        if not self.has_passwords:
-            return copied(value)
-        return self._places.rebuilt(
-            value,
-            lambda given, parts, keys: MASK if is_password(parts) else given,
-            too_deep=lambda given: MASK,
-        )
+        """A copy in which every password is MASK, whatever was given in its place; the value itself if there is none."""
+        return _masked(value, self._whole) if self.has_passwords else value
 
-    @cached_property
-    def password_paths(self) -> tuple[str, ...]:
-        """Where passwords may stand: `s3SecretKey`, `keys[].secret`; `*` for a property of any name."""
-        return tuple(self._places.password_paths())
+    def _engine(self, context: Mapping[str, Any]) -> _Engine:
+        key = orjson.dumps(context)
+        engine = self._engines.get(key)
+        if engine is None:
+            engine = self._engines[key] = _Engine(self._prepared.resolved(context))
+        return engine
 
-    def _violation(self, error: Any, path: str) -> Violation:
-        keys: Keys = tuple(error.absolute_path)
-        place = path_text(path, keys)
-        rule = "false" if error.validator is None or error.schema == NOTHING else error.validator
-        message = violation_text(
-            place,
-            rule,
-            error.validator_value,
-            error.instance,
-            hidden=self._places.is_hidden(keys),
-            several=not error.context,
-        )
-        example = None if rule in _WITHOUT_EXAMPLE else self._example(keys)
-        if example is not None and not isinstance(example, dict | list):
-            message += f"; a valid example is {literal(example)}"
-        return Violation(place, message, rule, error.validator_value if rule == "pattern" else None, example)
+    def _told(self, error: ValidationError, limit: Any, path: str) -> Iterator[Violation]:
+        kind = error.kind
+        rule = "false" if kind.name == "falseSchema" else kind.name
+        for keys in _places(error):
+            place = path_text(path, keys)
+            several = isinstance(kind, ValidationErrorKind.OneOfMultipleValid)
+            hidden = any(self._whole.at(keys[:end]).is_password for end in range(len(keys) + 1))
+            message = violation_text(place, rule, limit, error.instance, hidden=hidden, several=several)
+            example = None if rule in _WITHOUT_EXAMPLE else self._example(keys)
+            if example is not None and not isinstance(example, dict | list):
+                message += f"; a valid example is {literal(example)}"
+            yield Violation(place, message, rule, limit if rule == "pattern" else None, example)
 
     def _example(self, keys: Keys) -> Any:
         """The example's value at a place, the first item of an array standing for all; else one of the schema's own."""
-        example: Any = self._examples or None
-        for key in keys:
-            example = _member(example, 0 if isinstance(key, int) else key)
+        example = value_at(self._examples or None, (0 if isinstance(key, int) else key for key in keys))
         if example is None:
-            own = [part["examples"] for part in self._places.parts_at(keys) if part.get("examples")]
-            example = own[0][0] if own else None
-        return copied(example)
+            own = (part["examples"][0] for part in self._whole.at(keys).parts if part.get("examples"))
+            example = next(own, None)
+        return example
 
-    def _with_kept(self, value: Any, stored: Any) -> Any:
-        """A copy whose masked passwords are Kept where the stored value has the mask at the same place."""
-
-        def marked(given: Any, parts: Parts, keys: Keys) -> Any:
-            if given != MASK or not is_password(parts):
-                return given
-            there = stored
-            for key in keys:
-                there = _member(there, key)
-            return Kept(given) if there == MASK else given
-
-        return self._places.rebuilt(value, marked)
-
-
-class _Engines:
-    """The two engines for one outcome of a schema's conditions."""
-
-    def __init__(self, prepared: PreparedSchema, outcomes: tuple[bool | None, ...]) -> None:
-        self._schema = prepared.resolved(outcomes)
-        self.quick: QuickCheck | None = None
-        # With patternProperties there is no quick check: it would match those patterns by its own rules.
-        if not prepared.has_pattern_properties:
-            self.quick = QuickCheck(self._schema)
-
-    @cached_property
-    def full(self) -> Any:
-        """The jsonschema validator, made when something is wrong for the first time."""
-        return full_check(self._schema)
-
-
-def _documented(value: Any, parts: Parts) -> str | None:
-    """The enum's own spelling of a string in another letter case; None where there is nothing to change."""
-    if not isinstance(value, str):
-        return None
-    options = [option for part in parts for option in part.get("enum", ()) if isinstance(option, str)]
-    if not options or value in options:
-        return None
-    return next((option for option in options if option.casefold() == value.casefold()), None)
-
-
-def _member(value: Any, key: str | int) -> Any:
-    if isinstance(value, dict | Mapping):
-        return value.get(key)
-    if isinstance(value, list) and isinstance(key, int) and key < len(value):
-        return value[key]
-    return None
-
-
-def _is_vast(value: Any) -> bool:
-    """Whether the value has more than MAX_VALUES values or MAX_DEPTH levels; found out in bounded time."""
-    level, seen = [value], 0
-    for _ in range(MAX_DEPTH + 1):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        if not containers:
-            return False
-        seen += sum(len(item) for item in containers)
-        if seen > MAX_VALUES:
+    def _is_as_kept(self, error: ValidationError, kept: Any) -> bool:
+        """Whether an error is about a password that is masked in the value and in the stored one."""
+        keys = error.instance_path
+        if error.instance == MASK and value_at(kept, keys) == MASK and self._whole.at(keys).is_password:
             return True
-        level = [below for item in containers for below in (item.values() if isinstance(item, dict) else item)]
-    return True
+        forms = getattr(error.kind, "context", ())
+        return any(all(self._is_as_kept(below, kept) for below in form) for form in forms)
 
 
-__all__ = ["MASK", "ContractWarning", "SchemaError", "SchemaValidator", "Violation", "preload"]
+class _Engine:
+    """The engine of a schema in one context."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self.validator = Draft7Validator(
+            schema,
+            validate_formats=False,
+            keywords={"pattern": PatternKeyword},
+            pattern_options=FancyRegexOptions(backtrack_limit=BACKTRACK_LIMIT, size_limit=LARGE_PROGRAM),
+        )
+
+    def errors(self, value: Any) -> list[tuple[Any, ValidationError]]:
+        """The errors in the order of the schema, each with what the schema has under its keyword."""
+        found = [(*self._origin(error), error) for error in self.validator.iter_errors(value)]
+        found.sort(key=lambda each: each[0])
+        return [(limit, error) for _, limit, error in found]
+
+    def _origin(self, error: ValidationError) -> tuple[list[int], Any]:
+        """Where the schema says it, as a number for each step (and for an array the item's), and what it says there."""
+        order: list[int] = []
+        items = (key for key in error.instance_path if isinstance(key, int))
+        part: Any = self._schema
+        for step in error.evaluation_path:
+            order.append(step if isinstance(step, int) else list(part).index(step))
+            part = part[step]
+            if step == "items":
+                order.append(next(items, 0))
+            elif step == "$ref" and isinstance(part, str):
+                part = part_at(self._schema, part)
+        return order, part
+
+
+def value_at(value: Any, keys: Iterable[str | int]) -> Any:
+    """What stands at a place of a value; None where there is none."""
+    for key in keys:
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
+
+
+def _places(error: ValidationError) -> list[Keys]:
+    """What an error is about: for one on the names of properties, these."""
+    keys: Keys = tuple(error.instance_path)
+    kind = error.kind
+    if isinstance(kind, ValidationErrorKind.Required):
+        return [(*keys, kind.property)]
+    if isinstance(kind, ValidationErrorKind.AdditionalProperties):
+        return [(*keys, name) for name in kind.unexpected[:MAX_VIOLATIONS]]
+    if isinstance(kind, ValidationErrorKind.PropertyNames):
+        return [(*keys, str(kind.error.instance))]
+    return [keys]
+
+
+def _read(value: Any, place: Place, keys: Keys, path: str, reading: Reading) -> Any:
+    """A dict, list or text as it is meant; notes on the way what `reading` tells."""
+    if isinstance(value, str):
+        option = place.words.get(value) or place.words.get(value.casefold(), value)
+        if option != value and len(reading.warnings) < MAX_VIOLATIONS:
+            where = path_text(path, keys)
+            text = f"{where}: {literal(value)} is taken as {literal(option)}, which is how the value is documented"
+            reading.warnings.append(ContractWarning("enum-letter-case", where, text))
+        return option
+    if place.is_closed and isinstance(value, dict):
+        unknown = ((*keys, name) for name in value if not place.names(name))
+        reading.unknown.extend(islice(unknown, MAX_VIOLATIONS - len(reading.unknown)))
+    changed: dict[Any, Any] = {}
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        below = place.below(key)
+        if below.words if isinstance(item, str) else below.parts and isinstance(item, dict | list):
+            meant = _read(item, below, (*keys, key), path, reading)
+            if meant is not item:
+                changed[key] = meant
+    if not changed:
+        return value
+    if isinstance(value, dict):
+        return {**value, **changed}
+    return [changed.get(index, item) for index, item in enumerate(value)]
+
+
+def _masked(value: Any, place: Place) -> Any:
+    if place.is_password:
+        return MASK
+    if not place.parts or not isinstance(value, dict | list):
+        return value
+    if isinstance(value, dict):
+        return {name: _masked(item, place.below(name)) for name, item in value.items()}
+    return [_masked(item, place.below(index)) for index, item in enumerate(value)]
