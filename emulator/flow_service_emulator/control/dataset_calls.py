@@ -17,9 +17,8 @@ from flow_service_emulator.datasets.bounds import check_values
 from flow_service_emulator.datasets.content import Content, read_made_up, read_records
 from flow_service_emulator.datasets.dataset_files import ID_PATTERN
 from flow_service_emulator.datasets.library import Library
-from flow_service_emulator.datasets.panics import panics_as_faults
+from flow_service_emulator.datasets.panics import FileFault, panics_as_faults
 from flow_service_emulator.datasets.parquet_process import Unread
-from flow_service_emulator.datasets.record_files import FileFault
 from flow_service_emulator.datasets.record_rows import emptied
 from flow_service_emulator.datasets.uploads import UPLOADS
 from flow_service_emulator.errors import ServiceError

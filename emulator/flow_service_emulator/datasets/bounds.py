@@ -35,6 +35,8 @@ MAX_PROCESS_MEMORY: Final = 192_000_000
 """Bytes that the process which reads Parquet may take beside the file itself: what it unpacks can be had only as a whole."""
 MAX_PROCESS_SECONDS: Final = 10
 """Seconds of a processor that this process may take."""
+MAX_FILE_MEMORY: Final = 4_000_000_000
+"""The same for a file of the `datasets` folder, of which a row group has to be in memory: only what is wrong takes more."""
 MAX_ARRAY_VALUES: Final = 3 * MAX_VALUES
 """The same as MAX_VALUES for a `.json` file, which lies where nobody but the user puts files."""
 _ELSEWHERE: Final = "a .ndjson, .csv or .parquet file in the datasets folder of --fixtures may have more"

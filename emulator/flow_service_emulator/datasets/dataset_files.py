@@ -25,14 +25,13 @@ from flow_service_emulator.dataset_fixtures import describes_datasets
 from flow_service_emulator.datasets import json_pieces
 from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
 from flow_service_emulator.datasets.bounds import MAX_ARRAY_VALUES, TooMuch, check_values
-from flow_service_emulator.datasets.panics import panics_as_faults
+from flow_service_emulator.datasets.panics import FileFault, panics_as_faults
+from flow_service_emulator.datasets.parquet_rows import Mark
 from flow_service_emulator.datasets.record_files import (
     BOM,
     MAX_ARRAY_BYTES,
     READERS,
-    FileFault,
     FileRows,
-    Mark,
     read_file,
 )
 from flow_service_emulator.datasets.record_rows import GoOn, Relocated

@@ -10,6 +10,10 @@ from typing import Final
 _QUOTED: Final = r"`Result::unwrap\(\)` on an `Err` value: \w+\(\"(.*)\"\)"
 
 
+class FileFault(ValueError):
+    """A file that rows cannot be taken from; the message says why, without the file's name."""
+
+
 @contextlib.contextmanager
 def panics_as_faults(fault: type[ValueError], told: str) -> Iterator[None]:
     """Raises `fault`, beginning with `told`, in the place of a panic.

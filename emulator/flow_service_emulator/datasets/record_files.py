@@ -6,20 +6,18 @@ rows and whatever is wrong with it. An export then reads just the rows that it n
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import orjson
 
 from flow_service_emulator.datasets import json_pieces
 from flow_service_emulator.datasets.bounds import MAX_ARRAY_VALUES, check_values
-from flow_service_emulator.datasets.panics import panics_as_faults
+from flow_service_emulator.datasets.panics import FileFault
+from flow_service_emulator.datasets.parquet_process import Unread, segments_of_parquet
+from flow_service_emulator.datasets.parquet_rows import Mark, PrefixDigest
 from flow_service_emulator.datasets.record_rows import (
     GoOn,
     RecordRows,
@@ -30,38 +28,17 @@ from flow_service_emulator.datasets.record_rows import (
     record_texts,
 )
 from flow_service_emulator.datasets.record_shape import RecordShape
+from flow_service_emulator.datasets.segments import Segments
 from flow_service_emulator.rows.seeded import RowSource
 
 if TYPE_CHECKING:
-    from arro3.core import RecordBatch, RecordBatchReader, Schema
+    from arro3.core import RecordBatch, Schema
 
 MAX_ARRAY_BYTES: Final = 64_000_000
 """The largest `.json` file: an array has to be read whole."""
 MAX_LINE_BYTES: Final = 16_000_000
 _PIECE_BYTES: Final = 1 << 20
-_BLOCK_RECORDS: Final = 8_192
-_PARQUET_MAGIC: Final = b"PAR1"
-_UNREADABLE: Final = "this Parquet file cannot be read"
 BOM: Final = b"\xef\xbb\xbf"
-
-
-class FileFault(ValueError):
-    """A file that rows cannot be taken from; the message says why, without the file's name."""
-
-
-class Mark(NamedTuple):
-    """What a file had in it: its number of rows, and the digest of their content. `size` is in bytes, 0 where only rows count."""
-
-    rows: int
-    size: int
-    digest: str
-
-    def as_json(self) -> dict[str, Any]:
-        return self._asdict()
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Mark:
-        return cls(int(value["rows"]), int(value["size"]), str(value["digest"]))
 
 
 class FileRows(NamedTuple):
@@ -106,7 +83,7 @@ def _read_array(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
     if not isinstance(records, list):
         raise FileFault("an array of records is needed; one record a line goes into a .ndjson file")
     texts, shape = record_texts(emptied(records), go_on)
-    prefix = _PrefixDigest(None if before is None else before.rows)
+    prefix = PrefixDigest(None if before is None else before.rows)
     for text in texts:
         for line in text.split("\n")[:-1]:
             prefix.update_record(line.encode())
@@ -117,7 +94,7 @@ def _read_array(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
 
 
 def _read_ndjson(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
-    shape, prefix = RecordShape(), _PrefixDigest(None if before is None else before.size)
+    shape, prefix = RecordShape(), PrefixDigest(None if before is None else before.size)
     blocks = _Blocks(_bom_of(path))
     prefix.update_bytes(BOM[: blocks.end])
     for lines in _whole_lines(path, blocks.end):
@@ -143,7 +120,7 @@ def _read_csv(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
 
     columns = CsvColumns(path)
     rows = columns.survey(lambda rows: go_on())
-    prefix = _PrefixDigest(None if before is None else before.size)
+    prefix = PrefixDigest(None if before is None else before.size)
     size = 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE_BYTES):
@@ -156,16 +133,12 @@ def _read_csv(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
 
 
 def _read_parquet(path: Path, before: Mark | None, go_on: GoOn) -> FileRows:
-    prefix = _PrefixDigest(None if before is None else before.rows)
-    rows, schema = 0, _open_parquet(path).schema
-    if not len(schema):
-        raise FileFault("there is no column")
-    for batch in parquet_batches(path):
-        go_on()
-        prefix.update_rows(batch)
-        rows += batch.num_rows
-    mark = Mark(rows, 0, prefix.digest())
-    return FileRows(_StreamedRows(path, schema, mark, lambda: parquet_batches(path)), mark, prefix.is_like(before))
+    try:
+        segments = segments_of_parquet(path, before, go_on)
+    except Unread as fault:
+        raise FileFault(str(fault)) from fault
+    mark = Mark.from_json(segments.facts)
+    return FileRows(_StoredRows(segments, mark.rows), mark, before is None or segments.facts["before"] == before.digest)
 
 
 READERS: Final[Mapping[str, Reader]] = {
@@ -175,65 +148,6 @@ READERS: Final[Mapping[str, Reader]] = {
     ".parquet": _read_parquet,
 }
 """Extension -> what reads such a file."""
-
-
-class _PrefixDigest:
-    """The digest of a content, and on the way that of its first `length` bytes, records or rows, if it has as many."""
-
-    def __init__(self, length: int | None) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
-        self._length = -1 if length is None else length
-        self._seen = 0
-        self._of_prefix = self._hash.hexdigest() if length == 0 else ""
-
-    def update_bytes(self, data: bytes) -> None:
-        left = self._length - self._seen
-        if 0 < left < len(data):
-            self._take(data[:left], left)
-            data = data[left:]
-        self._take(data, len(data))
-
-    def update_record(self, line: bytes) -> None:
-        self._take(line, 1)
-
-    def update_rows(self, batch: RecordBatch) -> None:
-        left = self._length - self._seen
-        if 0 < left < batch.num_rows:
-            shorter = self._hash.copy()
-            shorter.update(rows_as_text(batch.slice(0, left)))
-            self._of_prefix = shorter.hexdigest()
-        self._take(rows_as_text(batch), batch.num_rows)
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()
-
-    def is_like(self, before: Mark | None) -> bool:
-        """Whether the content begins with what `before` tells of."""
-        return before is None or self._of_prefix == before.digest
-
-    def _take(self, data: bytes, units: int) -> None:
-        self._hash.update(data)
-        self._seen += units
-        if self._seen == self._length:
-            self._of_prefix = self._hash.hexdigest()
-
-
-def rows_as_text(batch: RecordBatch, *, nulls: bool = False) -> bytes:
-    """Rows as NDJSON: of the forms that Arrow knows, the one in which like rows are always alike. Raises FileFault.
-
-    Fields that are null are left out, unless `nulls`.
-    """
-    from arro3.io import write_ndjson
-
-    target = BytesIO()
-    try:
-        with panics_as_faults(FileFault, "its rows cannot be written as JSON"):
-            write_ndjson(batch, target, explicit_nulls=nulls)
-    except FileFault:
-        raise
-    except Exception as fault:
-        raise FileFault(f"it has a column of a type that has no JSON: {fault}") from fault
-    return target.getvalue()
 
 
 class _Blocks:
@@ -368,32 +282,28 @@ class _NdjsonRows(_StreamedRows):
                     start += batch.num_rows
 
 
-def parquet_batches(source: Path | bytes, batch_rows: int = _BLOCK_RECORDS) -> Iterator[RecordBatch]:
-    """The rows of a Parquet file, or of the bytes of one. Raises FileFault and OSError."""
-    with _reading_parquet():
-        yield from _open_parquet(source, batch_rows)
+class _StoredRows:
+    """The rows of a file as they were when it was looked through."""
 
+    def __init__(self, segments: Segments, rows: int) -> None:
+        self.arrow_schema = segments.schema
+        self._segments = segments
+        self._rows = rows
 
-def _open_parquet(source: Path | bytes, batch_rows: int = _BLOCK_RECORDS) -> RecordBatchReader:
-    from arro3.io import read_parquet
+    def count_at(self, at: float) -> int:
+        """See RowSource."""
+        return self._rows
 
-    with _reading_parquet():
-        with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
-            ends = file.read(4), file.read(1)
-            file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            last = file.read(4)
-        if not (ends[0] == last == _PARQUET_MAGIC and ends[1]):
-            raise FileFault("this is no Parquet file, or not the whole of it")
-        return read_parquet(source, batch_size=batch_rows)
+    def first_at(self, at: float) -> int:
+        """See RowSource."""
+        return 0
 
-
-@contextlib.contextmanager
-def _reading_parquet() -> Iterator[None]:
-    """Around calls of arro3."""
-    try:
-        with panics_as_faults(FileFault, _UNREADABLE):
-            yield
-    except (ValueError, OSError, MemoryError):
-        raise
-    except Exception as fault:  # arro3 raises nothing more exact
-        raise FileFault(f"{_UNREADABLE}: {fault}") from fault
+    def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
+        """See RowSource."""
+        if not 0 <= first <= end <= self._rows:
+            raise ValueError(f"there is no range of positions from {first} to {end}")
+        for start, batch in self._segments.batches(first):
+            if start >= end:
+                return
+            skipped = max(0, first - start)
+            yield batch.slice(skipped, min(batch.num_rows, end - start) - skipped)

@@ -9,8 +9,10 @@ from typing import Any, Final
 import orjson
 
 from flow_service_emulator.datasets.bounds import MAX_VALUES, Made, check_values, too_much
+from flow_service_emulator.datasets.panics import FileFault
 from flow_service_emulator.datasets.parquet_process import rows_of_parquet
-from flow_service_emulator.datasets.record_files import BOM, FileFault, rows_as_text
+from flow_service_emulator.datasets.parquet_rows import rows_as_text
+from flow_service_emulator.datasets.record_files import BOM
 from flow_service_emulator.datasets.record_rows import CHUNK_RECORDS, GoOn
 
 Read = Callable[[bytes, GoOn], Iterator[Any]]
