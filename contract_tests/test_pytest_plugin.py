@@ -1,11 +1,10 @@
-"""The pytest plugin as other people's suites use it: each test here runs a suite of its own."""
+"""The pytest plugin as other people's suites use it: most tests here run a suite of its own, as few as there can be."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from contract_tests.support import ServerProcess
-from flow_service_emulator.testing import FlowService, FlowServiceError, FlowServiceServer, epoch_seconds, local_server
+from flow_service_emulator.testing import FlowService, FlowServiceError, FlowServiceServer, local_server
 from flow_service_emulator.testing.file_rows import file_rows
 
 pytest_plugins = ("pytester",)
@@ -50,12 +49,16 @@ def make_flow(service, **params):
     return create(service, "flows", S3.flow(source, target, interval=3, timeUnit="hour", startTime=int(service.clock.now) + 60))
 """
 ROOT = Path(__file__).parent.parent
+PLUGIN = next(iter(entry_points(group="pytest11", name="flow_service_emulator"))).value
+ALONE = ("-p", "no:cacheprovider", "-p", PLUGIN)
+"""Without the other plugins of this environment, whose import takes seconds. (That it needs no `-p`: `test_recipes.test_pytest`.)"""
 
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty folder for a suite, beside a small client."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.syspath_prepend(str(pytester.path))
     pytester.makepyfile(client=CLIENT)
     return pytester
@@ -63,16 +66,14 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 def inner(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """Runs the suite in this process, where warnings are errors as well."""
-    return suite.runpytest_inprocess("-p", "no:cacheprovider", "-W", "error", *arguments)
+    return suite.runpytest_inprocess(*ALONE, "-W", "error", *arguments)
 
 
-def test_it_is_there_without_configuration() -> None:
-    (entry,) = entry_points(group="pytest11", name="flow_service_emulator")
-    assert entry.value == "flow_service_emulator.pytest_plugin"
-
-
-def test_its_import_brings_nothing_but_itself() -> None:
-    script = "import sys, pytest; before = set(sys.modules); import flow_service_emulator.pytest_plugin; print(*sorted(set(sys.modules) - before))"
+def test_its_import_brings_nothing_heavy() -> None:
+    """Every run of pytest in an environment with the package imports it."""
+    script = (
+        f"import sys, pytest; before = set(sys.modules); import {PLUGIN}; print(*sorted(set(sys.modules) - before))"
+    )
     brought = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert brought.stdout.split() == ["flow_service_emulator", "flow_service_emulator.pytest_plugin"]
 
@@ -82,6 +83,7 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
     monkeypatch.setenv("FLOW_EMULATOR_DATA_DIR", str(suite.path / "production"))
     suite.makepyfile(
         test_suite='''
+        import datetime
         import time
         import pytest
         from client import create, make_flow, send
@@ -89,7 +91,7 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
 
         @pytest.mark.parametrize("time_of_run", [1, 2])
         def test_clean(flow_service, time_of_run):
-            """Whatever a test leaves behind, the next begins anew."""
+            """Whatever a test leaves behind, the next begins without it."""
             assert send(flow_service, "GET", "/flows?count=true") == (200, {"count": 0})
             assert flow_service.clock.mode == "frozen" and abs(flow_service.clock.now - time.time()) < 60
             assert len(flow_service.exports) == len(flow_service.faults.rules) == 0
@@ -129,6 +131,8 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
             assert clock.now == clock.now
             with pytest.raises(ValueError):
                 clock.advance(5, to=4102448400)
+            with pytest.raises(ValueError, match="to is a time such as 2026-01-01T00:00:00Z or epoch seconds; got 'yesterday'"):
+                clock.advance(to="yesterday")
 
         def test_requests_and_contract(flow_service):
             send(flow_service, "GET", "/flows?limit=5")
@@ -160,14 +164,25 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
             with pytest.raises(Exception, match="rate-limited") as refused:
                 faults.scenario("nonsense")
             assert refused.value.status == 400 and faults.rules == []
+            with pytest.raises(Exception) as refused:
+                faults.add("explosion")
+            assert "delay" in refused.value.allowed
 
         def test_datasets(flow_service):
-            flow_service.datasets.put("orders", [{"orderId": 1}, {"orderId": 2}], name="Orders")
+            records = [{"at": datetime.datetime(2026, 1, 1)}, {"at": datetime.date(2026, 1, 1)}]
+            assert flow_service.datasets.put("orders", records, name="Orders")["name"] == "Orders"
+            assert flow_service.datasets.append("orders", records)["rows"] == 4
             assert flow_service.datasets.get("orders")["name"] == "Orders"
             flow_service.datasets.delete("orders")
             with pytest.raises(Exception) as gone:
                 flow_service.datasets.delete("orders")
             assert gone.value.status == 404
+
+        def test_snapshot(flow_service):
+            state = flow_service.state()
+            flow_service.clock.advance(hours=1)
+            flow_service.restore(state)
+            assert flow_service.clock.now == state["clock"]["now"]
 
         @pytest.mark.flow_service(now="2023-02-09T00:00:00Z", clock="real", faults="token-expiry", sandbox="dev")
         class TestMarks:
@@ -181,23 +196,47 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
                 assert flow_service.clock.mode == "accelerated" and flow_service.clock.now >= 1675900800
                 assert flow_service.faults.rules[0]["kind"] == "delay"
 
-        @pytest.mark.flow_service(check_auth=True, orgs=["A@AdobeOrg"], seed=5)
-        @pytest.mark.parametrize("time_of_run", [1, 2])
-        def test_a_server_of_its_own(flow_service, flow_service_server, request, time_of_run):
-            assert flow_service.url != flow_service_server.url
-            assert flow_service.headers["x-gw-ims-org-id"] == "A@AdobeOrg"
-            assert send(flow_service, "GET", "/flows")[0] == 200
-            assert send(flow_service, "GET", "/flows", Authorization="Bearer other")[0] == 401
-            assert [entry["status"] for entry in flow_service.requests] == [200, 401]
+        @pytest.mark.flow_service(
+            check_auth=True, orgs=["A@AdobeOrg"], sandboxes=["one"], seed=5, flags="--rows-per-file 5 --journal-entries '9'"
+        )
+        class TestAServerOfItsOwn:
+            """Organization and sandbox are the first that exists, unless the mark says which."""
+
+            @pytest.mark.parametrize("time_of_run", [1, 2])
+            def test_flags(self, flow_service, flow_service_server, time_of_run):
+                assert flow_service.url != flow_service_server.url
+                assert flow_service.headers["x-gw-ims-org-id"] == "A@AdobeOrg"
+                assert flow_service.headers["x-sandbox-name"] == "one"
+                assert send(flow_service, "GET", "/flows")[0] == 200
+                assert send(flow_service, "GET", "/flows", Authorization="Bearer other")[0] == 401
+                assert [entry["status"] for entry in flow_service.requests] == [200, 401]
+                make_flow(flow_service)
+                flow_service.clock.advance(minutes=1)
+                assert max(file.row_count for file in flow_service.exports) == 5
+                assert len(flow_service.requests) == 6
+
+            @pytest.mark.flow_service(org="TWO@AdobeOrg")
+            def test_another_organization(self, flow_service):
+                assert flow_service.headers["x-gw-ims-org-id"] == "TWO@AdobeOrg"
+                assert flow_service.headers["x-sandbox-name"] == "one"
+                assert send(flow_service, "GET", "/flows")[0] == 401
+
+            @pytest.mark.flow_service(sandbox="two")
+            def test_another_sandbox(self, flow_service):
+                assert flow_service.headers["x-gw-ims-org-id"] == "A@AdobeOrg"
+                assert send(flow_service, "GET", "/flows", **{"x-sandbox-name": "one"})[0] == 200
+                assert send(flow_service, "GET", "/flows")[0] >= 400
         '''
     )
-    result = inner(suite)
-    result.assert_outcomes(passed=14)
+    inner(suite).assert_outcomes(passed=17)
     assert not (suite.path / "production").exists()
 
 
 def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
-    """A failing test's report has its requests and why they were refused; wrong marks and a dead server are told plainly."""
+    """A failing test's report has its requests and why they were refused, or the line of the test whose call was refused.
+
+    Wrong marks and a server that does not start are told plainly.
+    """
     suite.makepyfile(
         """
         import pytest
@@ -206,14 +245,29 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
 
         def test_passing(flow_service):
             assert send(flow_service, "GET", "/connectionSpecs")[0] == 200
-
         def test_failing(flow_service):
             auth = {"specName": "Access Key", "params": {"s3AccessKey": "AKIAIOSFODNN7EXAMPLE", "s3SecretKey": "mine"}}
             assert send(flow_service, "POST", "/connections", {**S3.base_connection(), "auth": auth})[0] == 201
-
         def test_injected(flow_service):
             flow_service.faults.add("error", error="service-unavailable", id="outage")
             assert send(flow_service, "GET", "/flows")[0] == 200
+
+        def test_backwards(flow_service):
+            flow_service.clock.freeze("2001-01-01")
+        def test_length(flow_service):
+            flow_service.clock.advance(hours="3h")
+        def test_negative(flow_service):
+            flow_service.clock.advance(hours=-3)
+        def test_no_files(flow_service):
+            flow_service.exports[0]
+        def test_no_requests(flow_service):
+            flow_service.requests[0]
+        def test_records(flow_service):
+            flow_service.datasets.put("orders", [{"at": object()}])
+        def test_snapshot(flow_service):
+            state = flow_service.state()
+            del state["store"]
+            flow_service.restore(state)
 
         @pytest.mark.flow_service(nwo=5)
         def test_argument(flow_service): ...
@@ -227,6 +281,8 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         def test_faults(flow_service): ...
         @pytest.mark.flow_service(flags=["--port", "many"])
         def test_flags(flow_service): ...
+        @pytest.mark.flow_service(flags="--rows-per-file '5")
+        def test_no_end(flow_service): ...
         @pytest.mark.flow_service(clock=None)
         def test_no_clock(flow_service): ...
         @pytest.mark.flow_service(now=[])
@@ -240,7 +296,7 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         """
     )
     result = inner(suite)
-    result.assert_outcomes(passed=1, failed=2, errors=11)
+    result.assert_outcomes(passed=1, failed=9, errors=12)
     text = result.stdout.str()
     result.stdout.fnmatch_lines(
         [
@@ -253,127 +309,8 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
             "     by the fault rule outage",
         ]
     )
-    assert text.count("- Flow Service requests -") == 2
+    assert text.count("- Flow Service requests -") == 9
     assert "flowservice/connectionSpecs" not in text  # only the failing tests' requests are shown
-    for reason in (
-        "the mark flow_service has no argument 'nwo'; it has clock, now, seed,",
-        "the mark flow_service takes arguments by name only, got 'frozen'",
-        "flow_service: now must be epoch seconds or such as 2026-01-01T00:00:00Z, got 'soon'",
-        "flow_service: clock must be 'frozen', 'real' or a speed such as 3600, got -1",
-        "there is no scenario 'nonsense'; allowed: rate-limited,",
-        "the Flow Service emulator did not start (exit status 2); its log,",
-        "--port: a whole number is needed, got 'many'",
-        "flow_service: clock must be 'frozen', 'real' or a speed such as 3600, got None",
-        "flow_service: now must be epoch seconds or such as 2026-01-01T00:00:00Z, got []",
-        "flow_service: faults must be a scenario's name, a rule or several of these, got 5",
-        "flow_service: orgs must be texts, got (5,)",
-        "flow_service: check_auth must be True or False, got 'no'",
-    ):
-        assert reason in text
-    assert "local_server.py" not in text and "control_client.py" not in text
-
-
-def test_a_mark_s_org_and_sandbox_are_sent_whichever_exist(suite: pytest.Pytester) -> None:
-    suite.makepyfile(
-        """
-        import pytest
-        from client import send
-
-        ORG, SANDBOX = "x-gw-ims-org-id", "x-sandbox-name"
-
-        @pytest.mark.flow_service(orgs=["ONE@AdobeOrg"], sandboxes=["one"])
-        def test_the_first_that_exists(flow_service):
-            assert (flow_service.headers[ORG], flow_service.headers[SANDBOX]) == ("ONE@AdobeOrg", "one")
-            assert send(flow_service, "GET", "/flows")[0] == 200
-
-        @pytest.mark.flow_service(orgs=["ONE@AdobeOrg"], sandboxes=["one"], org="TWO@AdobeOrg")
-        def test_another_organization(flow_service):
-            assert (flow_service.headers[ORG], flow_service.headers[SANDBOX]) == ("TWO@AdobeOrg", "one")
-            assert send(flow_service, "GET", "/flows")[0] == 401
-
-        @pytest.mark.flow_service(orgs=["ONE@AdobeOrg"], sandboxes=["one"], sandbox="two")
-        def test_another_sandbox(flow_service):
-            assert (flow_service.headers[ORG], flow_service.headers[SANDBOX]) == ("ONE@AdobeOrg", "two")
-            assert send(flow_service, "GET", "/flows")[0] >= 400
-        """
-    )
-    inner(suite).assert_outcomes(passed=3)
-
-
-def test_flags_may_be_one_text(suite: pytest.Pytester) -> None:
-    suite.makepyfile(
-        """
-        import pytest
-        from client import send
-
-        @pytest.mark.flow_service(flags="--rows-per-file 5 --journal-entries '0'")
-        def test_text(flow_service):
-            assert send(flow_service, "GET", "/flows")[0] == 200
-            assert not list(flow_service.requests)
-
-        @pytest.mark.flow_service(flags="--rows-per-file '5")
-        def test_no_end(flow_service): ...
-        """
-    )
-    result = inner(suite)
-    result.assert_outcomes(passed=1, errors=1)
-    assert "flow_service: No closing quotation" in result.stdout.str()
-
-
-@pytest.mark.parametrize(
-    ("option", "reason"),
-    [
-        ("flow_service_baseline=nope.json", "flow_service_baseline: there is no file "),
-        ("flow_service_isolation=x", "flow_service_isolation must be one of org, sandbox, got 'x'"),
-    ],
-)
-def test_a_wrong_option_is_refused_where_it_would_not_be_needed_too(
-    suite: pytest.Pytester, option: str, reason: str
-) -> None:
-    suite.makepyfile("def test(): ...")
-    result = inner(suite, "-o", option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert reason in result.stderr.str()
-
-
-def test_a_call_that_fails_shows_the_line_of_the_test(suite: pytest.Pytester) -> None:
-    """And a message that says what to do, without the inside of the package."""
-    suite.makepyfile(
-        """
-        import datetime
-
-        def test_refused(flow_service):
-            flow_service.clock.freeze("2001-01-01")
-
-        def test_length(flow_service):
-            flow_service.clock.advance(hours="3h")
-
-        def test_negative(flow_service):
-            flow_service.clock.advance(hours=-3)
-
-        def test_no_files(flow_service):
-            flow_service.exports[0]
-
-        def test_no_requests(flow_service):
-            flow_service.requests[0]
-
-        def test_records(flow_service):
-            flow_service.datasets.put("orders", [{"at": object()}])
-
-        def test_dates_are_fine(flow_service):
-            flow_service.datasets.put("orders", [{"at": datetime.datetime(2026, 1, 1), "on": datetime.date(2026, 1, 1)}])
-
-        def test_snapshot(flow_service):
-            state = flow_service.state()
-            flow_service.clock.advance(hours=1)
-            flow_service.restore(state)
-            assert flow_service.clock.now == state["clock"]["now"]
-            del state["store"]
-            flow_service.restore(state)
-        """
-    )
-    result = inner(suite)
-    result.assert_outcomes(passed=1, failed=7)
     for reason in (
         "time cannot go backwards",
         "a length of time is a number from 0, such as hours=3; got '3h'",
@@ -385,161 +322,141 @@ def test_a_call_that_fails_shows_the_line_of_the_test(suite: pytest.Pytester) ->
     ):
         result.stdout.fnmatch_lines([f"E *{reason.replace('?', '[?]')}*"])
     result.stdout.no_fnmatch_line("*emulator/testing/*.py:*")
-
-
-def test_options_of_the_ini_file(suite: pytest.Pytester) -> None:
-    suite.makeini(
-        """
-        [pytest]
-        flow_service_clock = 1000
-        flow_service_now = 2026-01-01T00:00:00Z
-        flow_service_seed = 7
-        flow_service_check_auth = true
-        flow_service_flags = --rows-per-file 100
-        flow_service_org = OWN@AdobeOrg
-        """
-    )
-    suite.makepyfile(
-        """
-        import pytest
-        from client import make_flow
-
-        def test_options(flow_service):
-            assert flow_service.clock.mode == "accelerated"
-            assert 1767225600 <= flow_service.clock.freeze() < 1767225600 + 3600 * 24
-            assert flow_service.headers["x-gw-ims-org-id"] == "OWN@AdobeOrg"
-            make_flow(flow_service)
-            flow_service.clock.advance(60)
-            assert max(file.row_count for file in flow_service.exports) == 100
-
-        @pytest.mark.flow_service(clock="frozen", seed="7")
-        def test_mark_before_option(flow_service, flow_service_server):
-            assert flow_service.clock.now == 1767225600
-            assert flow_service.url == flow_service_server.url
-        """
-    )
-    inner(suite, "--strict-config", "--strict-markers").assert_outcomes(passed=2)
+    for reason in (
+        "the mark flow_service has no argument 'nwo'; it has clock, now, seed,",
+        "the mark flow_service takes arguments by name only, got 'frozen'",
+        "flow_service: now must be epoch seconds or such as 2026-01-01T00:00:00Z, got 'soon'",
+        "flow_service: clock must be 'frozen', 'real' or a speed such as 3600, got -1",
+        "there is no scenario 'nonsense'; allowed: rate-limited,",
+        "the Flow Service emulator did not start (exit status 2); its log,",
+        "--port: a whole number is needed, got 'many'",
+        "flow_service: No closing quotation",
+        "flow_service: clock must be 'frozen', 'real' or a speed such as 3600, got None",
+        "flow_service: now must be epoch seconds or such as 2026-01-01T00:00:00Z, got []",
+        "flow_service: faults must be a scenario's name, a rule or several of these, got 5",
+        "flow_service: orgs must be texts, got (5,)",
+        "flow_service: check_auth must be True or False, got 'no'",
+    ):
+        assert reason in text
+    assert "local_server.py" not in text and "control_client.py" not in text
 
 
 REPORTED = """
 import pytest
-from client import send
+from pathlib import Path
+from client import make_flow, send
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_not_there(flow_service, number):
+    Path(f"{number}.url").write_text(flow_service.url)
+    assert flow_service.clock.mode == "accelerated"
+    assert 1767225600 <= flow_service.clock.freeze() < 1767225600 + 3600 * 24
+    assert flow_service.headers["x-gw-ims-org-id"] == "OWN@AdobeOrg"
     assert send(flow_service, "GET", "/flows/none")[0] == 404
     assert [rule["count"] for rule in flow_service.contract.violations] == [1]
 
-@pytest.mark.flow_service(seed=5)
+@pytest.mark.flow_service(seed=5, check_auth=False)
 def test_another_server(flow_service):
     assert send(flow_service, "GET", "/runs?limit=many")[0] == 400
     flow_service.reset()
     assert send(flow_service, "GET", "/connectionSpecs?limit=5")[0] == 200
 
-@pytest.mark.flow_service(report=False)
-def test_means_to_be_refused(flow_service):
-    assert send(flow_service, "POST", "/flows", {})[0] == 400
+@pytest.mark.flow_service(report=False, clock="frozen", seed="7")
+def test_means_to_be_refused(flow_service, flow_service_server):
+    assert flow_service.clock.now == 1767225600
+    assert flow_service.url == flow_service_server.url
+    assert send(flow_service, "POST", "/flows", {}, Authorization="Bearer other")[0] == 401
+    make_flow(flow_service)
+    flow_service.clock.advance(60)
+    assert max(file.row_count for file in flow_service.exports) == 100
+"""
+INI = """[pytest]
+flow_service_clock = 1000
+flow_service_now = 2026-01-01T00:00:00Z
+flow_service_seed = 7
+flow_service_check_auth = true
+flow_service_flags = --rows-per-file 100
+flow_service_org = OWN@AdobeOrg
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "workers"])
-def test_the_report_of_a_whole_run(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
-) -> None:
-    """One report of all tests, servers, resets and workers, which says in which test what was found."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    suite.makeini("[pytest]\nflow_service_report = reports/contract.html")
+def test_options_of_the_ini_file_and_the_report_of_a_whole_run(suite: pytest.Pytester) -> None:
+    """One report of all tests, servers, resets and workers, which says in which test what was found.
+
+    What a baseline has fails nothing. Each worker of xdist has a server of its own.
+    """
     suite.makepyfile(REPORTED)
-    result = suite.runpytest_subprocess(
-        "-p", "flow_service_emulator.pytest_plugin", *workers, "--flow-service-report", "contract.json",
-        "--flow-service-fail-on", "violation",
-    )  # fmt: skip
-    result.assert_outcomes(passed=5)
+    suite.makeini(f"{INI}flow_service_report = reports/contract.html")
+    result = inner(
+        suite, "--strict-config", "--flow-service-report", "known.json", "--flow-service-fail-on", "violation"
+    )
+    result.assert_outcomes(passed=6)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
             "*= Flow Service contract =*",
-            "violation: * (resource-not-found, 3 requests)",
+            "violation: * (resource-not-found, 4 requests)",
             "    GET /data/foundation/flowservice/flows/none (request 1, status 404, in *::test_not_there*",
             "  to fix it: *",
-            "5 requests, 2 rules violated, no warnings; met: 3 of * operations, *",
+            "6 requests, 2 rules violated, no warnings; met: 3 of * operations, *",
             "report: *contract.html",
-            "report: *contract.json",
+            "report: *known.json",
             "FAILED: 2 rules violated, no warnings (--flow-service-fail-on violation)",
         ]
     )
-    report = json.loads((suite.path / "contract.json").read_bytes())
-    assert report["summary"]["requests"] == 5
-    assert {rule["id"]: rule["count"] for rule in report["violations"]} == {"resource-not-found": 3, "value-invalid": 1}
-    met = {entry["name"]: entry["count"] for entry in report["coverage"]["operations"]["met"]}
-    assert met == {"get:flows": 3, "list:runs": 1, "list:connectionSpecs": 1}
     assert "test_another_server" in (suite.path / "reports" / "contract.html").read_text("utf-8")
+    assert len(urls(suite)) == 1
 
+    suite.makeini(f"{INI}flow_service_baseline = known.json\nflow_service_fail_on = violation")
+    workers = ("-p", "xdist", "-n", "2", "--dist", "load", "--flow-service-report", "contract.json")
+    result = suite.runpytest_subprocess(*ALONE, *workers)
+    result.assert_outcomes(passed=6)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["6 requests, no new violations, *", "2 findings known from the baseline, left out here"]
+    )
+    assert len(urls(suite)) == 2
+    report = json.loads((suite.path / "contract.json").read_bytes())  # the whole: it is the next baseline
+    assert report["summary"]["requests"] == 6
+    assert {rule["id"]: rule["count"] for rule in report["violations"]} == {"resource-not-found": 4, "value-invalid": 1}
+    met = {entry["name"]: entry["count"] for entry in report["coverage"]["operations"]["met"]}
+    assert met == {"get:flows": 4, "list:runs": 1, "list:connectionSpecs": 1}
 
-def test_what_a_baseline_has_fails_nothing(suite: pytest.Pytester) -> None:
-    suite.makepyfile(REPORTED)
-    inner(suite, "--flow-service-report", "known.json", "-k", "not_there")
-    suite.makeini("[pytest]\nflow_service_baseline = known.json\nflow_service_fail_on = violation")
-    known = inner(suite, "--flow-service-report", "contract.json", "-k", "not_there")
-    assert known.ret == 0
-    known.stdout.fnmatch_lines(["3 requests, no new violations, *", "1 finding known from the baseline, left out here"])
-    assert json.loads((suite.path / "contract.json").read_bytes())["summary"]["violations"] == 1  # the next baseline
-    new = inner(suite, "--flow-service-report", "contract.txt")
-    assert new.ret == pytest.ExitCode.TESTS_FAILED
-    text = (suite.path / "contract.txt").read_text("utf-8")
-    assert "value-invalid" in text and "resource-not-found [" not in text
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"), [(None, "cannot read"), ("{}", "is no contract report"), ("no", "is no contract report")]
-)
-def test_a_baseline_that_is_none(suite: pytest.Pytester, content: str | None, reason: str) -> None:
-    if content is not None:
-        (suite.path / "known.json").write_text(content)
-    suite.makeini("[pytest]\nflow_service_baseline = known.json\nflow_service_fail_on = violation")
-    suite.makepyfile("def test_nothing(): ...")
-    result = suite.runpytest_subprocess()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert reason in result.stderr.str()
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        (["--flow-service-report", "contract.pdf"], "a name that ends in .html, .json, .xml, .txt is needed, got 'contract.pdf'"),
-        (["--flow-service-fail-on", "remark"], "flow_service_fail_on must be one of violation, warning, got 'remark'"),
-    ],
-)  # fmt: skip
-def test_options_of_the_report_that_cannot_be(suite: pytest.Pytester, options: list[str], reason: str) -> None:
-    suite.makepyfile("def test_nothing(): ...")
-    result = suite.runpytest_subprocess(*options)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert reason in result.stderr.str()
-
-
-def test_an_ini_option_that_cannot_be(suite: pytest.Pytester) -> None:
-    suite.makeini("[pytest]\nflow_service_check_auth = maybe")
-    suite.makepyfile("def test_nothing(): ...")
-    result = suite.runpytest_subprocess()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "flow_service_check_auth must be true or false" in result.stderr.str()
-
-
-def test_a_refusal_tells_what_is_allowed(flow_service: FlowService) -> None:
-    with pytest.raises(FlowServiceError) as refused:
-        flow_service.faults.add("explosion")
-    assert "delay" in refused.value.allowed
-    with pytest.raises(ValueError, match="to is a time such as 2026-01-01T00:00:00Z or epoch seconds; got 'yesterday'"):
-        flow_service.clock.advance(to="yesterday")
-
-
-def test_a_report_that_cannot_be_written_fails_the_run(suite: pytest.Pytester) -> None:
-    (suite.path / "file").write_text("")
-    suite.makepyfile("def test_ok(flow_service): ...")
-    result = inner(suite, "--flow-service-report", "file/contract.html")
+    report["violations"] = [rule for rule in report["violations"] if rule["id"] != "resource-not-found"]
+    (suite.path / "known.json").write_text(json.dumps(report))
+    result = inner(suite, "--flow-service-report", "contract.txt", "-k", "not_there and 1 or another")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["cannot write */file/contract.html: *"])
-    result.stdout.no_fnmatch_line("report: *")
+    text = (suite.path / "contract.txt").read_text("utf-8")
+    assert "resource-not-found" in text and "value-invalid [" not in text
+
+
+def urls(suite: pytest.Pytester) -> set[str]:
+    """The servers of the tests in REPORTED."""
+    return {path.read_text() for path in suite.path.glob("*.url")}
+
+
+def test_options_that_cannot_be(suite: pytest.Pytester) -> None:
+    """Each is refused with the reason, also where it would not be needed."""
+    suite.makepyfile("def test_nothing(): ...")
+    (suite.path / "other.json").write_text("{}")
+    (suite.path / "text.json").write_text("no")
+    fail = ("-o", "flow_service_fail_on=violation", "-o")
+    for options, reason in (
+        (("-o", "flow_service_baseline=nope.json"), "flow_service_baseline: there is no file "),
+        ((*fail, "flow_service_baseline=nope.json"), "flow_service_baseline: cannot read "),
+        ((*fail, "flow_service_baseline=other.json"), "other.json is no contract report"),
+        ((*fail, "flow_service_baseline=text.json"), "text.json is no contract report"),
+        (("-o", "flow_service_isolation=x"), "flow_service_isolation must be one of org, sandbox, got 'x'"),
+        (("-o", "flow_service_check_auth=maybe"), "flow_service_check_auth must be true or false"),
+        (("--flow-service-report", "a.pdf"), "a name that ends in .html, .json, .xml, .txt is needed, got 'a.pdf'"),
+        (
+            ("--flow-service-fail-on", "remark"),
+            "flow_service_fail_on must be one of violation, warning, got 'remark'",
+        ),
+    ):
+        result = inner(suite, *options)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR, options
+        assert reason in result.stderr.str()
 
 
 def test_a_run_without_the_emulator_has_no_report(suite: pytest.Pytester) -> None:
@@ -554,41 +471,9 @@ def test_a_run_without_the_emulator_has_no_report(suite: pytest.Pytester) -> Non
     result.stdout.fnmatch_lines(["no test has used the emulator: there is no report"])
 
 
-def test_the_report_of_a_shared_server_is_whole(suite: pytest.Pytester, server: ServerProcess) -> None:
-    suite.makepyfile(REPORTED)
-    inner(suite, "--flow-service-url", server.url, "--flow-service-report", "contract.json").assert_outcomes(
-        passed=4, skipped=1
-    )
-    met = {
-        entry["name"]
-        for entry in json.loads((suite.path / "contract.json").read_bytes())["coverage"]["operations"]["met"]
-    }
-    assert {"get:flows"} <= met
-
-
-def test_each_worker_of_xdist_has_its_own(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins take seconds to import
-    suite.makepyfile(
-        """
-        import pytest
-        from pathlib import Path
-
-        @pytest.mark.parametrize("number", range(4))
-        def test_url(flow_service, worker_id, number):
-            Path(f"{worker_id}-{number}.txt").write_text(flow_service.url)
-        """
-    )
-    suite.runpytest_subprocess(
-        "-p", "xdist", "-p", "flow_service_emulator.pytest_plugin", "-n", "2", "--dist", "each"
-    ).assert_outcomes(passed=8)
-    urls = {worker: {path.read_text() for path in suite.path.glob(f"{worker}-*.txt")} for worker in ("gw0", "gw1")}
-    assert len(urls["gw0"]) == len(urls["gw1"]) == 1
-    assert urls["gw0"] != urls["gw1"]
-
-
 @pytest.mark.parametrize("isolation", ["org", "sandbox"])
 def test_one_server_is_shared(suite: pytest.Pytester, server: ServerProcess, isolation: str) -> None:
-    """Each test sees its own entities, requests, faults and files only."""
+    """Each test sees its own entities, requests, faults and files only; the report has all, or fails the run."""
     suite.makepyfile(
         """
         import pytest
@@ -617,7 +502,9 @@ def test_one_server_is_shared(suite: pytest.Pytester, server: ServerProcess, iso
         def test_now(flow_service): ...
         """
     )
-    result = inner(suite, "--flow-service-url", server.url + "/", "-o", f"flow_service_isolation={isolation}", "-rs")
+    name = "contract.json" if isolation == "org" else "client.py/contract.json"
+    options = ("-o", f"flow_service_isolation={isolation}", "-rs", "--flow-service-report", name)
+    result = inner(suite, "--flow-service-url", server.url + "/", *options)
     result.assert_outcomes(passed=2, skipped=2)
     result.stdout.fnmatch_lines(
         [
@@ -625,6 +512,14 @@ def test_one_server_is_shared(suite: pytest.Pytester, server: ServerProcess, iso
             f"*needs a server of its own, and all tests share the one at {server.url}*",
         ]
     )
+    if isolation == "org":
+        report = json.loads((suite.path / name).read_bytes())
+        met = {entry["name"]: entry["count"] for entry in report["coverage"]["operations"]["met"]}
+        assert met["get:flows"] >= 2 and result.ret == 0
+    else:
+        result.stdout.fnmatch_lines([f"cannot write */{name}: *"])
+        result.stdout.no_fnmatch_line("report: *")
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
     service = FlowService(FlowServiceServer(server.url))
     assert service.faults.rules == []
     service.disconnect()
@@ -651,19 +546,15 @@ def test_waiting(flow_service):
 """
 
 
-@pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_the_server_ends_with_the_run(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, end: signal.Signals
-) -> None:
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+def test_the_server_ends_with_the_run(suite: pytest.Pytester) -> None:
+    """Also when the run is killed."""
     suite.makepyfile(WAITING)
-    command = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "flow_service_emulator.pytest_plugin"]
+    command = [sys.executable, "-m", "pytest", "-s", "-q", *ALONE]
     with subprocess.Popen(command, cwd=suite.path, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         url = next(line for line in run.stdout if line.startswith("http://")).strip()
         assert answers(url)
-        run.send_signal(end)
+        run.kill()
         run.stdout.read()
     waited = threading.Event()
     for _ in range(100):
@@ -721,13 +612,6 @@ def test_a_closed_connection_is_opened_again() -> None:
     with pytest.raises(FlowServiceError, match="does not answer"):
         service.control("GET", "/clock")
     service.disconnect()
-
-
-@pytest.mark.parametrize(
-    "instant", [1767225600, "1767225600", "2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00"]
-)
-def test_instants(instant: float | str) -> None:
-    assert epoch_seconds(instant) == 1767225600
 
 
 @pytest.mark.parametrize(
