@@ -16,30 +16,25 @@ DEMO = [sys.executable, "-m", "flow_service_emulator", "demo", "--export-dir"]
 
 
 @pytest.mark.parametrize("folder", ["/proc/exports", "file", "file/exports"])
-def test_a_folder_that_cannot_be_written_to_is_told_first(folder: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_told_first(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
     if folder.startswith("/proc") and not Path("/proc").is_dir():
         pytest.skip("needs a folder in which nobody can make another")
-    run = subprocess.run([*DEMO, folder], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert (run.returncode, run.stdout) == (1, "")
-    assert run.stderr.startswith(f"demo: nothing can be written to the export folder {folder}: ")
-    assert len(run.stderr.splitlines()) == 1
+    assert demo.run_demo(Path(folder)) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"demo: nothing can be written to the export folder {folder}: ")
+    assert len(said.err.splitlines()) == 1
 
 
-def test_earlier_files_are_told_from_those_of_this_demo(tmp_path: Path) -> None:
+def test_exports_that_fail_are_told_with_the_reason_and_earlier_files_left(tmp_path: Path) -> None:
+    (tmp_path / "sftp").write_text("a file in place of the destination's folder")
     earlier = tmp_path / "amazon-s3" / "my-bucket" / "part-00000-tid-1.json"
     earlier.parent.mkdir(parents=True)
     earlier.write_text("{}\n")
-    run = subprocess.run([*DEMO, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True)
-    assert "Files: 48 part files of this demo, " in run.stdout
-    assert "connection spec: 1 item\n" in run.stdout
-    assert "Beside them lie 1 part files of earlier exports" in run.stdout
-    assert earlier.read_text() == "{}\n"
-    assert len(list(tmp_path.rglob("part-*"))) == 49
-
-
-def test_exports_that_fail_are_told_with_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "sftp").write_text("a file in place of the destination's folder")
     run = subprocess.run([*DEMO, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1
     assert "48 exports, 40 of them with success" in run.stdout
@@ -47,6 +42,11 @@ def test_exports_that_fail_are_told_with_the_reason(tmp_path: Path) -> None:
     (place,) = [index for index, line in enumerate(table.splitlines()) if line.endswith("  failed")]
     assert "sftp" in table.splitlines()[place].lower()
     assert "Job aborted" in table.splitlines()[place + 1]
+    assert "Files: 40 part files of this demo, " in run.stdout
+    assert "connection spec: 1 item\n" in run.stdout
+    assert "Beside them lie 1 part files of earlier exports" in run.stdout
+    assert earlier.read_text() == "{}\n"
+    assert len(list(tmp_path.rglob("part-*"))) == 41
 
 
 def test_it_says_how_to_go_on_by_the_name_it_was_called_by(
@@ -69,9 +69,9 @@ def test_it_says_how_to_go_on_by_the_name_it_was_called_by(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("lines", [0, 1, 5, 30])
+@pytest.mark.parametrize("lines", [0, 5])
 def test_an_interrupt_ends_it_without_a_traceback(lines: int, tmp_path: Path) -> None:
-    """At the start, when the server listens, during the steps, and before the day passes."""
+    """At the start, and during the steps."""
     with subprocess.Popen([*DEMO, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         if not lines:  # the first that it does is to mark the folder

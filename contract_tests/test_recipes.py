@@ -171,6 +171,7 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
     (core / "__init__.py").touch()
     (core / "container.py").write_text(STUB.replace("@PORT@", port_of(server)))
     monkeypatch.syspath_prepend(str(pytester.path))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins take seconds to import
     pytester.makeconftest(recipe("testcontainers"))
     pytester.makepyfile(
         f"""
@@ -202,7 +203,8 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
             assert not container.running
         """
     )
-    pytester.runpytest_inprocess("-p", "no:cacheprovider", "-W", "error").assert_outcomes(passed=4)
+    plugin = "flow_service_emulator.pytest_plugin"
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "-W", "error", "-p", plugin).assert_outcomes(passed=4)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
