@@ -1,7 +1,4 @@
-"""The same seed, the same requests: the same files under the same names, however fast the client and the machine are.
-
-`python -m contract_tests.bench.exports same` holds several Python versions against each other.
-"""
+"""The same seed, the same requests: the same files under the same names, however fast the client and the machine are."""
 
 from __future__ import annotations
 

@@ -1,97 +1,80 @@
-"""`python -m contract_tests.bench`: the emulator beside its floor, as a table and, with `--json FILE`, as JSON."""
+"""Measures the emulator beside its floor and, with `--old DIR`, beside another checkout of this project with its own `.venv`.
+
+Prints a table; `--json FILE` writes every round's value. Files passed by one request: `python -m contract_tests.bench.files_passed`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract_tests.bench import measures
-from contract_tests.bench.measures import REQUESTS, Plan, Result
-from contract_tests.bench.servers import FLOOR, Running, emulator_command, started
+from contract_tests.bench.measures import PARTS, Plan, Result
+from contract_tests.bench.servers import FLOOR, REPOSITORY, Contender, emulator
 
-OTHER = "other"
-"""What the results call the server of `--against`."""
-PARTS = ("start", "requests", *REQUESTS, "growth", "exports")
+QUICK = Plan(rounds=1, seconds=0.7, requests=20_000, entities=20_000, rows=200_000, days=5)
 
 
 def main(arguments: Sequence[str] | None = None, plan: Plan | None = None) -> int:
-    """Measures and shows it; answers the exit status: 2 when the other server does not do what it is asked."""
+    """Measures and shows it; answers the exit status."""
     parser = argparse.ArgumentParser(prog="python -m contract_tests.bench", description=__doc__)
+    parser.add_argument("--old", metavar="DIR", type=Path, help="another checkout, run by DIR/.venv/bin/python")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the results as JSON as well")
-    parser.add_argument(
-        "--against", metavar="URL", help="let another server of the same API answer the same requests as well"
-    )
-    parser.add_argument("--quick", action="store_true", help="shorter and less certain")
-    parser.add_argument("--only", metavar="PART", choices=PARTS, help=f"one part of it: {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="one round of each, and less of everything")
+    parser.add_argument("parts", nargs="*", help=f"parts of it: {', '.join(PARTS)}; default all")
     options = parser.parse_args(arguments)
-    if options.against and options.only in ("start", "growth", "exports"):
-        parser.error(f"--against goes with requests, and --only {options.only} has none")
-    plan = plan or (Plan(rounds=1, seconds=0.7, starts=3, rows=100_000, entities=20_000) if options.quick else Plan())
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"there is no part {', '.join(unknown)}")
+    plan = plan or (QUICK if options.quick else Plan())
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{_processor()}, {os.cpu_count()} CPUs",
-        "system": platform.platform(),
         "python": platform.python_version(),
+        "floor": "httptools and uvloop" if _fast() else "h11 or asyncio: the extra `bench` is not installed",
+        "rounds": str(plan.rounds),
     }
-    print(", ".join(about.values()) + "\n")
-    other = None if options.against is None else Running(OTHER, options.against.rstrip("/"), None, 0.0)
-    try:
-        if other is not None:
-            measures.check(other)
-        results = list(_shown(_measured(plan, options.only, other), other))
-    except measures.Unfit as reason:
-        print(f"{parser.prog}: {reason}", file=sys.stderr)
-        return 2
+    print(", ".join(f"{name} {value}" for name, value in about.items()) + "\n")
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        contenders = [emulator("emulator", REPOSITORY, folder), Contender("floor", FLOOR, folder / "floor")]
+        if options.old is not None:
+            contenders.append(emulator("old", options.old, folder))
+        others = [each.name for each in contenders[1:]]
+        heads = ["what", "emulator", *others, *(f"of {other}" for other in others)]
+        print(f"| {' | '.join(heads)} |\n|---|{'---:|' * (len(heads) - 1)}", flush=True)
+        for part in options.parts or PARTS:
+            for result in PARTS[part](plan, contenders):
+                print(_line(result, others), flush=True)
+                results.append(result)
     if options.json:
-        entries = [{**asdict(result), "ratio": result.ratio()} for result in results]
-        options.json.write_text(json.dumps({**about, "results": entries}, indent=1) + "\n")
+        options.json.write_text(json.dumps({**about, "results": [asdict(result) for result in results]}, indent=1))
     return 0
 
 
-def _measured(plan: Plan, only: str | None, other: Running | None) -> Iterator[Result]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if only in (None, "start"):
-            yield from measures.starts(plan, folder)
-        if only in (None, "requests", *REQUESTS):
-            with ExitStack() as servers:
-                running = [
-                    servers.enter_context(started("emulator", emulator_command(folder), folder)),
-                    servers.enter_context(started("floor", FLOOR, folder)),
-                ]
-                if other is not None:
-                    running.append(other)
-                yield from measures.requests(plan, running, only if only in REQUESTS else None)
-        if only in (None, "growth"):
-            yield from measures.growth(plan, folder)
-        if only in (None, "exports"):
-            yield from measures.exports(plan, folder)
-
-
-def _shown(results: Iterable[Result], other: Running | None) -> Iterator[Result]:
-    """Prints each result as soon as it is there, as a line of a table."""
-    names = ("emulator", "floor") if other is None else ("emulator", "floor", OTHER)
-    heads = ["what", "emulator", "floor", *([other.url] if other is not None else []), "of the floor"]
-    print(f"| {' | '.join(heads)} |\n|---|{'---:|' * len(names)}---|", flush=True)
-    for result in results:
-        ratio = result.ratio()
-        notes = [*([f"{ratio:.2f}"] if ratio else []), *([result.note] if result.note else [])]
-        cells = [f"{_number(result.values[name])} {result.unit}" if name in result.values else "" for name in names]
-        print(f"| {' | '.join([result.what, *cells, '; '.join(notes)])} |", flush=True)
-        yield result
+def _line(result: Result, others: Sequence[str]) -> str:
+    cells = [result.what]
+    for name in ("emulator", *others):
+        value = result.median(name)
+        cells.append("" if value is None else f"{_number(value)} {result.unit}".strip())
+    ratios = [result.ratio(other) for other in others]
+    return f"| {' | '.join([*cells, *('' if ratio is None else f'{ratio:.2f}' for ratio in ratios)])} |"
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _fast() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("httptools", "uvloop"))
 
 
 def _processor() -> str:

@@ -1,15 +1,14 @@
-"""The floor: the least that a server of this kind can be. A bare Starlette app under uvicorn, jsonschema and a dict.
+"""The floor: the least that a server of this kind can be. A bare Starlette app with jsonschema and a dict, under uvicorn with
+httptools and uvloop where these are installed (the extra `bench`).
 
-Started as `python -m contract_tests.bench.floor PORT`; it prints `listening` once it accepts requests.
+`python -m contract_tests.bench.floor` prints its address once it accepts requests.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-import sys
 import uuid
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -19,44 +18,38 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-BASE = "/data/foundation/flowservice"
+from contract_tests.tutorial import BASE
 
-
-def source_schema() -> dict[str, Any]:
-    """What a source connection must be, in the plainest words that still check something."""
-    return {
-        "type": "object",
-        "required": ["name", "connectionSpec", "params"],
-        "properties": {
-            "name": {"type": "string", "minLength": 1},
-            "description": {"type": "string"},
-            "connectionSpec": {
-                "type": "object",
-                "required": ["id"],
-                "properties": {"id": {"type": "string", "pattern": "^[0-9a-f-]{36}$"}, "version": {"type": "string"}},
-            },
-            "params": {
-                "type": "object",
-                "required": ["datasets"],
-                "properties": {
-                    "datasets": {
-                        "type": "array",
-                        "minItems": 1,
-                        "items": {
-                            "type": "object",
-                            "required": ["dataSetId"],
-                            "properties": {"dataSetId": {"type": "string"}, "name": {"type": "string"}},
-                        },
-                    }
-                },
-            },
+REFERENCE = {
+    "type": "object",
+    "required": ["id"],
+    "properties": {"id": {"type": "string", "pattern": "^[0-9a-f-]{36}$"}, "version": {"type": "string"}},
+}
+DATASET = {
+    "type": "object",
+    "required": ["dataSetId"],
+    "properties": {"dataSetId": {"type": "string"}, "name": {"type": "string"}},
+}
+SOURCE = {
+    "type": "object",
+    "required": ["name", "connectionSpec", "params"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "description": {"type": "string"},
+        "connectionSpec": REFERENCE,
+        "params": {
+            "type": "object",
+            "required": ["datasets"],
+            "properties": {"datasets": {"type": "array", "minItems": 1, "items": DATASET}},
         },
-    }
+    },
+}
+"""What a source connection must be, in the plainest words that still check something."""
 
 
 def app() -> Starlette:
     """Create, look up and list, and nothing else."""
-    validator = jsonschema.Draft7Validator(source_schema())
+    validator = jsonschema.Draft7Validator(SOURCE)
     entities: dict[str, dict[str, Any]] = {}
 
     async def create(request: Request) -> JSONResponse:
@@ -104,8 +97,5 @@ class _Server(uvicorn.Server):
 
 
 if __name__ == "__main__":
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0))
-    listener.listen(2048)
-    sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-    _Server(uvicorn.Config(app(), log_config=None, access_log=False)).run([listener])
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        _Server(uvicorn.Config(app(), log_config=None, access_log=False)).run([listener])

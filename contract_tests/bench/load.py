@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,7 +83,7 @@ def run(load: Load) -> Outcome:
 class _Client(asyncio.Protocol):
     """One connection: sends a request, waits for the whole answer, notes how long it took, and again."""
 
-    def __init__(self, crowd: _Crowd) -> None:
+    def __init__(self, crowd: Crowd) -> None:
         self._crowd = crowd
         self._buffer = b""
         self._needed = 0
@@ -131,7 +130,7 @@ class _Client(asyncio.Protocol):
         self._transport.write(request)
 
 
-class _Crowd:
+class Crowd:
     """All connections of a load, and what they noted."""
 
     def __init__(self, load: Load) -> None:
@@ -190,10 +189,5 @@ class _Crowd:
             self._done.set_result(None)
 
 
-def rounds(loads: Sequence[Load]) -> list[Outcome]:
-    """Runs loads one after the other."""
-    return [run(load) for load in loads]
-
-
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(_Crowd(Load(**json.load(sys.stdin))).run()))))
+    print(json.dumps(asdict(asyncio.run(Crowd(Load(**json.load(sys.stdin))).run()))))

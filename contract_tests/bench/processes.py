@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 
-def resident_bytes(pid: int) -> int:
-    """The memory that a process has in use."""
+def resident_bytes(pid: int, *, peak: bool = False) -> int:
+    """The memory that a process has in use, or the most that it ever had."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return 1024 * int(status.partition("VmRSS:")[2].split()[0])
+    return 1024 * int(status.partition("VmHWM:" if peak else "VmRSS:")[2].split()[0])
 
 
 def open_files(pid: int) -> int:
