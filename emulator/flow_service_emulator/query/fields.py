@@ -78,8 +78,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldPath:
-    """A place in an entity. `steps` are (name, whether `[]` follows it); `kind` is the documented type of
-    what is there."""
+    """A place in an entity. `steps` are (name, whether `[]` follows it); `kind` is the documented type of what is there."""
 
     text: str
     steps: tuple[tuple[str, bool], ...]
@@ -87,40 +86,24 @@ class FieldPath:
 
     @classmethod
     def parse(cls, text: str, fields: Collection[str]) -> FieldPath | None:
-        """Reads a path; None when it is malformed, too deep, of an unknown field, or cannot fit the
-        documented types."""
-        if len(text) > MAX_PATH_CHARS:
+        """Reads a path; None when it is malformed, too deep, of an unknown field, or cannot fit the documented types."""
+        steps = [_STEP.fullmatch(part) for part in text[: MAX_PATH_CHARS + 1].split(".", MAX_STEPS)]
+        if len(text) > MAX_PATH_CHARS or len(steps) > MAX_STEPS:
             return None
-        parts = text.split(".", MAX_STEPS)
-        if len(parts) > MAX_STEPS:
-            return None
-        steps: list[tuple[str, bool]] = []
-        for part in parts:
-            match = _STEP.fullmatch(part)
-            if match is None:
+        prefix, above = "", None
+        read: list[tuple[str, bool]] = []
+        for step in steps:
+            if step is None or above not in (None, "object"):
                 return None
-            steps.append((match[1], match[2] is not None))
-        if steps[0][0] not in fields:
-            return None
-        prefix, kind = "", None
-        for number, (name, reaches) in enumerate(steps, 1):
-            prefix += name
-            kind = KINDS.get(prefix)
+            name, reaches = step[1], step[2] is not None
+            above = KINDS.get(prefix + name)
             if reaches:
-                if kind not in (None, "array"):
+                if above not in (None, "array"):
                     return None
-                prefix += "[]"
-                kind = KINDS.get(prefix)
-            if number < len(steps) and kind not in (None, "object"):
-                return None
-            prefix += "."
-        return cls(text, tuple(steps), kind)
-
-    @property
-    def column(self) -> str | None:
-        """The field's name when the path is just a top-level field."""
-        name, reaches = self.steps[0]
-        return None if reaches or len(self.steps) > 1 else name
+                above = KINDS.get(prefix + step[0])
+            prefix += step[0] + "."
+            read.append((name, reaches))
+        return cls(text, tuple(read), above) if read[0][0] in fields else None
 
     def values(self, entity: Any) -> list[Any]:
         """What stands at this place: nothing, one value, or one for each item of the arrays on the way."""
@@ -138,7 +121,6 @@ def value_invalid(value: str, field: str, allowed: str | list[str]) -> ServiceEr
 
 
 def echo(text: str) -> str:
-    """A client's text as an error message repeats it: at most 100 characters, and always writable as
-    UTF-8."""
+    """A client's text as an error message repeats it: at most 100 characters, and always writable as UTF-8."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_ECHO_CHARS else text[: MAX_ECHO_CHARS - 3] + "..."

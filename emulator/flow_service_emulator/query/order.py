@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.fields import FieldPath, echo
@@ -38,7 +38,7 @@ _WORDED_ORDER: Final = re.compile(r"[\s:]+(asc|desc|ascending|descending)", re.I
 
 
 class _Falling:
-    """A sort key turned round."""
+    """A sort key turned around."""
 
     __slots__ = ("key",)
 
@@ -51,33 +51,15 @@ class _Falling:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Falling) and other.key == self.key
 
-    def __hash__(self) -> int:
-        return hash(self.key)
 
+class Position(NamedTuple):
+    """Where an entity stands: its sort keys, one for each field of the order, and its number in creation order."""
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where an entity stands: its sort keys, one for each field of the order, and its number in creation
-    order."""
-
-    keys: tuple[SortKey, ...]
+    keys: Sequence[SortKey]
     seq: int
 
-    def as_json(self) -> list[Any]:
-        """The position as `[[[rank, value], …], seq]`."""
-        return [[list(key) for key in self.keys], self.seq]
 
-    @classmethod
-    def from_json(cls, value: Any) -> Position:
-        """Reads `as_json`'s form back; raises ValueError for anything else."""
-        match value:
-            case [list() as keys, int() as seq]:
-                return cls(tuple(_read_key(key) for key in keys), seq)
-        raise ValueError("not a position")
-
-
-@dataclass(frozen=True, slots=True)
-class OrderField:
+class OrderField(NamedTuple):
     """One field of an order."""
 
     path: FieldPath
@@ -91,24 +73,13 @@ class Order:
     fields: tuple[OrderField, ...] = ()
 
     @property
-    def by_creation(self) -> bool:
-        """Whether the order needs nothing but an entity's creation time and number."""
-        return not self.fields or (len(self.fields) == 1 and self.fields[0].path.column == CREATED_AT)
-
-    @property
     def oldest_first(self) -> bool:
         """How entities stand that are alike in every field."""
-        return next((not field.descending for field in self.fields if field.path.column == CREATED_AT), False)
+        return next((not field.descending for field in self.fields if field.path.text == CREATED_AT), False)
 
     def position(self, entity: Any, seq: int) -> Position:
         """Where a decoded entity stands."""
-        return Position(tuple(sort_key(field.path.values(entity)) for field in self.fields), seq)
-
-    def fits(self, position: Position) -> bool:
-        """Whether a position, which came from outside, can be one of this order."""
-        if self.by_creation and any(rank != _NUMBER for rank, _ in position.keys):
-            return False
-        return len(position.keys) == len(self.fields)
+        return Position([sort_key(field.path.values(entity)) for field in self.fields], seq)
 
     def comparable(self, position: Position) -> tuple[Any, ...]:
         """The position as something that sorts in this order."""
@@ -159,18 +130,3 @@ def _worded(name: str) -> bool:
     """Whether the order was written as a word, as in `name desc`, instead of a sign."""
     match = _WORDED_ORDER.search(name[-24:])
     return match is not None and name.endswith(match[0])
-
-
-def _read_key(value: Any) -> SortKey:
-    match value:
-        case [int() as rank, bool()]:
-            raise ValueError(f"rank {rank} with a boolean")
-        case [int() as rank, 0] if rank in (_MISSING, _NULL, _ARRAY, _OBJECT):
-            return (rank, 0)
-        case [int() as rank, (0 | 1) as flag] if rank == _BOOLEAN:
-            return (rank, flag)
-        case [int() as rank, (int() | float()) as number] if rank == _NUMBER:
-            return (rank, number)
-        case [int() as rank, str() as text] if rank == _TEXT and len(text) <= MAX_KEY_CHARS:
-            return (rank, text)
-    raise ValueError("not a sort key")

@@ -8,17 +8,21 @@ token's own filter, projection, order and limit win over those repeated beside i
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import orjson
+
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.fields import BOOLEANS, echo, value_invalid
-from flow_service_emulator.query.filters import EQUALS, Filter, parse_filter, split_filter
+from flow_service_emulator.query.filters import Filter, parse_filter, split_filter
 from flow_service_emulator.query.order import Order, Position, parse_order
-from flow_service_emulator.query.token import decode_token
 
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = MAX_LIMIT
@@ -33,6 +37,7 @@ _PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN = "property", "orderby", "limit", "c
 _LIST_PARAMS: Final = frozenset({_PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN})
 _WINDOW_PARAMS: Final = frozenset({"outputType", "outputField", "start", "limit", "properties"})
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
+_CHECK_BYTES: Final = 8
 _NAME: Final = re.compile(r"[\w$@-]{1,100}")
 
 Params = Sequence[tuple[str, str]]
@@ -54,25 +59,23 @@ class ListQuery:
     count: bool = False
     after: Position | None = None
 
-    @property
-    def looks_at_some(self) -> bool:
-        """Whether a page may be found without looking at all records."""
-        return self.order.by_creation and not self.order.fields and not self.count
-
     def exact(self, field: str) -> str | None:
         """The one text that `field` must equal (`flowId==…`, or `targetConnectionIds[]==…`), if a filter says so.
 
         Whoever has an index of the field can give `run` the records of that text alone.
         """
-        for condition in self.filters:
-            if (
-                condition.path.text.removesuffix("[]") == field
-                and condition.operator is EQUALS
-                and not condition.ignore_case
-            ):
-                values = condition.wanted.values
-                return values[0].text if len(values) == 1 and not values[0].null else None
-        return None
+        exact = (each.exact for each in self.filters if each.path.text.removesuffix("[]") == field)
+        return next((text for text in exact if text is not None), None)
+
+    def token(self, position: Position) -> str:
+        """A continuation token: this query and the last item's position, as opaque, URL-safe text without `=`.
+
+        Its checksum guards against accidents (a token cut short, made up or of another version) and is no secret.
+        """
+        payload = orjson.dumps(
+            [self.collection, self.properties, self.orderby, self.limit, [position.keys, position.seq]]
+        )
+        return base64.urlsafe_b64encode(_checksum(payload) + payload).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +130,10 @@ def parse_page_window(params: Params) -> PageWindow:
 
 
 def _single_values(params: Params, known: Collection[str], several: str | None = None) -> dict[str, str]:
-    """The parameters that may be given once, by name. Refuses unknown names, repetitions and what is no
-    Unicode text."""
+    """The parameters that may be given once, by name. Refuses unknown names and repetitions."""
     for name, _ in params:
         if name not in known:
             raise ServiceError("query-param-unknown", param=echo(name))
-    for _, value in params:
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ServiceError("query-value-invalid", value=echo(value)) from error
     times = Counter(name for name, _ in params if name != several)
     for name, number in times.items():
         if number > 1:
@@ -200,19 +197,20 @@ def _read_projection(text: str, fields: Collection[str]) -> set[str]:
 def _read_token(token: str, collection: str, fields: Collection[str]) -> ListQuery:
     """The query that a token carries. Raises ServiceError value-invalid (1452) for a token that no page of
     this collection gave."""
-    refusal = value_invalid(token, _TOKEN, "the token of a next page, as it was answered")
     try:
-        payload = decode_token(token)
-        match payload:
-            case [str() as name, [*properties], str() | None as orderby, int() as limit, position]:
-                if name != collection or not all(isinstance(text, str) for text in properties):
-                    raise refusal
-                query = _read_query(name, tuple(properties), orderby, limit, fields)
-                after = Position.from_json(position)
-            case _:
-                raise refusal
-    except ValueError as error:
-        raise refusal from error
-    if not 1 <= limit <= MAX_LIMIT or not query.order.fits(after):
-        raise refusal
-    return replace(query, after=after)
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        payload = data[_CHECK_BYTES:]
+        if data[:_CHECK_BYTES] != _checksum(payload):
+            raise ValueError("made up or damaged")
+        name, properties, orderby, limit, (keys, seq) = orjson.loads(payload)
+        after = Position([(rank, value) for rank, value in keys], seq)
+        query = replace(_read_query(name, tuple(properties), orderby, limit, fields), after=after)
+        if name != collection or query.token(after) != token:
+            raise ValueError("of another collection, or spelt otherwise")
+    except (ValueError, binascii.Error) as error:
+        raise value_invalid(token, _TOKEN, "the token of a next page, as it was answered") from error
+    return query
+
+
+def _checksum(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=_CHECK_BYTES, person=b"continuation").digest()
