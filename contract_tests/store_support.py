@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flow_service_emulator.store.store import Records, Scope
+import orjson
+
+from flow_service_emulator.store.store import Records, Scope, Store
 
 PROD: Final[Scope] = ("ORG@AdobeOrg", "prod")
 DEV: Final[Scope] = ("ORG@AdobeOrg", "dev")
-INDEXES: Final = {"runs": "flowId", "flows": ("sourceConnectionIds", "targetConnectionIds")}
+INDEXES: Final = {"runs": ("flowId",), "flows": ("sourceConnectionIds", "targetConnectionIds")}
 
 
 def entity(id: str, **fields: Any) -> dict[str, Any]:
@@ -19,3 +21,9 @@ def entity(id: str, **fields: Any) -> dict[str, Any]:
 def ids(records: Records) -> list[str]:
     """The ids of records, newest first."""
     return [record.id for record in records]
+
+
+def contents(store: Store) -> dict[str, Any]:
+    """Everything that a store holds, without the number that comes next."""
+    tables: dict[str, Any] = orjson.loads(b"".join(store.moment().pieces()))["tables"]
+    return tables

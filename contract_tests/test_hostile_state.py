@@ -218,7 +218,6 @@ HOSTILE: dict[str, tuple[str, Callable[[Any], None]]] = {
     "records no text": ("dataset-records/", own("dataset-records", 5)),
     "positions a text": ("dataset-positions/", own("dataset-positions", "abc")),
     "file mark odd": ("dataset-file/", lambda state: add(state, "meta", {"id": "dataset-file/x", "value": {"base": 1}})),
-    "numbers at their end": ("nextSeq", lambda state: state["store"].update(nextSeq=2**53 - 1)),
     "speed huge": ("clock", part("clock", mode="accelerated", speed=1e308)),
     "speed true": ("clock", part("clock", mode="accelerated", speed=True)),
     "speed 0": ("clock", part("clock", mode="accelerated", speed=0)),

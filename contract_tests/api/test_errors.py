@@ -31,7 +31,7 @@ INJECTED = (
 """Rows that the real service answers in states which no request brings about; faults are set for them."""
 ELSEWHERE = {
     "store-unavailable": "test_disk_full.py",
-    "exports-unremoved": "test_planted.py",
+    "exports-unremoved": "test_exported_files.py",
     "server-ending": "test_interruptions.py",
     "content-encoding-unsupported": "test_http.py",
     "snapshot-too-large": "test_large_answers.py",

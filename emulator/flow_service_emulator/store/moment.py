@@ -2,46 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from flow_service_emulator.store.records import Record
+from flow_service_emulator.store.records import EntityStorage, Record, Shelf, StoreError
 
 SNAPSHOT_VERSION: Final = 1
 
-
-class _Table(NamedTuple):
-    name: str
-    numbers: list[int]
-    entities: list[bytes]
+Look = Callable[[str, int, Mapping[str, Any]], None]
+"""Looks at a document: its table, its number and itself."""
 
 
-class Moment:
-    """What the store had when `add` was called for its tables; it stays so while the store goes on."""
+class SnapshotError(StoreError, ValueError):
+    """This is no snapshot that the store can take; the message says what is wrong."""
 
-    def __init__(self, next_seq: int) -> None:
-        self._next_seq = next_seq
-        self._tables: list[_Table] = []
 
-    def add(self, name: str, records: Iterable[Record]) -> None:
-        """Takes in a table's records; one without records is left out."""
-        there = list(records)
-        if there:
-            self._tables.append(_Table(name, [record.seq for record in there], [record.raw for record in there]))
+class Contents(NamedTuple):
+    """What a snapshot holds, read and ready to be put in the place of everything."""
+
+    shelves: dict[str, Shelf]
+    next_seq: int
+
+
+class Moment(NamedTuple):
+    """What the store had; it stays so while the store goes on."""
+
+    next_seq: int
+    tables: list[tuple[str, list[Record]]]
 
     def pieces(self) -> list[bytes]:
         """`{"version": 1, "nextSeq": n, "tables": {name: {seq: entity}}}` in JSON, in pieces. May be called in a thread."""
-        pieces = [b'{"version":%d,"nextSeq":%d,"tables":{' % (SNAPSHOT_VERSION, self._next_seq)]
+        pieces = [b'{"version":%d,"nextSeq":%d,"tables":{' % (SNAPSHOT_VERSION, self.next_seq)]
         between = b""
-        for table in self._tables:
-            pieces.append(b"%b%b:{" % (between, orjson.dumps(table.name)))
+        for name, records in self.tables:
+            pieces.append(b"%b%b:{" % (between, orjson.dumps(name)))
             form = b'"%d":'
-            for number, entity in zip(table.numbers, table.entities, strict=True):
-                pieces += (form % number, entity)
+            for record in records:
+                pieces += (form % record.seq, record.raw)
                 form = b',"%d":'
             pieces.append(b"}")
             between = b","
         pieces.append(b"}}")
         return pieces
+
+
+def moment_of(storage: EntityStorage) -> Moment:
+    """What a storage has now."""
+    tables = [(name, list(shelf.records.values())) for name, shelf in sorted(storage.shelves.items()) if shelf.records]
+    return Moment(storage.next_seq, tables)
+
+
+def read_contents(storage: EntityStorage, snapshot: Any, look: Look) -> Contents:
+    """Reads a snapshot and changes nothing; may be called in a thread. Raises SnapshotError.
+
+    `look` is shown every record and may raise ValueError.
+    """
+    version = snapshot.get("version") if isinstance(snapshot, dict) else None
+    if version != SNAPSHOT_VERSION:
+        raise SnapshotError(f"it has version {version}; this emulator reads {SNAPSHOT_VERSION}")
+    place = ""
+    shelves: dict[str, Shelf] = {}
+    try:
+        next_seq = int(snapshot["nextSeq"])
+        for name, documents in snapshot["tables"].items():
+            shelf = shelves[name] = Shelf()
+            for seq, document in sorted((int(number), document) for number, document in documents.items()):
+                place = f"table {name!r}, record {seq}: "
+                look(name, seq, document)
+                shelf.put(storage.record(name, document, seq))
+                next_seq = max(next_seq, seq + 1)
+    except (AttributeError, LookupError, TypeError, ValueError) as fault:
+        reason = str(fault) if type(fault) is ValueError else f"it is no snapshot of this emulator: {place}{fault!r}"
+        raise SnapshotError(reason) from fault
+    return Contents({name: shelf for name, shelf in shelves.items() if shelf.records}, next_seq)

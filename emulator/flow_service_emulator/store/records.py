@@ -1,225 +1,243 @@
-"""Entities in memory: encoded records in order of creation, found by id and by index key.
+"""Entities in memory: encoded records, found by id and by index key, as a TinyDB storage and its tables.
 
-Records hold JSON bytes, not dicts: 100,000 dicts of dicts would take four times the memory, and the garbage collector
-would visit every one of them again and again.
+Records hold JSON bytes, not dicts: 100,000 dicts of dicts would take four times the memory, and a look-up would have to encode
+what it answers. TinyDB's own way is to read and write the whole database for every change; here a change is a list of `Edit`s,
+which cost the same in a full store as in an empty one.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from sys import intern
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
+from tinydb import TinyDB
+from tinydb.storages import Storage
+from tinydb.table import Table
 
-_seq: Final = attrgetter("seq")
-_live: Final = attrgetter("live")
+Indexes = Mapping[str, tuple[str, ...]]
+"""Collection -> the top-level fields whose text, or list of texts, finds its entities."""
 
+FIRST_SEQ: Final = 1
 LONGEST_NAME: Final = 256
 """Characters of a name that a record has at hand; longer ones are in its JSON only."""
 
-_DEAD_SHARE: Final = 4
-_DEAD_SLACK: Final = 16
-"""Deleted records leave a list when they are more than a quarter of the others, and 4; short lists are left in peace."""
+
+class StoreError(Exception):
+    """The store cannot do what was asked; the message says why. Nothing was changed."""
 
 
-class Edit(NamedTuple):
-    """One record put or, without `raw`, removed. A record that is there keeps its number, whatever `seq` says."""
+class Record(NamedTuple):
+    """A stored entity. A change puts another record in its place.
 
-    table: str
+    `seq` is its number in creation order: unique in the store, growing, and the same when the entity is replaced. `raw` is its
+    JSON as orjson writes it, without spaces. `created_at`, `updated_at` (epoch milliseconds) and `name` are what it has under
+    `createdAt`, `updatedAt` and `name`, so that lists are sorted and searched without decoding; None where it has none, or one
+    that is no whole number or no text of at most LONGEST_NAME characters. `keys` are what its collection's index finds it by.
+    """
+
     id: str
-    seq: int = 0
+    seq: int
+    raw: bytes
     created_at: int = 0
     updated_at: int | None = None
     name: str | None = None
     keys: tuple[str, ...] = ()
-    raw: bytes | None = None
-
-
-class Record:
-    """A stored entity.
-
-    `seq` is its number in creation order: unique in the store, growing, and kept when the entity is replaced.
-    `created_at` is the entity's `createdAt` in epoch milliseconds (0 when it has none). `raw` is its JSON as orjson
-    writes it, without spaces. `updated_at` and `name` are what it has under `updatedAt` and `name`, so that lists are
-    sorted and searched by them without decoding; None where it has none, or one that is no whole number or no text of
-    at most LONGEST_NAME characters. `keys` are what its collection's index finds it by. `live` turns False when it is
-    deleted. A record follows its entity: a replacement shows in `raw` at once. Whoever is given a record only reads
-    it.
-    """
-
-    __slots__ = ("created_at", "id", "keys", "live", "name", "raw", "seq", "updated_at")
-
-    def __init__(self, edit: Edit) -> None:
-        self.id = edit.id
-        self.seq = edit.seq
-        self.keys = edit.keys
-        self.live = True
-        self.take(edit)
-
-    def take(self, edit: Edit) -> None:
-        """Takes over what an edit says of the entity, all but its place in the store."""
-        self.created_at = edit.created_at
-        self.updated_at = edit.updated_at
-        self.name = edit.name
-        self.raw = edit.raw or b""
 
     def entity(self) -> dict[str, Any]:
-        """The entity, decoded anew on every call, so that the caller may change it."""
+        """The entity, decoded again on every call, so that the caller may change it."""
         entity: dict[str, Any] = orjson.loads(self.raw)
         return entity
 
 
-class RecordList:
-    """Records by growing `seq`. Adding and removing cost the same in a long list as in a short one (on average).
+class Edit(NamedTuple):
+    """One record put or, without `record`, removed."""
 
-    A list handed out by `ordered` only ever grows at its end, so that whoever walks through it is not disturbed:
-    removed records stay in it, no longer live, until a new list without them takes its place.
-    """
+    table: str
+    id: str
+    record: Record | None
 
-    __slots__ = ("_items", "_sorted", "live")
 
-    def __init__(self) -> None:
-        self._items: list[Record] = []
-        self._sorted = True
-        self.live = 0
+class _Oldest(Collection[Record], Protocol):
+    """Records, oldest first."""
 
-    def ordered(self) -> list[Record]:
-        """All records, oldest first, and among them some that are no longer live."""
-        if not self._sorted:
-            self._items = sorted(self._items, key=_seq)
-            self._sorted = True
-        return self._items
-
-    def add(self, record: Record) -> None:
-        if self._sorted and self._items and self._items[-1].seq > record.seq:
-            # Rare: a log that was rewritten while changes went on, or a number chosen through TinyDB. Somebody
-            # may be walking through this list, so that another one is put in order.
-            self._items = list(self._items)
-            self._sorted = False
-        self._items.append(record)
-        self.live += 1
-
-    def copy(self) -> RecordList:
-        copy = RecordList()
-        copy._items = list(self.ordered())
-        copy.live = self.live
-        return copy
-
-    def discard(self, record: Record) -> None:
-        """Counts out a record that is no longer live."""
-        self.live -= 1
-        dead = len(self._items) - self.live
-        if dead * _DEAD_SHARE > self.live + _DEAD_SLACK:
-            self._items = list(filter(_live, self._items))
-
-    def expel(self, record: Record) -> None:
-        """Takes out a record that lives on elsewhere. Costs a pass over the list."""
-        self._items = [item for item in self._items if item is not record]
-        self.live -= 1
-
-    def find(self, seq: int) -> Record | None:
-        """The live record with this number."""
-        items = self.ordered()
-        for place in range(bisect_left(items, seq, key=_seq), len(items)):
-            if items[place].seq != seq:
-                break
-            if items[place].live:  # One before it may have had the number: a document that was given another id.
-                return items[place]
-        return None
+    def __reversed__(self) -> Iterator[Record]: ...
 
 
 class Records:
     """A view of records, newest first, that copies nothing; `reversed` gives the oldest first.
 
-    It shows the store as it is at the moment of looking. A walk begun is not upset by changes meanwhile: it leaves
-    out what was deleted before it came by; whether it comes by what was created after it began is not promised.
+    It shows the store as it is at the moment of looking. Nothing may be changed during a walk, except through `still`.
     """
 
-    __slots__ = ("_list",)
+    __slots__ = ("_oldest_first",)
 
-    def __init__(self, records: RecordList) -> None:
-        self._list = records
+    def __init__(self, oldest_first: _Oldest) -> None:
+        self._oldest_first = oldest_first
 
     def __len__(self) -> int:
-        return self._list.live
+        return len(self._oldest_first)
 
     def __iter__(self) -> Iterator[Record]:
-        return filter(_live, reversed(self._list.ordered()))
+        return reversed(self._oldest_first)
 
     def __reversed__(self) -> Iterator[Record]:
-        return filter(_live, iter(self._list.ordered()))
+        return iter(self._oldest_first)
 
     def still(self) -> Records:
-        """The same records in a list of its own, that another thread may walk through while entities come and go.
-
-        A record that is changed meanwhile is seen as it was or as it is.
-        """
-        return Records(self._list.copy())
-
-    def older_than(self, seq: int) -> Iterator[Record]:
-        """Those created before number `seq`, newest first, without passing by the others."""
-        items = self._list.ordered()
-        return filter(_live, map(items.__getitem__, range(bisect_left(items, seq, key=_seq) - 1, -1, -1)))
-
-    def newer_than(self, seq: int) -> Iterator[Record]:
-        """Those created after number `seq`, oldest first, without passing by the others."""
-        items = self._list.ordered()
-        return filter(_live, map(items.__getitem__, range(bisect_right(items, seq, key=_seq), len(items))))
+        """The same records in a list of their own, that a thread may walk through while entities come, change and go."""
+        return Records(list(self._oldest_first))
 
 
 class Shelf:
-    """One table's records: by id, in order, and by index key."""
+    """One table's records, oldest first: all by id, and by index key."""
 
-    __slots__ = ("by_id", "by_key", "order")
+    __slots__ = ("by_key", "records")
 
     def __init__(self) -> None:
-        self.by_id: dict[str, Record] = {}
-        self.by_key: dict[str, RecordList] = {}
-        self.order = RecordList()
+        self.records: dict[str, Record] = {}
+        self.by_key: dict[str, dict[str, Record]] = {}
 
-    def put(self, edit: Edit) -> None:
-        """Adds a record, or replaces what the one of this id holds (its `seq` stays)."""
-        keys = edit.keys
-        record = self.by_id.get(edit.id)
-        if record is None:
-            record = self.by_id[edit.id] = Record(edit)
-            self.order.add(record)
-            for key in keys:
-                self._listed(key).add(record)
-            return
-        if record.keys != keys:
-            for key in record.keys:
-                if key not in keys:
-                    self._expel(key, record)
-            for key in keys:
-                if key not in record.keys:
-                    self._listed(key).add(record)
-            record.keys = keys
-        record.take(edit)
+    def put(self, record: Record) -> None:
+        """Adds a record, or puts it in the place of the one of its id."""
+        old = self.records.get(record.id)
+        self.records[record.id] = record
+        if old is not None:
+            self._forget(record.id, [key for key in old.keys if key not in record.keys])
+        for key in record.keys:
+            found = self.by_key.setdefault(key, {})
+            came_late = old is not None and record.id not in found
+            found[record.id] = record
+            if came_late:
+                self.by_key[key] = dict(sorted(found.items(), key=lambda item: item[1].seq))
 
     def remove(self, id: str) -> None:
         """Removes the record of this id, if there is one."""
-        record = self.by_id.pop(id, None)
-        if record is None:
-            return
-        record.live = False
-        self.order.discard(record)
-        for key in record.keys:
-            listed = self.by_key[key]
-            listed.discard(record)
-            if not listed.live:
+        record = self.records.pop(id, None)
+        if record is not None:
+            self._forget(id, record.keys)
+
+    def _forget(self, id: str, keys: Sequence[str]) -> None:
+        for key in keys:
+            found = self.by_key[key]
+            del found[id]
+            if not found:
                 del self.by_key[key]
 
-    def _listed(self, key: str) -> RecordList:
-        listed = self.by_key.get(key)
-        if listed is None:
-            listed = self.by_key[key] = RecordList()
-        return listed
 
-    def _expel(self, key: str, record: Record) -> None:
-        listed = self.by_key[key]
-        listed.expel(record)
-        if not listed.live:
-            del self.by_key[key]
+class EntityStorage(Storage):
+    """The TinyDB storage that holds its entities in memory only."""
+
+    def __init__(self, indexes: Indexes) -> None:
+        self.indexes = indexes
+        self.shelves: dict[str, Shelf] = {}
+        self.next_seq = FIRST_SEQ
+
+    def take_seq(self) -> int:
+        """A number for a new record. Numbers grow, and none is given twice."""
+        seq = self.next_seq
+        self.next_seq += 1
+        return seq
+
+    def record(self, table: str, document: Mapping[str, Any], seq: int) -> Record:
+        """The record of a document. Raises TypeError (orjson's) for what is no JSON."""
+        # a copy: orjson encodes into a larger buffer, whose unused end would be lost to the allocator
+        return self.described(table, document, seq, bytes(memoryview(orjson.dumps(document))))
+
+    def described(self, table: str, document: Mapping[str, Any], seq: int, raw: bytes) -> Record:
+        """The same where the document's JSON is made already."""
+        created_at, updated_at, name = document.get("createdAt"), document.get("updatedAt"), document.get("name")
+        return Record(
+            document["id"],
+            seq,
+            raw,
+            created_at if isinstance(created_at, int) else 0,
+            updated_at if type(updated_at) is int else None,
+            intern(name) if type(name) is str and len(name) <= LONGEST_NAME else None,
+            self._keys_of(table, document),
+        )
+
+    def commit(self, edits: Sequence[Edit]) -> None:
+        """Makes changes, all or none. Raises StoreError when they cannot be stored; nothing has changed then."""
+        for table, id, record in edits:
+            shelf = self.shelves.get(table)
+            if record is None:
+                if shelf is not None:
+                    shelf.remove(id)
+                continue
+            if shelf is None:
+                shelf = self.shelves[table] = Shelf()
+            shelf.put(record)
+            if record.seq >= self.next_seq:
+                self.next_seq = record.seq + 1
+
+    def replace_all(self, shelves: dict[str, Shelf], next_seq: int) -> None:
+        """Puts other contents in the place of all there is, at once. Raises StoreError; then nothing has changed."""
+        self.shelves, self.next_seq = shelves, next_seq
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Everything, as TinyDB has it: table -> id -> document."""
+        return {name: documents_of(shelf) for name, shelf in self.shelves.items()}
+
+    def write(self, data: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replaces everything, as TinyDB does when it drops tables."""
+        shelves: dict[str, Shelf] = {}
+        for name, documents in data.items():
+            known = self.shelves.get(name, Shelf()).records
+            shelf = shelves[name] = Shelf()
+            for id, document in documents.items():
+                shelf.put(self.record(name, document, known[id].seq if id in known else self.take_seq()))
+        self.replace_all(shelves, self.next_seq)
+
+    def _keys_of(self, table: str, document: Mapping[str, Any]) -> tuple[str, ...]:
+        """By which keys its collection's index finds a document."""
+        fields = self.indexes.get(table.partition("/")[0])
+        if fields is None:
+            return ()
+        found: dict[str, None] = {}
+        for field in fields:
+            value = document.get(field)
+            for key in value if isinstance(value, list) else (value,):
+                if isinstance(key, str):
+                    found[intern(key)] = None
+        return tuple(found)
+
+
+class EntityTable(Table):
+    """TinyDB's table over an entity storage; a document's `doc_id` is the `id` that it has. Its calls decode all of the table."""
+
+    document_id_class = str  # type: ignore[assignment]
+
+    def _read_table(self) -> dict[str, Mapping[str, Any]]:
+        shelf = self._entities.shelves.get(self.name)
+        return {} if shelf is None else documents_of(shelf)
+
+    def _update_table(self, updater: Callable[[dict[Any, Any]], None]) -> None:
+        documents: dict[str, Any] = dict(self._read_table())
+        updater(documents)
+        known = self._entities.shelves.get(self.name, Shelf()).records
+        edits = [Edit(self.name, id, None) for id in known if id not in documents]
+        for id, document in documents.items():
+            seq = known[id].seq if id in known else self._entities.take_seq()
+            record = self._entities.record(self.name, {**document, "id": id}, seq)
+            if record != known.get(id):
+                edits.append(Edit(self.name, id, record))
+        self._entities.commit(edits)
+
+    @property
+    def _entities(self) -> EntityStorage:
+        assert isinstance(self._storage, EntityStorage)
+        return self._storage
+
+
+class EntityDatabase(TinyDB):
+    """TinyDB with these tables."""
+
+    table_class = EntityTable
+    default_query_cache_capacity = 0
+
+
+def documents_of(shelf: Shelf) -> dict[str, Any]:
+    """A shelf as TinyDB reads a table."""
+    return {id: record.entity() for id, record in shelf.records.items()}
