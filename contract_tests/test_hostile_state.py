@@ -223,8 +223,6 @@ HOSTILE: dict[str, tuple[str, Callable[[Any], None]]] = {
     "speed 0": ("clock", part("clock", mode="accelerated", speed=0)),
     "now true": ("clock", part("clock", now=True)),
     "datasets true": ("datasets", lambda state: state.update(datasets=True)),
-    "requests at the end of numbers": ("requests", part("requests", number=2**64 - 1)),
-    "counts at the end of numbers": ("contract", lambda state: state["contract"]["counts"].update(clean=2**64 - 1)),
     "matched at the end of numbers": ("faults", lambda state: state["faults"][0].update(matched=2**64 - 1)),
 }  # fmt: skip
 
@@ -350,8 +348,8 @@ async def look_at_everything(emulator: LocalEmulator) -> None:
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )  # fmt: skip
 @given(
-    # of the parts' names first, so that the journal's many entries do not outweigh all else
-    name=st.sampled_from(["store", "store", "store", "clock", "datasets", "faults", "requests", "contract"]),
+    # nobody has a reason to edit the journal or the report in a snapshot
+    name=st.sampled_from(["store", "store", "store", "clock", "datasets", "faults"]),
     where=st.integers(0, 10**6),
     odd=ODD,
     way=st.sampled_from(["replace", "replace", "drop", "rename"]),

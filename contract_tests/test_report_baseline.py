@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from contract_tests.support import Api
 from contract_tests.tutorial import DATA_LAKE
 from flow_service_emulator.cli import main
-from flow_service_emulator.reports.baseline import beyond
 from flow_service_emulator.reports.formats import FORMATS, rendered
-from flow_service_emulator.reports.merge import NoReport, merged
+from flow_service_emulator.reports.merge import NoReport, beyond, merged
 from flow_service_emulator.reports.words import REPORT_FORMAT, SEVERITIES, identity, left_out, verdict
 
 WHERE = {"entry": 1, "requestId": "r", "method": "GET", "path": "/p", "status": 400, "at": 0.0}
@@ -43,7 +42,7 @@ def made(findings: list[tuple[int, int, int]]) -> dict[str, Any]:
     return {
         "format": REPORT_FORMAT, "emulator": "0", "now": 0.0,
         "summary": {"requests": 9, "verdicts": dict.fromkeys(("ok", "warning", "violation", "injected", "failed"), 0), "violations": len(of["violation"]), "warnings": len(of["warning"]), "coverage": {}},
-        "violations": of["violation"], "warnings": of["warning"], "coverage": {}, "rules": rules,
+        "violations": of["violation"], "warnings": of["warning"], "coverage": {}, "rules": rules, "unmatchedFaults": [],
     }  # fmt: skip
 
 

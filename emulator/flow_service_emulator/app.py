@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +23,7 @@ from flow_service_emulator.api.routes import Routes, no_route
 from flow_service_emulator.catalog import Catalog, load_catalog
 from flow_service_emulator.clock import Clock, begin_anew, is_instant, random_source
 from flow_service_emulator.contract.contract import Contract
-from flow_service_emulator.contract.journal import Journal
-from flow_service_emulator.contract.witness import Witness
+from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.calls import control_calls
 from flow_service_emulator.control.console import Console
 from flow_service_emulator.control.control import Control, Part
@@ -196,39 +195,9 @@ class Works:
             self.occupancy.end()
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What looks at requests and their answers, and tells of them."""
-
-    contract: Contract
-    journal: Journal
-    masker: Masker
-    witness: Witness
-
-    @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        works: Works,
-        masker: Masker,
-        *,
-        expiry: Callable[[str], float | None],
-        document: Callable[[], dict[str, Any]],
-    ) -> Watch:
-        """`expiry` tells when a token ends (epoch seconds), `document` describes the service's routes."""
-        contract = Contract(
-            works.catalog,
-            now=works.clock.now,
-            document=document,
-            expiry=expiry if settings.check_auth else lambda token: None,
-        )
-        journal = Journal(settings.journal_entries, contract.rules, epoch=random_source(None).getrandbits(48))
-        return cls(
-            contract, journal, masker, Witness(masker=masker, contract=contract, journal=journal, clock=works.clock)
-        )
-
-
-def _control_calls(works: Works, watch: Watch, parts: dict[str, Part], words: Vocabulary) -> list[Operation]:
+def _control_calls(
+    works: Works, recorder: Recorder, contract: Contract, parts: dict[str, Part], words: Vocabulary
+) -> list[Operation]:
     """The routes below `/__emulator`."""
     clock, scheduler, store, library, exports = works.clock, works.scheduler, works.store, works.library, works.exports
     console = Console(
@@ -239,15 +208,15 @@ def _control_calls(works: Works, watch: Watch, parts: dict[str, Part], words: Vo
         library=library,
         exports=exports,
         faults=works.faults,
-        journal=watch.journal,
-        verdicts=watch.contract.verdicts,
+        recorder=recorder,
+        verdicts=contract.verdicts,
     )
     return control_calls(
         Control(clock=clock, scheduler=scheduler, parts=parts, exports=exports),
         console,
         DatasetCalls(library),
         FaultCalls(faults=works.faults, words=words, store=store, library=library),
-        ReportCalls(journal=watch.journal, contract=watch.contract),
+        ReportCalls(recorder=recorder, contract=contract),
     )
 
 
@@ -273,7 +242,19 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     words = Vocabulary(calls, catalog.errors, destinations, seed=settings.seed or 0)
     injector = Injector(faults=faults, calls=calls, gateway=gateway, service=service, errors=catalog.errors)
 
-    watch = Watch.of(settings, works, masker, expiry=tokens.expiry, document=lambda: description(of_service, catalog))
+    contract = Contract(
+        catalog,
+        now=clock.now,
+        document=lambda: description(of_service, catalog),
+        unmatched=lambda: [each.rule.as_json() for each in faults.armed if not each.matched],
+    )
+    recorder = Recorder(
+        masker=masker,
+        contract=contract,
+        clock=clock,
+        entries=settings.journal_entries,
+        epoch=random_source(None).getrandbits(48),
+    )
 
     def store_replaced(next_seq: int) -> None:
         injector.drop_delayed()
@@ -285,12 +266,12 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         "store": StoreState(store, clock, catalog, begin_ids=store_replaced, go_on=works.scheduler.check_going_on),
         "datasets": library_state,
         "faults": FaultsState(faults, words),
-        "requests": watch.journal,
-        "contract": watch.contract,
+        "requests": recorder,
+        "contract": contract,
     }
     works.begin(settings, library_state)
 
-    table = [*of_service, *_control_calls(works, watch, parts, words)]
+    table = [*of_service, *_control_calls(works, recorder, contract, parts, words)]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
     router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=works.serve)
     middleware = Middleware(
@@ -299,8 +280,8 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         gateway=gateway,
         rng=random_source(None),
         injector=injector,
-        witness=watch.witness,
-        masker=watch.masker,
+        recorder=recorder,
+        masker=masker,
         guard=OriginGuard((settings.host, *settings.allowed_hosts)),
     )
     return Emulator(middleware, works, injector)

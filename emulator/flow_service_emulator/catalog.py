@@ -21,6 +21,7 @@ from flow_service_emulator.fixture_files import (
     CONNECTION_SPEC_SHAPE,
     ERRORS_SHAPE,
     FLOW_SPEC_SHAPE,
+    RULES_SHAPE,
     Entry,
     Faults,
     FixtureError,
@@ -99,6 +100,8 @@ class Catalog(NamedTuple):
     flow_specs: dict[str, FlowSpec]
     datasets: dict[str, DatasetFixture]
     errors: ErrorTable
+    rules: Mapping[str, Any]
+    """`fixtures/rules.json`: the rules of the contract that are no errors, and where the sources of all rules can be read."""
     assumed_connection_spec: ConnectionSpec
 
     @property
@@ -133,9 +136,13 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
     datasets = read_datasets(layers, faults)
     with faults:
         errors = _errors(base / "errors.json")
+    with faults:
+        entry = read_entry(base / "rules.json")
+        entry.check_shape(Draft7Validator(dict(RULES_SHAPE)))
+        rules = entry.value
     faults.settle()
     assert assumed is not None, "where none was found, that is a fault"
-    return Catalog(specs, flow_specs, datasets, errors, assumed)
+    return Catalog(specs, flow_specs, datasets, errors, rules, assumed)
 
 
 def _specs(

@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 FAMILIES = ("flow", "gateway", "problem", "message", "ims")
 MAX_ID = 100
 """Characters of an id that a report repeats."""
-_TEXT_KEYS = ("name", "family", "code", "title", "message", "appliesTo", "source")
+SEVERITIES = ("violation", "warning")
+"""What is refused, and what works but is fragile; the worse first."""
+_TEXT_KEYS = ("name", "family", "code", "title", "message", "appliesTo", "source", "fix")
 
 
 class ServiceError(Exception):
@@ -46,7 +48,11 @@ class ServiceError(Exception):
 
 
 class ErrorKind(NamedTuple):
-    """One row of the error table. `message` is a template with `{field}` places."""
+    """One row of the error table. `message` is a template with `{field}` places.
+
+    `fix` says how a client gets rid of the error; it is empty where the error is not the client's doing, and then there is
+    no rule for it. `rule` is the rule's title in the contract report, and `place` where in a request the error points to.
+    """
 
     name: str
     family: str
@@ -56,6 +62,10 @@ class ErrorKind(NamedTuple):
     message: str
     applies_to: str
     source: str
+    rule: str
+    fix: str
+    severity: str
+    place: str
 
     @property
     def message_fields(self) -> frozenset[str]:
@@ -79,6 +89,8 @@ class ErrorTable:
                     raise ValueError(f"/{index}/{key}: a text is needed")
             if row["family"] not in FAMILIES:
                 raise ValueError(f"/{index}/family: {row['family']!r} is none of {', '.join(FAMILIES)}")
+            if row.get("severity", SEVERITIES[0]) not in SEVERITIES:
+                raise ValueError(f"/{index}/severity: {row['severity']!r} is none of {', '.join(SEVERITIES)}")
             status = row.get("status")
             if not isinstance(status, int) or not 400 <= status <= 599:
                 raise ValueError(f"/{index}/status: a status from 400 to 599 is needed, got {status!r}")
@@ -93,6 +105,10 @@ class ErrorTable:
                 message=row["message"],
                 applies_to=row["appliesTo"],
                 source=row["source"],
+                rule=row.get("rule", row["title"]) or row["message"],
+                fix=row["fix"],
+                severity=row.get("severity", SEVERITIES[0]),
+                place=row.get("place", ""),
             )
         return cls(kinds.values())
 

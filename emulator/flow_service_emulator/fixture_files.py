@@ -104,6 +104,28 @@ DATASETS_SHAPE: Final[Mapping[str, Any]] = {
     },
 }
 ERRORS_SHAPE: Final[Mapping[str, Any]] = {"type": "array", "items": _OBJECT}
+_RULE: Final = dict.fromkeys(("id", "title", "source", "fix"), _TEXT)
+RULES_SHAPE: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "required": ["rules", "sources"],
+    "properties": {
+        "rules": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": [*_RULE, "severity"],
+                "properties": {
+                    **_RULE,
+                    "severity": {"enum": ["violation", "warning"]},
+                    "code": _TEXT,
+                    "status": {"type": "integer"},
+                },
+            },
+        },
+        "sources": {"type": "object", "additionalProperties": _TEXT},
+    },
+}
 
 
 class FixtureError(Exception):

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from flow_service_emulator.reports.baseline import beyond
 from flow_service_emulator.reports.formats import ENDINGS, fails, form_of, rendered
-from flow_service_emulator.reports.merge import NoReport, merged
+from flow_service_emulator.reports.merge import NoReport, beyond, merged
 from flow_service_emulator.reports.words import REPORT_FORMAT, Detail, Severity, left_out, verdict
 from flow_service_emulator.settings import wants_colour
 from flow_service_emulator.testing.control_client import ControlClient, FlowServiceError

@@ -122,7 +122,7 @@ class Gateway:
             return None
         claims = self._tokens.read(token.strip())
         if claims is None:
-            raise ServiceError("gateway-token-not-valid")
+            raise ServiceError("gateway-token-not-valid", expired=self._tokens.expiry(token.strip()))
         return claims
 
     async def token(self, exchange: Exchange) -> Reply:

@@ -15,7 +15,7 @@ from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.contract.journal import Journal
+from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.parameters import parameters
 from flow_service_emulator.control.previews import MAX_ROWS, PreviewError, preview
 from flow_service_emulator.datasets.library import Library
@@ -65,7 +65,7 @@ class Console:
         library: Library,
         exports: Exports,
         faults: Faults,
-        journal: Journal,
+        recorder: Recorder,
         verdicts: Callable[[], Mapping[str, int]],
     ) -> None:
         self._clock = clock
@@ -74,7 +74,7 @@ class Console:
         self._library = library
         self._exports = exports
         self._faults = faults
-        self._journal = journal
+        self._recorder = recorder
         self._verdicts = verdicts
         self._destinations = {spec.id: spec.name for spec in catalog.connection_specs.values() if spec.destination}
 
@@ -89,15 +89,15 @@ class Console:
         return Reply(
             {
                 "version": __version__,
-                "epoch": self._journal.epoch,
+                "epoch": self._recorder.epoch,
                 "clock": self._clock.snapshot(),
                 "next": self._scheduler.planner.next_due(),
                 "counts": {
                     "flows": self._store.count("flows"),
                     "flowsFound": found,
                     "runs": self._store.count("runs"),
-                    "requests": self._journal.number,
-                    "journal": self._journal.number - self._journal.dropped,
+                    "requests": self._recorder.number,
+                    "journal": self._recorder.number - self._recorder.dropped,
                 },
                 "verdicts": self._verdicts(),
                 "flows": flows,

@@ -27,8 +27,8 @@ from flow_service_emulator.store.store import StoreError
 from flow_service_emulator.validation.nesting import MAX_DEPTH
 
 CONTROL: Final = "/__emulator"
-STATE_FORMAT: Final = 2
-"""Version of the snapshot's shape. 2: the contract's findings have a `kind`."""
+STATE_FORMAT: Final = 3
+"""Version of the snapshot's shape. 3: the contract has `verdicts`."""
 STATE_DEPTH: Final = 16
 """How much deeper than a body a snapshot of it may be nested."""
 

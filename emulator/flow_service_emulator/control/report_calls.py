@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.contract.contract import VERDICTS, Contract
-from flow_service_emulator.contract.journal import FilterError, Filters, Journal
+from flow_service_emulator.contract.filters import FilterError, Filters
+from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.parameters import parameters
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.reports.formats import FORMATS, rendered
@@ -25,8 +24,8 @@ PAGE_POLICY: Final = (
 class ReportCalls:
     """The handlers."""
 
-    def __init__(self, *, journal: Journal, contract: Contract) -> None:
-        self._journal = journal
+    def __init__(self, *, recorder: Recorder, contract: Contract) -> None:
+        self._recorder = recorder
         self._contract = contract
 
     async def list_requests(self, exchange: Exchange) -> Reply:
@@ -34,15 +33,15 @@ class ReportCalls:
         try:
             filters = Filters.read(exchange.query, VERDICTS)
         except FilterError as reason:
-            raise _invalid(str(reason)) from None
-        items = [orjson.Fragment(entry) for entry in self._journal.find(filters)]
-        return Reply({"items": items, "number": self._journal.number, "dropped": self._journal.dropped})
+            raise ServiceError("control-invalid", reason=reason) from None
+        recorder = self._recorder
+        return Reply({"items": recorder.find(filters), "number": recorder.number, "dropped": recorder.dropped})
 
     async def delete_requests(self, exchange: Exchange) -> Reply:
         """Empties the journal; the contract report stays."""
         _chosen(exchange, {})
-        self._journal.clear()
-        return Reply({"status": "ok", "number": self._journal.number})
+        self._recorder.clear()
+        return Reply({"status": "ok", "number": self._recorder.number})
 
     async def get_contract(self, exchange: Exchange) -> Reply:
         """The contract report."""
@@ -57,17 +56,17 @@ class ReportCalls:
         return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
 
     async def delete_contract(self, exchange: Exchange) -> Reply:
-        """Lets the contract report begin anew; the journal and all entities stay."""
+        """Empties the contract report; the journal and all entities stay."""
         _chosen(exchange, {})
-        self._contract.begin_anew()
+        self._contract.clear()
         return Reply({"status": "ok"})
 
     def _mark_requests_gone(self, report: Mapping[str, Any]) -> None:
         """Says of the requests that the findings name which cannot be looked up in the journal any more."""
-        for finding in (each for name in SEVERITIES for entry in report[f"{name}s"] for each in entry["findings"]):
+        for finding in (each for name in SEVERITIES for rule in report[f"{name}s"] for each in rule["findings"]):
             for place in ("first", "last"):
                 where = finding[place]
-                if not self._journal.has(where["entry"], where["requestId"]):
+                if not self._recorder.has(where["entry"], where["requestId"]):
                     finding[place] = {**where, "inJournal": False}
 
 
@@ -76,9 +75,6 @@ def _chosen(exchange: Exchange, allowed: Mapping[str, Any]) -> dict[str, str]:
     given = parameters(exchange, allowed)
     for name, value in given.items():
         if value not in allowed[name]:
-            raise _invalid(f"{name} must be one of {', '.join(allowed[name])}; got {value[:60]!r}")
+            reason = f"{name} must be one of {', '.join(allowed[name])}; got {value[:60]!r}"
+            raise ServiceError("control-invalid", reason=reason)
     return given
-
-
-def _invalid(reason: str) -> ServiceError:
-    return ServiceError("control-invalid", reason=reason)

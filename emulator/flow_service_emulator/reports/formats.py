@@ -41,8 +41,8 @@ def rendered(
 ) -> str:
     """The report in one of FORMATS.
 
-    `fail_on` (`violation` or `warning`) is from which severity on JUnit's test cases fail; `colour` is for terminals, and
-    `coverage` for texts. The forms are imported when they are asked for: a server that is not asked does not pay for them.
+    `fail_on` is from which severity on JUnit's test cases fail; `colour` is for terminals, and `coverage` for texts. A form is
+    imported when it is asked for first: a server that is not asked does not pay for it.
     """
     if form == "text":
         from flow_service_emulator.reports.text import text_report

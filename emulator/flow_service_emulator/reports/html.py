@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from flow_service_emulator.reports.words import (
     TITLES,
+    UNMATCHED,
     counted,
     grouped,
     left_out,
     printable,
     quality,
-    untold_place,
+    told,
+    unmatched,
     verdict,
     where,
 )
@@ -25,13 +27,12 @@ from flow_service_emulator.reports.words import (
 SECTIONS: Final = (
     (
         "violations",
-        "Violations",
         "The real service refuses this.",
         "No violations: the real service would have taken every request.",
     ),
-    ("warnings", "Warnings", "This works, but it is undocumented, deprecated or fragile.", "No warnings."),
+    ("warnings", "This works, but it is undocumented, deprecated or fragile.", "No warnings."),
 )
-"""(key of the report, heading, what it means, what is said when it is empty)."""
+"""(key of the report, what it means, what is said when it is empty)."""
 STYLE: Final = """
 :root { color-scheme: light dark; --text: #1c1f23; --dim: #565d66; --page: #fff; --card: #f5f6f8; --line: #d3d8de;
   --bad: #b3261e; --warn: #8a5a00; --good: #1b6e3c; --link: #0b57c2; }
@@ -77,75 +78,70 @@ def html_report(report: Mapping[str, Any]) -> str:
 
 
 def _page(report: Mapping[str, Any]) -> Iterator[str]:
-    summary = report["summary"]
     at = datetime.fromtimestamp(report["now"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    yield "<!doctype html>"
-    yield '<html lang="en">'
-    yield '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>Flow Service contract report: {escape(verdict(report))}</title>"
-    yield f"<style>{STYLE}</style></head>"
-    yield "<body><header><h1>Flow Service contract report</h1>"
-    said = verdict(report)
-    yield f'<p class="verdict {quality(report)}">{escape(said[:1].upper() + said[1:])}</p>'
-    if told := left_out(report):
-        yield f"<p>{escape(told)}</p>"
-    yield f'<p class="dim">What this client sent to the emulator, held against what the real service takes. Emulator time {at}.</p>'
-    links = "".join(f'<a href="#{key}">{heading}</a>' for key, heading, *_ in SECTIONS)
-    yield f'<nav aria-label="Sections">{links}<a href="#coverage">Coverage</a></nav></header>'
-    yield "<main>"
-    yield from _numbers(summary)
-    for key, heading, meaning, empty in SECTIONS:
-        if told or quality(report) == "unknown":
-            empty = f"No new {key}." if told else f"No {key}: no request was seen."
-        yield f'<section aria-labelledby="{key}"><h2 id="{key}">{heading}</h2><p class="dim">{meaning if report[key] else empty}</p>'
-        for entry in report[key]:
-            yield from _rule(entry)
+    said, known = verdict(report), left_out(report)
+    yield f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Flow Service contract report: {escape(said)}</title>
+<style>{STYLE}</style></head>
+<body><header><h1>Flow Service contract report</h1>
+<p class="verdict {quality(report)}">{escape(said[:1].upper() + said[1:])}</p>
+{f"<p>{escape(known)}</p>" if known else ""}
+<p class="dim">What this client sent to the emulator, held against what the real service takes. Emulator time {at}.</p>
+<nav aria-label="Sections"><a href="#violations">Violations</a><a href="#warnings">Warnings</a><a href="#coverage">Coverage</a></nav>
+</header><main>"""
+    yield from _numbers(report["summary"])
+    for key, meaning, empty in SECTIONS:
+        if known or quality(report) == "unknown":
+            empty = f"No new {key}." if known else f"No {key}: no request was seen."
+        yield f'<section aria-labelledby="{key}"><h2 id="{key}">{key.title()}</h2>'
+        yield f'<p class="dim">{meaning if report[key] else empty}</p>'
+        for rule in report[key]:
+            yield from _rule(rule)
         yield "</section>"
-    yield '<section aria-labelledby="coverage"><h2 id="coverage">Coverage</h2><p class="dim">What this client has met, and what it never has. Query parameters and body fields count where the request was accepted.</p>'
+    if rules := unmatched(report):
+        yield f'<section aria-labelledby="faults"><h2 id="faults">{UNMATCHED}</h2>{_list("findings", rules)}</section>'
+    yield """<section aria-labelledby="coverage"><h2 id="coverage">Coverage</h2>
+<p class="dim">What this client has met, and what it never has. Query parameters and body fields count where the request was accepted.</p>"""
     for dimension, part in report["coverage"].items():
         yield from _dimension(TITLES.get(dimension, dimension), part)
     yield "</section></main>"
-    yield f'<footer><p class="dim">flow-service-emulator {escape(report["emulator"])}</p></footer>'
-    yield "</body></html>"
+    yield f'<footer><p class="dim">flow-service-emulator {escape(report["emulator"])}</p></footer></body></html>'
 
 
 def _numbers(summary: Mapping[str, Any]) -> Iterator[str]:
     """The sums at the top."""
     verdicts = summary["verdicts"]
-    numbers = [
-        (summary["requests"], "requests", ""),
-        (verdicts["violation"], "refused for a violation", "bad" if verdicts["violation"] else ""),
-        (verdicts["warning"], "with a warning", "warn" if verdicts["warning"] else ""),
-        (verdicts["injected"], "met an injected fault", ""),
-    ]
     yield '<ul class="numbers">'
-    for number, text, kind in numbers:
-        yield f'<li><strong class="{kind}">{number:,}</strong> {text}</li>'
+    for number, text, kind in (
+        (summary["requests"], "requests", ""),
+        (verdicts["violation"], "refused for a violation", "bad"),
+        (verdicts["warning"], "with a warning", "warn"),
+        (verdicts["injected"], "met an injected fault", ""),
+    ):
+        yield f'<li><strong class="{kind if number else ""}">{number:,}</strong> {text}</li>'
     yield "</ul>"
 
 
-def _rule(entry: Mapping[str, Any]) -> Iterator[str]:
-    code = f" <code>{escape(entry['code'])}</code>" if "code" in entry else ""
-    yield f'<article class="{escape(entry["severity"])}"><h3>{escape(entry["title"])}</h3>'
-    yield f'<p class="dim"><code>{escape(entry["id"])}</code>{code}, {counted(entry["count"], "request")}</p>'
-    yield f"<dl><dt>How to fix it</dt><dd>{escape(entry['fix'])}</dd><dt>Source</dt><dd>{_source(entry)}</dd></dl>"
-    yield '<ul class="findings">'
-    for finding in entry["findings"]:
-        yield from _finding(finding)
+def _rule(rule: Mapping[str, Any]) -> Iterator[str]:
+    code = f" <code>{escape(rule['code'])}</code>" if "code" in rule else ""
+    yield f"""<article class="{escape(rule["severity"])}"><h3>{escape(rule["title"])}</h3>
+<p class="dim"><code>{escape(rule["id"])}</code>{code}, {counted(rule["count"], "request")}</p>
+<dl><dt>How to fix it</dt><dd>{escape(rule["fix"])}</dd><dt>Source</dt><dd>{_source(rule)}</dd></dl>
+<ul class="findings">"""
+    for finding in rule["findings"]:
+        place, message = map(escape, told(finding))
+        times = f", {finding['count']:,} times in all" if finding["count"] > 1 else ""
+        yield f"<li>{f'<code>{place}</code> ' if place else ''}{message}"
+        yield f'<br><span class="request">{escape(where(finding))}{times}</span></li>'
     yield "</ul></article>"
 
 
-def _source(entry: Mapping[str, Any]) -> str:
+def _source(rule: Mapping[str, Any]) -> str:
     """What a rule rests on, as a link where its address is known; a report that was saved may have anything for one."""
-    name, address = escape(entry["source"]), str(entry.get("sourceUrl", ""))
+    name, address = escape(rule["source"]), str(rule.get("sourceUrl", ""))
     return f'<a href="{escape(address)}" rel="noreferrer">{name}</a>' if address.startswith("https://") else name
-
-
-def _finding(finding: Mapping[str, Any]) -> Iterator[str]:
-    place = f"<code>{escape(untold)}</code> " if (untold := untold_place(finding)) else ""
-    times = f", {finding['count']:,} times in all" if finding["count"] > 1 else ""
-    yield f"<li>{place}{escape(finding['message'])}"
-    yield f'<br><span class="request">{escape(where(finding))}{times}</span></li>'
 
 
 def _dimension(title: str, part: Mapping[str, Any]) -> Iterator[str]:
@@ -153,12 +149,11 @@ def _dimension(title: str, part: Mapping[str, Any]) -> Iterator[str]:
     share = 100 * met / total if total else 0
     yield f"<article><h3>{title[:1].upper()}{title[1:]}: {met} of {total}</h3>"
     yield f'<div class="bar" aria-hidden="true"><span style="width:{share:.0f}%"></span></div>'
-    yield from _names("Met", part["met"])
-    yield from _names("Never met", part["never"])
+    for heading, names in (("Met", part["met"]), ("Never met", part["never"])):
+        if names:
+            yield f"<p><strong>{heading}</strong></p>{_list('names', [*grouped(names)])}"
     yield "</article>"
 
 
-def _names(heading: str, names: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if names:
-        items = "".join(f"<li>{escape(name)}</li>" for name in grouped(names))
-        yield f'<p><strong>{heading}</strong></p><ul class="names">{items}</ul>'
+def _list(kind: str, items: Sequence[str]) -> str:
+    return f'<ul class="{kind}">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>'

@@ -7,73 +7,54 @@ without turning the build red; with `--fail-on warning` it fails as well. The co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-from xml.etree import ElementTree
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from flow_service_emulator.reports.words import Severity, counted, left_out, printable, where
-
-SUITES: Final = {"violation": "violations", "warning": "warnings"}
-"""Severity -> name of the test suite."""
+from flow_service_emulator.reports.words import SEVERITIES, Severity, counted, left_out, printable, where
 
 
 def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
     """The report as an XML document. `fail_on`: `violation` or `warning`."""
-    root = ElementTree.Element("testsuites", name="Flow Service contract")
-    told = {entry["id"]: entry for entry in (*report["violations"], *report["warnings"])}
-    totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
-    for severity, name in SUITES.items():
-        suite = ElementTree.SubElement(root, "testsuite", name=name)
-        _add_properties(suite, report)
-        counts = dict.fromkeys(totals, 0)
-        for rule in (rule for rule in report["rules"] if rule["severity"] == severity):
-            counts["tests"] += 1
-            outcome = _add_case(
-                suite, rule, told.get(rule["id"]), fails=severity == "violation" or fail_on == "warning"
-            )
-            if outcome:
-                counts[outcome] += 1
-        for key, value in counts.items():
-            suite.set(key, str(value))
-            totals[key] += value
-    for key, value in totals.items():
-        root.set(key, str(value))
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    root = Element("testsuites", name="Flow Service contract")
+    met = {rule["id"]: rule for severity in SEVERITIES for rule in report[f"{severity}s"]}
+    for severity in SEVERITIES:
+        suite = SubElement(root, "testsuite", name=f"{severity}s")
+        properties = SubElement(suite, "properties")
+        for name, value in _properties(report).items():
+            SubElement(properties, "property", name=name, value=value)
+        outcome = "failure" if severity == "violation" or fail_on == "warning" else "skipped"
+        for rule in report["rules"]:
+            if rule["severity"] == severity:
+                title = printable(f"{rule['id']}: {rule['title']}")
+                case = SubElement(suite, "testcase", classname=f"contract.{severity}", name=title, time="0")
+                if rule["id"] in met:
+                    _add_outcome(case, outcome, met[rule["id"]])
+    for element in (*root, root):
+        for count, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            element.set(count, str(len(list(element.iter(tag)))))
+    indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
-def _add_case(
-    suite: ElementTree.Element, rule: Mapping[str, Any], entry: Mapping[str, Any] | None, *, fails: bool
-) -> str:
-    """Adds a rule; answers which count it belongs to, none when it was kept."""
-    case = ElementTree.SubElement(
-        suite,
-        "testcase",
-        classname=f"contract.{rule['severity']}",
-        name=printable(f"{rule['id']}: {rule['title']}"),
-        time="0",
-    )
-    if entry is None:
-        return ""
-    summary = printable(f"{counted(entry['count'], 'request')}. {entry['fix']}")
-    lines = [f"How to fix it: {entry['fix']}", f"Source: {entry['source']}", ""]
-    for finding in entry["findings"]:
+def _add_outcome(case: Element, outcome: str, rule: Mapping[str, Any]) -> None:
+    summary = printable(f"{counted(rule['count'], 'request')}. {rule['fix']}")
+    lines = [f"How to fix it: {rule['fix']}", f"Source: {rule['source']}", ""]
+    for finding in rule["findings"]:
         place = f"{finding['place']}: " if finding["place"] else ""
         lines += [f"{place}{finding['message']}", f"  {where(finding)}, {counted(finding['count'], 'time')}"]
     details = printable("\n".join(lines))
-    if fails:
-        ElementTree.SubElement(case, "failure", message=summary, type=entry["id"]).text = details
-        return "failures"
-    ElementTree.SubElement(case, "skipped", message=summary)
-    ElementTree.SubElement(case, "system-out").text = details
-    return "skipped"
+    if outcome == "failure":
+        SubElement(case, outcome, message=summary, type=rule["id"]).text = details
+    else:
+        SubElement(case, outcome, message=summary)
+        SubElement(case, "system-out").text = details
 
 
-def _add_properties(suite: ElementTree.Element, report: Mapping[str, Any]) -> None:
-    properties = ElementTree.SubElement(suite, "properties")
-    ElementTree.SubElement(properties, "property", name="requests", value=str(report["summary"]["requests"]))
-    if told := left_out(report):
-        ElementTree.SubElement(properties, "property", name="baseline", value=told)
-    for dimension, part in report["summary"]["coverage"].items():
-        ElementTree.SubElement(
-            properties, "property", name=f"coverage.{dimension}", value=f"{part['met']} of {part['total']}"
-        )
+def _properties(report: Mapping[str, Any]) -> dict[str, str]:
+    summary = report["summary"]
+    properties = {"requests": str(summary["requests"])}
+    if known := left_out(report):
+        properties["baseline"] = known
+    for dimension, part in summary["coverage"].items():
+        properties[f"coverage.{dimension}"] = f"{part['met']} of {part['total']}"
+    return properties

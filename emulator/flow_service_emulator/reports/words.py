@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
-REPORT_FORMAT: Final = 2
-"""The version of the report's shape. 2: findings have a `kind`."""
+REPORT_FORMAT: Final = 3
+"""The version of the report's shape. 3: it has the rules of faults that nothing has met."""
 Severity = Literal["violation", "warning"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "warning")
 """What is refused, and what works but is fragile; the worse first."""
@@ -24,23 +24,22 @@ TITLES: Final[Mapping[str, str]] = {
 Detail = Literal["short", "full"]
 DETAILS: Final[tuple[Detail, ...]] = ("short", "full")
 """How much a text says of the coverage: a line for each dimension, or every name."""
-
-
-NOTHING_SEEN: Final = "no request was seen"
+UNMATCHED: Final = "Rules of injected faults that nothing has met"
+_UNPRINTABLE: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    "|[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""What is no character of XML; and, of those that are, what breaks lines, turns the direction of writing or is not seen."""
 
 
 def verdict(report: Mapping[str, Any]) -> str:
     """The report in a few words: `2 rules violated, warnings of 1 rule`."""
-    if not report["summary"]["requests"]:
-        return NOTHING_SEEN
-    violated, warned = report["summary"]["violations"], report["summary"]["warnings"]
-    new = "new " if "known" in report["summary"] else ""
-    return ", ".join(
-        (
-            f"{counted(violated, 'rule')} violated" if violated else f"no {new}violations",
-            f"{new}warnings of {counted(warned, 'rule')}" if warned else f"no {new}warnings",
-        )
-    )
+    summary = report["summary"]
+    if not summary["requests"]:
+        return "no request was seen"
+    violated, warned, new = summary["violations"], summary["warnings"], "new " if "known" in summary else ""
+    violations = f"{counted(violated, 'rule')} violated" if violated else f"no {new}violations"
+    return f"{violations}, {new}warnings of {counted(warned, 'rule')}" if warned else f"{violations}, no {new}warnings"
 
 
 def quality(report: Mapping[str, Any]) -> Literal["good", "bad", "unknown"]:
@@ -56,15 +55,23 @@ def left_out(report: Mapping[str, Any]) -> str:
     return "" if known is None else f"{counted(known, 'finding')} known from the baseline, left out here"
 
 
+def unmatched(report: Mapping[str, Any]) -> list[str]:
+    """The rules of injected faults that nothing has met: `error: list:flows (id 3f)`."""
+    return [
+        f"{rule['kind']}: {rule.get('operation') or rule.get('path') or 'any request'} (id {rule['id']})"
+        for rule in report["unmatchedFaults"]
+    ]
+
+
 def identity(finding: Mapping[str, Any]) -> tuple[str, str, str]:
     """What tells a finding from the others of its rule: operation, place and kind."""
     return finding["operation"], finding["place"], finding["kind"]
 
 
-def untold_place(finding: Mapping[str, Any]) -> str:
-    """The place of a finding; empty when its message has it already, be it with the number of an item in its brackets."""
+def told(finding: Mapping[str, Any]) -> tuple[str, str]:
+    """The place of a finding, empty when its message has it already, be it with the number of an item; and the message."""
     pattern = re.escape(finding["place"]).replace(r"\[\]", r"\[\d+\]")
-    return "" if re.search(pattern, finding["message"]) else str(finding["place"])
+    return "" if re.search(pattern, finding["message"]) else finding["place"], finding["message"]
 
 
 def grouped(names: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -77,16 +84,9 @@ def grouped(names: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{before} ({', '.join(members)})" if members else before
 
 
-_UNPRINTABLE: Final = (
-    "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-    "|[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
-"""What is no character of XML; and, of those that are, what breaks lines, turns the direction of writing or is not seen."""
-
-
 def printable(text: str) -> str:
     """A text that any page, XML document or terminal can take: what a client sent may have control characters in it."""
-    return re.sub(_UNPRINTABLE, "\N{REPLACEMENT CHARACTER}", text)
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def counted(number: int, thing: str) -> str:
@@ -95,7 +95,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def where(finding: Mapping[str, Any]) -> str:
-    """Which request a finding was made in first, in which test where that is known, and if it cannot be looked up that it cannot.
+    """Which request a finding was made in first, in which test, or that it cannot be looked up any more.
 
     `POST /data/…/flows (request 12, status 400, in tests/test_flows.py::test_create)`
     """

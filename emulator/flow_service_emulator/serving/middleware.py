@@ -16,7 +16,7 @@ from starlette.types import Scope as AsgiScope
 
 from flow_service_emulator.api.exchange import Exchange, Reply, send_reply
 from flow_service_emulator.api.gateway import GATEWAY_PREFIX, Gateway, claimed_scope
-from flow_service_emulator.contract.witness import Answered, Witness
+from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.masking import Masker, replaced
 from flow_service_emulator.serving.injection import ConnectionEnded, Injector
@@ -54,7 +54,7 @@ class Middleware:
         gateway: Gateway,
         rng: random.Random,
         injector: Injector,
-        witness: Witness,
+        recorder: Recorder,
         masker: Masker,
         guard: OriginGuard,
     ) -> None:
@@ -65,7 +65,7 @@ class Middleware:
         self._rng = rng
         self._injector = injector
         self._faults = injector.faults
-        self._witness = witness
+        self._recorder = recorder
         self._masker = masker
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
@@ -74,10 +74,7 @@ class Middleware:
             return
         exchange = self._exchange(asgi)
         asgi["exchange"] = exchange
-        seen = self._witness.sees(exchange.path)
-        if not seen:
-            self._witness.flush()
-        began, answered = self._witness.steady(), Answered(whole=seen)
+        answered = self._recorder.answered(exchange.path)
 
         async def noted_send(message: Any) -> None:
             answered.note(message)
@@ -93,8 +90,7 @@ class Middleware:
             notes += f" (fault {exchange.fault})"
         level = logging.DEBUG if exchange.operation in POLLED else logging.INFO
         log.log(level, "%s %s %d%s", exchange.method, self._told_path(exchange), answered.status, notes)
-        if seen:
-            self._witness.note(exchange, answered, began)
+        self._recorder.record(exchange, answered)
 
     async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from flow_service_emulator.reports.baseline import beyond
 from flow_service_emulator.reports.formats import fails, rendered
-from flow_service_emulator.reports.merge import merged
+from flow_service_emulator.reports.merge import beyond, merged
 from flow_service_emulator.reports.words import SEVERITIES, TITLES, Severity, counted, left_out, verdict, where
 from flow_service_emulator.testing.contract_view import report_format
 from flow_service_emulator.testing.control_client import FlowServiceError

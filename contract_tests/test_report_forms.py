@@ -1,0 +1,290 @@
+"""The contract report in its four forms, and the command that shows it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+
+from contract_tests.support import Api, ServerProcess, assert_error
+from contract_tests.test_contract import LENIENCES, report, use
+from contract_tests.tutorial import BASE, DATA_LAKE, S3
+from flow_service_emulator.cli import main
+from flow_service_emulator.reports.formats import FORMATS, rendered
+from flow_service_emulator.reports.words import TITLES
+
+EVIL = "<script>alert(1)</script>&\"'\x1b[31m]]>"
+
+
+@pytest.fixture
+def told(api: Api) -> dict[str, Any]:
+    """A report with violations and warnings, and texts that want to be more than text."""
+    use(api)
+    api.post("/connections", {**S3.base_connection(), "connectionSpec": {"id": EVIL, "version": "1.0"}})
+    api.http.get(f"{BASE}/{quote(EVIL)}")
+    return report(api)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_form_has_its_content_type(api: Api, told: Any, form: str) -> None:
+    response = api.http.get("/__emulator/contract", params={"format": form})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == FORMATS[form]
+    assert "path-not-found" in response.text
+
+
+@pytest.mark.parametrize("query", ["format=pdf", "format=", "format=HTML", "form=json", "fail-on=nothing"])
+def test_an_unknown_form_is_refused_with_those_there_are(api: Api, query: str) -> None:
+    detail = assert_error(api.http.get(f"/__emulator/contract?{query}"), "control-invalid")["detail"]
+    assert ("json, text, junit, html" in detail) or ("violation, warning" in detail) or ("format, fail-on" in detail)
+
+
+def test_text(told: dict[str, Any]) -> None:
+    """Everything that the report has, for a terminal: colours only where they are wanted, no control characters."""
+    plain = rendered(told, "text")
+    assert "\x1b" not in plain
+    assert max(map(len, plain.splitlines())) < 200
+    for rule in (*told["violations"], *told["warnings"]):
+        assert rule["id"] in plain
+        assert rule["fix"].split()[0] in plain
+    assert "  destinations: 1 of 6" in plain
+    coloured = rendered(told, "text", colour=True)
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
+    assert coloured != plain
+
+
+def test_a_place_is_not_told_twice(api: Api) -> None:
+    """Neither where the message has it with the index of an item."""
+    body = {"name": "n", "connectionSpec": {"id": DATA_LAKE, "version": "1.0"}, "params": {"datasets": [{}]}}
+    api.post("/sourceConnections", body)
+    for form in ("text", "html"):
+        shown = rendered(report(api), form)
+        assert "params.datasets[0].dataSetId is required" in shown and "params.datasets[]" not in shown
+    api.get("/flows?limit=0")
+    assert "query.limit: Invalid value 0" in rendered(report(api), "text")
+
+
+def test_a_report_of_nothing_praises_nothing(api: Api) -> None:
+    """A client that never reached the emulator has done nothing right."""
+    nothing = report(api)
+    assert rendered(nothing, "text").splitlines()[0] == "Contract report: no request was seen"
+    page = rendered(nothing, "html")
+    assert '<p class="verdict unknown">No request was seen</p>' in page
+    assert "No violations: no request was seen." in page and "would have taken" not in page
+    api.get("/flows")
+    assert '<p class="verdict good">No violations, no warnings</p>' in rendered(report(api), "html")
+
+
+@pytest.mark.parametrize("fail_on", ["violation", "warning"])
+def test_junit(told: dict[str, Any], fail_on: Any) -> None:
+    """Each rule is a test case: a violation fails, a warning is skipped, or fails where it is asked to."""
+    root = ElementTree.fromstring(rendered(told, "junit", fail_on))
+    suites = {suite.get("name"): suite for suite in root.findall("testsuite")}
+    assert set(suites) == {"violations", "warnings"}
+    cases = {case.get("name", "").partition(":")[0]: case for case in root.iter("testcase")}
+    assert set(cases) == {rule["id"] for rule in told["rules"]}
+    for severity in ("violation", "warning"):
+        suite, broken = suites[f"{severity}s"], {rule["id"] for rule in told[f"{severity}s"]}
+        outcome = "failure" if severity == "violation" or fail_on == "warning" else "skipped"
+        assert {
+            case.get("name", "").partition(":")[0] for case in suite.iter("testcase") if case.find(outcome) is not None
+        } == broken
+        assert suite.get("tests") == str(len(suite.findall("testcase")))
+        assert suite.get("failures") == str(len(list(suite.iter("failure"))))
+        assert suite.get("skipped") == str(len(list(suite.iter("skipped"))))
+    failure = cases["spec-id-invalid"].find("failure")
+    assert failure is not None and failure.text is not None
+    assert "<script>alert(1)</script>" in failure.text
+    assert "connectionSpec" in (failure.get("message") or "")
+    properties = {each.get("name"): each.get("value") for each in suites["violations"].iter("property")}
+    assert properties["coverage.destinations"] == "1 of 6"
+    assert root.get("tests") == str(len(told["rules"]))
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element closed in its turn, and what a page for everybody needs."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def attributes(self, name: str) -> list[str]:
+        return [attributes[name] or "" for _, attributes in self.elements if name in attributes]
+
+
+def test_html(told: dict[str, Any]) -> None:
+    """One page that stands alone, with a language, a title, headings in order, named sections, and nothing but text from the client."""
+    source = rendered(told, "html")
+    page = Page(source)
+    tags = [tag for tag, _ in page.elements]
+    assert source.startswith("<!doctype html>")
+    assert dict(page.elements)["html"] == {"lang": "en"}
+    assert {"title", "header", "main", "nav", "footer"} <= set(tags)
+    assert not {"script", "link", "img", "iframe", "object", "form"} & set(tags)
+    links = {name for name in page.attributes("href") if not name.startswith("#")}
+    rules = [*told["violations"], *told["warnings"]]
+    assert links == {rule["sourceUrl"] for rule in rules if "sourceUrl" in rule}
+    assert not re.search(r"url\(|@import|https?://", source.partition("</style>")[0])
+    assert page.attributes("src") == []
+    headings = [int(tag[1]) for tag in tags if re.fullmatch(r"h[1-6]", tag)]
+    assert headings[0] == 1 and headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(headings))
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    assert {name.removeprefix("#") for name in set(page.attributes("href")) - links} <= set(ids)
+    assert set(page.attributes("aria-labelledby")) <= set(ids)
+    assert any(
+        attributes.get("name") == "viewport" and "width=device-width" in str(attributes["content"])
+        for _, attributes in page.elements
+    )
+    assert "@media print" in source and "prefers-color-scheme: dark" in source and "max-width: 30rem" in source
+    assert "<script>alert(1)</script>" in page.text
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", source)
+    for rule in (*told["violations"], *told["warnings"]):
+        assert rule["title"] in page.text and rule["fix"] in page.text and rule["source"] in page.text
+    for dimension, part in told["coverage"].items():
+        title = TITLES[dimension]
+        assert f"{title[:1].upper()}{title[1:]}: {len(part['met'])} of {part['total']}" in page.text
+
+
+def test_html_has_enough_contrast() -> None:
+    """Text on its backgrounds, in both colour schemes and in print: at least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
+    from flow_service_emulator.reports.html import STYLE
+
+    def luminance(colour: str) -> float:
+        digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
+        parts = [int(digits[index : index + 2], 16) / 255 for index in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    schemes = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    assert len(schemes) == 3
+    for scheme in schemes:
+        colours = dict(re.findall(r"--(\w+): #([0-9a-f]{3,6})", scheme))
+        for text in ("text", "dim", "bad", "warn", "good", "link"):
+            for background in ("page", "card"):
+                light, dark = sorted(
+                    (luminance(colours.get(text, "0b57c2")), luminance(colours[background])), reverse=True
+                )
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, background, scheme)
+
+
+def test_html_may_load_nothing(api: Api) -> None:
+    policy = api.http.get("/__emulator/contract?format=html").headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run_report(capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command in this process: exit status, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = main(["report", *arguments])
+        except SystemExit as exit:
+            status = int(str(exit.code))
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_the_command(api: Api, server: ServerProcess, run_report: Command, tmp_path: Path) -> None:
+    """The exit status is for CI: 1 when there is what --fail-on names, or worse."""
+    url = f"{server.url}/"
+    assert run_report("--url", url)[0] == 0
+    LENIENCES["trailing-slash"](api)
+    assert run_report("--url", url) == (0, api.http.get("/__emulator/contract?format=text").text, "")
+    assert run_report("--url", url, "--fail-on", "warning")[0] == 1
+    api.get("/nope")
+    file = tmp_path / "report.xml"
+    told = f"{file}: 1 rule violated, warnings of 1 rule\n"
+    assert run_report("--url", url, "--format", "junit", "--output", str(file)) == (1, "", told)
+    assert file.read_text("utf-8") == api.http.get("/__emulator/contract?format=junit").text
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "expected"),
+    [
+        ("r.html", None, "html"), ("r.HTML", None, "html"), ("r.json", None, "json"), ("r.xml", None, "junit"),
+        ("r.txt", None, "text"), ("r.html", "json", "json"), ("r.log", "text", "text"),
+        ("r", "xml", "junit"), ("r.html", "txt", "text"),
+    ],
+)  # fmt: skip
+def test_the_form_goes_by_the_ending(
+    api: Api, server: ServerProcess, run_report: Command, tmp_path: Path, name: str, form: str | None, expected: str
+) -> None:
+    """Of the file that is written, unless a form is named; `xml` is JUnit's."""
+    api.get("/nope")
+    asked = () if form is None else ("--format", form)
+    run_report("--url", server.url, "--output", str(tmp_path / name), *asked)
+    assert (tmp_path / name).read_text("utf-8") == api.http.get(f"/__emulator/contract?format={expected}").text
+
+
+def test_the_command_as_a_process(api: Api, server: ServerProcess) -> None:
+    """The exit status gets out, and a reader that has had enough, such as `head`, is no error."""
+    api.get("/nope")
+    command = [sys.executable, "-m", "flow_service_emulator", "report", "--url", server.url, "--format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--url", "http://127.0.0.1:1"), "does not answer"),
+        (("--url", "nonsense"), "http://127.0.0.1:8080"),
+        (("--format", "pdf"), "choose from"),
+        (("--fail-on", "nothing"), "choose from"),
+    ],
+)
+def test_the_command_says_why_it_cannot(run_report: Command, arguments: tuple[str, ...], told: str) -> None:
+    """Status 2, which is neither good nor bad news about the client."""
+    status, output, errors = run_report(*arguments)
+    assert (status, output) == (2, "")
+    assert told in errors
+
+
+def test_the_command_says_when_it_cannot_write(server: ServerProcess, run_report: Command, tmp_path: Path) -> None:
+    status, _, errors = run_report(
+        "--url", server.url, "--output", str(tmp_path / "no" / "report.html"), "--format", "html"
+    )
+    assert status == 2
+    assert "cannot write" in errors
