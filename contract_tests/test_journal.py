@@ -20,7 +20,7 @@ from flow_service_emulator.contract.contract import VERDICTS, Contract
 from flow_service_emulator.contract.filters import FILTERS, FilterError, Filters
 from flow_service_emulator.contract.recorder import FIXED, MAX_BODY, Answered, Recorder
 from flow_service_emulator.masking import Masker
-from flow_service_emulator.testing.control_client import ControlClient
+from flow_service_emulator.testing.client import ControlClient
 from flow_service_emulator.testing.requests import Requests
 from flow_service_emulator.validation.validation import ContractWarning
 

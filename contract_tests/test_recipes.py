@@ -176,7 +176,7 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
     pytester.makepyfile(
         f"""
         import pytest
-        from flow_service_emulator.testcontainers import FlowServiceContainer
+        from flow_service_emulator.testing.testcontainers import FlowServiceContainer
 
         def test_fixture(flow_service, flow_service_server):
             assert flow_service.url == "http://127.0.0.1:{port_of(server)}" == flow_service_server.url
@@ -194,8 +194,8 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
                 FlowServiceContainer(colour="red")
 
         def test_it_does_not_answer(monkeypatch):
-            monkeypatch.setattr("flow_service_emulator.testcontainers.POLLS", 2)
-            monkeypatch.setattr("flow_service_emulator.testcontainers.POLL_SECONDS", 0)
+            monkeypatch.setattr("flow_service_emulator.testing.testcontainers.POLLS", 2)
+            monkeypatch.setattr("flow_service_emulator.testing.testcontainers.POLL_SECONDS", 0)
             container = FlowServiceContainer()
             monkeypatch.setattr(container, "get_exposed_port", lambda port: 1)
             with pytest.raises(Exception, match="does not answer"):
@@ -203,7 +203,7 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
             assert not container.running
         """
     )
-    plugin = "flow_service_emulator.pytest_plugin"
+    plugin = "flow_service_emulator.testing.pytest_plugin"
     pytester.runpytest_inprocess("-p", "no:cacheprovider", "-W", "error", "-p", plugin).assert_outcomes(passed=4)
 
 

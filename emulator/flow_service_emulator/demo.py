@@ -5,19 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec, load_catalog
 from flow_service_emulator.settings import DEFAULT_URL, wants_colour
+from flow_service_emulator.testing.client import FlowServiceError
+from flow_service_emulator.testing.local_server import running_server
 
 DAY = 86_400
 FORMS = (("JSON", "NONE"), ("JSON", "GZIP"), ("PARQUET", "NONE"), ("PARQUET", "GZIP"))
@@ -72,15 +72,6 @@ class Screen:
         """The text in a colour (an ANSI code such as `1;32`), or as it is."""
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
 
-    def progress(self, text: str) -> None:
-        """A line that the next one overwrites; nothing where the output is no terminal."""
-        if self._colour:
-            print(f"\r\x1b[K{text}", end="", file=self._stream, flush=True)
-
-    def progress_done(self) -> None:
-        if self._colour:
-            print("\r\x1b[K", end="", file=self._stream, flush=True)
-
 
 def run_demo(export_dir: Path) -> int:
     """Runs the demo and prints what happens; answers the exit status. Raises KeyboardInterrupt."""
@@ -89,9 +80,12 @@ def run_demo(export_dir: Path) -> int:
     catalog = load_catalog()
     try:
         _check_writable(export_dir)
-        with _server(export_dir) as (host, port):
-            client = Client(http.client.HTTPConnection(host, port, timeout=60))
-            screen.line(f"A server listens on http://{host}:{port}; its clock stands still until it is moved.")
+        with (
+            tempfile.TemporaryDirectory() as logs,
+            running_server(Path(logs), ("--clock", "frozen"), export_dir=export_dir) as server,
+        ):
+            client = Client(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60))
+            screen.line(f"A server listens on {server.url}; its clock stands still until it is moved.")
             flows = _six_steps(client, catalog, screen)
             screen.title("A day passes")
             _, answer = client.call("POST", "/__emulator/clock/advance", {"seconds": DAY})
@@ -101,7 +95,7 @@ def run_demo(export_dir: Path) -> int:
             earlier = _show_files(client, export_dir, screen)
             screen.line()
             screen.line(f"{client.requests} requests and {len(statuses)} exports in {time.monotonic() - began:.1f} s.")
-    except (DemoFailed, OSError, http.client.HTTPException) as reason:
+    except (DemoFailed, FlowServiceError, OSError, http.client.HTTPException) as reason:
         print(f"demo: {reason or type(reason).__name__}", file=sys.stderr)
         return 1
     _show_next(export_dir, earlier, screen)
@@ -119,32 +113,6 @@ def _check_writable(export_dir: Path) -> None:
         raise DemoFailed(
             f"nothing can be written to the export folder {export_dir}: {reason}; --export-dir names another"
         ) from None
-
-
-@contextmanager
-def _server(export_dir: Path) -> Iterator[tuple[str, int]]:
-    """A server process on a free port; yields where it listens. It ends with this process, however that ends."""
-    command = [sys.executable, "-m", "flow_service_emulator.tethered", "serve", "--port", "0", "--clock", "frozen"]
-    with (
-        tempfile.TemporaryFile("w+", dir=export_dir) as log,
-        subprocess.Popen(
-            [*command, "--export-dir", str(export_dir)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            if not line.startswith("listening on http://"):
-                process.wait()
-                log.seek(0)
-                raise DemoFailed(f"the server did not start: {log.read().strip()}")
-            host, _, port = line.strip().removeprefix("listening on http://").rpartition(":")
-            yield host, int(port)
-        finally:
-            process.terminate()
 
 
 def _six_steps(client: Client, catalog: Catalog, screen: Screen) -> list[tuple[str, str]]:

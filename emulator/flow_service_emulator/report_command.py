@@ -13,7 +13,7 @@ from flow_service_emulator.reports.formats import ENDINGS, fails, form_of, rende
 from flow_service_emulator.reports.merge import NoReport, beyond, merged
 from flow_service_emulator.reports.words import REPORT_FORMAT, Detail, Severity, left_out, verdict
 from flow_service_emulator.settings import wants_colour
-from flow_service_emulator.testing.control_client import ControlClient, FlowServiceError
+from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 
 TIMEOUT_SECONDS: Final = 30.0
 FAILED, NOT_FETCHED = 1, 2

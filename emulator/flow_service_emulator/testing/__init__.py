@@ -4,14 +4,11 @@ The pytest plugin hands a `FlowService` to tests; any other test framework can m
 """
 
 from flow_service_emulator.instants import Instant, epoch_seconds
-from flow_service_emulator.testing.clock_control import ClockControl
-from flow_service_emulator.testing.contract_view import Contract
-from flow_service_emulator.testing.control_client import FlowServiceError
-from flow_service_emulator.testing.datasets import Datasets
+from flow_service_emulator.testing.client import FlowServiceError
+from flow_service_emulator.testing.controls import ClockControl, Datasets, Faults
 from flow_service_emulator.testing.exported import ExportedFile, Exports
-from flow_service_emulator.testing.fault_control import Faults
 from flow_service_emulator.testing.flow_service import FlowService, FlowServiceServer
-from flow_service_emulator.testing.requests import Requests
+from flow_service_emulator.testing.requests import Contract, Requests
 
 __all__ = [
     "ClockControl",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-from flow_service_emulator.testing.control_client import ControlClient
+from flow_service_emulator.testing.client import ControlClient
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
@@ -36,8 +39,6 @@ class ExportedFile:
 
     def rows(self) -> list[dict[str, Any]]:
         """The file's rows. NDJSON gives them as JSON has them, Parquet with datetimes."""
-        from flow_service_emulator.testing.file_rows import file_rows
-
         return file_rows(self.path)
 
 
@@ -63,16 +64,14 @@ class Exports(Sequence[ExportedFile]):
         items = self._client.call("GET", "/exports", flow=flow, run=run, dataset=dataset, **self._scope)["items"]
         return [
             ExportedFile(
-                item["path"], item["size"], item["rows"], item["dataset"], item["flow"], item["run"], self._locate
+                each["path"], each["size"], each["rows"], each["dataset"], each["flow"], each["run"], self._locate
             )
-            for item in items
+            for each in items
         ]
 
-    def rows(
-        self, *, flow: str | None = None, run: str | None = None, dataset: str | None = None
-    ) -> list[dict[str, Any]]:
-        """The rows of all these files together."""
-        return [row for file in self.files(flow=flow, run=run, dataset=dataset) for row in file.rows()]
+    def rows(self, **of: str | None) -> list[dict[str, Any]]:
+        """The rows of all these files together, narrowed down like `files`."""
+        return [row for file in self.files(**of) for row in file.rows()]
 
     def __len__(self) -> int:
         return len(self.files())
@@ -96,3 +95,34 @@ class Exports(Sequence[ExportedFile]):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self._client.send("GET", f"/__emulator/exports/{relative_path}"))
         return path
+
+
+def file_rows(path: Path) -> list[dict[str, Any]]:
+    """Read NDJSON (`.json`, `.json.gz`) or Parquet.
+
+    Raises ValueError for any other file, and for one that is not what its name says.
+    """
+    if path.name.endswith(".parquet"):
+        return _parquet_rows(path)
+    if not path.name.endswith((".json", ".json.gz")):
+        raise ValueError(f"{path}: the rows of .json, .json.gz and .parquet files can be read")
+    text = path.read_bytes()
+    if path.name.endswith(".gz"):
+        try:
+            text = gzip.decompress(text)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as fault:
+            raise ValueError(f"{path} is not GZIP: {fault}") from None
+    return [json.loads(line) for line in text.split(b"\n") if line]
+
+
+def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+    from arro3.io import read_parquet
+
+    try:
+        table = read_parquet(str(path)).read_all()
+    except (KeyboardInterrupt, SystemExit, FileNotFoundError):
+        raise
+    except BaseException as fault:  # arro3 panics on broken files; a panic is no Exception and would end the test run
+        raise ValueError(f"{path} is not Parquet: {str(fault)[:200]}") from None
+    columns = [table.column(name).to_pylist() for name in table.column_names]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from flow_service_emulator.testing.clock_control import ClockControl
-from flow_service_emulator.testing.contract_view import Contract
-from flow_service_emulator.testing.control_client import ControlClient, FlowServiceError
-from flow_service_emulator.testing.datasets import Datasets
+from flow_service_emulator.testing.client import ControlClient, FlowServiceError
+from flow_service_emulator.testing.controls import ClockControl, Datasets, Faults
 from flow_service_emulator.testing.exported import Exports
-from flow_service_emulator.testing.fault_control import Faults
-from flow_service_emulator.testing.requests import Requests
+from flow_service_emulator.testing.requests import Contract, Requests
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
@@ -37,6 +34,12 @@ class FlowServiceServer:
     log: Path | None = None
 
 
+def _no_folder() -> Path:
+    raise FlowServiceError(
+        "this FlowService was made without a folder for downloads; give it one: downloads=lambda: folder"
+    )
+
+
 class FlowService:
     """A server, and the organization and sandbox that a test has on it."""
 
@@ -46,7 +49,7 @@ class FlowService:
         *,
         org: str = DEFAULT_ORG,
         sandbox: str = DEFAULT_SANDBOX,
-        downloads: Callable[[], Path] | None = None,
+        downloads: Callable[[], Path] = _no_folder,
     ) -> None:
         """`downloads` gives a folder for files of a server that is not on this machine."""
         self.server = server
@@ -62,7 +65,7 @@ class FlowService:
         self._client = ControlClient(server.url)
         scope = {"org": org, "sandbox": sandbox} if server.shared else {}
         self.clock = ClockControl(self._client, scope)
-        self.exports = Exports(self._client, server.export_dir, downloads or _no_folder, scope)
+        self.exports = Exports(self._client, server.export_dir, downloads, scope)
         self.requests = Requests(self._client, scope)
         self.faults = Faults(self._client, scope)
         self.contract = Contract(self._client, self.requests if server.shared else None)
@@ -84,7 +87,7 @@ class FlowService:
         return self.exports.export_dir
 
     def reset(self, clock: Mapping[str, Any] | None = None) -> None:
-        """Makes the server forget everything and empties its export folder; on a shared server only this test's faults go.
+        """Make the server forget everything and empty its export folder; on a shared server only this test's faults go.
 
         `clock` says how time goes on: `mode` ("real", "frozen" or "accelerated"), `now` (epoch seconds) and `speed`; without
         it, time begins as it did when the server started.
@@ -102,11 +105,11 @@ class FlowService:
         return cast("dict[str, Any]", self._client.call("GET", "/state"))
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Puts a snapshot back, of this server or another. Raises FlowServiceError for one that is not whole."""
+        """Put a snapshot back, of this server or another. Raises FlowServiceError for one that is not whole."""
         self._client.call("PUT", "/state", dict(state))
 
     def fetch_token(self) -> str:
-        """Gets an access token for `headers`, which a server with `--check-auth` asks for. Answers it."""
+        """Get an access token for `headers`, which a server with `--check-auth` asks for. Answers it."""
         form = f"grant_type=client_credentials&client_id={API_KEY}&client_secret=test-secret&scope=openid"
         answer = self._client.send(
             "POST", "/ims/token/v3", form.encode(), {"Content-Type": "application/x-www-form-urlencoded"}
@@ -116,11 +119,11 @@ class FlowService:
         return token
 
     def control(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """Any control call: `control("GET", "/state")`. Answers its JSON; raises FlowServiceError."""
+        """Make any control call: `control("GET", "/state")`. Answers its JSON; raises FlowServiceError."""
         return self._client.call(method, path, body, **query)
 
     def close(self) -> None:
-        """Lets go of the connection; on a shared server, takes this test's faults away first."""
+        """Let go of the connection; on a shared server, take this test's faults away first."""
         try:
             if self.server.shared:
                 self.faults.clear()
@@ -128,11 +131,5 @@ class FlowService:
             self.disconnect()
 
     def disconnect(self) -> None:
-        """Lets go of the connection and leaves all else as it is; the next call opens a new one."""
+        """Let go of the connection and leave all else as it is; the next call opens a new one."""
         self._client.close()
-
-
-def _no_folder() -> Path:
-    raise FlowServiceError(
-        "this FlowService was made without a folder for downloads; give it one: downloads=lambda: folder"
-    )

@@ -10,51 +10,63 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flow_service_emulator.settings import environment_of_tests
-from flow_service_emulator.testing.control_client import FlowServiceError
+from flow_service_emulator.testing.client import FlowServiceError
 from flow_service_emulator.testing.flow_service import FlowServiceServer
 
 START_SECONDS = 30.0
 END_SECONDS = 6.0
 MAX_SERVERS = 4
 """Servers of one pool at the same time; the one used longest ago makes room."""
-LOG_LINES = 20
 _SAYS = "listening on "
 
 
 @contextmanager
-def running_server(folder: Path, flags: Sequence[str] = ()) -> Iterator[FlowServiceServer]:
-    """Starts `serve` with `flags`, its files and its log in `folder`, and ends it afterwards.
+def running_server(
+    folder: Path, flags: Sequence[str] = (), *, export_dir: Path | None = None
+) -> Iterator[FlowServiceServer]:
+    """Start `serve` with `flags`, its log and (unless `export_dir` is given) its files in `folder`, and end it afterwards.
 
     Raises FlowServiceError with the end of the log when it does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    export_dir, log = folder / "exports", folder / "server.log"
-    # -P: nothing where the tests run may shadow a module
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "flow_service_emulator.tethered",
-        "serve",
-        "--port",
-        "0",
-        "--export-dir",
-        str(export_dir),
-        *flags,
-    ]
+    export_dir, log = export_dir or folder / "exports", folder / "server.log"
+    serve = ["serve", "--port", "0", "--export-dir", str(export_dir), *flags]
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            command,
+            # -P: nothing where the tests run may shadow a module
+            [sys.executable, "-P", "-m", "flow_service_emulator.tethered", *serve],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment_of_tests(),
             start_new_session=True,  # Ctrl-C in a debugger is meant for the test, not for the server
         )
+    assert process.stdin is not None and process.stdout is not None
+    overdue = threading.Timer(START_SECONDS, process.kill)
+    overdue.start()
     try:
-        yield FlowServiceServer(_address(process, log), export_dir, log=log)
+        line = process.stdout.readline().decode("utf-8", "replace").strip()
+        overdue.cancel()
+        if not line.startswith(_SAYS):
+            status = process.wait(END_SECONDS)
+            raise FlowServiceError(
+                f"the Flow Service emulator did not start (exit status {status}); its log, {log}, ends:\n{log_end(log)}"
+            )
+        yield FlowServiceServer(line.removeprefix(_SAYS), export_dir, log=log)
     finally:
-        _end(process)
+        overdue.cancel()
+        process.stdin.close()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def log_end(log: Path) -> str:
+    """The last lines of a server's log."""
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-20:]) or "(it said nothing)"
 
 
 class ServerPool:
@@ -82,32 +94,3 @@ class ServerPool:
     def close(self) -> None:
         while self._servers:
             self._servers.popitem()[1][1].close()
-
-
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The URL that the server says it listens on."""
-    assert process.stdout is not None
-    overdue = threading.Timer(START_SECONDS, process.kill)
-    overdue.start()
-    try:
-        line = process.stdout.readline().decode("utf-8", "replace").strip()
-    finally:
-        overdue.cancel()
-    if not line.startswith(_SAYS):
-        status = process.wait(END_SECONDS)
-        said = "\n".join(log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:]) or "(it said nothing)"
-        raise FlowServiceError(
-            f"the Flow Service emulator did not start (exit status {status}); its log, {log}, ends:\n{said}"
-        )
-    return line.removeprefix(_SAYS)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.close()
-    try:
-        process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    process.stdout.close()

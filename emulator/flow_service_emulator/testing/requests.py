@@ -1,14 +1,16 @@
-"""What a test has sent, as the journal of a running emulator has it."""
+"""What a running emulator has seen of the client under test: its requests, and what is wrong with them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast, overload
+from pathlib import Path
+from typing import Any, overload
 
-from flow_service_emulator.testing.control_client import ControlClient
-from flow_service_emulator.testing.journal_text import explained
+from flow_service_emulator.testing.client import REASONS, ControlClient
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
+
+MAX_FINDINGS = 5
 
 
 class Requests(Sequence[dict[str, Any]]):
@@ -24,18 +26,18 @@ class Requests(Sequence[dict[str, Any]]):
 
     def find(self, **filters: Any) -> list[dict[str, Any]]:
         """Those that fit: `method`, `path`, `status` (404 or "4xx"), `operation`, `verdict`, `since`, `limit`."""
-        items = self._client.call("GET", "/requests", **{**self._scope, **filters})["items"]
-        return cast("list[dict[str, Any]]", items)
+        items: list[dict[str, Any]] = self._client.call("GET", "/requests", **{**self._scope, **filters})["items"]
+        return items
 
     def text(self, limit: int = 50) -> str:
         """For people: the newest of them, and all older ones that are bad; for each bad one why, and how to fix it."""
         found = self.find()
-        older, newest = found[: max(0, len(found) - limit)], found[max(0, len(found) - limit) :]
-        bad = [entry for entry in older if entry["verdict"] != "ok"]
-        if not older:
-            return explained(newest)
-        told = f"{len(older) - len(bad)} older requests that were in order are left out here"
-        return f"{told}\n{explained([*bad, *newest])}"
+        older = found[: max(0, len(found) - limit)]
+        shown = [entry for entry in older if entry["verdict"] != "ok"] + found[len(older) :]
+        left_out = len(found) - len(shown)
+        lines = [f"{left_out} older requests that were in order are left out here"] if left_out else []
+        lines += [line for entry in shown for line in _explained(entry)]
+        return "\n".join(lines) or "No requests came in."
 
     def __len__(self) -> int:
         return len(self.find())
@@ -52,3 +54,99 @@ class Requests(Sequence[dict[str, Any]]):
         if isinstance(index, int) and not -len(found) <= index < len(found):
             raise IndexError(f"{len(found)} requests of this test have come in")
         return found[index]
+
+
+class Contract:
+    """What the client under test does wrong (violations), what is fragile (warnings), and what it has met (coverage)."""
+
+    def __init__(self, client: ControlClient, requests: Requests | None) -> None:
+        """`requests` are this test's on a shared server, whose report is everybody's."""
+        self._client = client
+        self._requests = requests
+
+    def report(self) -> dict[str, Any]:
+        """The server's whole report, as `/__emulator/contract` gives it."""
+        report: dict[str, Any] = self._client.call("GET", "/contract")
+        return report
+
+    @property
+    def violations(self) -> list[dict[str, Any]]:
+        """The rules that were broken, each with `id`, `fix`, `count` and `findings` (`place`, `message`)."""
+        return self._met("violation")
+
+    @property
+    def warnings(self) -> list[dict[str, Any]]:
+        """Likewise what worked, but is undocumented, deprecated or fragile."""
+        return self._met("warning")
+
+    @property
+    def coverage(self) -> dict[str, Any]:
+        """What the client has met and what not, by `operations`, `parameters`, `destinations` and more; the server's own."""
+        coverage: dict[str, Any] = self.report()["coverage"]
+        return coverage
+
+    def assert_clean(self, *, warnings: bool = False, ignore: Sequence[str] = ()) -> None:
+        """Raise AssertionError when there are violations, or `warnings` where these count as well.
+
+        `ignore` names rules that are known and accepted.
+        """
+        met = [*self.violations, *(self.warnings if warnings else ())]
+        lines = []
+        for rule in (rule for rule in met if rule["id"] not in ignore):
+            times = f", {rule['count']} times" if rule["count"] > 1 else ""
+            lines.append(f"{rule['id']} ({rule['severity']}{times})")
+            lines += [f"  {finding['message']}" for finding in rule["findings"][:MAX_FINDINGS]]
+            lines.append(f"  to fix it: {rule['fix']}")
+        if lines:
+            raise AssertionError("\n".join(["the contract is not kept:", *lines]))
+
+    def save(self, path: Path | str) -> None:
+        """Write the report to a file: `.html`, `.json`, `.xml` (JUnit) or `.txt`."""
+        path = Path(path)
+        path.write_bytes(self._client.send("GET", "/__emulator/contract", format=report_format(path)))
+
+    def _met(self, severity: str) -> list[dict[str, Any]]:
+        if self._requests is None:
+            met: list[dict[str, Any]] = self.report()[f"{severity}s"]
+            return met
+        rules: dict[str, dict[str, Any]] = {}
+        for entry in self._requests.find():
+            for finding in entry["findings"]:
+                if finding.get("severity") == severity:
+                    name, fix = finding["rule"], finding.get("fix", "")
+                    new = {"id": name, "severity": severity, "fix": fix, "count": 0, "findings": []}
+                    rule = rules.setdefault(name, new)
+                    rule["count"] += 1
+                    rule["findings"].append({**finding, "operation": entry["operation"], "count": 1})
+        return list(rules.values())
+
+
+def report_format(path: Path) -> str:
+    """The form of report that a file's ending asks for. Raises ValueError for another ending."""
+    from flow_service_emulator.reports.formats import ENDINGS, form_of
+
+    form = form_of(path)
+    if form is None:
+        raise ValueError(f"a name that ends in {', '.join(ENDINGS)} is needed, got {path.name!r}")
+    return form
+
+
+def _explained(entry: Mapping[str, Any]) -> Iterator[str]:
+    """A request on a line, and below a bad one why it is bad and how to fix it."""
+    query = f"?{entry['query']}" if entry["query"] else ""
+    verdict = "" if entry["verdict"] == "ok" else f"  [{entry['verdict']}]"
+    answer = f"{entry['status'] or 'no answer'} ({entry['durationMs']:.1f} ms)"
+    yield f"#{entry['number']} {entry['method']} {entry['path']}{query} -> {answer}{verdict}"
+    if entry["fault"]:
+        yield f"     by the fault rule {entry['fault']}"
+    findings, fixed = entry["findings"], set()
+    for finding in findings[:MAX_FINDINGS]:
+        yield f"     {finding['rule']}: {finding['message']}"
+        if finding.get("fix") and finding["rule"] not in fixed:
+            fixed.add(finding["rule"])
+            yield f"     to fix it: {finding['fix']}"
+    if len(findings) > MAX_FINDINGS:
+        yield f"     and {len(findings) - MAX_FINDINGS} more"
+    body = entry["answer"].get("body")
+    if entry["status"] >= 400 and not findings and isinstance(body, dict):
+        yield from [f"     {body[name]}" for name in REASONS if body.get(name)][:1]

@@ -13,7 +13,7 @@ from testcontainers.core.container import DockerContainer
 
 from flow_service_emulator.settings import Settings, flag_name, variable_name
 from flow_service_emulator.testing import FlowServiceServer
-from flow_service_emulator.testing.control_client import ControlClient, FlowServiceError
+from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 
 IMAGE = "flow-service-emulator"
 PORT = 8080

@@ -1,0 +1,154 @@
+"""What a test changes on a running emulator: the clock, faults, datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flow_service_emulator.instants import Instant, epoch_seconds
+from flow_service_emulator.testing.client import ControlClient, FlowServiceError
+
+__tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
+
+
+class ClockControl:
+    """The server's clock, in epoch seconds. On a shared server it is everybody's, but only this test's runs are told."""
+
+    def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
+        self._client = client
+        self._scope = scope
+
+    @property
+    def now(self) -> float:
+        """The present there."""
+        return float(self._client.call("GET", "/clock")["now"])
+
+    @property
+    def mode(self) -> str:
+        """ "real", "frozen" or "accelerated"."""
+        return str(self._client.call("GET", "/clock")["mode"])
+
+    def freeze(self, at: Instant | None = None) -> float:
+        """Stop time, now or at a later instant (what falls due until then is run first). Answers the time."""
+        return self.set(mode="frozen", now=at)
+
+    def set(self, *, mode: str | None = None, now: Instant | None = None, speed: float | None = None) -> float:
+        """Change how time passes: "real", "frozen", or "accelerated" with `speed` seconds in one. Answers the time."""
+        given = {"mode": mode, "now": None if now is None else _seconds("now", now), "speed": speed}
+        body = {name: value for name, value in given.items() if value is not None}
+        return float(self._client.call("PUT", "/clock", body)["now"])
+
+    def advance(
+        self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0, to: Instant | None = None
+    ) -> list[dict[str, Any]]:
+        """Move time on by a length, or to an instant, and run every export on the way.
+
+        Answers the runs in their order, each with `id`, `flowId`, `scheduledAt` and `status`, when all files are on disk.
+        """
+        for value in (seconds, minutes, hours, days):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+                raise ValueError(f"a length of time is a number from 0, such as hours=3; got {value!r}")
+        length = seconds + 60 * minutes + 3600 * hours + 86_400 * days
+        if to is not None and length:
+            raise ValueError("either a length of time or `to` can be given")
+        body = {**self._scope, **({"seconds": length} if to is None else {"to": _seconds("to", to)})}
+        runs: list[dict[str, Any]] = self._client.call("POST", "/clock/advance", body)["runs"]
+        return runs
+
+
+def _seconds(name: str, at: Any) -> float:
+    """An instant in epoch seconds. Raises ValueError for what is none."""
+    try:
+        return epoch_seconds(at)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"{name} is a time such as 2026-01-01T00:00:00Z or epoch seconds; got {at!r}") from None
+
+
+class Faults:
+    """Faults that the server injects. On a shared server they meet this test's organization and sandbox alone.
+
+    A rule is a dict such as `{"kind": "rate-limit", "nth": 2, "retryAfter": 1}`; a text is a scenario's name, such as
+    "rate-limited". An unknown kind, field or name raises FlowServiceError with the allowed values.
+    """
+
+    def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
+        self._client = client
+        self._scope = scope
+        self._added: list[str] = []
+
+    @property
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules in their order, with how often each has `matched` and `fired`."""
+        rules: list[dict[str, Any]] = self._client.call("GET", "/faults")["rules"]
+        return [rule for rule in rules if rule["id"] in self._added] if self._scope else rules
+
+    def set(self, *wanted: Mapping[str, Any] | str) -> list[dict[str, Any]]:
+        """Put rules and scenarios in the place of those that are there; none are, when one of these is refused."""
+        self.clear()
+        try:
+            return [rule for each in wanted for rule in self._add(each)]
+        except FlowServiceError:
+            self.clear()
+            raise
+
+    def add(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Put one rule behind those that are there: `add("error", error="service-unavailable", times=2)`."""
+        return self._add({"kind": kind, **fields})[0]
+
+    def scenario(self, name: str) -> list[dict[str, Any]]:
+        """Put a scenario's rules in the place of those that are there."""
+        return self.set(name)
+
+    def clear(self) -> None:
+        """Take away the rules that are there."""
+        if not self._scope:
+            self._client.call("DELETE", "/faults")
+        for rule_id in self._added if self._scope else ():
+            try:
+                self._client.call("DELETE", f"/faults/{rule_id}")
+            except FlowServiceError as refused:
+                if refused.status != 404:  # taken away by a reset of the shared server
+                    raise
+        self._added.clear()
+
+    def _add(self, wanted: Mapping[str, Any] | str) -> list[dict[str, Any]]:
+        rule = {"scenario": wanted} if isinstance(wanted, str) else dict(wanted)
+        added: list[dict[str, Any]] = self._client.call("POST", "/faults", {**self._scope, **rule})["rules"]
+        self._added += [entry["id"] for entry in added]
+        return added
+
+
+class Datasets:
+    """Datasets of the test's own, which then can be exported as any other. On a shared server they are everybody's."""
+
+    def __init__(self, client: ControlClient) -> None:
+        self._client = client
+
+    def put(
+        self, dataset_id: str, records: Sequence[Mapping[str, Any]] | None = None, **described: Any
+    ) -> dict[str, Any]:
+        """Set a dataset: its `records`, or a `schema` or `like` (another's id) with the number of `rows` to make.
+
+        `name` is what lists show, `rowsPerHour` how it grows. Raises FlowServiceError for what cannot be.
+        """
+        body = described if records is None else {**described, "records": list(records)}
+        return self._call("PUT", dataset_id, {"name": dataset_id, **body})
+
+    def append(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Add records to a dataset that was put with records; the next incremental export has just these.
+
+        Answers the dataset: `rows` is how many it has now. Raises FlowServiceError for what cannot be.
+        """
+        return self._call("POST", f"{dataset_id}/records", list(records))
+
+    def get(self, dataset_id: str) -> dict[str, Any]:
+        """A dataset as it is."""
+        return self._call("GET", dataset_id)
+
+    def delete(self, dataset_id: str) -> None:
+        """Take a dataset of the test's own away."""
+        self._call("DELETE", dataset_id)
+
+    def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        dataset: dict[str, Any] = self._client.call(method, f"/datasets/{path}", body)
+        return dataset
