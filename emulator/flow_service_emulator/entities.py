@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 Entity = dict[str, Any]
@@ -63,6 +64,7 @@ def sandbox_id(scope: Scope) -> str:
     return implied_id(scope)
 
 
+@lru_cache(maxsize=1_024)
 def implied_id(scope: Scope, *names: str) -> str:
     """The id of something that every organization and sandbox has without creating it, always the same."""
     digest = hashlib.sha256("\0".join((*scope, *names)).encode("utf-8", "surrogatepass")).digest()

@@ -89,7 +89,7 @@ class Exchange:
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.scope, self.warnings.append)
+        return Caller(self.scope, self.warnings)
 
     def json(self) -> Any:
         """The body as JSON; None when it is empty. Raises the documented errors for what cannot be read."""

@@ -85,8 +85,9 @@ class Routes:
 
     def patch(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
-            if_match, entity_id = exchange.headers.get("if-match"), exchange.path_params["id"]
-            return Reply(_tag(self._service.patch(exchange.caller, collection, entity_id, if_match, exchange.json)))
+            caller, entity_id = exchange.caller, exchange.path_params["id"]
+            stored = self._service.to_change(caller, collection, entity_id, exchange.headers.get("if-match"))
+            return Reply(_tag(self._service.patch(caller, collection, stored, exchange.json())))
 
         return handler
 

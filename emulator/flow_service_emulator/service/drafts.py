@@ -1,17 +1,16 @@
-"""An entity on its way into the store: the body as sent, what is found wrong or lenient in it, and what it refers to."""
+"""A body on its way into the store: what the rules ask of the world around it, and what they find wrong or lenient in it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.validation.validation import ContractWarning, Violation
-from flow_service_emulator.validation.violation_text import literal
+from flow_service_emulator.validation.validation import ContractWarning, Keys, SchemaValidator, Violation, value_at
+from flow_service_emulator.validation.violation_text import literal, path_text
 
 MAX_NAMED: Final = 5
 """Violations that the message itself names, and unknown fields that are warned of, at most."""
@@ -21,106 +20,124 @@ MAX_NUMBER: Final = 4
 """Characters of a number that is reported as it was sent."""
 
 
-@dataclass(slots=True)
-class Draft:
-    """An entity on its way into the store: the body as sent, and what was found wrong or lenient in it.
+class Datasets(Protocol):
+    """Which datasets are eligible."""
 
-    `kept` is the stored entity when an existing one is patched. `find` looks up an entity of the same scope,
-    `dataset_problem` why a file that would be a dataset is none.
-    """
+    def has(self, dataset_id: str) -> bool: ...
+    def problem(self, dataset_id: str) -> str | None:
+        """Why a file that would be a dataset is none."""
 
-    body: Entity
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the rules ask of the world around a body. The catalog and a look-up are enough to judge a recorded request."""
+
     catalog: Catalog
     find: Callable[[str, str], Entity | None]
-    has_dataset: Callable[[str], bool]
-    dataset_problem: Callable[[str], str | None]
-    scope: Scope
-    created_at: int
-    """When the entity was or is being created, in epoch seconds."""
-    kept: Entity | None = None
-    touched: frozenset[str] | None = None
-    """The top-level fields that a patch changes; None where all of the body was sent."""
-    in_flow: bool = False
-    """Whether a flow uses the target connection that is patched."""
-    whole_schedule: bool = True
-    """Whether the client sent `scheduleParams` as a whole, not one part of it by a patch's path."""
-    holds_secrets: bool = False
-    """Whether the client sent a password, which is masked by now: its entity is another one even where it looks the same."""
-    violations: list[Violation] = field(default_factory=list)
+    """(collection, id) -> the entity of the same scope, or None."""
+    datasets: Datasets | None = None
+    """None where it is not known which datasets are eligible: then any is."""
     warnings: list[ContractWarning] = field(default_factory=list)
+    """Where warnings go: what works here and is undocumented, deprecated or fragile."""
+    scope: Scope = ("", "prod")
+    created_at: int = 0
+    """When the entity was or is being created, in epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a patch changes."""
+
+    stored: Entity
+    touched: frozenset[str] = frozenset()
+    """The top-level fields that it names: of others no warning is given."""
+    whole_schedule: bool = True
+    """Whether the client sent `scheduleParams` as a whole, not one part of it."""
+    in_flow: bool = False
+    """Whether a flow uses the target connection that is changed."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A body while it is checked and completed: a copy of its outermost level, and its violations so far."""
+
+    body: Entity
+    context: Context
+    change: Change | None
+    violations: list[Violation] = field(default_factory=list)
+
+    def stored(self, name: str) -> Any:
+        """What the entity has under a field now; None where it is being created."""
+        return None if self.change is None else self.change.stored.get(name)
 
     def refuse(self, path: str, message: str, rule: str, example: Any = None) -> None:
         """Notes a violation."""
-        self.violations.append(Violation(path=path, message=message, rule=rule, pattern=None, example=example))
+        self.violations.append(Violation(path, message, rule, example=example))
 
-    def warn(self, rule: str, path: str, message: str) -> None:
-        """Notes something that works here and is undocumented, deprecated or fragile."""
-        self.warnings.append(ContractWarning(rule, path, message))
+    def warn(self, warning: ContractWarning) -> None:
+        """Notes a warning, unless it is about what the entity had already."""
+        if self.change is None or warning.path.partition(".")[0].partition("[")[0] in self.change.touched:
+            self.context.warnings.append(warning)
 
-    def is_about(self, warning: ContractWarning) -> bool:
-        """Whether a warning is about what was sent, and not about what the entity had already."""
-        return self.touched is None or re.split(r"[.\[]", warning.path, maxsplit=1)[0] in self.touched
+    def warn_of_unknown(self, place: str, keys: Keys, owner: str) -> None:
+        """Warns of a field that no document names: a misspelt one has no effect, and nobody would notice."""
+        name = path_text(place, keys)
+        message = f"{name} is not documented for {owner}; it is stored and has no effect"
+        self.warn(ContractWarning("unknown-field", name, message))
+
+    def checked(
+        self,
+        given: Mapping[str, Any],
+        validator: SchemaValidator,
+        place: str,
+        owner: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+        stored: Any = None,
+        known: tuple[Keys, ...] = (),
+    ) -> Any:
+        """Parameters as they are meant, checked against the schema of `owner`.
+
+        `context` is for the schema's conditions. Unknown fields that `stored` has as well were warned of when they were sent;
+        `known` are documented elsewhere.
+        """
+        reading = validator.read(given, place)
+        for warning in reading.warnings:
+            self.warn(warning)
+        if reading.unknown:
+            unknown = [keys for keys in reading.unknown if keys not in known and value_at(stored, keys) is None]
+            for keys in unknown[:MAX_NAMED]:
+                self.warn_of_unknown(place, keys, owner)
+        self.violations += validator.violations(reading.value, path=place, context=context, kept=stored)
+        return reading.value
+
+    def found(self, collection: str, place: str, entity_id: Any) -> Entity | None:
+        """The entity that the body refers to; a violation when there is none."""
+        if not isinstance(entity_id, str):
+            return None
+        entity = self.context.find(collection, entity_id)
+        if entity is None:
+            self.refuse(place, f'{place}: {collection} has no entity with the id "{short(entity_id)}"', "reference")
+        return entity
 
 
-def refuse_all(draft: Draft) -> NoReturn:
-    """Raises the documented error for the violations of a draft."""
-    named = [violation.message for violation in draft.violations[:MAX_NAMED]]
-    more = len(draft.violations) - len(named)
+def refuse_all(violations: list[Violation]) -> NoReturn:
+    """Raises the documented error for the violations of a body."""
+    named = [violation.message for violation in violations[:MAX_NAMED]]
+    more = len(violations) - len(named)
     detail = "; ".join(named) + (f"; and {more} more" if more else "")
     raise ServiceError(
         "provider-rejected",
         provider_error=detail,
-        report={"violations": [violation.as_json() for violation in draft.violations[:MAX_REPORTED]]},
+        report={"violations": [violation.as_json() for violation in violations[:MAX_REPORTED]]},
     )
 
 
-def check_spec_versions(draft: Draft) -> None:
-    """The documented errors of a spec reference come before all others: 1413-400 and 1413-422."""
-    for name, known in (("connectionSpec", draft.catalog.connection_specs), ("flowSpec", draft.catalog.flow_specs)):
-        reference = draft.body.get(name)
-        if reference is None:
-            continue
-        spec_id = reference.get("id") if isinstance(reference, dict) else None
-        spec = known.get(spec_id) if isinstance(spec_id, str) else None
-        if spec is None:
-            raise unknown_spec(draft.catalog, name, reference)
-        version = reference.get("version")
-        if version is None or version == "":
-            raise ServiceError("spec-version-missing", field=name)
-        if version != spec.version:
-            raise ServiceError(
-                "spec-id-invalid",
-                report={"field": f"{name}.version", "value": as_sent(version), "allowed": [spec.version]},
-            )
-
-
-def unknown_spec(catalog: Catalog, name: str, reference: Any) -> ServiceError:
+def unknown_spec(known: Mapping[str, ConnectionSpec | FlowSpec], name: str, reference: Any) -> ServiceError:
     """1413-400 for a `connectionSpec` or `flowSpec` as it was sent; None where there is none."""
-    known: Mapping[str, ConnectionSpec | FlowSpec] = (
-        catalog.connection_specs if name == "connectionSpec" else catalog.flow_specs
-    )
+    place, value = (f"{name}.id", reference.get("id")) if isinstance(reference, dict) else (name, reference)
     allowed = {spec.name: spec.id for spec in known.values()}
-    field, value = (f"{name}.id", reference.get("id")) if isinstance(reference, dict) else (name, reference)
-    return ServiceError("spec-id-invalid", report={"field": field, "value": as_sent(value), "allowed": allowed})
-
-
-def named_connection_spec(draft: Draft, *, source: bool) -> ConnectionSpec:
-    """The connection spec that the body names; it must be a source's or a destination's."""
-    reference = draft.body.get("connectionSpec")
-    spec = draft.catalog.connection_specs.get(reference["id"]) if reference is not None else None
-    if spec is None or (spec.destination is None) != source:
-        raise unknown_spec(draft.catalog, "connectionSpec", reference)
-    return spec
-
-
-def found(draft: Draft, collection: str, place: str, entity_id: Any) -> Entity | None:
-    """The entity that a body refers to; a violation when there is none."""
-    if not isinstance(entity_id, str):
-        return None
-    entity = draft.find(collection, entity_id)
-    if entity is None:
-        draft.refuse(place, f'{place}: {collection} has no entity with the id "{short(entity_id)}"', "reference")
-    return entity
+    return ServiceError("spec-id-invalid", report={"field": place, "value": as_sent(value), "allowed": allowed})
 
 
 def as_sent(value: Any) -> Any:

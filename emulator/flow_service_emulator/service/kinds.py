@@ -17,21 +17,21 @@ from flow_service_emulator.exports.schedule import implied_end, read_schedule
 from flow_service_emulator.service.bodies import BODIES, FIELDS
 from flow_service_emulator.service.drafts import (
     MAX_NAMED,
+    Change,
+    Context,
     Draft,
-    check_spec_versions,
-    found,
-    named_connection_spec,
+    as_sent,
     refuse_all,
     short,
     unknown_spec,
 )
-from flow_service_emulator.service.undocumented import warn_of_undocumented, warn_of_undocumented_auth
-from flow_service_emulator.validation.validation import SchemaValidator
+from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
 from flow_service_emulator.validation.violation_text import literal
 
 DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
 OTHER_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "SEGMENTS"}}}
 MODE: Final = "Server-to-server"
+AUTH_FIELDS: Final = frozenset({"specName", "params"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,198 +39,193 @@ class Kind:
     """What differs between connections, source connections, target connections and flows."""
 
     collection: str
-    envelope: SchemaValidator
-    complete: Callable[[Draft], None]
+    reference: str
+    """The field that names its spec."""
+    complete: Callable[[Draft, Any], None]
+    """Checks and completes a draft; it is given the spec that the draft names, or None."""
     derived: frozenset[str]
     """Fields that the server derives; a patch may not touch them."""
     fixed: Mapping[str, str]
     """Path -> why a patch may not touch it."""
     blocked_by: tuple[str, str]
     """(which flows keep an entity from deletion: `any`, `enabled` or ``, the error's name)"""
-    takes_state: bool = True
-    """Whether the request that creates one may say its `state`."""
+    envelope: SchemaValidator
+    """The outer form of its bodies."""
+    fields: frozenset[str]
+    """The top-level fields that it can have, the server's among them."""
 
 
-def check(kind: Kind, draft: Draft) -> None:
-    """Checks and completes a draft in place. Raises ServiceError; every violation of the body is reported at once."""
-    if not isinstance(draft.body, dict) or not draft.body:
-        if draft.body in ({}, None):
+def check(kind: Kind, body: Any, context: Context, change: Change | None = None) -> Entity:
+    """A body checked and completed; the one given stays as it is. Raises ServiceError, with every violation at once.
+
+    `change` says what a patch changes; None where the entity is being created.
+    """
+    if not isinstance(body, dict) or not body:
+        if body in ({}, None):
             raise ServiceError("body-empty")
-        draft.violations += kind.envelope.violations(draft.body)
-        refuse_all(draft)
-    if draft.kept is None and "state" in draft.body and not kind.takes_state:
-        raise ServiceError("state-in-create")
-    if "state" in draft.body or draft.kept is not None:
-        state = draft.body.get("state")
-        if state not in STATES:
-            raise ServiceError("state-invalid", state=short(state))
-    _check_names(kind, draft)
-    check_spec_versions(draft)
-    draft.violations += kind.envelope.violations(draft.body)
-    kind.complete(draft)
-    if draft.violations:
-        refuse_all(draft)
-
-
-def allow_patch(kind: Kind) -> Callable[[str, str], None]:
-    """The question that a patch asks of each of its operations: may this path be changed?"""
-
-    def allow(top: str, path: str) -> None:
-        if top == "connectionSpec" and kind.collection == "connections":
-            raise ServiceError("connection-spec-immutable")
-        for fixed, reason in kind.fixed.items():
-            if path == fixed or path.startswith(fixed + "/") or fixed.startswith(path + "/"):
-                raise ServiceError("patch-invalid", detail=f"{short(path)} cannot be updated: {reason}")
-        if top in SERVER_FIELDS or top in kind.derived:
-            raise ServiceError(
-                "patch-invalid", detail=f"{short(path)} cannot be updated: {short(top)} is filled by the server"
-            )
-        if not top:
-            raise ServiceError("patch-invalid", detail="the path must name a field, such as /name")
-
-    return allow
-
-
-def _check_names(kind: Kind, draft: Draft) -> None:
-    """Warns of fields that the service does not document or fills itself."""
-    known = FIELDS[kind.collection] | SERVER_FIELDS
-    for name in sorted(set(draft.body) - known)[:MAX_NAMED]:
-        draft.warn(
-            "unknown-field",
-            name[:60],
-            f"{name[:60]} is not documented for {kind.collection}; it is stored and has no effect",
-        )
-    if draft.kept is None:
-        for name in sorted(set(draft.body) & (SERVER_FIELDS | kind.derived)):
-            draft.warn("server-field-sent", name, f"{name} is filled by the server; the value sent is not used")
+        refuse_all(kind.envelope.violations(body))
+    draft = Draft(dict(body), context, change)
+    _check_state(kind, draft)
+    if not draft.body.keys() <= kind.fields:
+        for name in sorted(draft.body.keys() - kind.fields)[:MAX_NAMED]:
+            draft.warn_of_unknown("", (name[:60],), kind.collection)
+    if change is None:
+        for name in sorted(draft.body.keys() & (SERVER_FIELDS | kind.derived)):
+            text = f"{name} is filled by the server; the value sent is not used"
+            draft.warn(ContractWarning("server-field-sent", name, text))
             del draft.body[name]
+    spec = _named_spec(kind, draft)
+    draft.violations += kind.envelope.violations(draft.body)
+    kind.complete(draft, spec)
+    if draft.violations:
+        refuse_all(draft.violations)
+    return draft.body
 
 
-def _complete_connection(draft: Draft) -> None:
+def _check_state(kind: Kind, draft: Draft) -> None:
+    if draft.change is None:
+        if "state" not in draft.body:
+            return
+        if kind.collection == "flows":
+            raise ServiceError("state-in-create")
+    state = draft.body.get("state")
+    if state not in STATES:
+        raise ServiceError("state-invalid", state=short(state))
+
+
+def _named_spec(kind: Kind, draft: Draft) -> Any:
+    """The spec that the body names, or None. Its errors come before all others: 1413-400 and 1413-422."""
+    name = kind.reference
+    reference = draft.body.get(name)
+    if reference is None:
+        return None
+    catalog = draft.context.catalog
+    known: Mapping[str, Any] = catalog.flow_specs if name == "flowSpec" else catalog.connection_specs
+    spec_id = reference.get("id") if isinstance(reference, dict) else None
+    spec = known.get(spec_id) if isinstance(spec_id, str) else None
+    if spec is None:
+        raise unknown_spec(known, name, reference)
+    version = reference.get("version")
+    if version is None or version == "":
+        raise ServiceError("spec-version-missing", field=name)
+    if version != spec.version:
+        report = {"field": f"{name}.version", "value": as_sent(version), "allowed": [spec.version]}
+        raise ServiceError("spec-id-invalid", report=report)
+    return spec
+
+
+def _fitting_spec(draft: Draft, spec: ConnectionSpec | None, *, source: bool) -> ConnectionSpec:
+    """The connection spec that the body names; it must be a source's or a destination's."""
+    if spec is None or (spec.destination is None) != source:
+        raise unknown_spec(draft.context.catalog.connection_specs, "connectionSpec", draft.body.get("connectionSpec"))
+    return spec
+
+
+def _complete_connection(draft: Draft, spec: ConnectionSpec | None) -> None:
     body = draft.body
-    if body.get("connectionSpec") is None and body.get("auth") is None:  # only the Data Landing Zone needs neither
-        assumed = draft.catalog.assumed_connection_spec
-        body["connectionSpec"] = {"id": assumed.id, "version": assumed.version}
-        draft.warn(
-            "connection-spec-missing",
-            "connectionSpec",
-            f"no connectionSpec was sent; {assumed.name} is assumed, as the tutorial's request has it",
-        )
-    spec = named_connection_spec(draft, source=False)
     auth = body.get("auth")
+    if spec is None and auth is None:  # only the Data Landing Zone needs neither
+        spec = draft.context.catalog.assumed_connection_spec
+        body["connectionSpec"] = {"id": spec.id, "version": spec.version}
+        text = f"no connectionSpec was sent; {spec.name} is assumed, as the tutorial's request has it"
+        draft.warn(ContractWarning("connection-spec-missing", "connectionSpec", text))
+    spec = _fitting_spec(draft, spec, source=False)
     if auth is None:
         body.pop("auth", None)
         if spec.auth:
             names = ", ".join(f'"{name}"' for name in spec.auth)
-            draft.refuse(
-                "auth", f"auth is required for {spec.name}; specName is one of {names}", "required", _auth_example(spec)
-            )
+            examples = spec.examples.get("auth", {}).items()
+            example = next(({"specName": name, "params": params} for name, params in examples), None)
+            draft.refuse("auth", f"auth is required for {spec.name}; specName is one of {names}", "required", example)
     elif isinstance(auth, dict) and isinstance(auth.get("specName"), str):
         body["auth"] = _checked_auth(draft, spec, auth)
 
 
-def _auth_example(spec: ConnectionSpec) -> dict[str, Any] | None:
-    for name, params in spec.examples.get("auth", {}).items():
-        return {"specName": name, "params": params}
-    return None
-
-
-def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: dict[str, Any]) -> dict[str, Any]:
     """`auth` with its parameters checked; they are masked before they are stored."""
-    name = auth["specName"]
-    warn_of_undocumented_auth(draft, auth)
+    name, stored = auth["specName"], draft.stored("auth") or {}
+    for field in [field for field in auth if field not in AUTH_FIELDS and field not in stored][:MAX_NAMED]:
+        draft.warn_of_unknown("auth", (field,), "credentials")
     validator = spec.auth.get(name)
     if validator is None:
-        shown = short(name)
-        raise ServiceError(
-            "auth-spec-not-found",
-            specName=shown,
-            id=spec.id,
-            report={"field": "auth.specName", "value": shown, "allowed": list(spec.auth)},
-        )
-    if not isinstance(auth.get("params"), dict):
-        return dict(auth)
-    kept = (draft.kept or {}).get("auth") or {}
-    kept_params = kept.get("params") if kept.get("specName") == name else None
-    reading = validator.read(auth["params"], "auth.params")
-    params = reading.value
-    draft.warnings += reading.warnings
-    draft.violations += validator.violations(params, path="auth.params", kept=kept_params)
-    warn_of_undocumented(draft, "auth.params", reading.unknown, f'"{name}"', kept=kept_params)
-    return {**auth, "params": params}
+        report = {"field": "auth.specName", "value": short(name), "allowed": list(spec.auth)}
+        raise ServiceError("auth-spec-not-found", specName=short(name), id=spec.id, report=report)
+    params = auth.get("params")
+    if not isinstance(params, dict):
+        return auth
+    stored_params = stored.get("params") if stored.get("specName") == name else None
+    return {**auth, "params": draft.checked(params, validator, "auth.params", f'"{name}"', stored=stored_params)}
 
 
-def _complete_source(draft: Draft) -> None:
-    spec = named_connection_spec(draft, source=True)
-    draft.body["inheritedAttributes"] = {"baseConnection": _implied_base(draft, spec)}
-    params = draft.body.get("params")
+def _complete_source(draft: Draft, spec: ConnectionSpec | None) -> None:
+    spec = _fitting_spec(draft, spec, source=True)
+    base_id = draft.body.get("baseConnectionId")
+    if not isinstance(base_id, str):  # nobody creates the data lake's: each sandbox has one from the beginning
+        base_id = implied_id(draft.context.scope, spec.id)
+    reference = {"id": spec.id, "version": spec.version}
+    draft.body["inheritedAttributes"] = {"baseConnection": {"id": base_id, "connectionSpec": reference}}
+    params, violations = draft.body.get("params"), len(draft.violations)
     if not isinstance(params, dict) or spec.source is None:
         return
-    violations = spec.source.violations(params, path="params")
-    draft.violations += violations
-    if violations:
+    params = draft.checked(params, spec.source, "params", spec.name, stored=draft.stored("params"))
+    datasets = draft.context.datasets
+    if len(draft.violations) > violations:
         return
-    unknown = spec.source.read(params, "params").unknown
-    warn_of_undocumented(draft, "params", unknown, spec.name, kept=(draft.kept or {}).get("params"))
+    draft.body["params"] = params
     seen: set[str] = set()
     for index, dataset in enumerate(params["datasets"]):
         place, dataset_id = f"params.datasets[{index}].dataSetId", dataset["dataSetId"]
         if dataset_id in seen:
             draft.refuse(place, f'{place}: "{short(dataset_id)}" is there twice', "uniqueItems")
-        elif not draft.has_dataset(dataset_id):
-            why = draft.dataset_problem(dataset_id) or f"GET /connectionSpecs/{spec.id}/configs lists them"
+        elif datasets is not None and not datasets.has(dataset_id):
+            why = datasets.problem(dataset_id) or f"GET /connectionSpecs/{spec.id}/configs lists them"
             draft.refuse(place, f'{place}: no eligible dataset has the id "{short(dataset_id)}"; {why}', "enum")
         seen.add(dataset_id)
 
 
-def _implied_base(draft: Draft, spec: ConnectionSpec) -> dict[str, Any]:
-    """The base connection of the data lake, which nobody creates: each sandbox has one from the beginning."""
-    base_id = draft.body.get("baseConnectionId")
-    if not isinstance(base_id, str):
-        base_id = implied_id(draft.scope, spec.id)
-    return {"id": base_id, "connectionSpec": {"id": spec.id, "version": spec.version}}
-
-
-def _complete_target(draft: Draft) -> None:
+def _complete_target(draft: Draft, spec: ConnectionSpec | None) -> None:
     body = draft.body
-    spec = named_connection_spec(draft, source=False)
-    base = found(draft, "connections", "baseConnectionId", body.get("baseConnectionId"))
+    spec = _fitting_spec(draft, spec, source=False)
+    base = draft.found("connections", "baseConnectionId", body.get("baseConnectionId"))
     if base is not None:
-        if base["connectionSpec"]["id"] != spec.id:
-            used = draft.catalog.connection_specs[base["connectionSpec"]["id"]].name
-            draft.refuse(
-                "connectionSpec.id",
-                f"connectionSpec.id is {spec.name}'s, but the base connection {base['id']} was made for {used}",
-                "const",
-                base["connectionSpec"]["id"],
-            )
-        body["inheritedAttributes"] = {"baseConnection": {"id": base["id"], "connectionSpec": base["connectionSpec"]}}
+        base_spec = base["connectionSpec"]
+        if base_spec["id"] != spec.id:
+            used = draft.context.catalog.connection_specs[base_spec["id"]].name
+            reason = f"connectionSpec.id is {spec.name}'s, but the base connection {base['id']} was made for {used}"
+            draft.refuse("connectionSpec.id", reason, "const", base_spec["id"])
+        body["inheritedAttributes"] = {"baseConnection": {"id": base["id"], "connectionSpec": base_spec}}
     params = body.get("params")
-    if not isinstance(params, dict) or spec.target is None:
-        return
-    reading = spec.target.read(params, "params")
-    params = dict(reading.value)
-    draft.warnings += reading.warnings
-    kept = (draft.kept or {}).get("params")
-    unknown = [keys for keys in reading.unknown if keys != ("mode",)]
-    warn_of_undocumented(draft, "params", unknown, spec.name, kept=kept)
-    draft.violations += spec.target.violations(params, path="params", context=_workflow(params), kept=kept)
-    if draft.in_flow and _workflow(params) is OTHER_WORKFLOW:
+    if isinstance(params, dict) and spec.target is not None:
+        body["params"] = _checked_target_params(draft, spec, spec.target, params)
+
+
+def _checked_target_params(
+    draft: Draft, spec: ConnectionSpec, schema: SchemaValidator, params: dict[str, Any]
+) -> dict[str, Any]:
+    workflow = _workflow(params)
+    params = draft.checked(
+        params,
+        schema,
+        "params",
+        spec.name,
+        context=workflow,
+        stored=draft.stored("params"),
+        known=(("mode",),),
+    )
+    if draft.change is not None and draft.change.in_flow and workflow is OTHER_WORKFLOW:
         reason = "params.datasetFileType is required as long as a dataset flow uses the target connection"
         draft.refuse("params.datasetFileType", reason, "required", "JSON")
     mode = params.get("mode", MODE)
     if mode != MODE and isinstance(mode, str) and mode.lower() == MODE.lower():
-        params["mode"] = MODE
-        draft.warn("enum-letter-case", "params.mode", f'params.mode: "{mode}" is taken as "{MODE}"')
+        params = {**params, "mode": MODE}
+        text = f'params.mode: "{mode}" is taken as "{MODE}"'
+        draft.warn(ContractWarning("enum-letter-case", "params.mode", text))
     elif mode != MODE:
         draft.refuse("params.mode", f'params.mode must be "{MODE}", got {literal(mode)}', "enum", MODE)
     if params.get("datasetFileType") == "JSON" and params.get("compression") == "NONE":
-        draft.warn(
-            "json-uncompressed",
-            "params.compression",
-            "later editions of the documentation allow JSON only compressed; GZIP is safe",
-        )
-    body["params"] = params
+        text = "later editions of the documentation allow JSON only compressed; GZIP is safe"
+        draft.warn(ContractWarning("json-uncompressed", "params.compression", text))
+    return params
 
 
 def _workflow(params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -238,129 +233,110 @@ def _workflow(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return OTHER_WORKFLOW if "fileType" in params and "datasetFileType" not in params else DATASETS_WORKFLOW
 
 
-def _complete_flow(draft: Draft) -> None:
+def _complete_flow(draft: Draft, spec: FlowSpec | None) -> None:
     body = draft.body
-    reference = body.get("flowSpec")
-    if reference is None:
-        raise unknown_spec(draft.catalog, "flowSpec", None)
-    spec = draft.catalog.flow_specs[reference["id"]]
+    if spec is None:
+        raise unknown_spec(draft.context.catalog.flow_specs, "flowSpec", None)
     if body.get("transformations") is None:
         body["transformations"] = []
     sources = _fitting(draft, "sourceConnections", "sourceConnectionIds", spec.source_spec_ids, spec)
     targets = _fitting(draft, "targetConnections", "targetConnectionIds", spec.target_spec_ids, spec)
-    for index, target in targets:
-        place = f"targetConnectionIds[{index}]"
+    for place, target in targets:
         if _workflow(target["params"]) is OTHER_WORKFLOW:
             reason = "the target connection has fileType, but a dataset flow needs one with datasetFileType"
             draft.refuse(place, f"{place}: {reason}", "required")
-        if draft.find("connections", target["baseConnectionId"]) is None:
+        if draft.context.find("connections", target["baseConnectionId"]) is None:
             reason = f"the target connection's base connection {target['baseConnectionId']} is not there any more"
             draft.refuse(place, f"{place}: {reason}", "reference")
     if isinstance(body.get("scheduleParams"), dict):
-        kept = (draft.kept or {}).get("scheduleParams")
-        body["scheduleParams"] = _checked_schedule(draft, body["scheduleParams"], kept)
+        body["scheduleParams"] = _checked_schedule(draft, body["scheduleParams"])
     body["inheritedAttributes"] = {
         "properties": {"isDestinationFlow": True},
-        "sourceConnections": [
-            {"id": source["id"], "connectionSpec": source["connectionSpec"]} for _, source in sources
-        ],
-        "targetConnections": [
-            {"id": target["id"], "connectionSpec": target["connectionSpec"], **target.get("inheritedAttributes", {})}
-            for _, target in targets
-        ],
+        "sourceConnections": [inherited(source) for _, source in sources],
+        "targetConnections": [{**inherited(target), **target.get("inheritedAttributes", {})} for _, target in targets],
     }
 
 
-def _checked_schedule(draft: Draft, params: Any, kept: Mapping[str, Any] | None) -> Any:
+def inherited(connection: Entity) -> dict[str, Any]:
+    """What a flow says of a connection that it names."""
+    return {"id": connection["id"], "connectionSpec": connection["connectionSpec"]}
+
+
+def _checked_schedule(draft: Draft, params: dict[str, Any]) -> Any:
     """The schedule as it is stored; a patch that leaves parts out keeps the earlier ones (a real client does that)."""
-    if kept is not None and draft.whole_schedule and isinstance(params, dict) and params != kept:
-        missing = [name for name in ("interval", "timeUnit", "startTime") if name not in params and name in kept]
+    stored, created_at = draft.stored("scheduleParams"), draft.context.created_at
+    if draft.change is not None and draft.change.whole_schedule and stored is not None and params != stored:
+        missing = [name for name in ("interval", "timeUnit", "startTime") if name not in params and name in stored]
         if missing:
-            draft.warn(
-                "schedule-partial",
-                "scheduleParams",
-                f"the new schedule has no {', '.join(missing)}; the earlier values are kept",
-            )
-            params = {**kept, **params}
-    stored, violations, warnings = read_schedule(params)
+            text = f"the new schedule has no {', '.join(missing)}; the earlier values are kept"
+            draft.warn(ContractWarning("schedule-partial", "scheduleParams", text))
+            params = {**stored, **params}
+    schedule, violations, warnings = read_schedule(params)
     draft.violations += violations
-    draft.warnings += warnings
-    if not violations and stored.get("endTime") is None and stored["startTime"] > implied_end(draft.created_at):
-        draft.warn(
-            "schedule-never-runs",
-            "scheduleParams.startTime",
-            f"scheduleParams.startTime {stored['startTime']} comes after the end of the schedule, which is six months after the "
-            f"flow's creation, {implied_end(draft.created_at)}, where there is no endTime; the flow never runs by itself",
+    for warning in warnings:
+        draft.warn(warning)
+    if not violations and schedule.get("endTime") is None and schedule["startTime"] > implied_end(created_at):
+        text = (
+            f"scheduleParams.startTime {schedule['startTime']} comes after the end of the schedule, which is six months after the "
+            f"flow's creation, {implied_end(created_at)}, where there is no endTime; the flow never runs by itself"
         )
-    return stored
+        draft.warn(ContractWarning("schedule-never-runs", "scheduleParams.startTime", text))
+    return schedule
 
 
 def _fitting(
     draft: Draft, collection: str, name: str, allowed: tuple[str, ...], spec: FlowSpec
-) -> list[tuple[int, Entity]]:
-    """The connections that a flow names, each checked to exist and to be of the flow spec's kind."""
+) -> list[tuple[str, Entity]]:
+    """The connections that a flow names and their places, each checked to exist and to be of the flow spec's kind."""
     ids = draft.body.get(name)
-    if not isinstance(ids, list):
-        return []
+    specs = draft.context.catalog.connection_specs
     fitting = []
-    for index, entity_id in enumerate(ids[:20]):
+    for index, entity_id in enumerate(ids[:20] if isinstance(ids, list) else ()):
         place = f"{name}[{index}]"
-        entity = found(draft, collection, place, entity_id)
+        entity = draft.found(collection, place, entity_id)
         if entity is None:
             continue
-        if entity["connectionSpec"]["id"] not in allowed:
-            used = draft.catalog.connection_specs[entity["connectionSpec"]["id"]].name
-            wanted = ", ".join(draft.catalog.connection_specs[spec_id].name for spec_id in allowed)
-            draft.refuse(
-                place,
-                f'{place}: flow spec "{spec.name}" needs a connection to {wanted}; {entity["id"]} is one to {used}',
-                "const",
-            )
+        if entity["connectionSpec"]["id"] in allowed:
+            fitting.append((place, entity))
             continue
-        fitting.append((index, entity))
+        used = specs[entity["connectionSpec"]["id"]].name
+        wanted = ", ".join(specs[spec_id].name for spec_id in allowed)
+        reason = f'flow spec "{spec.name}" needs a connection to {wanted}; {entity["id"]} is one to {used}'
+        draft.refuse(place, f"{place}: {reason}", "const")
     return fitting
 
 
 def entity_kinds() -> dict[str, Kind]:
     """Collection -> kind, with the envelopes compiled."""
-    inherited = frozenset({"inheritedAttributes"})
-    no_spec_change = {"/connectionSpec": "create a new one with the other spec"}
-    kinds = (
-        Kind(
-            "connections",
-            SchemaValidator(BODIES["connections"]),
-            _complete_connection,
-            frozenset(),
-            {},
-            ("any", "base-connection-in-use"),
-        ),
-        Kind(
-            "sourceConnections",
-            SchemaValidator(BODIES["sourceConnections"]),
-            _complete_source,
-            inherited,
-            {
-                **no_spec_change,
-                "/params/datasets": "create a new source connection with the other datasets and put it into the flow",
-            },
-            ("enabled", "in-active-flow"),
-        ),
-        Kind(
-            "targetConnections",
-            SchemaValidator(BODIES["targetConnections"]),
-            _complete_target,
-            inherited,
-            no_spec_change,
-            ("enabled", "in-active-flow"),
-        ),
-        Kind(
+    spec = {"/connectionSpec": "create a new one with the other spec"}
+    datasets = {
+        "/params/datasets": "create a new source connection with the other datasets and put it into the flow",
+    }
+    inherits = {"inheritedAttributes"}
+    in_flow = ("enabled", "in-active-flow")
+    rows: tuple[tuple[str, str, Callable[[Draft, Any], None], set[str], dict[str, str], tuple[str, str]], ...] = (
+        ("connections", "connectionSpec", _complete_connection, set(), {}, ("any", "base-connection-in-use")),
+        ("sourceConnections", "connectionSpec", _complete_source, inherits, {**spec, **datasets}, in_flow),
+        ("targetConnections", "connectionSpec", _complete_target, inherits, spec, in_flow),
+        (
             "flows",
-            SchemaValidator(BODIES["flows"]),
+            "flowSpec",
             _complete_flow,
-            frozenset({"inheritedAttributes", "runs", "lastOperation", "lastRunDetails"}),
+            inherits | {"runs", "lastOperation", "lastRunDetails"},
             {"/flowSpec": "create a new flow with the other spec"},
             ("", ""),
-            takes_state=False,
         ),
     )
-    return {kind.collection: kind for kind in kinds}
+    return {
+        collection: Kind(
+            collection,
+            reference,
+            complete,
+            frozenset(derived),
+            fixed,
+            blocked_by,
+            envelope=SchemaValidator(BODIES[collection]),
+            fields=FIELDS[collection] | SERVER_FIELDS,
+        )
+        for collection, reference, complete, derived, fixed, blocked_by in rows
+    }

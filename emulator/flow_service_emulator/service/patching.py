@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 
-from flow_service_emulator.entities import Entity
+from flow_service_emulator.entities import SERVER_FIELDS, Entity
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.service.drafts import short
+from flow_service_emulator.service.kinds import Kind
 from flow_service_emulator.settings import MAX_BODY_BYTES
 from flow_service_emulator.validation.nesting import MAX_DEPTH, is_shallow
 from flow_service_emulator.validation.validation import ContractWarning
@@ -24,47 +24,37 @@ _POINTER: Final = re.compile(r"/(?:[^~]|~[01])*")
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
-def apply_patch(
-    entity: Entity, body: Any, *, allow: Callable[[str, str], None]
-) -> tuple[Entity, list[ContractWarning]]:
-    """The entity after every operation of the patch, and warnings about what was lenient.
+def apply_patch(kind: Kind, entity: Entity, body: Any, warnings: list[ContractWarning]) -> frozenset[str]:
+    """Carries out every operation of a patch on an entity, in place; answers which top-level fields it named.
 
-    `allow(top, path)` is asked for each operation with the top-level field and the whole path, and raises when the service
-    forbids the change. Raises `patch-invalid` (1455-400) naming the operation, or `operation-unsupported` (1434-400). The
-    entity itself is left as it is.
+    `warnings` is told what was lenient. Raises `patch-invalid` (1455-400) naming the operation, `operation-unsupported`
+    (1434-400), or `connection-spec-immutable`; the entity is of no use then.
     """
     if not isinstance(body, list):
         raise _invalid(f"the body must be an array of operations such as {_EXAMPLE}")
     if len(body) > MAX_OPERATIONS:
         raise _invalid(f"{len(body)} operations were sent, at most {MAX_OPERATIONS} are taken")
-    warnings: list[ContractWarning] = []
-    patched = copy.deepcopy(entity)
+    touched = set()
     for index, operation in enumerate(body):
         op, path, value = _read(index, operation, warnings)
-        keys = _keys(path)
-        allow(keys[0], path)
+        keys = [key.replace("~1", "/").replace("~0", "~") for key in path[1:].split("/")]
+        _check_allowed(kind, keys[0], path)
         try:
-            _change(patched, op, keys, copy.deepcopy(value))
+            _change(entity, op, keys, value)
         except LookupError:
-            raise _invalid(
-                f"operation {index} ({op} {_short(path)}): the path leads to nothing that is there"
-            ) from None
-    _check_size(patched)
-    return patched, warnings
+            raise _invalid(f"operation {index} ({op} {short(path)}): the path leads to nothing that is there") from None
+        touched.add(keys[0])
+    # An entity may be as deep and as large as one that is created; else one patch after another could pile it up.
+    if not is_shallow(entity):
+        raise _invalid(f"the result would be nested deeper than {MAX_DEPTH} levels")
+    if len(orjson.dumps(entity)) > MAX_BODY_BYTES:
+        raise _invalid(f"the result would be larger than {MAX_BODY_BYTES} bytes")
+    return frozenset(touched)
 
 
 def replaces(body: Any, path: str) -> bool:
     """Whether a patch (of sound form) sets the whole value at a path."""
     return any(operation["path"] == path and operation["op"].lower() != "remove" for operation in body)
-
-
-def touched_fields(body: Any) -> frozenset[str]:
-    """The top-level fields that a patch (of sound form) changes."""
-    return frozenset(_keys(operation["path"])[0] for operation in body)
-
-
-def _keys(path: str) -> list[str]:
-    return [key.replace("~1", "/").replace("~0", "~") for key in path[1:].split("/")]
 
 
 def _read(index: int, operation: Any, warnings: list[ContractWarning]) -> tuple[str, str, Any]:
@@ -75,22 +65,30 @@ def _read(index: int, operation: Any, warnings: list[ContractWarning]) -> tuple[
     if op is None:
         raise _invalid(f"operation {index} needs an op: {', '.join(OPERATIONS)}")
     if not isinstance(op, str) or op.lower() not in OPERATIONS:
-        raise ServiceError("operation-unsupported", op=_short(op if isinstance(op, str) else literal(op)))
+        raise ServiceError("operation-unsupported", op=short(op))
     if op not in OPERATIONS:
-        warnings.append(
-            ContractWarning(
-                "patch-op-letter-case",
-                f"[{index}].op",
-                f'"{op}" was sent for "{op.lower()}"; RFC 6902 has lower case only',
-            )
-        )
+        text = f'"{op}" was sent for "{op.lower()}"; RFC 6902 has lower case only'
+        warnings.append(ContractWarning("patch-op-letter-case", f"[{index}].op", text))
     if not isinstance(path, str) or not path.startswith("/"):
-        raise _invalid(f'operation {index} needs a path that starts with "/", got {_short(literal(path))}')
+        raise _invalid(f'operation {index} needs a path that starts with "/", got {short(literal(path))}')
     if _POINTER.fullmatch(path) is None:
-        raise _invalid(f"operation {index}: {_short(path)} is no JSON Pointer; a ~ is written ~0, a / inside a name ~1")
+        raise _invalid(f"operation {index}: {short(path)} is no JSON Pointer; a ~ is written ~0, a / inside a name ~1")
     if op.lower() != "remove" and "value" not in operation:
-        raise _invalid(f"operation {index} ({op} {_short(path)}) needs a value")
+        raise _invalid(f"operation {index} ({op} {short(path)}) needs a value")
     return op.lower(), path, operation.get("value")
+
+
+def _check_allowed(kind: Kind, top: str, path: str) -> None:
+    """Raises for a path that a patch may not change."""
+    if top == "connectionSpec" and kind.collection == "connections":
+        raise ServiceError("connection-spec-immutable")
+    for fixed, reason in kind.fixed.items():
+        if path == fixed or path.startswith(fixed + "/") or fixed.startswith(path + "/"):
+            raise _invalid(f"{short(path)} cannot be updated: {reason}")
+    if top in SERVER_FIELDS or top in kind.derived:
+        raise _invalid(f"{short(path)} cannot be updated: {short(top)} is filled by the server")
+    if not top:
+        raise _invalid("the path must name a field, such as /name")
 
 
 def _change(document: Any, op: str, keys: list[str], value: Any) -> None:
@@ -121,17 +119,5 @@ def _key(container: Any, key: str) -> Any:
     raise LookupError
 
 
-def _check_size(patched: Entity) -> None:
-    """An entity may be as deep and as large as one that is created; else one patch after another could pile it up."""
-    if not is_shallow(patched):
-        raise _invalid(f"the result would be nested deeper than {MAX_DEPTH} levels")
-    if len(orjson.dumps(patched)) > MAX_BODY_BYTES:
-        raise _invalid(f"the result would be larger than {MAX_BODY_BYTES} bytes")
-
-
 def _invalid(detail: str) -> ServiceError:
     return ServiceError("patch-invalid", detail=detail)
-
-
-def _short(text: str, limit: int = 80) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
@@ -31,30 +33,29 @@ from flow_service_emulator.masking import Masker
 from flow_service_emulator.query.pages import Page, run
 from flow_service_emulator.query.query import parse
 from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
-from flow_service_emulator.service.drafts import Draft
-from flow_service_emulator.service.kinds import Kind, allow_patch, check, entity_kinds
-from flow_service_emulator.service.patching import apply_patch, replaces, touched_fields
+from flow_service_emulator.service.drafts import Change, Context, refuse_all
+from flow_service_emulator.service.kinds import check, entity_kinds, inherited
+from flow_service_emulator.service.patching import apply_patch, replaces
 from flow_service_emulator.store.store import Delete, Put, Store
 from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
 
-INDEXES: Mapping[str, tuple[str, ...]] = {
+INDEXES: Final[Mapping[str, tuple[str, ...]]] = {
     "runs": ("flowId",),
     "flows": ("state", "sourceConnectionIds", "targetConnectionIds"),
     "targetConnections": ("baseConnectionId",),
 }
 """By which fields the store finds entities: those that references go by, and those that clients filter by."""
-LONG_LIST = 1_000
+LONG_LIST: Final = 1_000
 """Up to how many entities are decoded at once; a page of 100,000 may take a second, for which others are not to wait."""
-ACTIONS = {"enable": ENABLED, "disable": DISABLED}
-ACTION_PARAMETERS = ("op", "subOp")
+ACTIONS: Final = {"enable": ENABLED, "disable": DISABLED}
+ACTION_PARAMETERS: Final = ("op", "subOp")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, and where warnings about lenience go."""
 
     scope: Scope
-    warn: Callable[[ContractWarning], None]
+    warnings: list[ContractWarning]
 
 
 class FlowService:
@@ -85,15 +86,14 @@ class FlowService:
 
     def create(self, caller: Caller, collection: str, body: Any) -> Entity:
         """A new entity; answers it as stored."""
-        kind = self._kinds[collection]
-        draft = self._draft(caller, body)
-        self._check(caller, kind, draft)
+        now_ms = self._clock.now_ms()
+        checked = check(self._kinds[collection], body, self._context(caller, now_ms))
         entity = new_entity(
-            {"state": ENABLED} | draft.body, scope=caller.scope, rng=self._rng, now_ms=self._clock.now_ms()
+            {"state": ENABLED} | self._masker.entity(checked), scope=caller.scope, rng=self._rng, now_ms=now_ms
         )
         if collection == "flows":
             entity["runs"] = f"/runs?property=flowId=={entity['id']}"
-            entity["lastOperation"] = operation_record("create", entity["createdAt"])
+            entity["lastOperation"] = operation_record("create", now_ms)
         self._store.insert(caller.scope, collection, entity)
         if collection == "flows":
             self._scheduler.planner.flow_created(caller.scope, entity)
@@ -108,9 +108,8 @@ class FlowService:
         """Gives an entity a new etag, as if somebody else had just saved it unchanged; nothing if it is gone."""
         entity = self._store.get(scope, collection, entity_id)
         if entity is not None:
-            self._store.replace(
-                scope, collection, changed_entity(entity, {}, rng=self._rng, now_ms=self._clock.now_ms())
-            )
+            changed = changed_entity(entity, {}, rng=self._rng, now_ms=self._clock.now_ms())
+            self._store.replace(scope, collection, changed)
 
     def raw(self, caller: Caller, collection: str, entity_id: str) -> bytes:
         """An entity's JSON as bytes."""
@@ -120,9 +119,7 @@ class FlowService:
         return raw
 
     def entity(self, caller: Caller, collection: str, entity_id: str) -> Entity:
-        entity = self._store.get(caller.scope, collection, entity_id)
-        if entity is None:
-            raise not_found(collection, entity_id)
+        entity: Entity = orjson.loads(self.raw(caller, collection, entity_id))
         return entity
 
     async def page(self, caller: Caller, collection: str, params: Sequence[tuple[str, str]]) -> Page:
@@ -139,29 +136,32 @@ class FlowService:
         async with self._long_list:  # more at once would only take turns, and leave less to the other requests
             return await asyncio.to_thread(run, query, list(records))
 
-    def patch(
-        self, caller: Caller, collection: str, entity_id: str, if_match: str | None, read_body: Callable[[], Any]
-    ) -> Entity:
-        """The entity after a JSON Patch; all or nothing."""
-        kind = self._kinds[collection]
-        kept = self.entity(caller, collection, entity_id)
-        self._check_if_match(kept, if_match)
-        body = read_body()
-        if body in (None, [], {}):
+    def to_change(self, caller: Caller, collection: str, entity_id: str, if_match: str | None) -> Entity:
+        """The entity that a patch is for; the patch goes to `patch` before anything is waited for."""
+        entity = self.entity(caller, collection, entity_id)
+        if if_match is None or not if_match.strip():
+            raise ServiceError("if-match-missing")
+        if if_match.strip() != entity["etag"]:
+            raise ServiceError("version-mismatch", supplied=if_match[:100], current=entity["etag"])
+        return entity
+
+    def patch(self, caller: Caller, collection: str, stored: Entity, patch: Any) -> Entity:
+        """The entity of `to_change` after a JSON Patch; all or nothing."""
+        if patch in (None, [], {}):
             raise ServiceError("body-empty")
-        patched, warnings = apply_patch(kept, body, allow=allow_patch(kind))
-        for warning in warnings:
-            caller.warn(warning)
-        draft = self._draft(caller, patched, kept=kept)
-        draft.touched = touched_fields(body)
-        draft.whole_schedule = replaces(body, "/scheduleParams")
-        if collection == "targetConnections":
-            draft.in_flow = any(self._flows_naming(caller.scope, collection, entity_id))
-        self._check(caller, kind, draft)
-        if draft.body == kept and not draft.holds_secrets:
-            return kept
-        entity = self._replace(caller, collection, kept, draft.body, "update")
-        if collection == "targetConnections" and entity["baseConnectionId"] != kept["baseConnectionId"]:
+        kind, entity_id = self._kinds[collection], stored["id"]
+        body = self.entity(caller, collection, entity_id)
+        touched = apply_patch(kind, body, patch, caller.warnings)
+        in_flow = collection == "targetConnections" and any(self._flows_naming(caller.scope, collection, entity_id))
+        change = Change(stored, touched, whole_schedule=replaces(patch, "/scheduleParams"), in_flow=in_flow)
+        checked = check(kind, body, self._context(caller, stored["createdAt"]), change)
+        masked = self._masker.entity(checked)
+        if (
+            masked == stored and masked == checked
+        ):  # a password that was sent is another one, even where it looks the same
+            return stored
+        entity = self._replace(caller, collection, stored, masked, "update")
+        if collection == "targetConnections" and entity["baseConnectionId"] != stored["baseConnectionId"]:
             self._renew_inherited(caller, entity)
         return entity
 
@@ -179,17 +179,14 @@ class FlowService:
             raise ServiceError("sub-action-unsupported", subOp=given["subOp"][:100])
         if flow["state"] == ACTIONS[action]:
             raise ServiceError("action-not-applicable", action=action, state=flow["state"])
-        if action == "enable":
-            draft = self._draft(caller, flow, kept=flow)
-            draft.touched = frozenset()
-            self._check(caller, self._kinds["flows"], draft)  # what it uses may have been deleted while it was disabled
+        if action == "enable":  # what it uses may have been deleted while it was disabled
+            check(self._kinds["flows"], flow, self._context(caller, flow["createdAt"]), Change(flow))
         return self._replace(caller, "flows", flow, {**flow, "state": ACTIONS[action]}, action)
 
     def delete(self, caller: Caller, collection: str, entity_id: str) -> None:
         """Deletes an entity that nothing needs any more."""
-        self.entity(caller, collection, entity_id)
-        kind = self._kinds[collection]
-        which, error = kind.blocked_by
+        self.raw(caller, collection, entity_id)
+        which, error = self._kinds[collection].blocked_by
         if which:
             for flow in self._flows_naming(caller.scope, collection, entity_id):
                 if which == "any" or flow["state"] == ENABLED:
@@ -201,10 +198,11 @@ class FlowService:
         """A run of a flow outside its schedule."""
         if body is None or body == {}:
             raise ServiceError("body-empty")
-        flow_id = body.get("flowId") if isinstance(body, dict) else None
-        if isinstance(body, dict) and (flow_id is None or flow_id == ""):
+        if isinstance(body, dict) and body.get("flowId") in (None, ""):
             raise ServiceError("flow-id-empty")
-        self._check_body(self._run_body, body)
+        violations = self._run_body.violations(body)
+        if violations:
+            refuse_all(violations)
         flow = self._store.get(caller.scope, "flows", body["flowId"])
         if flow is None:
             raise ServiceError("run-flow-not-found", id=body["flowId"][:100])
@@ -220,101 +218,60 @@ class FlowService:
         """
         violations = self._adhoc_body.violations(body)
         if violations:
-            raise ServiceError("adhoc-invalid", reason="; ".join(violation.message for violation in violations[:5]))
+            raise _adhoc_invalid("; ".join(violation.message for violation in violations[:5]))
         wanted = []
         for destination in body["activationInfo"]["destinations"]:
             flow = self._store.get(caller.scope, "flows", destination["flowId"])
             if flow is None:
-                raise ServiceError("adhoc-invalid", reason=f"No flow has the id {destination['flowId'][:100]}")
+                raise _adhoc_invalid(f"No flow has the id {destination['flowId'][:100]}")
             if flow["state"] != ENABLED:
-                raise ServiceError(
-                    "adhoc-invalid", reason=f"The flow {flow['id']} is {flow['state']}; a flow must be enabled to run"
-                )
-            carried = set(dataset_ids(self._store, caller.scope, flow))
-            for dataset in destination["datasets"]:
-                if dataset["id"] not in carried:
-                    reason = f"The dataset {dataset['id'][:100]} is not part of the flow {flow['id']}; it has {', '.join(sorted(carried))}"
-                    raise ServiceError("adhoc-invalid", reason=reason)
-            wanted.append((flow, [dataset["id"] for dataset in destination["datasets"]]))
+                raise _adhoc_invalid(f"The flow {flow['id']} is {flow['state']}; a flow must be enabled to run")
+            carried = sorted(set(dataset_ids(self._store, caller.scope, flow)))
+            ids = [dataset["id"] for dataset in destination["datasets"]]
+            for dataset_id in ids:
+                if dataset_id not in carried:
+                    has = f"The dataset {dataset_id[:100]} is not part of the flow {flow['id']}; it has {', '.join(carried)}"
+                    raise _adhoc_invalid(has)
+            wanted.append((flow, ids))
+        run = partial(self._scheduler.run_now, caller.scope)
         return [
             {
                 "flowId": flow["id"],
-                "datasets": [
-                    {
-                        "id": dataset_id,
-                        "runId": self._scheduler.run_now(caller.scope, flow, frozenset({dataset_id}))["id"],
-                    }
-                    for dataset_id in dataset_ids
-                ],
+                "datasets": [{"id": each, "runId": run(flow, frozenset({each}))["id"]} for each in ids],
             }
-            for flow, dataset_ids in wanted
+            for flow, ids in wanted
         ]
 
-    def _draft(self, caller: Caller, body: Any, kept: Entity | None = None) -> Draft:
-        return Draft(
-            body=dict(body) if isinstance(body, dict) else body,
-            catalog=self._catalog,
-            find=lambda collection, entity_id: self._store.get(caller.scope, collection, entity_id),
-            has_dataset=self._library.has,
-            dataset_problem=self._library.problem,
-            scope=caller.scope,
-            created_at=(self._clock.now_ms() if kept is None else kept["createdAt"]) // 1000,
-            kept=kept,
+    def _context(self, caller: Caller, created_ms: int) -> Context:
+        return Context(
+            self._catalog,
+            partial(self._store.get, caller.scope),
+            self._library,
+            caller.warnings,
+            caller.scope,
+            created_ms // 1000,
         )
 
-    def _check(self, caller: Caller, kind: Kind, draft: Draft) -> None:
-        """Checks and completes a draft; what is to be stored of it has no secret any more. Raises ServiceError."""
-        try:
-            check(kind, draft)
-        finally:
-            for warning in draft.warnings:
-                if draft.is_about(warning):
-                    caller.warn(warning)
-        masked = self._masker.entity(draft.body)
-        draft.holds_secrets = masked is not draft.body and masked != draft.body
-        draft.body = masked
-
-    @staticmethod
-    def _check_body(validator: SchemaValidator, body: Any) -> None:
-        violations = validator.violations(body)
-        if violations:
-            raise ServiceError(
-                "provider-rejected",
-                provider_error="; ".join(violation.message for violation in violations[:5]),
-                report={"violations": [violation.as_json() for violation in violations]},
-            )
-
-    @staticmethod
-    def _check_if_match(entity: Entity, if_match: str | None) -> None:
-        if if_match is None or not if_match.strip():
-            raise ServiceError("if-match-missing")
-        if if_match.strip() != entity["etag"]:
-            raise ServiceError("version-mismatch", supplied=if_match[:100], current=entity["etag"])
-
-    def _replace(self, caller: Caller, collection: str, kept: Entity, changes: Entity, operation: str) -> Entity:
+    def _replace(self, caller: Caller, collection: str, stored: Entity, changed: Entity, operation: str) -> Entity:
         now_ms = self._clock.now_ms()
-        # the changes may lack fields that the patch removed, so they stand alone
-        entity = changed_entity({**changes, "etag": kept["etag"]}, {}, rng=self._rng, now_ms=now_ms)
+        entity = changed_entity(changed, {}, rng=self._rng, now_ms=now_ms)
         if collection == "flows":
             entity["lastOperation"] = operation_record(operation, now_ms)
-        planned_anew = collection == "flows" and _timing(kept) != _timing(entity)
-        noted = self._scheduler.planner.past_over(entity) if planned_anew else []
-        # `kept` is still what the store has, since nothing was waited for after it was read
+        planned_again = collection == "flows" and _timing(stored) != _timing(entity)
+        noted = self._scheduler.planner.past_over(entity) if planned_again else []
+        # `stored` is still what the store has, since nothing was waited for after it was read
         self._store.write([Put(caller.scope, collection, entity), *noted])
-        if planned_anew:
+        if planned_again:
             self._scheduler.planner.flow_changed(caller.scope, entity)
         return entity
 
     def _renew_inherited(self, caller: Caller, target: Entity) -> None:
         """Lets the flows of a target connection inherit its new base connection; nobody changed them, so their etags stay."""
-        inherited = {"id": target["id"], "connectionSpec": target["connectionSpec"], **target["inheritedAttributes"]}
+        renewed = {**inherited(target), **target["inheritedAttributes"]}
         changes = []
         for flow in self._flows_naming(caller.scope, "targetConnections", target["id"]):
-            targets = [
-                inherited if each["id"] == target["id"] else each
-                for each in flow["inheritedAttributes"]["targetConnections"]
-            ]
-            flow["inheritedAttributes"] = {**flow["inheritedAttributes"], "targetConnections": targets}
+            targets = flow["inheritedAttributes"]["targetConnections"]
+            targets[:] = [renewed if each["id"] == target["id"] else each for each in targets]
             changes.append(Put(caller.scope, "flows", flow))
         self._store.write(changes)
 
@@ -336,6 +293,10 @@ class FlowService:
 def not_found(collection: str, entity_id: str) -> ServiceError:
     """1439-404 for an id."""
     return ServiceError("resource-not-found", collection=collection, id=entity_id[:100])
+
+
+def _adhoc_invalid(reason: str) -> ServiceError:
+    return ServiceError("adhoc-invalid", reason=reason)
 
 
 def _timing(flow: Entity) -> tuple[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from flow_service_emulator.validation.patterns import ecma_pattern
 from flow_service_emulator.validation.schemas import Schema, part_at
@@ -16,7 +16,7 @@ class Place:
     says nothing.
     """
 
-    __slots__ = ("_below", "_longest", "_names", "_patterns", "_root", "is_closed", "is_password", "parts", "words")
+    __slots__ = ("_below", "_is_closed", "_longest", "_names", "_patterns", "_root", "is_password", "parts", "words")
 
     def __init__(self, root: Schema, schemas: Iterable[Any]) -> None:
         self.parts = _on_same_value(root, schemas)
@@ -28,8 +28,7 @@ class Place:
         }
         """Text in any letter case -> how an enum has it."""
         named = any(part.get("properties") for part in self.parts)
-        self.is_closed = named and not any(part.get("additionalProperties", False) is not False for part in self.parts)
-        """Whether the fields of an object are named, and others are not allowed on purpose."""
+        self._is_closed = named and not any(part.get("additionalProperties", False) is not False for part in self.parts)
         self._root = root
         self._names = {name for part in self.parts for key in ("properties", "required") for name in part.get(key, ())}
         self._patterns = [pattern for part in self.parts for pattern in part.get("patternProperties", ())]
@@ -37,14 +36,19 @@ class Place:
         self._longest = max(map(len, tuples), default=0)
         self._below: dict[str | int, Place] = {}
 
-    def names(self, name: str) -> bool:
-        """Whether the schema names a field of the object here."""
-        return name in self._names or any(ecma_pattern(pattern).matches(name) for pattern in self._patterns)
+    def unnamed(self, value: dict[str, Any]) -> list[str]:
+        """The fields of an object here that the schema does not name although it names others, and no others are allowed."""
+        if not self._is_closed or value.keys() <= self._names:
+            return []
+        patterns = [ecma_pattern(pattern) for pattern in self._patterns]
+        return [name for name in value if name not in self._names and not any(each.matches(name) for each in patterns)]
 
     def below(self, key: str | int) -> Place:
         """The place of a field or an item of the value here."""
         if isinstance(key, int):
             key = min(key, self._longest)
+        elif self._is_closed and key not in self._names and not self._patterns:
+            return NOWHERE
         place = self._below.get(key)
         if place is None:
             schemas = (schema for part in self.parts for schema in _schemas_below(part, key))
@@ -91,3 +95,7 @@ def _schemas_below(part: Schema, key: str | int) -> list[Any]:
     if key in part.get("properties", ()):
         schemas.append(part["properties"][key])
     return schemas or [part.get("additionalProperties")]
+
+
+NOWHERE: Final = Place({}, [])
+"""A place that the schema says nothing of."""

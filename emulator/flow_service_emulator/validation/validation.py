@@ -6,7 +6,6 @@ jsonschema_rs decides. Its own messages quote the value, and so passwords: the s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -119,8 +118,9 @@ class SchemaValidator:
 
     def read(self, value: Any, path: str = "") -> Reading:
         """The value as it is meant; the same object where nothing in it has to change. `path` is its place in the body."""
-        reading = Reading(value, [], [])
-        return reading._replace(value=_read(value, self._whole, (), path, reading))
+        warnings: list[ContractWarning] = []
+        unknown: list[Keys] = []
+        return Reading(_read(value, self._whole, (), path, warnings, unknown), warnings, unknown)
 
     def mask(self, value: Any) -> Any:
         """A copy in which every password is MASK, whatever was given in its place; the value itself if there is none."""
@@ -221,23 +221,24 @@ def _places(error: ValidationError) -> list[Keys]:
     return [keys]
 
 
-def _read(value: Any, place: Place, keys: Keys, path: str, reading: Reading) -> Any:
-    """A dict, list or text as it is meant; notes on the way what `reading` tells."""
+def _read(value: Any, place: Place, keys: Keys, path: str, warnings: list[ContractWarning], unknown: list[Keys]) -> Any:
+    """A value as it is meant; fills the lists on the way."""
     if isinstance(value, str):
         option = place.words.get(value) or place.words.get(value.casefold(), value)
-        if option != value and len(reading.warnings) < MAX_VIOLATIONS:
+        if option != value and len(warnings) < MAX_VIOLATIONS:
             where = path_text(path, keys)
             text = f"{where}: {literal(value)} is taken as {literal(option)}, which is how the value is documented"
-            reading.warnings.append(ContractWarning("enum-letter-case", where, text))
+            warnings.append(ContractWarning("enum-letter-case", where, text))
         return option
-    if place.is_closed and isinstance(value, dict):
-        unknown = ((*keys, name) for name in value if not place.names(name))
-        reading.unknown.extend(islice(unknown, MAX_VIOLATIONS - len(reading.unknown)))
+    if isinstance(value, dict):
+        unknown += [(*keys, name) for name in place.unnamed(value)[: MAX_VIOLATIONS - len(unknown)]]
+    elif not isinstance(value, list):
+        return value
     changed: dict[Any, Any] = {}
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         below = place.below(key)
-        if below.words if isinstance(item, str) else below.parts and isinstance(item, dict | list):
-            meant = _read(item, below, (*keys, key), path, reading)
+        if below.words if isinstance(item, str) else below.parts:
+            meant = _read(item, below, (*keys, key), path, warnings, unknown)
             if meant is not item:
                 changed[key] = meant
     if not changed:
