@@ -102,6 +102,27 @@ def test_orderby_with_a_plus_that_is_not_escaped(api: Api) -> None:
     assert plain(api, api.items(f"/connections?orderby=+name{own}")) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("orderby", "expected"), [
+    ("updatedAt", ["c", "b", "a"]),
+    ("-updatedAt", ["a", "b", "c"]),
+    (",".join(["state"] * 7 + ["-name"]), ["c", "b", "a"]),
+])  # fmt: skip
+def test_orderby_what_a_change_has_changed(api: Api, orderby: str, expected: list[str]) -> None:
+    path = f"/connections/{named(api, 'a', 'c', 'b')['a']}"
+    patch = [{"op": "add", "path": "/description", "value": "changed"}]
+    assert api.patch(path, api.item(path)["etag"], patch).status_code == 200
+    assert names(api, "/connections", orderby=orderby) == expected
+
+
+@pytest.mark.emulator_only
+def test_more_fields_or_conditions_than_there_may_be(api: Api) -> None:
+    """Eight fields and twenty conditions are the emulator's own limits."""
+    assert_error(api.get("/flows", params={"orderby": ",".join(["state"] * 9)}), "query-value-invalid")
+    named(api, "a")
+    assert api.get("/connections", params={"property": ["name!=x"] * 20}).json()["items"]
+    assert_error(api.get("/connections", params={"property": ["name!=x"] * 21}), "query-value-invalid")
+
+
 # --- filters ------------------------------------------------------------------------------------------------------
 
 

@@ -80,6 +80,7 @@ def test_folders_of_paths(prepared: tuple[Api, str, str]) -> None:
 @pytest.mark.emulator_only
 def test_long_names_and_deep_folders_are_cut_and_stay_apart(prepared: tuple[Api, str, str]) -> None:
     """A name over 200 bytes, 40 folders, and four folders of 190 bytes each (700 at most in all)."""
+    assert "~" in folders(prepared, ("a" * 201, {}))[0]
     wishes = [
         "é" * 101,
         "é" * 102,

@@ -125,6 +125,12 @@ def test_a_schedule_whose_end_is_over(api: Api) -> None:
 
 
 @pytest.mark.emulator_only
+def test_a_schedule_that_ends_now_exports_at_once(api: Api) -> None:
+    api.flow(S3, {**HOURLY, "startTime": NOW - DAY, "endTime": NOW})
+    assert instants(api, 2 * DAY) == [NOW]
+
+
+@pytest.mark.emulator_only
 def test_without_an_end_six_months(api: Api) -> None:
     """Reference, Schedule: six months after creation when absent."""
     api.flow(S3, {"interval": 1, "timeUnit": "day", "startTime": NOW + 179 * DAY})

@@ -1,0 +1,192 @@
+"""What is accepted and yet told: each request that works here and may not elsewhere is named in the contract report, with its place.
+
+Source: reference, "Where the sources disagree"; README, "The contract report".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, assert_error
+from contract_tests.tutorial import BASE, DATA_LAKE, FIRST_DATASET, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
+
+pytestmark = pytest.mark.emulator_only
+HOUR, DAY = 3600, 86_400
+SOON = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + HOUR}
+CONFIGS = "configs?outputType=activationDatasets&outputField=datasets&limit=1"
+
+
+def told(api: Api) -> dict[str, set[str]]:
+    """The places of what the report says, by rule."""
+    report = api.control("GET", "/contract")
+    rules = (*report["violations"], *report["warnings"])
+    return {rule["id"]: {finding["place"] for finding in rule["findings"]} for rule in rules}
+
+
+def flow(api: Api, **schedule: Any) -> str:
+    return api.flow(S3, {**SOON, **schedule}, compression="GZIP")
+
+
+def patched(api: Api, *operations: dict[str, Any], kind: str = "flows", entity: str = "") -> None:
+    path = f"/{kind}/{entity or flow(api)}"
+    response = api.patch(path, api.item(path)["etag"], list(operations))
+    assert response.status_code == 200, response.text
+
+
+def base(api: Api, **fields: Any) -> None:
+    api.created("connections", {**SFTP.base_connection(), **fields})
+
+
+def source(api: Api, **params: Any) -> None:
+    body = {**SOURCE_CONNECTION, "params": {**SOURCE_CONNECTION["params"], **params}}
+    api.created("sourceConnections", body)
+
+
+def target(api: Api, **params: Any) -> None:
+    api.target(S3, **{"compression": "GZIP", **params})
+
+
+WARNINGS: dict[str, tuple[Callable[[Api], Any], str, set[str]]] = {
+    "unknown field": (lambda api: base(api, colour="red"), "unknown-field", {"colour"}),
+    "unknown fields of a source": (
+        lambda api: source(api, foo=1, datasets=[{"dataSetId": FIRST_DATASET, "nmae": "x"}]),
+        "unknown-field",
+        {"params.foo", "params.datasets[].nmae"},
+    ),
+    "unknown fields of a target": (
+        lambda api: target(api, Path="x", Compression="GZIP"),
+        "unknown-field",
+        {"params.Path", "params.Compression"},
+    ),
+    "unknown field of a flow": (lambda api: flow(api, zz=1), "unknown-field", {"scheduleParams.zz"}),
+    "unknown field in a patch": (
+        lambda api: patched(api, {"op": "add", "path": "/scheduleParams/zz", "value": 1}),
+        "unknown-field",
+        {"scheduleParams.zz"},
+    ),
+    "field without effect": (lambda api: target(api, fileType="CSV"), "field-without-effect", {"params.fileType"}),
+    "letter case": (lambda api: target(api, compression="gzip"), "enum-letter-case", {"params.compression"}),
+    "letter case of a schedule": (
+        lambda api: flow(api, timeUnit="HOUR"),
+        "enum-letter-case",
+        {"scheduleParams.timeUnit"},
+    ),
+    "letter case of an operation": (
+        lambda api: patched(api, {"op": "Replace", "path": "/name", "value": "x"}),
+        "patch-op-letter-case",
+        {"[].op"},
+    ),
+    "number as a text": (lambda api: flow(api, interval="3"), "numeric-string", {"scheduleParams.interval"}),
+    "the server's field": (lambda api: base(api, createdAt=1, id="x"), "server-field-sent", {"createdAt", "id"}),
+    "frequency": (lambda api: flow(api, frequency="hour"), "frequency-sent", {"scheduleParams.frequency"}),
+    "part of a schedule": (
+        lambda api: patched(
+            api, {"op": "replace", "path": "/scheduleParams", "value": {"startTime": FROZEN_NOW + 2 * HOUR}}
+        ),
+        "schedule-partial",
+        {"scheduleParams"},
+    ),
+    "no spec": (
+        lambda api: api.created("connections", LANDING_ZONE.base_connection()),
+        "connection-spec-missing",
+        {"connectionSpec"},
+    ),
+    "plain JSON": (lambda api: api.target(S3), "json-uncompressed", {"params.compression"}),
+    "auth null": (
+        lambda api: api.created(
+            "connections", {"name": "n", "auth": None, "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"}}
+        ),
+        "auth-null",
+        {"auth"},
+    ),
+    "template's other spelling": (
+        lambda api: flow(api, folderNameTemplate="%DATASET_ID%"),
+        "folder-template-spelling",
+        {"scheduleParams.folderNameTemplate"},
+    ),
+    "never runs": (
+        lambda api: flow(api, startTime=FROZEN_NOW + 200 * DAY),
+        "schedule-never-runs",
+        {"scheduleParams.startTime"},
+    ),
+    "start in the past": (
+        lambda api: flow(api, startTime=FROZEN_NOW - 2 * HOUR),
+        "start-time-past",
+        {"scheduleParams.startTime"},
+    ),
+    "a destination's datasets": (
+        lambda api: api.get(f"/connectionSpecs/{LANDING_ZONE.spec}/{CONFIGS}"),
+        "configs-of-destination",
+        {"id"},
+    ),
+    "a slash at the end": (lambda api: api.get("/flows/"), "trailing-slash", {"path"}),
+    "a header twice": (
+        lambda api: api.http.get(f"{BASE}/flows", headers=[("x-sandbox-name", "prod")] * 2),
+        "header-repeated",
+        {"headers.x-sandbox-name"},
+    ),
+    "no sandbox": (
+        lambda api: api.get("/flows", headers={"x-sandbox-name": ""}),
+        "sandbox-header-missing",
+        {"headers.x-sandbox-name"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_it_alone_is_warned_of_at_its_place(api: Api, name: str) -> None:
+    ask, rule, places = WARNINGS[name]
+    ask(api)
+    assert told(api) == {rule: places}
+
+
+def test_a_good_client_is_told_nothing(api: Api) -> None:
+    api.get(f"/connectionSpecs/{DATA_LAKE}/{CONFIGS.replace('limit=1', 'limit=100')}")
+    patched(api, {"op": "replace", "path": "/scheduleParams/startTime", "value": FROZEN_NOW + 2 * HOUR})
+    api.advance(DAY)
+    api.get("/runs")
+    assert told(api) == {}
+
+
+def test_a_patch_is_blamed_for_what_it_changes_only(api: Api) -> None:
+    flow_id = api.flow(S3, {**SOON, "frequency": "hour", "zz": 1}, csvOptions={})
+    (target_id,) = api.item(f"/flows/{flow_id}")["targetConnectionIds"]
+    before = told(api)
+    assert set(before) == {"frequency-sent", "unknown-field", "json-uncompressed", "field-without-effect"}
+    counts = [rule["count"] for rule in api.control("GET", "/contract")["warnings"]]
+    for kind, entity in (("flows", flow_id), ("targetConnections", target_id)):
+        patched(api, {"op": "replace", "path": "/name", "value": "x"}, kind=kind, entity=entity)
+    assert told(api) == before and [rule["count"] for rule in api.control("GET", "/contract")["warnings"]] == counts
+
+
+@pytest.mark.parametrize("version", [1.0, 1, True, None, "2.0", 1234567890123, "x" * 100], ids=repr)
+def test_a_version_is_answered_as_it_was_sent(api: Api, version: Any) -> None:
+    """1.0 and "1.0" look different; long ones are cut."""
+    body = {**SFTP.base_connection(), "connectionSpec": {"id": SFTP.spec, "version": version}}
+    if version is None:
+        assert_error(api.post("/connections", body), "spec-version-missing")
+        return
+    value = assert_error(api.post("/connections", body), "spec-id-invalid")["value"]
+    assert str(value)[:13] == str(version)[:13] and len(str(value)) <= 80
+    assert type(value) in (type(version), str)
+    assert type(value) is type(version) or len(str(version)) > 10
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/flows?limit=0", "a whole number from 1 to 100"),
+        ("/flows?limit=101", "a whole number from 1 to 100"),
+        (f"/connectionSpecs/{DATA_LAKE}/{CONFIGS}&start=-1", "a whole number from 0 on"),
+        ("/flows?limit=5&limit=6", "one value"),
+        ("/flows?count=perhaps", "true, false"),
+        ("/flows?property=createdAt==soon", "a number"),
+    ],
+)
+def test_a_refused_value_is_told_with_what_is_allowed(api: Api, path: str, allowed: str) -> None:
+    assert_error(api.get(path), "value-invalid")
+    (rule,) = api.control("GET", "/contract")["violations"]
+    assert rule["findings"][0]["message"].endswith(f"Allowed: {allowed}")
