@@ -7,7 +7,6 @@ gets the outcome of the reference's last table, and what is stored is looked at,
 from __future__ import annotations
 
 import gzip
-import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -70,15 +69,20 @@ def test_configuration_file(client: Client, tmp_path: Path) -> None:
 
 
 def test_connect_object(client: Client) -> None:
-    """A configuration of its own, as for several sandboxes at once; its `connect` sends `bearer` in lower case afterwards."""
-    url = aepp.config.endpoints["global"]
+    """A configuration of its own, as for several sandboxes at once, and `aepp.deletion`, which wants one.
+
+    Its `connect` sends `bearer` in lower case afterwards.
+    """
+    flow, url = client.flow(), aepp.config.endpoints["global"]
     instance = configure(connectInstance=True)
     point_at(url)
     instance.getConfigObject()["oauthTokenEndpointV2"] = f"{url}/ims/token/v3"
     instance.connect()
     assert instance.getConfigHeader()["Authorization"] == f"bearer {instance.token}"
-    assert instance.getData(f"{url}/data/foundation/flowservice/flows") == {"items": [], "_links": {}}
+    assert len(instance.getData(f"{url}/data/foundation/flowservice/flows")["items"]) == 1
+    assert deletion.Deletion(config=instance).deleteDataFlow(flow["id"])["response_flow"] == 202
     assert flowservice.FlowService(config=instance).getFlows() == []
+    assert len(client.flows.getSourceConnections()) == 1
 
 
 # --- specs and datasets -----------------------------------------------------------------------------------------------
@@ -190,18 +194,6 @@ def test_deletions(client: Client) -> None:
     assert flows.deleteConnection(base_id) == 202
     assert flows.deleteConnection(base_id)["type"].endswith("FLOW-1439-404")
     assert flows.getFlow(flow["id"]) == {}
-
-
-def test_deletion_of_a_dataflow(client: Client) -> None:
-    """`aepp.deletion`, which wants a configuration object; it leaves connections behind."""
-    flow, url = client.flow(), aepp.config.endpoints["global"]
-    instance = configure(connectInstance=True)
-    point_at(url)
-    instance.getConfigObject()["oauthTokenEndpointV2"] = f"{url}/ims/token/v3"
-    deletion_api = deletion.Deletion(config=instance)
-    assert deletion_api.deleteDataFlow(flow["id"])["response_flow"] == 202
-    assert client.flows.getFlows() == []
-    assert len(client.flows.getSourceConnections()) == 1
 
 
 # --- flows and runs ---------------------------------------------------------------------------------------------------
@@ -445,28 +437,6 @@ BEYOND: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 """Calls that the emulator answers -> the error's code, or its status and what it names."""
 
-BY_ITSELF: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "source files": (
-        lambda flows: flows.createSourceConnectionDataLandingZone("name", path="path"),
-        "'landing-zone' not found",
-    ),
-    "target data lake": (
-        lambda flows: flows.createTargetConnectionDataLake("name", DATASET, "schema"),
-        "'datalake' not found",
-    ),
-    "files into the lake": (
-        lambda flows: flows.createFlowDataLandingZoneToDataLake("name", MISSING, MISSING, "0"),
-        "'landing-zone' not found",
-    ),
-    "streaming flow": (lambda flows: flows.createFlowStreaming(datasetId=DATASET), "has no attribute 'get'"),
-    "policy": (lambda flows: flows.updatePolicy(MISSING, "policy"), "Require etag"),
-    "profile flow": (lambda flows: flows.getUPSFlow(DATASET), "does not support item assignment"),
-    "profile runs": (lambda flows: flows.getUPSFlowRuns(DATASET), "does not support item assignment"),
-    "identity flow": (lambda flows: flows.getUISFlow(DATASET), "does not support item assignment"),
-    "identity runs": (lambda flows: flows.getUISFlowRuns(DATASET), "does not support item assignment"),
-}
-"""Calls that the client gives up by itself, when a spec is missing or another service's answer is a 404 -> its words."""
-
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_beyond_dataset_export(client: Client, name: str) -> None:
@@ -477,28 +447,3 @@ def test_beyond_dataset_export(client: Client, name: str) -> None:
         assert expected.removeprefix("501 ") in answer["detail"]
     else:
         assert answer["type"] == f"https://ns.adobe.com/aep/errors/{expected}"
-
-
-@pytest.mark.parametrize("name", BY_ITSELF)
-def test_beyond_what_the_client_can_do(client: Client, name: str) -> None:
-    call, words = BY_ITSELF[name]
-    with pytest.raises(Exception, match=words):
-        call(client.flows)
-
-
-def test_ingestion_flows_are_none(client: Client) -> None:
-    """A sandbox with exports only has no flows into the profile or identity store, and takes none from a stream."""
-    flow = client.flow()
-    assert client.flows.getUPSFlows() == client.flows.getUISFlows() == []
-    made = client.flows.createFlowStreaming("name", "", flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0])
-    assert made["flow"]["type"].endswith("FLOW-1413-400")
-
-
-def test_every_method_is_called_here() -> None:
-    """Each public method of the client's two classes for flows; a later release's new ones will show up."""
-    source = "\n".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("*aepp*.py"))
-    for name, service in (("flows", flowservice.FlowService), ("manager", flowservice.FlowManager)):
-        methods = {
-            method for method, _ in inspect.getmembers(service, inspect.isfunction) if not method.startswith("_")
-        }
-        assert methods <= set(re.findall(rf"\b{name}\.(\w+)\(", source))

@@ -339,7 +339,7 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         "flow_service: check_auth must be True or False, got 'no'",
     ):
         assert reason in text
-    assert "local_server.py" not in text and "control_client.py" not in text
+    assert "local_server.py" not in text and "testing/client.py" not in text
 
 
 REPORTED = """

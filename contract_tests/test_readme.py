@@ -29,28 +29,12 @@ def test_the_first_command_comes_at_once() -> None:
     assert README.splitlines().index("```sh") < 10
 
 
-def test_demo(tmp_path: Path) -> None:
-    """The command's own part; that it installs is tried by `.ci/run`, whose first step is the same."""
-    setup, install, command = snippet("demo").strip().split(" && ")
+def test_the_two_commands_install_alike() -> None:
+    """What they do then is on the user's card; that they install is tried by `.ci/run`, which runs the second as it stands."""
+    setup, install, _ = snippet("demo").strip().split(" && ")
     assert (setup, install) == ("python3 -m venv .venv", ".venv/bin/pip install -q .")
-    assert command == ".venv/bin/flow-service-emulator demo"
-    run = subprocess.run(
-        [sys.executable, "-m", "flow_service_emulator", "demo"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert "48 exports, 48 of them with success" in run.stdout
-    assert len(list((tmp_path / "exports").rglob("part-*"))) == 48
-    assert "\x1b" not in run.stdout
-
-
-def test_the_ci_runs_the_readme_s_test_command() -> None:
-    assert "readme_block tests" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert snippet("tests").startswith("python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && ")
+    assert "readme_block tests" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 def test_curl_and_the_snippet_without_pytest(server: ServerProcess, tmp_path: Path) -> None:
