@@ -157,6 +157,7 @@ def plant(api: Api, marks: Marks) -> list[str]:
             send("POST", "/connections", {**good, "auth": secret_auth(destination, variant, marks)})
             send("POST", "/connections", {**good, "name": 5, "auth": secret_auth(destination, variant, marks)})
             send("POST", "/connections", {**good, "auth": marks.new()})
+            send("POST", "/connections", {**good, "auth": marks.new(), "value": 1, "path": "/name"})
             send("POST", "/connections", {**good, "auth": {"specName": "no such kind", "key": marks.new()}})
             auth = secret_auth(destination, variant, marks)
             for place, value in (

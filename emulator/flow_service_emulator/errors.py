@@ -86,30 +86,23 @@ class ErrorTable:
         for index, row in enumerate(rows):
             for key in _TEXT_KEYS:
                 if not isinstance(row.get(key), str):
-                    raise ValueError(f"/{index}/{key}: a text is needed")
+                    hint = "; an empty one where the error is not the client's doing" if key == "fix" else ""
+                    raise ValueError(f"/{index}/{key}: a text is needed{hint}")
             if row["family"] not in FAMILIES:
                 raise ValueError(f"/{index}/family: {row['family']!r} is none of {', '.join(FAMILIES)}")
-            if row.get("severity", SEVERITIES[0]) not in SEVERITIES:
-                raise ValueError(f"/{index}/severity: {row['severity']!r} is none of {', '.join(SEVERITIES)}")
             status = row.get("status")
             if not isinstance(status, int) or not 400 <= status <= 599:
                 raise ValueError(f"/{index}/status: a status from 400 to 599 is needed, got {status!r}")
             if row["name"] in kinds:
                 raise ValueError(f"/{index}/name: {row['name']!r} is there twice")
-            kinds[row["name"]] = ErrorKind(
-                name=row["name"],
-                family=row["family"],
-                code=row["code"],
-                status=status,
-                title=row["title"],
-                message=row["message"],
-                applies_to=row["appliesTo"],
-                source=row["source"],
-                rule=row.get("rule", row["title"]) or row["message"],
-                fix=row["fix"],
-                severity=row.get("severity", SEVERITIES[0]),
-                place=row.get("place", ""),
-            )
+            fields = {"rule": row["title"] or row["message"], "severity": SEVERITIES[0], "place": "", **row}
+            if fields["severity"] not in SEVERITIES:
+                raise ValueError(f"/{index}/severity: {fields['severity']!r} is none of {', '.join(SEVERITIES)}")
+            try:
+                kinds[row["name"]] = ErrorKind(applies_to=fields.pop("appliesTo"), **fields)
+            except TypeError:
+                unknown = ", ".join(fields.keys() - set(ErrorKind._fields))
+                raise ValueError(f"/{index}: an error has no {unknown}") from None
         return cls(kinds.values())
 
     def answer(

@@ -9,23 +9,24 @@ how a text or a name looks.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from flow_service_emulator.catalog import Catalog, ConnectionSpec
-from flow_service_emulator.validation.validation import MASK, SchemaValidator
+from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.validation.validation import MASK
 
 SECRET_HEADERS: Final = ("authorization", "x-api-key", "cookie")
 MIN_SECRET: Final = 8
 """Characters from which on a secret is replaced by its value: shorter ones may be any word."""
 HEAD: Final = 32
-"""Characters of a longer secret that are replaced as well where a message cuts it short."""
+"""So much of a longer secret is replaced as well where a message cuts it short."""
 TOKEN_PATH: Final = "/ims/"
 _TOKEN_FIELDS: Final = frozenset({"client_secret", "access_token"})
-_ANSWERS: Final[Mapping[str, frozenset[str]]] = {
+SECRET_ANSWERS: Final[Mapping[str | None, frozenset[str]]] = {
     "token": _TOKEN_FIELDS,
     "tokenV2": _TOKEN_FIELDS,
     "landingZoneCredentials": frozenset({"SASToken", "SASUri"}),
@@ -33,6 +34,8 @@ _ANSWERS: Final[Mapping[str, frozenset[str]]] = {
 """Operations whose answers have secrets, and the fields that are."""
 _FILTER: Final = re.compile(r"(auth\.[^=!<>~]*)([=!<>~]+)(.*)", re.DOTALL)
 """A list's filter that leads into `auth`."""
+_IDS: Final = frozenset({"id", "request-id", "type"})
+"""Fields of an error's body that name things."""
 
 
 class Masker:
@@ -40,43 +43,36 @@ class Masker:
 
     def __init__(self, catalog: Catalog) -> None:
         self._specs = catalog.connection_specs
-        self._hiding_targets = {
-            spec.id: spec.target
-            for spec in self._specs.values()
-            if spec.target is not None and spec.target.has_passwords
-        }
+        self._targets = [spec for spec in self._specs.values() if spec.target is not None and spec.target.has_passwords]
 
     def entity(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What may be stored and shown of an entity; the same object where there is nothing to mask."""
-        params = body.get("params")
-        if body.get("auth") is None and not (self._hiding_targets and isinstance(params, dict)):
+        """What may be stored and shown of an entity; the same object where there is nothing to mask.
+
+        By the spec that it names; by all of them where it names none, as a part of an entity does.
+        """
+        auth, params = body.get("auth"), body.get("params")
+        targets = self._targets if isinstance(params, dict) else []
+        if auth is None and not targets:
             return body
-        spec = self._spec(body)
+        reference = body.get("connectionSpec")
+        named = self._specs.get(str(reference.get("id"))) if isinstance(reference, dict) else None
         masked = dict(body)
-        if body.get("auth") is not None:
-            masked["auth"] = self._auth(body["auth"], self._specs.values() if spec is None else [spec])
-        if isinstance(params, dict):
-            for spec_id, validator in self._hiding_targets.items():
-                if spec is None or spec.id == spec_id:
-                    masked["params"] = validator.mask(masked["params"])
+        if auth is not None:
+            masked["auth"] = _auth(auth, [each.auth for each in ([named] if named else self._specs.values())])
+        for spec in targets:
+            if spec.target is not None and named in (None, spec):
+                masked["params"] = spec.target.mask(masked["params"])
         return masked
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """A request's headers, whose names are in lower case."""
-        shown = dict(headers)
-        for name in SECRET_HEADERS:
-            if name in shown:
-                shown[name] = MASK
+        shown = {name: MASK if name in SECRET_HEADERS else value for name, value in headers.items()}
         scheme, space, _ = headers.get("authorization", "").partition(" ")
-        if space and scheme.lower() in ("bearer", "basic"):
-            shown["authorization"] = f"{scheme} {MASK}"
-        return shown
+        return shown | {"authorization": f"{scheme} {MASK}"} if space else shown
 
     def body(self, path: str, body: bytes) -> Any:
         """A request's body as a value: JSON, or the token call's form. Raises ValueError for what is neither."""
-        if not path.startswith(TOKEN_PATH):
-            return self._json(orjson.loads(body))
-        return _without(_token_fields(body), _TOKEN_FIELDS)
+        return self._masked(path, _read(path, body))
 
     def query(self, path: str, query: str) -> str:
         """A query string; as it is where there is nothing to mask."""
@@ -86,59 +82,35 @@ class Masker:
 
     def answer(self, operation: str | None, body: Any) -> Any:
         """What an operation answered, without the token or the SAS in it. Entities were masked before they were stored."""
-        return _without(body, _ANSWERS.get(operation or "", ()))
-
-    def has_secret_answer(self, operation: str | None) -> bool:
-        return operation in _ANSWERS
+        return _without(body, SECRET_ANSWERS.get(operation, ()))
 
     def secrets(self, path: str, query: str, headers: Mapping[str, str], body: bytes) -> list[str]:
         """The values of a request's secrets that are to be replaced in texts about it, the longest first."""
         found = {headers[name] for name in SECRET_HEADERS if name in headers}
         found |= {value.partition(" ")[2].strip() for value in headers.get("authorization", "").split(", ")}
-        pairs = parse_qsl(query, keep_blank_values=True)
-        found |= {_operand(value) for name, value in pairs if self._parameter(path, name, value) != value}
-        try:
-            sent = _token_fields(body) if path.startswith(TOKEN_PATH) else orjson.loads(body)
-            found |= set(_taken(sent, self.body(path, body)))
-        except ValueError:  # nobody quotes what cannot be read
-            pass
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if self._parameter(path, name, value) != value:
+                condition = _FILTER.match(value)
+                found.add(condition[3].strip(' "') if condition else value)
+        with suppress(ValueError):  # nobody quotes what cannot be read
+            sent = _read(path, body)
+            found |= set(_taken(sent, self._masked(path, sent)))
         return sorted((secret for secret in found if len(secret) >= MIN_SECRET), key=len, reverse=True)
 
-    def _spec(self, body: Mapping[str, Any]) -> ConnectionSpec | None:
-        reference = body.get("connectionSpec")
-        spec_id = reference.get("id") if isinstance(reference, dict) else None
-        return self._specs.get(spec_id) if isinstance(spec_id, str) else None
+    def _masked(self, path: str, sent: Any) -> Any:
+        if path.startswith(TOKEN_PATH):
+            return _without(sent, _TOKEN_FIELDS)
+        return [self._object(item) for item in sent] if isinstance(sent, list) else self._object(sent)
 
-    def _auth(self, auth: Any, specs: Collection[ConnectionSpec]) -> Any:
-        """`auth` with what the kind of credentials declares and does not call a password; of an unknown kind, any kind's."""
-        if not isinstance(auth, dict):
-            return MASK
-        kind = auth.get("specName")
-        known = [spec.auth[kind] for spec in specs if isinstance(kind, str) and kind in spec.auth]
-        validators = known or [validator for spec in specs for validator in spec.auth.values()]
-        return {
-            name: _params(item, validators)
-            if name == "params" and isinstance(item, dict)
-            else item
-            if item is None or name == "specName"
-            else MASK
-            for name, item in auth.items()
-        }
-
-    def _json(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._operation(item) if isinstance(item, dict) else item for item in value]
-        if not isinstance(value, dict):
-            return value
-        return self._operation(value) if "path" in value and "value" in value else self.entity(value)
-
-    def _operation(self, operation: dict[str, Any]) -> dict[str, Any]:
-        """An operation of a JSON Patch, whose path says what its value is."""
-        path = operation.get("path")
-        if not isinstance(path, str) or "value" not in operation:
-            return operation
+    def _object(self, sent: Any) -> Any:
+        """An entity, or an operation of a JSON Patch, whose path says what its value is."""
+        if not isinstance(sent, dict):
+            return sent
+        masked, path = self.entity(sent), sent.get("path")
+        if not isinstance(path, str) or "value" not in sent:
+            return masked
         steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/") if step]
-        return {**operation, "value": self._at(steps, operation["value"])}
+        return masked | {"value": self._at(steps, sent["value"])}
 
     def _at(self, steps: list[str], value: Any) -> Any:
         """A value that stands at a place of an entity."""
@@ -174,37 +146,36 @@ def _replaced(told: Any, pattern: re.Pattern[str]) -> Any:
     return [_replaced(item, pattern) for item in told] if isinstance(told, list) else told
 
 
-_IDS: Final = frozenset({"id", "request-id", "type"})
-"""Fields of an error's body that name things."""
+def _auth(auth: Any, kinds: Iterable[Mapping[str, Any]]) -> Any:
+    """`auth` with what its kind of credentials declares and does not call a password; of an unknown kind, any kind's."""
+    if not isinstance(auth, dict):
+        return MASK
+    validators = [kind for each in kinds for kind in each.items()]
+    known = [validator for name, validator in validators if name == auth.get("specName")]
+    masked = {name: item if item is None or name == "specName" else MASK for name, item in auth.items()}
+    if isinstance(params := auth.get("params"), dict):
+        declared: set[str] = set()
+        for validator in known or [validator for _, validator in validators]:
+            declared |= set(validator.schema.get("properties", ()))
+            params = validator.mask(params)
+        masked["params"] = {name: item if name in declared else MASK for name, item in params.items()}
+    return masked
 
 
-def _params(params: dict[str, Any], validators: Collection[SchemaValidator]) -> dict[str, Any]:
-    declared = {name for validator in validators for name in validator.schema.get("properties", ())}
-    for validator in validators:
-        params = validator.mask(params)
-    return {name: item if name in declared else MASK for name, item in params.items()}
-
-
-def _token_fields(body: bytes) -> Any:
-    """The token call's form, or the JSON that was sent in its place. Raises ValueError."""
-    if body.lstrip()[:1] == b"{":
-        return orjson.loads(body)
-    return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=True))
+def _read(path: str, body: bytes) -> Any:
+    """A body's JSON, or the token call's form. Raises ValueError."""
+    if path.startswith(TOKEN_PATH) and body.lstrip()[:1] != b"{":
+        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=True))
+    return orjson.loads(body)
 
 
 def _without(value: Any, names: Collection[str]) -> Any:
-    if not isinstance(value, dict):
+    if not names or not isinstance(value, dict):
         return value
     return {name: MASK if name in names else item for name, item in value.items()}
 
 
-def _operand(condition: str) -> str:
-    """What a filter compares with; all of a value that is no filter."""
-    found = _FILTER.match(condition)
-    return found[3].strip().strip('"') if found else condition
-
-
-def _taken(sent: Any, masked: Any) -> Iterable[str]:
+def _taken(sent: Any, masked: Any) -> Iterator[str]:
     """The texts and numbers of a value that are masked in its copy."""
     waiting = [(sent, masked)]
     for value, shown in waiting:

@@ -20,7 +20,6 @@ MAX_NAMES: Final = 2_000
 MAX_NAME: Final = 100
 MAX_FIELD_DEPTH: Final = 2
 """How deep fields of bodies are told apart."""
-ERROR_PREFIX: Final = "#/components/schemas/error."
 SCHEMA_PREFIX: Final = "#/components/schemas/"
 EMULATORS_OWN: Final = "emulator"
 """The source of errors that the real service does not have."""
@@ -92,7 +91,6 @@ def what_is_there(document: Mapping[str, Any], catalog: Catalog) -> dict[str, di
     there: dict[str, dict[str, str]] = {dimension: {} for dimension in DIMENSIONS}
     skipped = {name for name, *_ in UNSUPPORTED}
     statuses: set[int] = set()
-    errors: set[str] = set()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             name, title = operation["operationId"], f"{method.upper()} {path.removeprefix(BASE)}"
@@ -106,10 +104,8 @@ def what_is_there(document: Mapping[str, Any], catalog: Catalog) -> dict[str, di
                 for field in _schema_fields(content["schema"], document["components"]["schemas"]):
                     there["fields"][f"{name} {field}"] = f"{title}: {field}"
             statuses |= {int(status) for status in operation["responses"] if int(status) < 400}
-            for response in operation["responses"].values():
-                errors |= set(_error_names(response))
     for kind in catalog.errors.kinds.values():
-        if kind.name in errors and kind.source != EMULATORS_OWN:
+        if kind.source != EMULATORS_OWN:
             statuses.add(kind.status)
             there["errors"][kind.name] = f"{kind.code or kind.status} {kind.rule}"
     there["statuses"] = {str(status): f"{status} {HTTPStatus(status).phrase}" for status in sorted(statuses)}
@@ -144,13 +140,3 @@ def _schema_fields(schema: Any, schemas: Mapping[str, Any], prefix: str = "", de
             if depth < MAX_FIELD_DEPTH:
                 found |= _schema_fields(below, schemas, f"{prefix}{name}.", depth + 1)
     return found
-
-
-def _error_names(response: Mapping[str, Any]) -> Iterator[str]:
-    """The errors that a response of the description may be."""
-    for content in response.get("content", {}).values():
-        schema = content.get("schema", {})
-        for part in (schema, *schema.get("anyOf", ())):
-            reference = part.get("$ref", "")
-            if reference.startswith(ERROR_PREFIX):
-                yield reference.removeprefix(ERROR_PREFIX)

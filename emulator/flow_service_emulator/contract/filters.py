@@ -13,6 +13,10 @@ from flow_service_emulator.instants import epoch_seconds
 MAX_LIMIT: Final = 1_000_000
 FIRST_INSTANT: Final = 100_000_000
 """A whole number below this is an entry's number, anything else epoch seconds."""
+FILTERS: Final = ("method", "path", "status", "since", "limit", "operation", "verdict", "org", "sandbox")
+"""The filters by name."""
+_PLAIN: Final = ("method", "operation", "verdict", "org", "sandbox")
+"""Those that name the very value of an entry's field."""
 
 
 class FilterError(ValueError):
@@ -49,56 +53,52 @@ class Filters(NamedTuple):
             else:
                 given[name] = _READERS[name](value) if name in _READERS else value
         if given.get("verdict", verdicts[0]) not in verdicts:
-            raise FilterError(f"verdict must be one of {', '.join(verdicts)}; got {given['verdict'][:60]!r}")
+            raise _wrong("verdict", f"one of {', '.join(verdicts)}", given["verdict"])
         return cls(**given)
 
-    def accept(self, entry: Any) -> bool:
-        """Whether a recorded request is looked for; its number is not looked at."""
-        for name in ("method", "operation", "verdict", "org", "sandbox"):
-            wanted = getattr(self, name)
-            if wanted is not None and wanted != getattr(entry, name):
-                return False
-        if self.status is not None and not fnmatchcase(str(entry.status), self.status.replace("x", "?")):
+    def accept(self, entry: Mapping[str, Any]) -> bool:
+        """Whether an entry is looked for; its number is not looked at."""
+        if any(getattr(self, name) not in (None, entry[name]) for name in _PLAIN):
             return False
-        if self.at is not None and entry.at < self.at:
+        if self.status is not None and not fnmatchcase(str(entry["status"]), self.status):
             return False
-        return self.path is None or _path_matches(self.path, entry.path)
+        if self.at is not None and entry["at"] < self.at:
+            return False
+        return self.path is None or _path_matches(self.path, entry["path"])
+
+
+def _wrong(name: str, allowed: str, value: str) -> FilterError:
+    return FilterError(f"{name} must be {allowed}; got {value[:60]!r}")
 
 
 def _method(value: str) -> str:
     if not value.isascii() or not value.isalpha():
-        raise FilterError(f"method must be a method's name, such as GET; got {value[:60]!r}")
+        raise _wrong("method", "a method's name, such as GET", value)
     return value.upper()
 
 
 def _status(value: str) -> str:
     if not re.fullmatch(r"[1-5](\d\d|xx)", value, re.IGNORECASE | re.ASCII):
-        raise FilterError(f"status must be a status such as 404, or a class such as 4xx; got {value[:60]!r}")
-    return value.lower()
+        raise _wrong("status", "a status such as 404, or a class such as 4xx", value)
+    return value.lower().replace("x", "?")
 
 
 def _limit(value: str) -> int:
-    if not _is_whole(value) or not 1 <= int(value) <= MAX_LIMIT:
-        raise FilterError(f"limit must be a whole number from 1 to {MAX_LIMIT}; got {value[:60]!r}")
+    if not re.fullmatch(r"[0-9]{1,8}", value) or not 1 <= int(value) <= MAX_LIMIT:
+        raise _wrong("limit", f"a whole number from 1 to {MAX_LIMIT}", value)
     return int(value)
-
-
-def _is_whole(value: str) -> bool:
-    return value.isascii() and value.isdigit() and len(value) <= 8
 
 
 def _since(value: str) -> dict[str, Any]:
     """An entry's number (entries after it), or an instant of the emulator's time (entries from then on)."""
-    if _is_whole(value) and int(value) < FIRST_INSTANT:
+    if re.fullmatch(r"[0-9]{1,8}", value) and int(value) < FIRST_INSTANT:
         return {"number": int(value)}
     try:
         seconds = epoch_seconds(value)
     except (ValueError, OverflowError):
         seconds = -1.0
     if not 0 <= seconds < 1e12:
-        raise FilterError(
-            f"since must be an entry's number, epoch seconds, or a time such as 2026-01-01T00:00:00Z; got {value[:60]!r}"
-        )
+        raise _wrong("since", "an entry's number, epoch seconds, or a time such as 2026-01-01T00:00:00Z", value)
     return {"at": seconds}
 
 
@@ -109,5 +109,3 @@ def _path_matches(wanted: str, path: str) -> bool:
 
 
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {"method": _method, "status": _status, "limit": _limit}
-FILTERS: Final = ("method", "path", "status", "since", "limit", "operation", "verdict", "org", "sandbox")
-"""The filters by name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -18,16 +18,13 @@ from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.filters import Filters
-from flow_service_emulator.contract.rules import Rule
 from flow_service_emulator.contract.seen import Finding, Seen
-from flow_service_emulator.masking import Masker
+from flow_service_emulator.masking import SECRET_ANSWERS, Masker
 
 MAX_BYTES: Final = 32_000_000
 """Bytes of all requests together; the oldest are dropped for it, as they are for their number."""
 MAX_BODY: Final = 16_384
 """Bytes of a body that are kept; of a longer one only its size is."""
-FIXED: Final = 1_000
-"""Bytes of a request beside its headers and bodies, nearly."""
 UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
 """Beginnings of paths that are the emulator's own, or a browser's doing."""
 FRONT_DOOR: Final = "/"
@@ -60,36 +57,14 @@ class Answered:
 
 
 class Recorded(NamedTuple):
-    """A request with its answer, unmasked. `headers` is JSON, `duration` milliseconds.
+    """A request with its answer, unmasked; bytes only, which the garbage collector has nothing to look at in.
 
-    All of it is texts, numbers and bytes, which the garbage collector has nothing to look at in.
+    `head` is the entry of the journal as JSON, without the two bodies and with the values of all headers.
     """
 
-    number: int
-    at: float
-    duration: float
-    request_id: str
-    method: str
-    path: str
-    query: str
-    operation: str | None
-    org: str
-    sandbox: str
-    headers: bytes
-    size: int
+    head: bytes
     body: bytes
-    status: int
-    answer_headers: tuple[tuple[bytes, bytes], ...]
-    answer_size: int
     answer: bytes
-    error: str | None
-    fault: str | None
-    verdict: str
-    findings: tuple[Finding, ...]
-
-    @property
-    def bytes(self) -> int:
-        return len(self.headers) + len(self.body) + len(self.answer) + len(self.path) + len(self.query) + FIXED
 
 
 class Recorder:
@@ -100,15 +75,8 @@ class Recorder:
     """
 
     def __init__(
-        self,
-        *,
-        masker: Masker,
-        contract: Contract,
-        clock: Clock,
-        entries: int,
-        max_bytes: int = MAX_BYTES,
-        epoch: int = 0,
-    ) -> None:
+        self, *, masker: Masker, contract: Contract, clock: Clock, entries: int, max_bytes: int = MAX_BYTES, epoch: int = 0
+    ) -> None:  # fmt: skip
         self.epoch = epoch
         self.number = 0
         """The number of the newest request, 0 when there was none."""
@@ -135,7 +103,9 @@ class Recorder:
             seen = Seen(exchange, self.number, self._clock.now(), answered.status, answer)
             verdict, findings = self._contract.judge(seen)
             if self._entries:
-                self._add(self._recorded(seen, answered, verdict, findings))
+                duration = (self._clock.steady() - answered.began) * 1000
+                head = _head(seen, duration, answered.headers, verdict, findings)
+                self._add(Recorded(head, _kept(exchange.body), _kept(answer)))
         except Exception:
             log.exception("%s %s could not be recorded", exchange.method, exchange.path[:200])
 
@@ -157,16 +127,22 @@ class Recorder:
     def has(self, number: int, request_id: str) -> bool:
         """Whether the request of this number is still there. Numbers may have begun again since: its id decides."""
         index = number - self.dropped - 1
-        return 0 <= index < len(self._ring) and self._ring[index].request_id == request_id
+        return 0 <= index < len(self._ring) and orjson.loads(self._ring[index].head)["requestId"] == request_id
 
     def find(self, filters: Filters) -> list[dict[str, Any]]:
         """The entries looked for, as they may be shown, newest last; of more than `limit` the newest."""
         skipped = max(0, filters.number - self.dropped) if filters.number is not None else 0
-        found = [entry for entry in islice(self._ring, skipped, None) if filters.accept(entry)]
-        return [self._shown(entry) for entry in (found if filters.limit is None else found[-filters.limit :])]
+        heads = ((recorded, orjson.loads(recorded.head)) for recorded in islice(self._ring, skipped, None))
+        found = [(recorded, head) for recorded, head in heads if filters.accept(head)]
+        return [self._shown(recorded, head) for recorded, head in found[-filters.limit if filters.limit else 0 :]]
 
     def snapshot(self) -> Taken:
         return Taken(self, self.number, list(self._ring))
+
+    def shown(self, entries: Iterable[Recorded]) -> Iterator[bytes]:
+        """Entries of the journal as JSON, with every secret masked."""
+        for recorded in entries:
+            yield orjson.dumps(self._shown(recorded, orjson.loads(recorded.head)))
 
     def read(self, snapshot: Any) -> tuple[int, list[Recorded]]:
         """The number of the newest request, and the entries. Raises ValueError for what is no snapshot of them."""
@@ -180,132 +156,99 @@ class Recorder:
         self.reset()
         self.number, entries = read
         if self._entries:
-            for entry in entries:
-                self._add(entry)
+            for recorded in entries:
+                self._add(recorded)
 
-    def _recorded(self, seen: Seen, answered: Answered, verdict: str, findings: Iterable[Finding]) -> Recorded:
-        exchange = seen.exchange
-        body, answer = exchange.body, seen.answer
-        return Recorded(
-            seen.number,
-            seen.at,
-            (self._clock.steady() - answered.began) * 1000,
-            exchange.request_id,
-            exchange.method,
-            exchange.path,
-            exchange.query_string,
-            exchange.operation,
-            *exchange.scope,
-            orjson.dumps(exchange.headers),
-            len(body),
-            body if len(body) <= MAX_BODY else b"",
-            seen.status,
-            tuple([header for header in answered.headers if header[0] in SHOWN_ANSWER_HEADERS]),
-            len(answer),
-            answer if len(answer) <= MAX_BODY else b"",
-            exchange.error,
-            exchange.fault,
-            verdict,
-            tuple(findings),
-        )
-
-    def _add(self, entry: Recorded) -> None:
-        self._ring.append(entry)
-        self._bytes += entry.bytes
+    def _add(self, recorded: Recorded) -> None:
+        self._ring.append(recorded)
+        self._bytes += sum(map(len, recorded))
         while len(self._ring) > self._entries or self._bytes > self._max_bytes:
-            self._bytes -= self._ring.popleft().bytes
+            self._bytes -= sum(map(len, self._ring.popleft()))
 
-    def _shown(self, entry: Recorded) -> dict[str, Any]:
+    def _shown(self, recorded: Recorded, head: dict[str, Any]) -> dict[str, Any]:
         """An entry of the journal, with every secret masked."""
-        headers = self._masker.headers(orjson.loads(entry.headers))
-        answer_headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in entry.answer_headers}
-        return {
-            "number": entry.number,
-            "at": entry.at,
-            "durationMs": round(entry.duration, 3),
-            "requestId": entry.request_id,
-            "method": entry.method,
-            "path": entry.path,
-            "query": self._masker.query(entry.path, entry.query),
-            "operation": entry.operation,
-            "org": entry.org,
-            "sandbox": entry.sandbox,
-            "request": {"headers": headers, "size": entry.size} | self._body(entry),
-            "status": entry.status,
-            "answer": {"headers": answer_headers, "size": entry.answer_size} | self._answer(entry),
-            "error": entry.error,
-            "fault": entry.fault,
-            "verdict": entry.verdict,
-            "findings": [_told(finding, self._contract.rules[finding.rule]) for finding in entry.findings],
-        }
-
-    def _body(self, entry: Recorded) -> dict[str, Any]:
-        """What cannot be read cannot be masked: of such a body nothing is shown but its size and the fault."""
-        if not entry.size:
-            return {}
-        if entry.size > MAX_BODY:
-            return {"unread": f"longer than {MAX_BODY} bytes"}
-        try:
-            return {"body": self._masker.body(entry.path, entry.body)}
-        except ValueError as reason:
-            return {"unread": reason.msg if isinstance(reason, orjson.JSONDecodeError) else "it cannot be read"}
-
-    def _answer(self, entry: Recorded) -> dict[str, Any]:
-        """The JSON that was answered; as text what a fault rule cut off."""
-        if not entry.answer:
-            return {"unread": f"longer than {MAX_BODY} bytes"} if entry.answer_size else {}
-        try:
-            return {"body": self._masker.answer(entry.operation, orjson.loads(entry.answer))}
-        except orjson.JSONDecodeError:
-            hidden = self._masker.has_secret_answer(entry.operation)
-            return {} if hidden else {"text": entry.answer.decode("utf-8", "replace")}
+        masker, request, answer = self._masker, head["request"], head["answer"]
+        request["headers"] = masker.headers(request["headers"])
+        head["query"] = masker.query(head["path"], head["query"])
+        if request["size"]:
+            try:
+                request["body"] = masker.body(head["path"], recorded.body)
+            except ValueError as reason:  # what cannot be read cannot be masked: nothing of it is shown
+                request["unread"] = _unread(request["size"], reason)
+        if answer["size"]:
+            try:
+                answer["body"] = masker.answer(head["operation"], orjson.loads(recorded.answer))
+            except ValueError as reason:
+                if recorded.answer and head["operation"] not in SECRET_ANSWERS:  # a fault rule cut it off
+                    answer["text"] = recorded.answer.decode("utf-8", "replace")
+                else:
+                    answer["unread"] = _unread(answer["size"], reason)
+        for finding in head["findings"]:
+            rule = self._contract.rules[finding["rule"]]
+            finding |= {"severity": rule.severity, "fix": rule.fix}
+        return head
 
 
 class Taken:
     """The requests at one moment, for a snapshot."""
 
-    def __init__(self, recorder: Recorder, number: int, entries: list[Recorded]) -> None:
+    def __init__(self, recorder: Recorder, number: int, entries: Sequence[Recorded]) -> None:
         self._recorder = recorder
         self._number = number
         self._entries = entries
 
     def pieces(self) -> list[bytes]:
         """As JSON, in pieces. For a thread."""
-        pieces = [b'{"number":%d,"entries":[' % self._number]
-        for entry in self._entries:
-            pieces += (orjson.dumps(self._recorder._shown(entry)), b",")
-        if self._entries:
-            pieces.pop()
-        return [*pieces, b"]}"]
+        pieces = [piece for entry in self._recorder.shown(self._entries) for piece in (b",", entry)]
+        return [b'{"number":%d,"entries":[' % self._number, *pieces[1:], b"]}"]
 
 
-def _told(finding: Finding, rule: Rule) -> dict[str, str]:
-    return finding._asdict() | {"severity": rule.severity, "fix": rule.fix}
+def _head(
+    seen: Seen, duration: float, headers: Iterable[tuple[bytes, bytes]], verdict: str, findings: Iterable[Finding]
+) -> bytes:
+    exchange = seen.exchange
+    shown = [(name, value) for name, value in headers if name in SHOWN_ANSWER_HEADERS]
+    return orjson.dumps(
+        {
+            "number": seen.number,
+            "at": seen.at,
+            "durationMs": round(duration, 3),
+            "requestId": exchange.request_id,
+            "method": exchange.method,
+            "path": exchange.path,
+            "query": exchange.query_string,
+            "operation": exchange.operation,
+            "org": exchange.scope[0],
+            "sandbox": exchange.scope[1],
+            "request": {"headers": exchange.headers, "size": len(exchange.body)},
+            "status": seen.status,
+            "answer": {
+                "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in shown},
+                "size": len(seen.answer),
+            },
+            "error": exchange.error,
+            "fault": exchange.fault,
+            "verdict": verdict,
+            "findings": [finding._asdict() for finding in findings],
+        }
+    )
+
+
+def _kept(body: bytes) -> bytes:
+    return body if len(body) <= MAX_BODY else b""
+
+
+def _unread(size: int, reason: ValueError) -> str:
+    if size > MAX_BODY:
+        return f"longer than {MAX_BODY} bytes"
+    return reason.msg if isinstance(reason, orjson.JSONDecodeError) else "it cannot be read"
 
 
 def _read(entry: Mapping[str, Any]) -> Recorded:
     """A request of a snapshot. What was masked stays masked."""
-    request, answer = entry["request"], entry["answer"]
-    return Recorded(
-        entry["number"],
-        entry["at"],
-        entry["durationMs"],
-        entry["requestId"],
-        entry["method"],
-        entry["path"],
-        entry["query"],
-        entry["operation"],
-        entry["org"],
-        entry["sandbox"],
-        orjson.dumps(request["headers"]),
-        request["size"],
-        orjson.dumps(request["body"]) if "body" in request else b"",
-        entry["status"],
-        tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"].items()),
-        answer["size"],
-        orjson.dumps(answer["body"]) if "body" in answer else answer.get("text", "").encode(),
-        entry["error"],
-        entry["fault"],
-        entry["verdict"],
-        tuple(Finding(each["rule"], each["place"], each["message"], each["kind"]) for each in entry["findings"]),
-    )
+    parts = []
+    for name in ("request", "answer"):
+        part = entry[name]
+        parts.append(orjson.dumps(part["body"]) if "body" in part else part.get("text", "").encode())
+    heads = {name: {"headers": entry[name]["headers"], "size": entry[name]["size"]} for name in ("request", "answer")}
+    return Recorded(orjson.dumps({**entry, **heads}), *parts)

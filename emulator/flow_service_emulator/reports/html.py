@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
+from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator.reports.words import (
@@ -33,43 +34,7 @@ SECTIONS: Final = (
     ("warnings", "This works, but it is undocumented, deprecated or fragile.", "No warnings."),
 )
 """(key of the report, what it means, what is said when it is empty)."""
-STYLE: Final = """
-:root { color-scheme: light dark; --text: #1c1f23; --dim: #565d66; --page: #fff; --card: #f5f6f8; --line: #d3d8de;
-  --bad: #b3261e; --warn: #8a5a00; --good: #1b6e3c; --link: #0b57c2; }
-@media (prefers-color-scheme: dark) { :root { --text: #e8eaed; --dim: #a9b1ba; --page: #16181b; --card: #202327; --line: #3b4047;
-  --bad: #ff8a80; --warn: #ffc266; --good: #7bd69b; --link: #8ab8ff; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-header, main, footer { max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .25rem; }
-h2 { font-size: 1.3rem; margin: 2.5rem 0 .25rem; padding-top: .5rem; border-top: 2px solid var(--line); }
-h3 { font-size: 1.05rem; margin: 0 0 .25rem; }
-p { margin: .25rem 0; }
-a { color: var(--link); }
-nav a { display: inline-block; padding: .5rem .75rem .5rem 0; }
-code, .request { font-family: ui-monospace, monospace; font-size: .875em; }
-.dim, .request { color: var(--dim); }
-.bad { color: var(--bad); } .warn { color: var(--warn); } .good { color: var(--good); }
-.verdict { font-size: 1.15rem; font-weight: 600; }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; margin: 1rem 0; padding: 0; list-style: none; }
-.numbers li, article { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; }
-.numbers strong { display: block; font-size: 1.5rem; line-height: 1.2; }
-article { margin: .75rem 0; border-left: .3rem solid var(--line); }
-article.violation { border-left-color: var(--bad); } article.warning { border-left-color: var(--warn); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .75rem; margin: .5rem 0; }
-dt { color: var(--dim); } dd { margin: 0; }
-.findings { margin: .5rem 0 0; padding-left: 1.2rem; } .findings li { margin: .4rem 0; }
-.bar { height: .5rem; border: 1px solid var(--dim); border-radius: .25rem; overflow: hidden; max-width: 24rem; }
-.bar span { display: block; height: 100%; background: var(--dim); -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-.names { margin: .25rem 0 .75rem; padding-left: 1.2rem; columns: 20rem; column-gap: 2rem; font-size: .9rem; }
-.names li { break-inside: avoid; }
-@media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .35rem; } }
-@media print {
-  :root { --text: #000; --dim: #444; --page: #fff; --card: #fff; --line: #888; --bad: #8c1d18; --warn: #6b4600; --good: #14532d; }
-  nav { display: none; } body { font-size: 10pt; } header, main, footer { max-width: none; padding: 0; }
-  article, .numbers li { break-inside: avoid; } h2, h3 { break-after: avoid; }
-}
-"""
+STYLE: Final = (Path(__file__).parent / "report.css").read_text("utf-8")
 
 
 def html_report(report: Mapping[str, Any]) -> str:
