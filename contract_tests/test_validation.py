@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from flow_service_emulator.validation.patterns import (
+from flow_service_emulator.validation.bounds import (
     LONG_VALUE,
     EcmaPattern,
     PatternError,
@@ -497,7 +497,7 @@ def test_the_order_is_that_of_the_schema_and_a_wrong_type_is_told_alone() -> Non
         ("a.b", '["a.b"]'),
         ("", '[""]'),
         ("[0]", '["[0]"]'),
-        ('"\n\u2028\x1b', '["\\"\\n\\u2028\\u001b"]'),
+        ('"\n\x1b', '["\\"\\n\\u001b"]'),
         ("x" * 100_000, f'["{"x" * 60}…" (100,000 characters)]'),
     ],
 )

@@ -20,7 +20,7 @@ from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.pieces import Pieces
 from flow_service_emulator.service.service import Caller
-from flow_service_emulator.validation.nesting import MAX_DEPTH, is_shallow
+from flow_service_emulator.validation.bounds import MAX_DEPTH, is_shallow
 from flow_service_emulator.validation.validation import ContractWarning
 
 MAX_QUERY_FIELDS = 100

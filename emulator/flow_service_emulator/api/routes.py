@@ -78,7 +78,8 @@ class Routes:
 
     def create(self, collection: str) -> Handler:
         async def handler(exchange: Exchange) -> Reply:
-            await self._library.refresh()
+            if collection == "sourceConnections":  # only these name datasets
+                await self._library.refresh()
             return Reply(_tag(self._service.create(exchange.caller, collection, exchange.json())), 201)
 
         return handler

@@ -24,7 +24,7 @@ from flow_service_emulator.instants import epoch_seconds, hint
 from flow_service_emulator.pieces import Pieces
 from flow_service_emulator.settings import LATEST_TIME, MAX_CONTROL_BYTES
 from flow_service_emulator.store.store import StoreError
-from flow_service_emulator.validation.nesting import MAX_DEPTH
+from flow_service_emulator.validation.bounds import MAX_DEPTH
 
 CONTROL: Final = "/__emulator"
 STATE_FORMAT: Final = 3

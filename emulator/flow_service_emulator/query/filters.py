@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.fields import BOOLEANS, FieldPath, echo, value_invalid
@@ -25,91 +25,78 @@ _SAME_STATUS: Final[Mapping[str, str]] = {"processing": "inprogress"}
 """A status word -> the other name that it is stored by (reference: Entities, Run)."""
 
 
-@dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a filter. A value in double quotes is compared like any other, but is never `null`."""
+    """One value of a filter, ready for comparing with what is stored, whose type decides how.
 
-    text: str
-    quoted: bool = False
+    A value in double quotes is compared like any other, but is never `null`. Real clients also send Python's `True`.
+    """
 
-    @property
-    def number(self) -> int | float | None:
-        """The value as a number, if it is one."""
-        if _NUMBER.fullmatch(self.text) is None:
-            return None
-        return int(self.text) if self.text.lstrip("-").isdecimal() else float(self.text)
+    __slots__ = ("boolean", "null", "number", "text")
 
-    @property
-    def boolean(self) -> bool | None:
-        """The value as a boolean, if it is one; real clients also send Python's `True`."""
-        return BOOLEANS.get(self.text.lower())
-
-    @property
-    def null(self) -> bool:
-        """Whether the value means JSON's null."""
-        return self.text == "null" and not self.quoted
+    def __init__(self, text: str, *, quoted: bool = False) -> None:
+        self.text = text
+        self.null = text == "null" and not quoted
+        self.boolean = BOOLEANS.get(text.lower())
+        self.number: int | float | None = None
+        if _NUMBER.fullmatch(text):
+            self.number = int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
 class Wanted:
-    """The values of one filter, ready for comparing with what is stored, whose type decides how."""
+    """The values of one filter, by type. With `status` they are run status words, in any letter case."""
 
-    __slots__ = ("_booleans", "_null", "_number", "_numbers", "_status", "_text", "_texts")
+    __slots__ = ("_null", "_others", "_status", "_texts", "first")
 
     def __init__(self, values: Sequence[Value], *, status: bool) -> None:
+        self.first = values[0]
         self._status = status
-        self._text = self._folded(values[0].text)
-        self._texts = frozenset(self._folded(value.text) for value in values)
-        self._number = values[0].number
-        self._numbers = frozenset(value.number for value in values if value.number is not None)
-        self._booleans = frozenset(value.boolean for value in values if value.boolean is not None)
+        self._texts = frozenset(self.folded(value.text) for value in values)
+        others = [(type(other) is bool, other) for value in values for other in (value.boolean, value.number)]
+        self._others = frozenset(pair for pair in others if pair[1] is not None)
         self._null = any(value.null for value in values)
 
-    def _folded(self, text: str) -> str:
+    def folded(self, text: str) -> str:
         if not self._status:
             return text
-        text = text.lower()
-        return _SAME_STATUS.get(text, text)
+        return _SAME_STATUS.get(text.lower(), text.lower())
 
     def includes(self, stored: Any) -> bool:
         """Whether a stored value equals one of the wanted ones."""
         if isinstance(stored, str):
-            return self._folded(stored) in self._texts
-        if isinstance(stored, bool):
-            return stored in self._booleans
+            return self.folded(stored) in self._texts
         if isinstance(stored, int | float):
-            return stored in self._numbers
+            return (type(stored) is bool, stored) in self._others
         return stored is None and self._null
 
-    def compares(self, stored: Any, compare: Callable[[Any, Any], bool]) -> bool:
-        """Whether a stored number or text stands in this order to the (single) wanted value."""
-        if isinstance(stored, str):
-            return compare(self._folded(stored), self._text)
-        if isinstance(stored, bool) or not isinstance(stored, int | float):
-            return False
-        return self._number is not None and compare(stored, self._number)
 
-
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """One operator of the table. An entity meets a condition if `accepts` says yes to any of the values that
     it has at the path, or, for a `negated` operator, to none of them."""
 
     symbol: str
     accepts: Callable[[Wanted, Any], bool]
     negated: bool = False
-    takes_several: bool = False
     ordering: bool = False
 
 
 def _ordering(symbol: str, compare: Callable[[Any, Any], bool]) -> Operator:
-    return Operator(symbol, lambda wanted, stored: wanted.compares(stored, compare), ordering=True)
+    """An operator that asks whether a stored number or text stands in an order to the (single) wanted value."""
+
+    def accepts(wanted: Wanted, stored: Any) -> bool:
+        if isinstance(stored, str):
+            return compare(wanted.folded(stored), wanted.folded(wanted.first.text))
+        if isinstance(stored, bool) or not isinstance(stored, int | float):
+            return False
+        return wanted.first.number is not None and compare(stored, wanted.first.number)
+
+    return Operator(symbol, accepts, ordering=True)
 
 
 OPERATORS: Final[Mapping[str, Operator]] = {
     each.symbol: each
     for each in (
-        Operator("==", Wanted.includes, takes_several=True),
-        Operator("!=", Wanted.includes, negated=True, takes_several=True),
+        Operator("==", Wanted.includes),
+        Operator("!=", Wanted.includes, negated=True),
         _ordering("<", operator.lt),
         _ordering(">", operator.gt),
         _ordering("<=", operator.le),
@@ -136,20 +123,17 @@ class Filter:
         return any(accepts(wanted, stored) for stored in self.path.values(entity)) != self.operator.negated
 
 
-def split_filter(text: str) -> tuple[str, str, str] | None:
-    """Path, operator and value of a `property`, not yet checked; None when there is no operator, which is a projection.
+def parse_filter(text: str, *, collection: str, fields: Collection[str]) -> Filter | None:
+    """Reads one `property`; None when there is no operator, which is a projection.
 
-    The operator is the whole run of operator characters, so that `===` is one wrong operator and not `==` and
-    a value; a value that starts with such a character goes into double quotes.
+    The operator is the whole run of operator characters, so that `===` is one wrong operator and not `==` and a value; a
+    value that starts with such a character goes into double quotes. Raises ServiceError: 1440, 1443, 1448, 1449, 1450,
+    1452 or 1453.
     """
     match = _OPERATOR.search(text)
     if match is None:
         return None
-    return text[: match.start()].strip(), match[0], text[match.end() :].strip()
-
-
-def parse_filter(path: str, symbol: str, value: str, *, collection: str, fields: Collection[str]) -> Filter:
-    """Reads the parts of one filter. Raises ServiceError: 1440, 1443, 1448, 1449, 1450, 1452 or 1453."""
+    path, symbol, value = text[: match.start()].strip(), match[0], text[match.end() :].strip()
     found = OPERATORS.get(symbol)
     if found is None:
         # "~" is the pattern-matching operator of other Platform services: a real operator that this service
@@ -174,7 +158,7 @@ def _check_fit(field: FieldPath, found: Operator, values: Sequence[Value]) -> No
     unsupported = ServiceError("filter-operator-unsupported-for-field", operator=found.symbol, field=echo(field.text))
     if field.kind in ("object", "array"):
         raise unsupported
-    if len(values) > 1 and not found.takes_several:
+    if found.ordering and len(values) > 1:
         raise ServiceError("filter-operator-single-value", operator=found.symbol)
     unordered = field.kind == "boolean" or (field.kind is None and values[0].boolean is not None)
     if found.ordering and unordered:

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.fields import FieldPath, echo
 
-CREATED_AT: Final = "createdAt"
 MAX_ORDER_FIELDS: Final = 8
 MAX_KEY_CHARS: Final = 256
 """Texts are compared by their first characters only, so that a position stays small."""
@@ -24,17 +23,8 @@ MAX_KEY_CHARS: Final = 256
 SortKey = tuple[int, Any]
 """(rank of the type, comparable value)"""
 
-_MISSING, _NULL, _BOOLEAN, _NUMBER, _TEXT, _ARRAY, _OBJECT = range(7)
-_RANKS: Final[Mapping[type, int]] = {
-    type(None): _NULL,
-    bool: _BOOLEAN,
-    int: _NUMBER,
-    float: _NUMBER,
-    str: _TEXT,
-    list: _ARRAY,
-    dict: _OBJECT,
-}
-_WORDED_ORDER: Final = re.compile(r"[\s:]+(asc|desc|ascending|descending)", re.IGNORECASE)
+_RANKS: Final[Mapping[type, int]] = {type(None): 1, bool: 2, int: 3, float: 3, str: 4, list: 5, dict: 6}
+_WORDED_ORDER: Final = re.compile(r"[\s:](asc|desc|ascending|descending)\Z", re.IGNORECASE)
 
 
 class _Falling:
@@ -59,52 +49,38 @@ class Position(NamedTuple):
     seq: int
 
 
-class OrderField(NamedTuple):
-    """One field of an order."""
-
-    path: FieldPath
-    descending: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order of a list; without fields it is newest first."""
+    """The order of a list: (path, whether it falls) of each field; without fields it is newest first."""
 
-    fields: tuple[OrderField, ...] = ()
-
-    @property
-    def oldest_first(self) -> bool:
-        """How entities stand that are alike in every field."""
-        return next((not field.descending for field in self.fields if field.path.text == CREATED_AT), False)
+    fields: tuple[tuple[FieldPath, bool], ...] = ()
 
     def position(self, entity: Any, seq: int) -> Position:
         """Where a decoded entity stands."""
-        return Position([sort_key(field.path.values(entity)) for field in self.fields], seq)
+        return Position([_sort_key(path.values(entity)) for path, _ in self.fields], seq)
 
     def comparable(self, position: Position) -> tuple[Any, ...]:
         """The position as something that sorts in this order."""
-        keys = [
-            _Falling(key) if field.descending else key for field, key in zip(self.fields, position.keys, strict=True)
-        ]
-        return *keys, position.seq if self.oldest_first else -position.seq
+        pairs = zip(self.fields, position.keys, strict=True)
+        keys = [_Falling(key) if falls else key for (_, falls), key in pairs]
+        oldest_first = any(path.text == "createdAt" and not falls for path, falls in self.fields)
+        return *keys, position.seq if oldest_first else -position.seq
 
 
-def sort_key(found: Sequence[Any]) -> SortKey:
+def _sort_key(found: Sequence[Any]) -> SortKey:
     """The sort key of what an entity has at a path."""
     if not found:
-        return (_MISSING, 0)
+        return (0, 0)
     value = found[0]
-    rank = _RANKS[type(value)]
-    if rank == _TEXT:
-        return (rank, value[:MAX_KEY_CHARS])
-    if rank == _BOOLEAN:
-        return (rank, int(value))
-    return (rank, value if rank == _NUMBER else 0)
+    if isinstance(value, str):
+        value = value[:MAX_KEY_CHARS]
+    elif not isinstance(value, int | float):
+        return (_RANKS[type(value)], 0)
+    return (_RANKS[type(value)], value)
 
 
 def parse_order(text: str, fields: Collection[str]) -> Order:
-    """Reads an `orderby`. Raises ServiceError sort-order-invalid (1432), orderby-field-invalid (1433) or
-    1453.
+    """Reads an `orderby`. Raises ServiceError sort-order-invalid (1432), orderby-field-invalid (1433) or 1453.
 
     A `+` in a query string arrives as a space, so that a leading space means ascending too. A field that
     comes again later has nothing left to order and is ignored.
@@ -112,21 +88,13 @@ def parse_order(text: str, fields: Collection[str]) -> Order:
     parts = text.split(",", MAX_ORDER_FIELDS)
     if len(parts) > MAX_ORDER_FIELDS:
         raise ServiceError("query-value-invalid", value=f"of more than {MAX_ORDER_FIELDS} orderby fields")
-    order: dict[str, OrderField] = {}
+    order: dict[str, tuple[FieldPath, bool]] = {}
     for part in parts:
-        descending = part.startswith("-")
-        name = part[1:] if part.startswith(("-", "+", " ")) else part
-        name = name.rstrip()
-        if not name or not (name[0].isalnum() or name[0] in "_$@") or _worded(name):
+        name = (part[1:] if part.startswith(("-", "+", " ")) else part).rstrip()
+        if not name or not (name[0].isalnum() or name[0] in "_$@") or _WORDED_ORDER.search(name[-24:]):
             raise ServiceError("sort-order-invalid")
         path = FieldPath.parse(name, fields)
         if path is None or "[]" in name or path.kind in ("object", "array"):
             raise ServiceError("orderby-field-invalid", field=echo(name))
-        order.setdefault(name, OrderField(path, descending))
+        order.setdefault(name, (path, part.startswith("-")))
     return Order(tuple(order.values()))
-
-
-def _worded(name: str) -> bool:
-    """Whether the order was written as a word, as in `name desc`, instead of a sign."""
-    match = _WORDED_ORDER.search(name[-24:])
-    return match is not None and name.endswith(match[0])

@@ -21,7 +21,7 @@ import orjson
 
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.fields import BOOLEANS, echo, value_invalid
-from flow_service_emulator.query.filters import Filter, parse_filter, split_filter
+from flow_service_emulator.query.filters import Filter, parse_filter
 from flow_service_emulator.query.order import Order, Position, parse_order
 
 MAX_LIMIT: Final = 100
@@ -168,11 +168,11 @@ def _read_query(
     filters: list[Filter] = []
     projection: set[str] = set()
     for text in properties:
-        parts = split_filter(text)
-        if parts is None:
+        condition = parse_filter(text, collection=collection, fields=fields)
+        if condition is None:
             projection |= _read_projection(text, fields)
         else:
-            filters.append(parse_filter(*parts, collection=collection, fields=fields))
+            filters.append(condition)
     return ListQuery(
         collection=collection,
         properties=properties,

@@ -8,139 +8,87 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_NAME: Final = {"type": "string", "minLength": 1}
-_TEXT: Final = {"type": ["string", "null"]}
-_SPEC: Final = {
-    "type": "object",
-    "required": ["id", "version"],
-    "properties": {"id": {"type": "string"}, "version": {"type": "string"}},
-}
-_STATE: Final = {"type": "string", "enum": ["enabled", "disabled", "initializing"]}
-_IDS: Final = {"type": "array", "minItems": 1, "maxItems": 20, "uniqueItems": True, "items": {"type": "string"}}
+Schema = dict[str, Any]
 
-BODIES: Final[dict[str, dict[str, Any]]] = {
-    "connections": {
-        "type": "object",
-        "required": ["name"],
-        "properties": {
-            "name": _NAME,
-            "description": _TEXT,
-            "connectionSpec": _SPEC,
-            "auth": {
-                "type": ["object", "null"],
-                "required": ["specName", "params"],
-                "properties": {"specName": {"type": "string"}, "params": {"type": "object"}},
-            },
-            "state": _STATE,
-        },
-    },
-    "sourceConnections": {
-        "type": "object",
-        "required": ["name", "connectionSpec", "params"],
-        "properties": {
-            "name": _NAME,
-            "description": _TEXT,
+
+def _object(required: list[str], properties: dict[str, Schema]) -> Schema:
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _list(items: Schema, most: int) -> Schema:
+    return {"type": "array", "minItems": 1, "maxItems": most, "uniqueItems": True, "items": items}
+
+
+_TEXT: Final[Schema] = {"type": "string"}
+_KEY: Final[Schema] = {"type": "string", "minLength": 1}
+_TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
+_ANY_OBJECT: Final[Schema] = {"type": "object"}
+_SPEC: Final = _object(["id", "version"], {"id": _TEXT, "version": _TEXT})
+_STATE: Final[Schema] = {"type": "string", "enum": ["enabled", "disabled", "initializing"]}
+_AUTH: Final = _object(["specName", "params"], {"specName": _TEXT, "params": _ANY_OBJECT}) | {
+    "type": ["object", "null"]
+}
+
+BODIES: Final[dict[str, Schema]] = {
+    "connections": _object(
+        ["name"],
+        {"name": _KEY, "description": _TEXT_OR_NULL, "connectionSpec": _SPEC, "auth": _AUTH, "state": _STATE},
+    ),
+    "sourceConnections": _object(
+        ["name", "connectionSpec", "params"],
+        {
+            "name": _KEY,
+            "description": _TEXT_OR_NULL,
             "connectionSpec": _SPEC,
             "data": {"type": ["object", "null"]},
-            "params": {"type": "object"},
+            "params": _ANY_OBJECT,
             "state": _STATE,
         },
-    },
-    "targetConnections": {
-        "type": "object",
-        "required": ["name", "baseConnectionId", "connectionSpec", "params"],
-        "properties": {
-            "name": _NAME,
-            "description": _TEXT,
-            "baseConnectionId": {"type": "string", "minLength": 1},
+    ),
+    "targetConnections": _object(
+        ["name", "baseConnectionId", "connectionSpec", "params"],
+        {
+            "name": _KEY,
+            "description": _TEXT_OR_NULL,
+            "baseConnectionId": _KEY,
             "connectionSpec": _SPEC,
-            "params": {"type": "object"},
+            "params": _ANY_OBJECT,
             "state": _STATE,
         },
-    },
-    "flows": {
-        "type": "object",
-        "required": ["name", "flowSpec", "sourceConnectionIds", "targetConnectionIds", "scheduleParams"],
-        "properties": {
-            "name": _NAME,
-            "description": _TEXT,
+    ),
+    "flows": _object(
+        ["name", "flowSpec", "sourceConnectionIds", "targetConnectionIds", "scheduleParams"],
+        {
+            "name": _KEY,
+            "description": _TEXT_OR_NULL,
             "flowSpec": _SPEC,
-            "sourceConnectionIds": _IDS,
-            "targetConnectionIds": _IDS,
-            "transformations": {"type": ["array", "null"], "items": {"type": "object"}},
-            "scheduleParams": {"type": "object"},
+            "sourceConnectionIds": _list(_TEXT, 20),
+            "targetConnectionIds": _list(_TEXT, 20),
+            "transformations": {"type": ["array", "null"], "items": _ANY_OBJECT},
+            "scheduleParams": _ANY_OBJECT,
         },
-    },
+    ),
 }
 """Collection -> schema of the body that creates one of its entities."""
 
-RUN_BODY: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["flowId"],
-    "properties": {"flowId": {"type": "string", "minLength": 1}},
-}
+RUN_BODY: Final = _object(["flowId"], {"flowId": _KEY})
 
-ADHOC_BODY: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["activationInfo"],
-    "properties": {
-        "activationInfo": {
-            "type": "object",
-            "required": ["destinations"],
-            "properties": {
-                "destinations": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": 100,
-                    "uniqueItems": True,
-                    "items": {
-                        "type": "object",
-                        "required": ["flowId", "datasets"],
-                        "properties": {
-                            "flowId": {"type": "string"},
-                            "datasets": {
-                                "type": "array",
-                                "minItems": 1,
-                                "maxItems": 100,
-                                "uniqueItems": True,
-                                "items": {
-                                    "type": "object",
-                                    "required": ["id"],
-                                    "properties": {"id": {"type": "string"}},
-                                },
-                            },
-                        },
-                    },
-                }
-            },
-        }
-    },
-}
+_DESTINATION: Final = _object(
+    ["flowId", "datasets"], {"flowId": _TEXT, "datasets": _list(_object(["id"], {"id": _TEXT}), 100)}
+)
+ADHOC_BODY: Final = _object(
+    ["activationInfo"], {"activationInfo": _object(["destinations"], {"destinations": _list(_DESTINATION, 100)})}
+)
 
+_OTHER_FIELDS: Final[dict[str, set[str]]] = {
+    "connections": {"encryption", "params"},
+    "sourceConnections": {"baseConnectionId", "inheritedAttributes"},
+    "targetConnections": {"data", "inheritedAttributes"},
+    "flows": {"state", "inheritedAttributes", "runs", "lastOperation", "lastRunDetails"},
+    "runs": {"flowId", "flowSpec", "providerRefId", "metrics", "activities", "state"},
+}
 FIELDS: Final[dict[str, frozenset[str]]] = {
-    "connections": frozenset({"name", "description", "connectionSpec", "auth", "state", "encryption", "params"}),
-    "sourceConnections": frozenset(
-        {"name", "description", "connectionSpec", "baseConnectionId", "data", "params", "state", "inheritedAttributes"}
-    ),
-    "targetConnections": frozenset(
-        {"name", "description", "connectionSpec", "baseConnectionId", "data", "params", "state", "inheritedAttributes"}
-    ),
-    "flows": frozenset(
-        {
-            "name",
-            "description",
-            "flowSpec",
-            "sourceConnectionIds",
-            "targetConnectionIds",
-            "transformations",
-            "scheduleParams",
-            "state",
-            "inheritedAttributes",
-            "runs",
-            "lastOperation",
-            "lastRunDetails",
-        }
-    ),
-    "runs": frozenset({"flowId", "flowSpec", "providerRefId", "metrics", "activities", "state"}),
+    collection: frozenset(others) | frozenset(BODIES.get(collection, {}).get("properties", ()))
+    for collection, others in _OTHER_FIELDS.items()
 }
 """Collection -> the top-level fields of its entities beside the server's; filters and orders may name these."""

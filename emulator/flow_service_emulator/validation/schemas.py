@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import jsonschema_rs
 import orjson
 
-from flow_service_emulator.validation.patterns import PatternError, ecma_pattern
+from flow_service_emulator.validation.bounds import PatternError, ecma_pattern
 
 Schema = dict[str, Any]
 Condition = tuple[str, Schema]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from flow_service_emulator.validation.patterns import ecma_pattern
+from flow_service_emulator.validation.bounds import ecma_pattern
 
 SHOWN: Final = 60
 """Characters of a given text, name or number that are shown."""
@@ -19,7 +20,6 @@ _NEAR_SECRETS: Final = "another value (credentials stand here, so it is not show
 _AUTH: Final = re.compile(r"auth(?:[.\[]|\Z)")
 """The beginning of places where a client may have put a password into the field of another name."""
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]{0,59}")
-_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 _TYPES: Final = {
     "string": "a string",
     "number": "a number",
@@ -90,12 +90,9 @@ def _given(rule: str, limit: Any, value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    shown = "".join(char if char.isprintable() and char not in '"\\' else _escaped(char) for char in text[:SHOWN])
-    return f'"{shown}"' if len(text) <= SHOWN else f'"{shown}…" ({_count(len(text), "character")})'
-
-
-def _escaped(char: str) -> str:
-    return _ESCAPES.get(char, f"\\u{ord(char):04x}")
+    if len(text) <= SHOWN:
+        return json.dumps(text, ensure_ascii=False)
+    return f'{json.dumps(text[:SHOWN], ensure_ascii=False)[:-1]}…" ({_count(len(text), "character")})'
 
 
 def _count(number: int, thing: str) -> str:

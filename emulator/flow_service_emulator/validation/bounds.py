@@ -1,11 +1,10 @@
-"""ECMA-262 patterns, as JSON Schema's `pattern` means them, with a verdict in bounded time.
+"""What keeps a look at any value within bounds of time and stack: how deep and large it is, and patterns.
 
-Python's `re` is not that: its `$` matches before a trailing newline, its `\\d` takes any Unicode digit, and it
-backtracks without end on the published Google bucket pattern. The engine here is Rust's, through
-jsonschema_rs, which refuses what ECMA-262 does not know and translates most of the rest. Ours are `.` (which leaves
-out four line ends in ECMA-262, one in Rust), `\\b` (whose words are of ASCII letters in ECMA-262) and the bounds below.
-
-The bounds are for any value under the patterns that fixtures bring. They are no shelter from a pattern made to be slow:
+Patterns are ECMA-262's, as JSON Schema's `pattern` means them. Python's `re` is not that: its `$` matches before a trailing
+newline, its `\\d` takes any Unicode digit, and it backtracks without end on the published Google bucket pattern. The engine
+here is Rust's, through jsonschema_rs, which refuses what ECMA-262 does not know and translates most of the rest. Ours are `.`
+(which leaves out four line ends in ECMA-262, one in Rust), `\\b` (whose words are of ASCII letters in ECMA-262) and the bounds
+below. These are for any value under the patterns that fixtures bring. They are no shelter from a pattern made to be slow:
 lookaround around large repetitions can cost a long search at each of a value's (at most 1,024) characters.
 """
 
@@ -13,9 +12,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from jsonschema_rs import Draft7Validator, FancyRegexOptions, RegexOptions, ValidationError
+
+MAX_DEPTH: Final = 64
+"""Levels of objects and arrays inside each other, at most."""
 
 BACKTRACK_LIMIT: Final = 10_000
 """Steps back that a pattern with lookaround may take on one value. The published patterns need at most 128 for any
@@ -39,6 +41,27 @@ _IN_RUST: Final = {
     r"\b": "(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))",
     r"\B": "(?:(?<=[0-9A-Za-z_])(?=[0-9A-Za-z_])|(?<![0-9A-Za-z_])(?![0-9A-Za-z_]))",
 }
+
+
+def is_shallow(value: Any, depth: int = MAX_DEPTH, most: float = float("inf")) -> bool:
+    """Whether a value is nested at most `depth` deep and holds at most `most` values.
+
+    A loop, so that no depth can exhaust the stack; it stops where the answer is no.
+    """
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(depth):
+        if not level:
+            return True
+        most -= sum(map(len, level))
+        if most < 0:
+            return False
+        level = [
+            member
+            for container in level
+            for member in (container.values() if isinstance(container, dict) else container)
+            if isinstance(member, (dict, list))
+        ]
+    return not level
 
 
 class PatternError(ValueError):
