@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from contract_tests.support import Api, assert_error
-from contract_tests.tutorial import DATA_LAKE, DESTINATIONS, GOOGLE, S3, SFTP, SOURCE_CONNECTION
+from contract_tests.tutorial import DATA_LAKE, DESTINATIONS, GOOGLE, S3, SECOND_DATASET, SFTP, SOURCE_CONNECTION
 
 CONFIGS = f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets"
 
@@ -183,6 +183,26 @@ def test_filter_into_arrays(api: Api) -> None:
         )
     }
     assert list(found.values()) == [[sftp], [sftp], [s3], [google], [sftp, s3]]
+
+
+@pytest.mark.emulator_only
+def test_filter_on_what_some_have_not(api: Api) -> None:
+    """Where the field is missing nothing equals, so that `!=` alone matches; the emulator's own reading."""
+    first, second = SOURCE_CONNECTION["params"]["datasets"][0]["dataSetId"], SECOND_DATASET
+    both = [{"dataSetId": first, "name": "One"}, {"dataSetId": second}]
+    some, other = (
+        api.created("sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": datasets}})
+        for datasets in (both, both[1:])
+    )
+
+    def found(condition: str) -> list[str]:
+        return [item["id"] for item in api.mine("/sourceConnections", property=condition)]
+
+    assert found("params.datasets[].name==One") == [some]
+    assert found("params.datasets[].name==One,Two") == [some]
+    assert found(f"params.datasets[].dataSetId=={second}") == [other, some]
+    assert found("params.datasets[].name!=One") == [other]
+    assert found("params.datasets[].name==Two") == []
 
 
 def test_only_destination_flows(api: Api) -> None:

@@ -1,0 +1,164 @@
+"""A data folder over a restart, and the settings that bound what is stored: whatever a client could see before is there after.
+
+Source: README, "Settings" and "Files".
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
+from contract_tests.tutorial import FIRST_DATASET, S3, SFTP, SOURCE_CONNECTION
+
+pytestmark = pytest.mark.emulator_only
+HOUR, DAY = 3600, 86_400
+HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 60}
+
+
+@contextmanager
+def started(folder: Path, *flags: str) -> Iterator[Api]:
+    """A server over the folder's data; it ends in good order."""
+    with serving(folder, "--data-dir", str(folder / "data"), *flags) as server, closing(Api(server.url)) as api:
+        yield api
+
+
+def all_there_is(api: Api) -> dict[str, Any]:
+    """What a client sees in lists, by several ways of asking."""
+    queries = {
+        **{kind: f"/{kind}" for kind in ("connections", "sourceConnections", "targetConnections", "flows", "runs")},
+        "by name": "/connections?orderby=name",
+        "by change": "/sourceConnections?orderby=-updatedAt",
+        "named": "/connections?property=name==b",
+        "enabled": "/flows?property=state==enabled",
+        "disabled": "/flows?property=state==disabled",
+    }
+    found: dict[str, Any] = {name: api.items(query) for name, query in queries.items()}
+    for flow in found["flows"]:
+        found[flow["id"]] = api.items("/runs", property=f"flowId=={flow['id']}")
+    for target in found["targetConnections"]:
+        found[target["id"]] = api.items("/flows", property=f"targetConnectionIds[]=={target['id']}")
+    found["exports"] = api.control("GET", "/exports")["items"]
+    found["datasets"] = [each for each in api.control("GET", "/datasets")["items"] if each["id"] == "mine"]
+    found["now"] = api.control("GET", "/clock")["now"]
+    found["elsewhere"] = api.other(org="OTHER@AdobeOrg").items("/connections")
+    return found
+
+
+def rows_since(api: Api, run: dict[str, Any]) -> int:
+    return sum(file["rows"] for file in api.control("GET", "/exports", params={"run": run["id"]})["items"])
+
+
+def test_everything_is_there_again(tmp_path: Path) -> None:
+    with started(tmp_path) as api:
+        api.control("PUT", "/datasets/mine", {"records": [{"n": 1}, {"n": 2}], "rowsPerHour": 2})
+        first, second = api.flow(S3, HOURLY, datasets=["mine"]), api.flow(SFTP, HOURLY)
+        for name in "abc":
+            api.created("connections", {**SFTP.base_connection(), "name": name})
+            api.advance(1)
+        (last, *_, oldest) = api.items("/connections")
+        assert api.delete(f"/connections/{last['id']}").status_code == 202
+        sources = [api.created("sourceConnections", SOURCE_CONNECTION) for _ in range(3)]
+        api.advance(1)
+        for _ in range(2):
+            path = f"/sourceConnections/{sources[0]}"
+            patch = [{"op": "replace", "path": "/name", "value": "changed"}]
+            assert api.patch(path, api.item(path)["etag"], patch).status_code == 200
+        api.other(org="OTHER@AdobeOrg").created("connections", SFTP.base_connection())
+        assert len(api.advance(60)) == 2
+        assert api.post(f"/flows/{second}/action?op=disable").status_code in (200, 202)
+        before = all_there_is(api)
+        assert all(before.values()) and before["connections"][-1] == oldest
+    with started(tmp_path) as api:
+        assert all_there_is(api) == before
+        assert api.get(f"/connections/{last['id']}").status_code == 404
+        (run,) = api.advance(3 * HOUR)
+        assert (run["flowId"], run["scheduledAt"], rows_since(api, run)) == (first, FROZEN_NOW + 60 + 3 * HOUR, 6)
+        new = api.created("sourceConnections", SOURCE_CONNECTION)
+        assert api.items("/sourceConnections")[0]["id"] == new
+    with started(tmp_path, "--now", str(FROZEN_NOW + DAY)) as api:
+        # what was missed is not made up for one by one: the latest instant that was due, once
+        assert api.control("GET", "/clock")["now"] == FROZEN_NOW + DAY
+        (run,) = api.advance(0)
+        assert (run["flowId"], run["scheduledAt"]) == (first, FROZEN_NOW + 60 + 21 * HOUR)
+        assert rows_since(api, run) == (24 - 3) * 2
+        state = api.control("GET", "/state")
+        api.control("POST", "/reset")
+    with started(tmp_path) as api:
+        assert [api.items(f"/{kind}") for kind in ("connections", "flows", "runs")] == [[], [], []]
+        api.control("PUT", "/state", state)
+        before = all_there_is(api)
+        assert [flow["id"] for flow in before["enabled"]] == [first]
+    with started(tmp_path) as api:
+        assert all_there_is(api) == before
+        assert [run["scheduledAt"] for run in api.advance(3 * HOUR)] == [FROZEN_NOW + 60 + 24 * HOUR]
+
+
+def test_a_last_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
+    with started(tmp_path) as api:
+        created = [api.created("sourceConnections", SOURCE_CONNECTION) for _ in range(5)]
+    log = max((tmp_path / "data").iterdir(), key=lambda file: file.stat().st_size)
+    log.write_bytes(log.read_bytes()[:-3])
+    for _ in range(2):
+        with started(tmp_path) as api:
+            found = [entity["id"] for entity in api.items("/sourceConnections", orderby="createdAt")]
+            assert len(found) >= 4 and set(created[:4]) <= set(found)
+            created.append(api.created("sourceConnections", SOURCE_CONNECTION))
+    with started(tmp_path) as api:
+        assert set(created[-2:]) <= {entity["id"] for entity in api.items("/sourceConnections")}
+
+
+def test_many_changes_leave_a_small_folder(tmp_path: Path) -> None:
+    """What was changed again and again takes no more place after a restart than what is there."""
+    long = [{"op": "replace", "path": "/description", "value": "x" * 900_000}]
+    with started(tmp_path) as api:
+        path = f"/sourceConnections/{api.created('sourceConnections', SOURCE_CONNECTION)}"
+        for _ in range(15):
+            assert api.patch(path, api.item(path)["etag"], long).status_code == 200
+        last = api.item(path)
+    with started(tmp_path) as api:
+        assert api.item(path) == last
+    assert sum(file.stat().st_size for file in (tmp_path / "data").iterdir()) < 8_000_000
+
+
+def test_a_second_server_is_told_that_the_folder_is_in_use(tmp_path: Path) -> None:
+    with started(tmp_path) as api:
+        command = [
+            sys.executable,
+            "-m",
+            "flow_service_emulator",
+            "serve",
+            "--port",
+            "0",
+            "--export-dir",
+            str(tmp_path / "e"),
+        ]
+        second = subprocess.run(
+            [*command, "--data-dir", str(tmp_path / "data")], capture_output=True, text=True, timeout=30
+        )
+        assert second.returncode != 0 and "in use" in second.stderr and not second.stdout
+        api.created("sourceConnections", SOURCE_CONNECTION)
+
+
+def test_settings_that_bound(tmp_path: Path) -> None:
+    """Runs that are kept, exports of one advance, rows of one file."""
+    flags = ("--keep-runs", "3", "--max-exports", "5", "--rows-per-file", "100")
+    with serving(tmp_path, *flags) as server, closing(Api(server.url)) as api:
+        api.control("PUT", "/datasets/mine", {"like": FIRST_DATASET, "rows": 250, "rowsPerHour": 40})
+        flow = api.flow(S3, HOURLY, datasets=["mine"])
+        assert_error(api.http.post("/__emulator/clock/advance", json={"seconds": DAY}), "control-invalid")
+        assert api.control("GET", "/clock")["now"] == FROZEN_NOW and api.items("/runs") == []
+        assert len(api.advance(60 + 12 * HOUR)) == 5
+        runs = api.items("/runs", property=f"flowId=={flow}")
+        assert len(runs) == 3 and [run["id"] for run in runs] == [run["id"] for run in api.items("/runs")]
+        parts = sorted(server.export_dir.rglob("part-*"))
+        folders = sorted({part.parent for part in parts})
+        sizes = [[part.read_bytes().count(b"\n") for part in parts if part.parent == folder] for folder in folders]
+        assert sizes == [[100, 100, 50], *[[100, 20]] * 4]
+        assert [part.name[:10] for part in parts if part.parent == folders[0]] == [f"part-0000{n}" for n in range(3)]
