@@ -22,7 +22,8 @@ class LocalEmulator:
 
     def __init__(self, settings: Settings, *, now: float = FROZEN_NOW) -> None:
         self.export_dir = settings.export_dir
-        self.app = create_app(settings, Clock("frozen", now=now))
+        self.clock = Clock("frozen", now=now)
+        self.app = create_app(settings, self.clock)
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app), base_url="http://127.0.0.1", headers=HEADERS, timeout=60
         )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from contract_tests.in_process import HEADERS, LocalEmulator
 from contract_tests.support import assert_error
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION
-from flow_service_emulator.control import control
+from flow_service_emulator.control import state_calls
 from flow_service_emulator.pieces import AT_ONCE, Pieces
 from flow_service_emulator.settings import Settings
 
@@ -112,9 +112,9 @@ def test_a_snapshot_that_could_not_be_put_back_is_not_given(tmp_path: Path, monk
         snapshot = (await emulator.http.get("/__emulator/state")).content
         assert (await emulator.http.put("/__emulator/state", content=snapshot)).status_code == 200
         snapshot = (await emulator.http.get("/__emulator/state")).content
-        monkeypatch.setattr(control, "MAX_CONTROL_BYTES", len(snapshot))
+        monkeypatch.setattr(state_calls, "MAX_CONTROL_BYTES", len(snapshot))
         assert (await emulator.http.get("/__emulator/state")).content == snapshot
-        monkeypatch.setattr(control, "MAX_CONTROL_BYTES", len(snapshot) - 1)
+        monkeypatch.setattr(state_calls, "MAX_CONTROL_BYTES", len(snapshot) - 1)
         assert_error(
             await emulator.http.get("/__emulator/state"),
             "snapshot-too-large",

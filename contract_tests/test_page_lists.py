@@ -7,7 +7,7 @@ from contract_tests.page_support import choose, focused, look_again, numbers, op
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess
 from contract_tests.tutorial import S3
 from contract_tests.webdriver import Browser
-from flow_service_emulator.control.console import MAX_FLOWS
+from flow_service_emulator.control.dashboard import MAX_FLOWS
 
 HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}
 window, page, pytestmark = page_support.window, page_support.page, page_support.in_browser

@@ -1,9 +1,8 @@
-"""What a user's own bytes may cost: uploads, dataset files and previews are bounded, and none of them ends the server."""
+"""What a user's own bytes may cost: uploads and dataset files are bounded, and none of them ends the server."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import io
 import json
 import os
@@ -23,7 +22,6 @@ from hypothesis import strategies as st
 from contract_tests.bench.processes import resident_bytes
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error, serving
-from flow_service_emulator.control.previews import PreviewError, preview
 from flow_service_emulator.datasets import bounds
 from flow_service_emulator.datasets.bounds import (
     MAX_ARRAY_VALUES,
@@ -337,21 +335,3 @@ def test_a_json_file_of_very_many_values_is_a_problem(api: Api, folder: Path) ->
     file.write_bytes(b"[" + b"{}," * MAX_ARRAY_VALUES + b"{}]")
     (item,) = [item for item in api.control("GET", "/datasets")["items"] if item["id"] == "many"]
     assert f"more than {MAX_ARRAY_VALUES} values" in item["problem"] and ".ndjson" in item["problem"]
-
-
-# --- previews ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_preview_unpacks_no_more_than_it_may(tmp_path: Path) -> None:
-    """Empty lines by the hundred megabytes, which gzip makes small."""
-    file = tmp_path / "part.json.gz"
-    file.write_bytes(gzip.compress(b'{"a":1}\n' + b"\n" * 100 * MEGABYTE))
-    with pytest.raises(PreviewError, match="hardly any rows"):
-        preview(file, 10)
-
-
-def test_a_preview_of_parquet_makes_a_few_rows_at_a_time(tmp_path: Path) -> None:
-    file = tmp_path / "part.parquet"
-    file.write_bytes(parquet(pa.table({"a": ["x" * 100_000] * 1_000})))
-    shown = preview(file, 200)
-    assert shown["more"] and 1 <= len(shown["rows"]) <= 3

@@ -25,12 +25,14 @@ from flow_service_emulator.clock import Clock, begin_anew, is_instant, random_so
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.calls import control_calls
-from flow_service_emulator.control.console import Console
-from flow_service_emulator.control.control import Control, Part
+from flow_service_emulator.control.clock_calls import ClockCalls
+from flow_service_emulator.control.dashboard import Overview
 from flow_service_emulator.control.dataset_calls import DatasetCalls
+from flow_service_emulator.control.export_calls import ExportCalls
 from flow_service_emulator.control.fault_calls import FaultCalls
 from flow_service_emulator.control.report_calls import ReportCalls
 from flow_service_emulator.control.state import ANCHOR_KEY, ClockState, LibraryState, StoreState
+from flow_service_emulator.control.state_calls import Part, StateCalls
 from flow_service_emulator.datasets.folder_check import strangers
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
@@ -200,7 +202,7 @@ def _control_calls(
 ) -> list[Operation]:
     """The routes below `/__emulator`."""
     clock, scheduler, store, library, exports = works.clock, works.scheduler, works.store, works.library, works.exports
-    console = Console(
+    overview = Overview(
         clock=clock,
         scheduler=scheduler,
         store=store,
@@ -212,11 +214,13 @@ def _control_calls(
         verdicts=contract.verdicts,
     )
     return control_calls(
-        Control(clock=clock, scheduler=scheduler, parts=parts, exports=exports),
-        console,
+        StateCalls(clock=clock, scheduler=scheduler, parts=parts, exports=exports),
+        ClockCalls(clock, scheduler),
+        ExportCalls(exports, scheduler),
         DatasetCalls(library),
         FaultCalls(faults=works.faults, words=words, store=store, library=library),
         ReportCalls(recorder=recorder, contract=contract),
+        overview,
     )
 
 
@@ -263,7 +267,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     library_state = LibraryState(library, store, clock)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),
-        "store": StoreState(store, clock, catalog, begin_ids=store_replaced, go_on=works.scheduler.check_going_on),
+        "store": StoreState(store, clock, begin_ids=store_replaced),
         "datasets": library_state,
         "faults": FaultsState(faults, words),
         "requests": recorder,

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from flow_service_emulator.api.exchange import Handler
+from flow_service_emulator import __version__
+from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.api.operations import Operation
-from flow_service_emulator.control.console import Console, page_file, to_the_page
-from flow_service_emulator.control.control import CONTROL, Control
+from flow_service_emulator.control.clock_calls import ClockCalls
+from flow_service_emulator.control.dashboard import Overview, dashboard_file, to_the_dashboard
 from flow_service_emulator.control.dataset_calls import DatasetCalls
+from flow_service_emulator.control.export_calls import ExportCalls
 from flow_service_emulator.control.fault_calls import FaultCalls
+from flow_service_emulator.control.inputs import CONTROL
 from flow_service_emulator.control.report_calls import ReportCalls
+from flow_service_emulator.control.state_calls import StateCalls
+
+
+async def health(exchange: Exchange) -> Reply:
+    return Reply({"status": "ok", "version": __version__})
 
 
 # fmt: off
 def control_calls(
-    control: Control, console: Console, datasets: DatasetCalls, faults: FaultCalls, reports: ReportCalls
+    state: StateCalls, clock: ClockCalls, exports: ExportCalls, datasets: DatasetCalls, faults: FaultCalls,
+    reports: ReportCalls, dashboard: Overview,
 ) -> list[Operation]:
     """The whole table: name, method, path below `/__emulator`, handler, summary."""
     rows: list[tuple[str, str, str, Handler, str]] = [
-        ("health", "GET", "/health", control.health, "Whether the emulator is ready"),
-        ("reset", "POST", "/reset", control.reset, "Forget everything and put the clock back"),
-        ("getState", "GET", "/state", control.get_state, "A snapshot of everything"),
-        ("putState", "PUT", "/state", control.put_state, "Put a snapshot back"),
-        ("getClock", "GET", "/clock", control.get_clock, "What time it is"),
-        ("putClock", "PUT", "/clock", control.put_clock, "Change how time passes"),
-        ("advanceClock", "POST", "/clock/advance", control.advance, "Move time on, and run every export on the way"),
-        ("listExports", "GET", "/exports", control.list_exports, "Every exported file that is there"),
-        ("getExport", "GET", "/exports/{path:path}", control.get_export, "An exported file"),
+        ("health", "GET", "/health", health, "Whether the emulator is ready"),
+        ("reset", "POST", "/reset", state.reset, "Forget everything and put the clock back"),
+        ("getState", "GET", "/state", state.get_state, "A snapshot of everything"),
+        ("putState", "PUT", "/state", state.put_state, "Put a snapshot back"),
+        ("getClock", "GET", "/clock", clock.get_clock, "What time it is"),
+        ("putClock", "PUT", "/clock", clock.put_clock, "Change how time passes"),
+        ("advanceClock", "POST", "/clock/advance", clock.advance, "Move time on, and run every export on the way"),
+        ("listExports", "GET", "/exports", exports.list_exports, "Every exported file that is there"),
+        ("getExport", "GET", "/exports/{path:path}", exports.get_export, "An exported file"),
         ("listDatasets", "GET", "/datasets", datasets.list_datasets, "Every dataset, and every file that cannot be one"),
         ("getDataset", "GET", "/datasets/{id}", datasets.get_dataset, "A dataset and its schema"),
         ("putDataset", "PUT", "/datasets/{id}", datasets.put_dataset, "Make or replace a dataset of your own"),
@@ -41,14 +50,14 @@ def control_calls(
         ("deleteRequests", "DELETE", "/requests", reports.delete_requests, "Empty the journal"),
         ("getContract", "GET", "/contract", reports.get_contract, "The contract report: violations, warnings, coverage"),
         ("deleteContract", "DELETE", "/contract", reports.delete_contract, "Let the contract report begin again"),
-        ("dashboard", "GET", "", page_file("index.html"), "The dashboard"),
-        ("dashboardWithSlash", "GET", "/", page_file("index.html"), "The dashboard"),
-        ("dashboardFile", "GET", "/page/{file}", page_file(), "A file of the dashboard"),
-        ("overview", "GET", "/overview", console.overview, "Clock, flows, runs, files and faults at a glance"),
-        ("previewExport", "GET", "/previews/{path:path}", console.preview_export, "The first rows of an exported file"),
+        ("dashboard", "GET", "", dashboard_file("index.html"), "The dashboard"),
+        ("dashboardWithSlash", "GET", "/", dashboard_file("index.html"), "The dashboard"),
+        ("dashboardFile", "GET", "/page/{file}", dashboard_file(), "A file of the dashboard"),
+        ("overview", "GET", "/overview", dashboard.overview, "Clock, flows, runs, files and faults at a glance"),
+        ("previewExport", "GET", "/previews/{path:path}", exports.preview_export, "The first rows of an exported file"),
     ]
     return [
-        Operation("control:frontDoor", "GET", "/", to_the_page, "Leads to the dashboard"),
+        Operation("control:frontDoor", "GET", "/", to_the_dashboard, "Leads to the dashboard"),
         *(Operation(f"control:{name}", method, CONTROL + path, handler, text) for name, method, path, handler, text in rows),
     ]
 # fmt: on

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
-from flow_service_emulator.control.control import CONTROL
+from flow_service_emulator.control.inputs import CONTROL, invalid, number, shown
 from flow_service_emulator.datasets import json_pieces
 from flow_service_emulator.datasets.bounds import check_values
 from flow_service_emulator.datasets.content import Content, read_made_up, read_records
@@ -32,19 +31,18 @@ WAYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The field that says in which way a dataset is given -> the fields that go with it."""
 MAX_NAME: Final = 200
-_RETRY_SECONDS: Final = "1"
-
+RETRY_SECONDS: Final = "1"
 
 Read = TypeVar("Read")
 
 
 class DatasetCalls:
-    """The handlers of the control calls for datasets."""
+    """The handlers."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
         self._reading = asyncio.Lock()
-        """One upload is read and kept at a time: each can take a few hundred megabytes until it is."""
+        """One upload is read and stored at a time: each can take a few hundred megabytes until it is."""
 
     async def list_datasets(self, exchange: Exchange) -> Reply:
         """Every dataset, and every file that cannot be one, with the reason."""
@@ -59,7 +57,7 @@ class DatasetCalls:
         """A dataset of the user's own, a new one or in the place of the one of its id. `user_datasets` says what is new then."""
         dataset_id = exchange.path_params["id"]
         if not ID_PATTERN.fullmatch(dataset_id):
-            raise _invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {_shown(dataset_id)}")
+            raise invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {shown(dataset_id)}")
         await self._library.refresh()
         check_owner = partial(self._check_owner, dataset_id, "choose another id")
         check_owner()
@@ -72,9 +70,7 @@ class DatasetCalls:
     async def append_records(self, exchange: Exchange) -> Reply:
         """Further records of a dataset that was put with records: the next incremental export has just these."""
         dataset_id = exchange.path_params["id"]
-        await self._library.refresh()
-        if not self._library.has(dataset_id):
-            raise self._not_found(dataset_id, f"PUT {CONTROL}/datasets/<id> makes one")
+        await self._find(dataset_id, f"PUT {CONTROL}/datasets/<id> makes one")
         self._check_owner(dataset_id, "records can be appended to datasets that were put")
         try:
             async with self._reading:
@@ -87,24 +83,23 @@ class DatasetCalls:
         return Reply(facts.as_json() | {"appended": appended})
 
     async def delete_dataset(self, exchange: Exchange) -> Reply:
-        """Forgets a dataset that was put. Runs of flows that have it fail from now on."""
+        """Forget a dataset that was put. Runs of flows that have it fail from now on."""
         dataset_id = exchange.path_params["id"]
-        await self._library.refresh()
-        if not self._library.has(dataset_id):
-            raise self._not_found(dataset_id)
+        await self._find(dataset_id)
         self._check_owner(dataset_id, "only datasets that were put can be deleted")
         self._library.delete(dataset_id)
         return Reply({"deleted": 1})
 
     async def _whole(self, dataset_id: str) -> dict[str, Any]:
-        await self._library.refresh()
-        if not self._library.has(dataset_id):
-            raise self._not_found(dataset_id)
-        try:
+        await self._find(dataset_id)
+        with _faults_told():
             await self._library.prepare([dataset_id])
             return self._library.facts_of(dataset_id).as_json() | {"schema": self._library.schema(dataset_id)}
-        except ValueError as fault:
-            raise _invalid(str(fault)) from None
+
+    async def _find(self, dataset_id: str, advice: str = f"GET {CONTROL}/datasets lists them") -> None:
+        await self._library.refresh()
+        if not self._library.has(dataset_id):
+            raise self._not_found(dataset_id, advice)
 
     def _not_found(self, dataset_id: str, advice: str = f"GET {CONTROL}/datasets lists them") -> ServiceError:
         why = self._library.problem(dataset_id) or advice
@@ -118,35 +113,31 @@ class DatasetCalls:
     async def _content(self, dataset_id: str, body: Any) -> Content:
         """What a body says. Raises `control-invalid` with the place and what is needed there."""
         if not isinstance(body, dict):
-            raise _invalid(f"a JSON object is needed, got {_shown(body)}")
+            raise invalid(f"a JSON object is needed, got {shown(body)}")
         ways = [way for way in WAYS if way in body]
         if len(ways) != 1:
-            raise _invalid(
-                'one of "records", "schema" and "like" is needed, such as {"name": "Orders", "records": [{"id": 1}]}'
-            )
+            example = '{"name": "Orders", "records": [{"id": 1}]}'
+            raise invalid(f'one of "records", "schema" and "like" is needed, such as {example}')
         for field in body:
             if field not in WAYS[ways[0]]:
-                raise _invalid(f'"{field[:60]}" does not go with "{ways[0]}"; known are {", ".join(WAYS[ways[0]])}')
+                raise invalid(f'"{field[:60]}" does not go with "{ways[0]}"; known are {", ".join(WAYS[ways[0]])}')
         name = body.get("name", dataset_id)
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
-            raise _invalid(f'"name" must be a text of 1 to {MAX_NAME} characters, got {_shown(name)}')
-        growth = _number(body, "rowsPerHour", 0, MAX_ROWS_PER_HOUR, default=0)
+            raise invalid(f'"name" must be a text of 1 to {MAX_NAME} characters, got {shown(name)}')
+        growth = number({"rowsPerHour": 0, **body}, "rowsPerHour", 0, MAX_ROWS_PER_HOUR)
         if ways[0] == "records":
-            if not isinstance(body["records"], list | Iterator):
-                raise _invalid(f'"records" must be an array of objects, got {_shown(body["records"])}')
-            records = _one_by_one(body["records"])
+            records = _one_by_one(body["records"], '"records" must be an array of objects')
             return await self._in_thread(partial(read_records, name, records, growth, self._library.go_on))
         schema = await self._like(body["like"]) if ways[0] == "like" else body["schema"]
         if ways[0] == "schema":
             await self._in_thread(partial(_check_schema, schema))
-        rows = _number(body, "rows", 0, MAX_ROWS, whole=True)
-        return await self._in_thread(partial(read_made_up, name, schema, int(rows), growth))
+        rows = int(number(body, "rows", 0, MAX_ROWS, whole=True))
+        return await self._in_thread(partial(read_made_up, name, schema, rows, growth))
 
     async def _read(self, exchange: Exchange) -> Any:
         """The body as JSON or, where its content type says so, `{"records": …}` of a file; the exchange has it no longer.
 
-        A file's records are an Iterator, and what is wrong with it is raised when they are read. Raises `body-malformed`
-        for what is no JSON, `control-invalid` for what has too many values.
+        A file's records are an Iterator, and what is wrong with it is raised when they are read.
         """
         body, exchange.body = exchange.body, b""
         read = UPLOADS.get(exchange.headers.get("content-type", "").split(";")[0].strip().lower())
@@ -155,7 +146,7 @@ class DatasetCalls:
         return {"records": read(body, self._library.go_on)}
 
     async def _in_thread(self, read: Callable[[], Read]) -> Read:
-        """Reads content in a thread. What is wrong with it is the caller's fault."""
+        """Read content in a thread. What is wrong with it is the caller's fault."""
         with _faults_told():
             return await asyncio.to_thread(_without_panics, read)
 
@@ -164,27 +155,27 @@ class DatasetCalls:
         if not isinstance(dataset_id, str) or not self._library.has(dataset_id):
             why = self._library.problem(dataset_id) if isinstance(dataset_id, str) else None
             why = why or f"GET {CONTROL}/datasets lists them"
-            raise _invalid(f'"like" must be the id of a dataset, got {_shown(dataset_id)}; {why}')
+            raise invalid(f'"like" must be the id of a dataset, got {shown(dataset_id)}; {why}')
         await self._library.prepare([dataset_id])
         schema = self._library.schema(dataset_id)
         return _all_required(schema) if self._library.is_recorded(dataset_id) else schema
 
 
-def _one_by_one(records: list[Any] | Iterator[Any]) -> Iterator[Any]:
+def _one_by_one(records: Any, needed: str) -> Iterator[Any]:
+    """The records, each of which is let go of when it was read."""
+    if not isinstance(records, list | Iterator):
+        raise invalid(f"{needed}, got {shown(records)}")
     return emptied(records) if isinstance(records, list) else records
 
 
 def _further(body: Any) -> Iterator[Any]:
-    """The records in the body of a POST. Raises `control-invalid` where there are none."""
-    records = body
+    """The records in the body of a POST."""
     if isinstance(body, dict):
         for field in body:
             if field != "records":
-                raise _invalid(f'"{field[:60]}" is unknown; only "records" goes with a POST')
-        records = body.get("records")
-    if not isinstance(records, list | Iterator):
-        raise _invalid(f'an array of records, or {{"records": [...]}}, is needed; got {_shown(records)}')
-    return _one_by_one(records)
+                raise invalid(f'"{field[:60]}" is unknown; only "records" goes with a POST')
+        body = body.get("records")
+    return _one_by_one(body, 'an array of records, or {"records": [...]}, is needed')
 
 
 def _decoded(body: bytes) -> Any:
@@ -194,15 +185,15 @@ def _decoded(body: bytes) -> Any:
 
 @contextlib.contextmanager
 def _faults_told() -> Iterator[None]:
-    """Around the reading of content: what is wrong with it is the caller's fault; what keeps it from being read is not."""
+    """Around the reading of content: what is wrong with it is the caller's fault; what prevents the reading is not."""
     try:
         yield
     except ValueError as fault:
-        raise _invalid(str(fault)) from None
+        raise invalid(str(fault)) from None
     except InterruptedError:
         raise ServiceError("server-ending") from None
     except Unread as fault:
-        raise ServiceError("control-unavailable", reason=str(fault), headers={"Retry-After": _RETRY_SECONDS}) from None
+        raise ServiceError("control-unavailable", reason=str(fault), headers={"Retry-After": RETRY_SECONDS}) from None
 
 
 def _without_panics(read: Callable[[], Read]) -> Read:
@@ -211,15 +202,14 @@ def _without_panics(read: Callable[[], Read]) -> Read:
 
 
 def _check_schema(schema: Any) -> None:
-    """Raises `control-invalid` for what is no JSON Schema of draft 7."""
+    """Refuse what is no JSON Schema of draft 7."""
     if not isinstance(schema, dict):
-        raise _invalid(
-            f'"schema" must be a JSON Schema (draft 7), such as {{"type": "object", "properties": {{}}}}; got {_shown(schema)}'
-        )
+        example = '{"type": "object", "properties": {}}'
+        raise invalid(f'"schema" must be a JSON Schema (draft 7), such as {example}; got {shown(schema)}')
     try:
         Entry(Path("schema"), "", schema).check_schema("", schema)
     except FixtureError as fault:
-        raise _invalid(f'"schema"{fault.place and " at " + fault.place}: {fault.reason}') from None
+        raise invalid(f'"schema"{fault.place and " at " + fault.place}: {fault.reason}') from None
 
 
 def _all_required(schema: dict[str, Any]) -> dict[str, Any]:
@@ -230,26 +220,3 @@ def _all_required(schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     properties = {name: _all_required(part) for name, part in schema["properties"].items()}
     return {**schema, "properties": properties, "required": list(properties)}
-
-
-def _number(
-    body: Mapping[str, Any], field: str, least: int, most: int, *, whole: bool = False, default: float | None = None
-) -> float:
-    value = body.get(field, default)
-    if field not in body and default is None:
-        raise _invalid(f'"{field}" is needed: a {"whole " * whole}number from {least} to {most}')
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        raise _invalid(f'"{field}" must be a {"whole " * whole}number from {least} to {most}, got {_shown(value)}')
-    return value
-
-
-def _invalid(reason: str) -> ServiceError:
-    return ServiceError("control-invalid", reason=reason)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict | list) and len(value) > 20:
-        return "an array" if isinstance(value, list) else "an object"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -9,7 +9,7 @@ from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.contract.contract import VERDICTS, Contract
 from flow_service_emulator.contract.filters import FilterError, Filters
 from flow_service_emulator.contract.recorder import Recorder
-from flow_service_emulator.control.parameters import parameters
+from flow_service_emulator.control.inputs import parameters
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.reports.formats import FORMATS, rendered
 from flow_service_emulator.reports.words import DETAILS, SEVERITIES, Detail, Severity

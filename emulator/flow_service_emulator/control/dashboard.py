@@ -1,11 +1,10 @@
-"""The control calls of the page for people: the page's own files, an overview, and a look into an exported file.
+"""The dashboard: its own files, and the overview that it shows.
 
-Everything it answers is bounded, however much the emulator holds, since the page asks again every two seconds.
+The overview is bounded, however much the emulator holds, since the dashboard asks again every two seconds.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,8 +15,7 @@ from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.recorder import Recorder
-from flow_service_emulator.control.parameters import parameters
-from flow_service_emulator.control.previews import MAX_ROWS, PreviewError, preview
+from flow_service_emulator.control.inputs import CONTROL, invalid, parameters
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
@@ -26,17 +24,9 @@ from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.faults.faults import Faults
 from flow_service_emulator.store.store import Record, Store
 
-PAGE: Final = "/__emulator"
 FOLDER: Final = Path(__file__).parent / "page"
-MAX_FLOWS: Final = 100
-"""Flows in an overview, the newest."""
-MAX_RUNS: Final = 200
-"""Runs in an overview, the newest."""
-MAX_FILES: Final = 100
-"""Exported files in an overview, those of the newest runs."""
-MAX_WANTED: Final = 200
-"""Characters of a text that flows are looked for by."""
-DEFAULT_ROWS: Final = 20
+TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""Ending of a file of the dashboard -> its content type."""
 SECURITY: Final = (
     (
         "content-security-policy",
@@ -47,13 +37,39 @@ SECURITY: Final = (
     ("referrer-policy", "no-referrer"),
     ("cache-control", "no-cache"),
 )
-"""The page loads nothing from elsewhere, runs no script but its own, and is in nobody's frame."""
-TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-"""Ending of a file of the dashboard -> its content type."""
+"""The dashboard loads nothing from elsewhere, runs no script but its own, and is in nobody's frame."""
+MAX_FLOWS: Final = 100
+"""Flows in an overview, the newest."""
+MAX_RUNS: Final = 200
+"""Runs in an overview, the newest."""
+MAX_FILES: Final = 100
+"""Exported files in an overview, those of the newest runs."""
+MAX_WANTED: Final = 200
+"""Characters of a text that flows are looked for by."""
 
 
-class Console:
-    """The handlers. `verdicts` gives how many requests there were of each verdict, by its name."""
+async def to_the_dashboard(exchange: Exchange) -> Reply:
+    return Reply(status=302, headers=(("location", f"{CONTROL}/"),))
+
+
+def dashboard_file(name: str | None = None) -> Handler:
+    """The handler of one of the dashboard's files, or of all of them: then the path names the one."""
+
+    async def handler(exchange: Exchange) -> Reply:
+        wanted = name or exchange.path_params["file"]
+        file = next((each for each in FOLDER.iterdir() if each.name == wanted and each.suffix in TYPES), None)
+        if file is None:
+            raise ServiceError("control-not-found", reason=f"the dashboard has no file {wanted[:100]!r}")
+        return Reply(file.read_bytes(), headers=SECURITY, content_type=f"{TYPES[file.suffix]}; charset=utf-8")
+
+    return handler
+
+
+class Overview:
+    """Clock, flows, runs and files over all organizations and sandboxes, the newest first, and how many there are.
+
+    `verdicts` gives how many requests there were of each verdict, by its name.
+    """
 
     def __init__(
         self,
@@ -79,11 +95,10 @@ class Console:
         self._destinations = {spec.id: spec.name for spec in catalog.connection_specs.values() if spec.destination}
 
     async def overview(self, exchange: Exchange) -> Reply:
-        """Clock, flows, runs and files over all organizations and sandboxes, the newest first, and how many there are.
-
-        `flow` leaves the flows that have this text in their name or id.
-        """
-        wanted = _wanted_flow(parameters(exchange, ("flow",)))
+        """All at a glance; `flow` leaves the flows that have this text in their name or id."""
+        wanted = parameters(exchange, ("flow",)).get("flow", "").casefold()
+        if len(wanted) > MAX_WANTED:
+            raise invalid(f"flow must have at most {MAX_WANTED} characters, got {len(wanted)}")
         flows, found = self._flows(wanted)
         runs = self._runs()
         return Reply(
@@ -107,21 +122,6 @@ class Console:
             }
         )
 
-    async def preview_export(self, exchange: Exchange) -> Reply:
-        """The first rows of an exported file, whatever its form; `rows` says how many."""
-        path = exchange.path_params["path"]
-        limit = _rows(parameters(exchange, ("rows",)))
-        file = self._exports.find(path)
-        if file is None:
-            raise ServiceError(
-                "control-not-found", reason=f"there is no exported file {path[:200]!r}; GET {PAGE}/exports lists them"
-            )
-        try:
-            found = await asyncio.to_thread(preview, file, limit)
-        except PreviewError as reason:
-            raise ServiceError("control-invalid", reason=f"{path[:200]!r} cannot be shown: {reason}") from None
-        return Reply(found)
-
     def _flows(self, wanted: str) -> tuple[list[dict[str, Any]], int]:
         """The newest flows that have a text in their name or id, and how many have it."""
         if not wanted:
@@ -130,40 +130,34 @@ class Console:
         shown: deque[tuple[Scope, Record]] = deque(maxlen=MAX_FLOWS)
         found = 0
         for scope, record in self._store.everywhere("flows"):
-            if wanted in record.id or wanted in _name(record).casefold():
+            name = record.name or record.entity().get("name") or ""  # a very long one is in its JSON only
+            if wanted in record.id or wanted in name.casefold():
                 shown.appendleft((scope, record))
                 found += 1
         return [self._flow(scope, record.entity()) for scope, record in shown], found
 
     def _flow(self, scope: Scope, flow: Entity) -> dict[str, Any]:
-        """What the page shows of a flow."""
-        org, sandbox = scope
         last = next(iter(self._store.by_index(scope, "runs", flow["id"])), None)
+        target = flow["inheritedAttributes"]["targetConnections"][0]
         return {
             "id": flow["id"],
             "name": flow.get("name", ""),
-            "org": org,
-            "sandbox": sandbox,
+            "org": scope[0],
+            "sandbox": scope[1],
             "state": flow["state"],
             "createdAt": flow["createdAt"],
-            "destination": self._destination(flow),
+            "destination": self._destinations.get(target["connectionSpec"]["id"], ""),
             "datasets": self._datasets(scope, flow),
             "schedule": flow["scheduleParams"],
             "next": self._scheduler.planner.next_export(flow["id"]),
             "lastRun": None if last is None else _run(last.entity()),
         }
 
-    def _destination(self, flow: Mapping[str, Any]) -> str:
-        """The destination's name, as the connection specs give it."""
-        targets = flow.get("inheritedAttributes", {}).get("targetConnections") or [{}]
-        spec_id = targets[0].get("connectionSpec", {}).get("id", "")
-        return self._destinations.get(spec_id, "")
-
     def _datasets(self, scope: Scope, flow: Mapping[str, Any]) -> list[dict[str, str]]:
         """The flow's datasets with their names."""
         found = []
-        for source_id in flow.get("sourceConnectionIds", ()):
-            source = self._store.get(scope, "sourceConnections", source_id) or {}
+        for source_id in flow["sourceConnectionIds"]:
+            source = self._store.get(scope, "sourceConnections", source_id) or {}  # it may have been deleted
             for dataset in source.get("params", {}).get("datasets", ()):
                 dataset_id = dataset["dataSetId"]
                 name = self._library.name(dataset_id) if self._library.has(dataset_id) else dataset_id
@@ -172,16 +166,16 @@ class Console:
 
     def _runs(self) -> list[dict[str, Any]]:
         """The newest runs, each with its flow's name and next export; the name is null when the flow was deleted."""
-        known: dict[tuple[Scope, str], dict[str, Any]] = {}
+        flows: dict[tuple[Scope, str], dict[str, Any]] = {}
         found = []
         for scope, record in self._store.newest("runs", MAX_RUNS):
             run = _run(record.entity())
             flow_id = run["flowId"]
-            if (scope, flow_id) not in known:
+            if (scope, flow_id) not in flows:
                 flow = self._store.get(scope, "flows", flow_id)
                 name = None if flow is None else flow.get("name", "")
-                known[scope, flow_id] = {"flowName": name, "flowNext": self._scheduler.planner.next_export(flow_id)}
-            found.append(run | known[scope, flow_id])
+                flows[scope, flow_id] = {"flowName": name, "flowNext": self._scheduler.planner.next_export(flow_id)}
+            found.append(run | flows[scope, flow_id])
         return found
 
     def _files(self, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -193,16 +187,8 @@ class Console:
         return found[:MAX_FILES]
 
 
-def _name(record: Record) -> str:
-    """A flow's name; a very long one is in its JSON only."""
-    if record.name is not None:
-        return record.name
-    name = record.entity().get("name")
-    return name if isinstance(name, str) else ""
-
-
 def _run(run: Entity) -> dict[str, Any]:
-    """What the page shows of a run; times are epoch milliseconds. One that waits has not counted anything yet."""
+    """What is shown of a run; times are epoch milliseconds. One that waits has not counted anything yet."""
     metrics = run["metrics"]
     duration = metrics.get("durationSummary", {})
     return {
@@ -216,38 +202,3 @@ def _run(run: Entity) -> dict[str, Any]:
         "fileCount": metrics.get("fileSummary", {}).get("outputFileCount", 0),
         "errors": metrics["statusSummary"].get("errors", []),
     }
-
-
-async def to_the_page(exchange: Exchange) -> Reply:
-    return Reply(status=302, headers=(("location", f"{PAGE}/"),))
-
-
-def page_file(name: str | None = None) -> Handler:
-    """The handler of one of the dashboard's files, or of all of them: then the path names the one."""
-
-    async def handler(exchange: Exchange) -> Reply:
-        wanted = name or exchange.path_params["file"]
-        file = next((each for each in FOLDER.iterdir() if each.name == wanted and each.suffix in TYPES), None)
-        if file is None:
-            raise ServiceError("control-not-found", reason=f"the dashboard has no file {wanted[:100]!r}")
-        return Reply(file.read_bytes(), headers=SECURITY, content_type=f"{TYPES[file.suffix]}; charset=utf-8")
-
-    return handler
-
-
-def _wanted_flow(query: Mapping[str, str]) -> str:
-    """The text that flows are looked for by, in small letters; empty for all. Raises `control-invalid`."""
-    text = query.get("flow", "")
-    if len(text) > MAX_WANTED:
-        raise ServiceError("control-invalid", reason=f"flow must have at most {MAX_WANTED} characters, got {len(text)}")
-    return text.casefold()
-
-
-def _rows(query: Mapping[str, str]) -> int:
-    """How many rows are asked for. Raises `control-invalid`."""
-    text = query.get("rows", str(DEFAULT_ROWS))
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_ROWS):
-        raise ServiceError(
-            "control-invalid", reason=f"rows must be a whole number from 1 to {MAX_ROWS}, got {text[:60]!r}"
-        )
-    return int(text)

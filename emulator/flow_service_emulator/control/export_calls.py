@@ -1,0 +1,123 @@
+"""The control calls for exported files: which there are, one of them whole, and the first rows of one in any of the four forms."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from flow_service_emulator.api.exchange import Exchange, Reply
+from flow_service_emulator.control.inputs import CONTROL, invalid, parameters, shown
+from flow_service_emulator.datasets.panics import panics_as_faults
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.exports.exported_files import Exports
+from flow_service_emulator.exports.scheduler import Scheduler
+
+DEFAULT_ROWS: Final = 20
+MAX_ROWS: Final = 200
+MAX_BYTES: Final = 262_144
+"""Bytes of JSON in a preview, at most, but for the one row that is always there."""
+MAX_LINE: Final = 1_048_576
+"""Bytes of one line that are read; a longer one is no row of an export."""
+MAX_TEXT: Final = 1_000
+"""Characters of a text in a row; a longer one is cut and ends in an ellipsis."""
+BATCH_ROWS: Final = 16
+"""Rows of Parquet that are made at a time: a long text that all have in common is stored once."""
+
+
+class ExportCalls:
+    """The handlers."""
+
+    def __init__(self, exports: Exports, scheduler: Scheduler) -> None:
+        self._exports = exports
+        self._scheduler = scheduler
+
+    async def list_exports(self, exchange: Exchange) -> Reply:
+        """Every exported file that is still there, and what is being written, of a `flow`, `run`, `dataset`, `org`, `sandbox`."""
+        filters = parameters(exchange, ("flow", "run", "dataset", "org", "sandbox"))
+        current = self._scheduler.current
+        writing = [] if current is None else self._exports.in_progress(current, filters)
+        return Reply({"items": self._exports.files(filters), "inProgress": writing})
+
+    async def get_export(self, exchange: Exchange) -> Reply:
+        return Reply(file=self._find(exchange.path_params["path"]), content_type="application/octet-stream")
+
+    async def preview_export(self, exchange: Exchange) -> Reply:
+        """The first rows of an exported file; `rows` says how many."""
+        path, wanted = exchange.path_params["path"], parameters(exchange, ("rows",)).get("rows", str(DEFAULT_ROWS))
+        if not re.fullmatch("[0-9]{1,3}", wanted) or not 1 <= int(wanted) <= MAX_ROWS:
+            raise invalid(f"rows must be a whole number from 1 to {MAX_ROWS}, got {shown(wanted)}")
+        try:
+            return Reply(await asyncio.to_thread(preview, self._find(path), int(wanted)))
+        except PreviewError as reason:
+            raise invalid(f"{path[:200]!r} cannot be shown: {reason}") from None
+
+    def _find(self, path: str) -> Path:
+        file = self._exports.find(path)
+        if file is None:
+            reason = f"there is no exported file {path[:200]!r}; GET {CONTROL}/exports lists them"
+            raise ServiceError("control-not-found", reason=reason)
+        return file
+
+
+class PreviewError(ValueError):
+    """The file is not what its name says; the message says why."""
+
+
+def preview(file: Path, limit: int) -> dict[str, Any]:
+    """`{"form", "rows": [...], "more": whether there are more}`: at most `limit` rows, their long texts cut.
+
+    Raises PreviewError for a file that cannot be read as what it is called.
+    """
+    form = "parquet" if file.suffix == ".parquet" else "json.gz" if file.suffix == ".gz" else "json"
+    rows: list[Any] = []
+    size = 0
+    try:
+        for line in _parquet_lines(file) if form == "parquet" else _lines(file):
+            size += len(line)
+            if len(rows) == limit or (rows and size > MAX_BYTES):
+                return {"form": form, "rows": rows, "more": True}
+            rows.append(_short(orjson.loads(line)))
+    except (OSError, EOFError, zlib.error, orjson.JSONDecodeError) as fault:
+        raise PreviewError(f"it is not {form}: {fault}") from fault
+    return {"form": form, "rows": rows, "more": False}
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        while line := stream.readline(MAX_LINE):
+            yield line
+
+
+def _parquet_lines(file: Path) -> Iterator[bytes]:
+    """The rows of a Parquet file as lines of JSON."""
+    from arro3.io import read_parquet, write_ndjson
+
+    try:
+        with panics_as_faults(PreviewError, "it is not Parquet"):
+            for batch in read_parquet(file, batch_size=BATCH_ROWS):
+                text = io.BytesIO()
+                write_ndjson(batch, text)
+                yield from text.getvalue().splitlines()
+    except PreviewError:
+        raise
+    except Exception as fault:  # arro3 raises nothing more exact
+        raise PreviewError(f"it is not Parquet: {str(fault)[:200]}") from fault
+
+
+def _short(value: Any) -> Any:
+    """The value with its long texts cut."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _short(item) for name, item in value.items()}
+    return value

@@ -1,0 +1,179 @@
+"""The control calls for the state as a whole: reset, and a snapshot and back.
+
+Every part of the emulator that holds state is a `Part`: a reset forgets it, a snapshot carries it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, runtime_checkable
+
+import orjson
+
+from flow_service_emulator import __version__
+from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.control.clock_calls import clock_fields
+from flow_service_emulator.control.inputs import CONTROL, invalid, json_object, parameters, shown
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.exports.exported_files import Exports, Unremoved
+from flow_service_emulator.exports.scheduler import Scheduler
+from flow_service_emulator.pieces import Pieces
+from flow_service_emulator.settings import MAX_CONTROL_BYTES
+from flow_service_emulator.store.store import StoreError
+from flow_service_emulator.validation.bounds import MAX_DEPTH
+
+STATE_FORMAT: Final = 3
+"""Version of the snapshot's shape. 3: what is stored is masked by its place, and the report's words are others."""
+STATE_DEPTH: Final = 16
+"""How much deeper than a body a snapshot of it may be nested."""
+
+
+@runtime_checkable
+class Taken(Protocol):
+    """What a part with a lot in it held at one moment. Its JSON is made in a thread, in pieces, and is not joined."""
+
+    def pieces(self) -> list[bytes]: ...
+
+
+class Part(Protocol):
+    """A part of the state. `snapshot` answers JSON values, or a `Taken`.
+
+    `read` makes of a snapshot what `restore` takes. It changes nothing, and is called in a thread; what is wrong it raises, as
+    ValueError with a reason where the reason is known. So a snapshot is put back whole, or refused.
+    """
+
+    def reset(self) -> None: ...
+
+    def snapshot(self) -> Any: ...
+
+    def read(self, snapshot: Any) -> Any: ...
+
+    def restore(self, read: Any) -> None: ...
+
+
+class StateCalls:
+    """The handlers. `parts` are in the order in which they are reset and restored; the clock is the first."""
+
+    def __init__(self, *, clock: Clock, scheduler: Scheduler, parts: Mapping[str, Part], exports: Exports) -> None:
+        self._clock = clock
+        self._scheduler = scheduler
+        self._parts = parts
+        self._exports = exports
+
+    async def reset(self, exchange: Exchange) -> Reply:
+        """Forget everything; `?exports=true` also empties the export folder, `?keep=contract` leaves that part as it is.
+
+        The clock starts as the server's did, or as the body's `clock` says, in the past too.
+        """
+        given = parameters(exchange, ("exports", "keep"))
+        empty = given.get("exports", "false").lower()
+        if empty not in ("true", "false"):
+            raise invalid(f"exports must be true or false, got {shown(empty)}")
+        kept = [name for name in given.get("keep", "").split(",") if name]
+        allowed = [name for name in self._parts if name != "clock"]
+        for name in kept:
+            if name not in allowed:
+                raise invalid(
+                    f"keep must name parts out of {', '.join(allowed)}, separated by commas; got {shown(name)}"
+                )
+        start = self._start(exchange)
+        unremoved: Unremoved | None = None
+
+        def forget() -> None:
+            self._parts["clock"].reset()
+            self._clock.set_off(start)
+            for name in allowed:
+                if name not in kept:
+                    self._parts[name].reset()
+            if "store" in kept:
+                self._scheduler.keep_time()
+
+        async def reset() -> None:
+            nonlocal unremoved
+            self._or_same_time(forget)
+            if empty == "true":
+                unremoved = await asyncio.to_thread(self._exports.empty)
+
+        await self._scheduler.undisturbed(reset)
+        if unremoved is not None:
+            raise ServiceError("exports-unremoved", **unremoved._asdict())
+        return Reply({"status": "ok", "now": self._clock.now()})
+
+    def _start(self, exchange: Exchange) -> dict[str, Any]:
+        """What the body of a reset says of the clock; empty without a body."""
+        body = json_object(exchange, ("clock",)) if exchange.body.strip() else {}
+        start = body.get("clock", {})
+        if not isinstance(start, dict):
+            example = '{"mode": "frozen", "now": 1767225600}'
+            raise invalid(f'"clock" must be an object, such as {example}; got {shown(start)}')
+        return clock_fields(start, before=self._clock.first_mode)
+
+    async def get_state(self, exchange: Exchange) -> Reply:
+        """All parts at one moment."""
+        taken = {name: part.snapshot() for name, part in self._parts.items()}
+        state, sizes = await asyncio.to_thread(_encoded, taken)
+        if state.size > MAX_CONTROL_BYTES:
+            largest = max(sizes, key=sizes.__getitem__)
+            raise ServiceError("snapshot-too-large", size=state.size, limit=MAX_CONTROL_BYTES, part=largest)
+        return Reply(state)
+
+    async def put_state(self, exchange: Exchange) -> Reply:
+        """Put a snapshot back, whole or not at all."""
+        body, exchange.body = exchange.body, b""  # it can be large
+        read = await asyncio.to_thread(self._read, body)
+
+        def restore() -> None:
+            for name, part in self._parts.items():
+                part.restore(read[name])
+
+        async def put_back() -> None:
+            self._or_same_time(restore)
+
+        await self._scheduler.undisturbed(put_back)
+        return Reply({"status": "ok", "now": self._clock.now()})
+
+    def _read(self, body: bytes) -> dict[str, Any]:
+        """What each part is to be put back to. For a worker thread: can take seconds."""
+        state = decode_json(body, MAX_DEPTH + STATE_DEPTH) if body.strip() else None
+        if not isinstance(state, dict) or "format" not in state:
+            raise invalid(f"the answer of GET {CONTROL}/state is needed, got {shown(state)}")
+        if state["format"] != STATE_FORMAT:
+            made = f"the emulator {state['version']}" if isinstance(state.get("version"), str) else "another emulator"
+            raise invalid(
+                f'"format" must be {STATE_FORMAT}, got {shown(state["format"])}: the snapshot is from {made[:60]}, '
+                f"this is {__version__}"
+            )
+        read = {}
+        for name, part in self._parts.items():
+            if name not in state:
+                raise invalid(f'the snapshot has no "{name}"; was it cut short?')
+            try:
+                read[name] = part.read(state[name])
+            except ValueError as reason:
+                raise invalid(f'"{name}": {reason}') from None
+            except (LookupError, TypeError, AttributeError) as fault:
+                raise invalid(f'"{name}" is not as this emulator writes it: {type(fault).__name__} {fault}') from None
+        return read
+
+    def _or_same_time(self, change: Callable[[], None]) -> None:
+        """Make a change; where the data folder cannot take it, time is as it was, and `change` has changed nothing else."""
+        before = self._clock.snapshot()
+        try:
+            change()
+        except StoreError:
+            self._clock.restore(before)
+            raise
+
+
+def _encoded(parts: Mapping[str, Any]) -> tuple[Pieces, dict[str, int]]:
+    """A snapshot of these parts, and how many bytes each has. For a worker thread: there can be a million pieces."""
+    pieces = [b'{"format":%d,"version":%b' % (STATE_FORMAT, orjson.dumps(__version__))]
+    sizes = {}
+    for name, taken in parts.items():
+        of_part = taken.pieces() if isinstance(taken, Taken) else [orjson.dumps(taken)]
+        sizes[name] = sum(map(len, of_part))
+        pieces += (b",%b:" % orjson.dumps(name), *of_part)
+    pieces.append(b"}")
+    return Pieces(pieces), sizes
