@@ -130,7 +130,7 @@ def test_a_start_says_where_the_page_is_and_which_dataset_files_cannot_be_used(t
             if "broken.csv" in (log := server.log.read_text()):
                 break
             time.sleep(0.05)
-    assert f"a page for people is at {server.url}/__emulator/\n" in log
+    assert f"the dashboard is at {server.url}/__emulator/\n" in log
     assert "the dataset file broken.csv cannot be used: two columns are named 'a'" in log
 
 

@@ -1,26 +1,99 @@
-"""The page for people: what a person sees and does in a real browser.
-
-`test_page_lists.py` goes on about its lists, `test_page_calls.py` about the calls behind it.
-"""
+"""The dashboard in a real browser: what a person sees and does. `test_page_calls.py` goes on about the calls behind it."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from contract_tests import page_support
-from contract_tests.page_support import choose, focused, look_again, open_page, tab_to
+from contract_tests import webdriver
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
 from contract_tests.tutorial import AZURE_BLOB, GOOGLE, S3, SFTP
 from contract_tests.webdriver import ENTER, ESCAPE, SPACE, TAB, Browser
+from flow_service_emulator.control.dashboard import MAX_FLOWS
 
+pytestmark = pytest.mark.skipif(webdriver.missing() is not None, reason=f"no browser: {webdriver.missing()}")
+"""Without Chromium and its driver the tests are skipped."""
 HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}
-window, page, pytestmark = page_support.window, page_support.page, page_support.in_browser
-"""The fixtures of the tests, and their mark."""
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests of this module."""
+    with webdriver.browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(window: Browser, api: Api, server: ServerProcess) -> Iterator[Browser]:
+    """The page, opened; afterwards it must have asked no other host and logged no fault."""
+    window.log("browser")
+    window.requested()
+    window.devtools("Emulation.clearDeviceMetricsOverride")
+    open_page(window, server)
+    yield window
+    asked = [url for url in window.requested() if not url.startswith(("data:", "chrome:"))]  # the empty tab's own
+    assert asked
+    assert [url for url in asked if not url.startswith(f"{server.url}/")] == []
+    assert [entry["message"] for entry in window.log("browser")] == []
+    window.open("about:blank")
+
+
+def open_page(window: Browser, server: ServerProcess) -> None:
+    window.open(f"{server.url}/__emulator/")
+    window.wait(lambda: window.text("#live") == "Live", "the first answer")
+
+
+def look_again(page: Browser) -> None:
+    """What a person does who comes back to the tab: the page asks at once."""
+    page.run("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def choose(page: Browser, selector: str, value: str) -> None:
+    """Chooses in a select box, as a person does."""
+    page.run(
+        "const box = document.querySelector(arguments[0]); box.value = arguments[1]; box.dispatchEvent(new Event('change'))",
+        selector,
+        value,
+    )
+
+
+def focused(page: Browser) -> str:
+    """The id of what has the focus, else its text."""
+    found: str = page.run(
+        "const at = document.activeElement; return at.id || at.innerText || at.dataset.key || at.tagName"
+    )
+    return found
+
+
+def tab_to(page: Browser, wanted: str) -> None:
+    """Presses Tab until the focus is there."""
+    for _ in range(60):
+        if focused(page) == wanted:
+            return
+        page.press(TAB)
+    raise AssertionError(f"Tab never leads to {wanted}")
+
+
+def numbers(page: Browser) -> list[int]:
+    """The numbers of the requests that are shown."""
+    return [int(text.split()[0].removeprefix("#")) for text in page.texts("#request-list > li")]
+
+
+def press_on(page: Browser, selector: str) -> None:
+    page.run("document.querySelector(arguments[0]).focus()", selector)
+    page.press(ENTER)
+
+
+def another_flow(api: Api, like: str, name: str) -> str:
+    """A flow of another name with the connections of one that is there; its first export is in a month."""
+    flow = api.item(f"/flows/{like}")
+    body = S3.flow(flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0], **HOURLY)
+    return api.created("flows", {**body, "name": name})
 
 
 def test_a_walk_through_the_page(page: Browser, api: Api, export_dir: Path) -> None:
@@ -84,9 +157,10 @@ def test_a_walk_through_the_page(page: Browser, api: Api, export_dir: Path) -> N
     assert "POST /connections" in shown
     assert "auth.params.s3SecretKey is required but missing" in shown
     assert "provider-rejected" in shown
-    choose(page, "#verdicts", "violation")
-    page.wait(lambda: not page.texts("#request-list > :not(.violation)"), "only what was refused")
-    assert len(page.texts("#request-list > .violation")) == 1
+    sent = page.run("return document.querySelector('#request-list > li details pre').textContent")
+    assert "x-gw-ims-org-id: TEST@AdobeOrg" in sent
+    assert "x-api-key: ****" in sent
+    assert "test-token" not in sent
 
 
 def test_by_keyboard_alone(page: Browser, api: Api) -> None:
@@ -137,9 +211,17 @@ def test_the_clock_runs_and_freezes(page: Browser, api: Api) -> None:
     page.wait(lambda: page.text("#mode") == "frozen", "the clock to stand still")
     assert api.control("GET", "/clock")["mode"] == "frozen"
     assert page.run("return document.querySelector('#to-next').getAttribute('aria-disabled')") == "true"
+    api.control("PUT", "/clock", {"mode": "accelerated", "speed": 3600})
+    look_again(page)
+    page.wait(lambda: page.text("#mode") == "3600 times as fast", "the clock to run")
+    page.click("#freeze")
+    page.wait(lambda: page.text("#freeze") == "Let it run, 3600 times as fast", "the clock to stand still")
+    page.click("#freeze")
+    page.wait(lambda: page.text("#told") == "Time passes, 3600 times as fast.", "the clock to go on")
+    assert api.control("GET", "/clock")["speed"] == 3600
 
 
-def test_faults_and_reset(page: Browser, api: Api) -> None:
+def test_faults_and_reset(page: Browser, api: Api, export_dir: Path) -> None:
     """A failed run says why; a request that a fault rule hit says so; a reset empties the page."""
     api.flow(S3, HOURLY)
     page.click("#scenario-list input[data-key='export-outage']")
@@ -157,14 +239,24 @@ def test_faults_and_reset(page: Browser, api: Api) -> None:
     page.wait(lambda: "Hit by the fault rule mine" in page.text("#request-list"), "the request that was hit")
     page.click("#faults-off")
     page.wait(lambda: not page.texts("#rule-list li"), "the faults to be gone")
+    (file,) = api.advance(7 * 3600) and api.control("GET", "/exports")["items"][:1]
+    page.click("#reset")
+    for part in ("entities", "runs", "datasets put by calls", "fault rules", "requests", "contract report"):
+        assert part in page.text("#reset-dialog")
+    page.click("#reset-exports")
+    page.click("#reset-no")
+    page.click("#reset")  # what was ticked and then not done is not ticked now
+    page.click("#reset-yes")
+    page.wait(lambda: "stay on disk, but are no longer listed" in page.text("#told"), "the reset")
+    page.wait(
+        lambda: not page.texts("#flow-list li, #request-list li, #run-rows tr, #file-list li"), "the page to be empty"
+    )
+    assert (export_dir / file["path"]).is_file()
     page.click("#reset")
     page.click("#reset-exports")
     page.click("#reset-yes")
     page.wait(lambda: page.text("#told") == "Everything is forgotten. The export folder is empty.", "the reset")
-    page.wait(
-        lambda: not page.texts("#flow-list li, #request-list li, #run-rows tr, #file-list li"), "the page to be empty"
-    )
-    assert api.items("/flows") == []
+    assert not (export_dir / file["path"]).is_file()
 
 
 def test_names_are_text(page: Browser, api: Api) -> None:
@@ -212,42 +304,12 @@ def test_a_server_that_does_not_answer(window: Browser, tmp_path: Path) -> None:
     window.open("about:blank")
 
 
-def test_the_clock_goes_on_as_fast_as_before(page: Browser, api: Api) -> None:
-    api.control("PUT", "/clock", {"mode": "accelerated", "speed": 3600})
-    look_again(page)
-    page.wait(lambda: page.text("#mode") == "3600 times as fast", "the clock to run")
-    page.click("#freeze")
-    page.wait(lambda: page.text("#freeze") == "Let it run, 3600 times as fast", "the clock to stand still")
-    page.click("#freeze")
-    page.wait(lambda: page.text("#told") == "Time passes, 3600 times as fast.", "the clock to go on")
-    assert api.control("GET", "/clock")["speed"] == 3600
-
-
-def test_a_reset_asks_for_the_files_each_time(page: Browser, api: Api, export_dir: Path) -> None:
-    """What was ticked and then not done is not ticked the next time; files that stay are told of."""
-    api.flow(S3, HOURLY)
-    api.advance(600)
-    (file,) = api.control("GET", "/exports")["items"]
-    page.click("#reset")
-    for part in ("entities", "runs", "datasets put by calls", "fault rules", "requests", "contract report"):
-        assert part in page.text("#reset-dialog")
-    page.click("#reset-exports")
-    page.click("#reset-no")
-    page.click("#reset")
-    page.click("#reset-yes")
-    page.wait(lambda: "stay on disk, but are no longer listed" in page.text("#told"), "the reset")
-    assert (export_dir / file["path"]).is_file()
-    assert api.control("GET", "/exports")["items"] == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_on_a_phone(page: Browser, api: Api, server: ServerProcess, theme: str) -> None:
+def test_on_a_phone(page: Browser, api: Api, server: ServerProcess) -> None:
     """Nothing sticks out at the side, and text stands out from what is behind it (WCAG 2.2: 4.5 to 1)."""
     api.flow(AZURE_BLOB, HOURLY)
     api.flow(GOOGLE, HOURLY, datasetFileType="PARQUET")
     api.advance(86_400)
     api.get("/flows/nowhere")
-    page.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
     page.devtools("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
     open_page(page, server)
     page.wait(lambda: page.texts("#request-list > .violation"), "the refused request")
@@ -257,7 +319,9 @@ def test_on_a_phone(page: Browser, api: Api, server: ServerProcess, theme: str) 
     ticks = page.run(TICKS)
     assert ticks[:1] == ["2026-01-01"]
     assert len([tick for tick in ticks if ":" in tick]) >= 2
-    assert page.run(FAINT) == []
+    for theme in ("light", "dark"):
+        page.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        assert page.run(FAINT) == [], theme
     assert page.run(UNNAMED) == []
 
 
@@ -275,10 +339,154 @@ FAINT = r"""
     }).filter(([ratio]) => ratio < 4.5);
 """
 """What is too faint to be read, with its contrast."""
-
-
 UNNAMED = r"""
   return [...document.querySelectorAll("button, a[href], input, [role=img], [role=region], section, dialog, nav")]
     .filter((each) => !(each.getAttribute("aria-label") || each.innerText || each.closest("label") || each.getAttribute("aria-labelledby"))).map((each) => each.outerHTML.slice(0, 120));
 """
 """What a screen reader has no name for."""
+
+
+def test_another_life_of_the_server(page: Browser, api: Api) -> None:
+    """After a reset, a restored state or an emptied journal by somebody else, no request of the time before is shown."""
+    for number in range(3):
+        api.get(f"/flows/old{number}")
+    look_again(page)
+    page.wait(lambda: numbers(page) == [3, 2, 1], "the requests")
+    state = api.control("GET", "/state")
+    api.control("POST", "/reset")
+    for number in range(5):
+        api.get(f"/flows/new{number}")
+    look_again(page)
+    page.wait(lambda: numbers(page) == [5, 4, 3, 2, 1], "the requests after the reset")
+    assert "old" not in page.text("#request-list")
+    api.control("PUT", "/state", state)
+    look_again(page)
+    page.wait(lambda: numbers(page) == [3, 2, 1], "the restored requests")
+    assert "new" not in page.text("#request-list")
+    api.control("DELETE", "/requests")
+    api.get("/flows/last")
+    look_again(page)
+    page.wait(lambda: numbers(page) == [4], "the one after the journal was emptied")
+
+
+def test_refusals_behind_many_requests(page: Browser, api: Api, server: ServerProcess) -> None:
+    """The counts go over all requests, not over those that are shown; what was refused can be asked for."""
+    for _ in range(3):
+        api.get("/flows/nowhere")
+    for _ in range(210):
+        api.get("/flows")
+    open_page(page, server)
+    assert len(numbers(page)) == 200
+    assert page.text("#requests-count") == "213, 3 refused"
+    assert page.text("#requests-more") == "The newest 200 of 213 are shown."
+    for verdicts in ("violation", "violation injected failed"):
+        choose(page, "#verdicts", verdicts)
+        page.wait(lambda: numbers(page) == [3, 2, 1], "those that were refused")
+        assert page.text("#requests-more") == ""
+        choose(page, "#verdicts", "")
+        page.wait(lambda: len(numbers(page)) == 200, "all")
+    choose(page, "#verdicts", "failed")
+    page.wait(lambda: page.text("#requests-none") == "There is no such request in the journal.", "none")
+
+
+def test_more_flows_than_are_shown(page: Browser, api: Api) -> None:
+    """An old flow keeps its name and its last run, and is found by a part of its name; a deleted one is called so."""
+    first = api.flow(S3, HOURLY)
+    old = another_flow(api, first, "Straße in Old Town")
+    api.advance(600)
+    for number in range(MAX_FLOWS):
+        another_flow(api, first, f"young {number}")
+    api.delete(f"/flows/{first}")
+    look_again(page)
+    page.wait(lambda: page.text("#flows-count") == f"the newest {MAX_FLOWS} of {MAX_FLOWS + 1}", "the flows")
+    page.click("#runs-details summary")
+    shown = page.text("#run-rows")
+    assert "Straße in Old Town" in shown
+    assert f"deleted flow {first[:8]}" in shown
+    assert shown.count("deleted flow") == 1
+    assert f"deleted flow {old[:8]}" not in page.text("#file-list")
+    for wanted in ("STRASSE IN old", old[5:20]):
+        page.run(
+            "const box = document.querySelector('#flow-name'); box.value = arguments[0]; box.dispatchEvent(new Event('input'))",
+            wanted,
+        )
+        page.wait(lambda: page.texts("#flow-list h3") == ["Straße in Old Town"], "the old flow")
+        assert page.text("#flow-list .last").startswith("success, ")
+        assert page.text("#flows-count") == f"1 found, {MAX_FLOWS + 1} in all"
+        page.run(
+            "const box = document.querySelector('#flow-name'); box.value = ''; box.dispatchEvent(new Event('input'))"
+        )
+        page.wait(lambda: len(page.texts("#flow-list h3")) > 1, "all flows")
+
+
+def test_the_focus_finds_a_neighbour(page: Browser, api: Api) -> None:
+    """It never falls back to the beginning of the page when what had it has gone."""
+    api.flow(S3, HOURLY)
+    for name in ("one", "two", "three", "four"):
+        api.control("POST", "/faults", {"kind": "error", "error": "service-unavailable", "times": 1, "id": name})
+    api.advance(86_400)
+    look_again(page)
+    page.wait(
+        lambda: len(page.texts("#rule-list li")) == 4 and len(page.texts("#file-list li")) == 6, "files and rules"
+    )
+    press_on(page, "#files-more")
+    page.wait(lambda: len(page.texts("#file-list li")) == 8, "all files")
+    assert page.run("return [...document.querySelectorAll('#file-list button')].indexOf(document.activeElement)") == 6
+    press_on(page, "[data-key=two]")
+    page.wait(lambda: focused_key(page) == "three", "the focus on the next rule")
+    press_on(page, "[data-key=four]")
+    page.wait(lambda: focused_key(page) == "three", "the focus on the rule before")
+    press_on(page, "#faults-off")
+    page.wait(lambda: focused(page) == "faults-title", "the focus on the heading")
+
+
+def focused_key(page: Browser) -> str | None:
+    found: str | None = page.run("return document.activeElement.dataset.key ?? null")
+    return found
+
+
+def test_long_names(page: Browser, api: Api, server: ServerProcess) -> None:
+    """They are cut off where the room ends, neither earlier nor later, and their title has the whole."""
+    wide, narrow = "W" * 250, "i" * 100
+    first = api.flow(S3, HOURLY)
+    for name in (wide, narrow):
+        another_flow(api, first, name)
+    api.advance(600)
+    open_page(page, server)
+    page.wait(lambda: len(page.texts("#flow-list h3")) == 3, "the flows")
+    heights = page.run("return [...document.querySelectorAll('#flow-list h3')].map((each) => each.offsetHeight)")
+    assert max(heights) <= 3 * 24
+    assert page.run("return [...document.querySelectorAll('#flow-list h3')].map((each) => each.title)")[1] == wide
+    names = page.run(
+        "return [...document.querySelectorAll('#picture .name')].map((each) => [each.firstChild.data, each.getComputedTextLength()])"
+    )
+    room = page.run("return document.querySelector('#picture').clientWidth")
+    assert all(width <= room for _, width in names)
+    assert narrow in [name for name, _ in names]
+    page.click("#runs-details summary")
+    widths = page.run(
+        "return [...document.querySelectorAll('#run-rows td:nth-child(2)')].map((each) => each.offsetWidth)"
+    )
+    assert min(widths) >= 14 * 16
+    assert page.run("const box = document.querySelector('#runs .wide'); return box.scrollWidth <= box.clientWidth")
+    assert page.run("return document.querySelector('#picture .tick').textContent") == "2026-01-01"
+    page.run("document.querySelector('#file-list button').click()")
+    page.wait(lambda: page.texts("#preview-rows tbody tr"), "the preview's rows")
+    assert page.run("return getComputedStyle(document.querySelector('#preview td')).textOverflow") == "ellipsis"
+    assert page.run(
+        "return [...document.querySelectorAll('#preview td')].every((each) => each.innerText.length <= 30 || each.title === each.innerText)"
+    )
+
+
+def test_time_passes_beside_a_selection(page: Browser, api: Api) -> None:
+    """Only the words about how long it is change with the clock; what is selected for copying stays selected."""
+    flow = api.flow(S3, HOURLY)
+    look_again(page)
+    page.wait(lambda: page.texts("#flow-list .id") == [flow], "the flow")
+    page.run("getSelection().selectAllChildren(document.querySelector('#flow-list .id'))")
+    api.advance(60)
+    look_again(page)
+    page.wait(lambda: page.texts("#flow-list .ahead") == [" (in 9 min)"], "the time to pass")
+    assert page.run("return getSelection().toString()") == flow
+    bar = page.run("return document.querySelector('#clock').offsetHeight")
+    assert page.run("return document.documentElement.style.scrollPaddingTop") == f"{bar + 12}px"

@@ -1,8 +1,7 @@
-"""The control calls behind the page for people: its own files, the overview, and the look into an exported file."""
+"""The control calls behind the dashboard: its own files, the overview, and the look into an exported file."""
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import re
@@ -13,12 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, assert_error
 from contract_tests.tutorial import LANDING_ZONE, S3
 from flow_service_emulator.control.dashboard import MAX_FILES, MAX_FLOWS, MAX_RUNS, MAX_WANTED
 from flow_service_emulator.control.export_calls import MAX_ROWS, MAX_TEXT, PreviewError, preview
-from flow_service_emulator.settings import Settings
 
 HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}
 FOLDER = Path(__file__).parent.parent / "emulator" / "flow_service_emulator" / "control" / "page"
@@ -94,16 +91,6 @@ def test_an_overview_tells_lives_apart(api: Api) -> None:
     assert len(seen) == 4
 
 
-async def epoch_of(export_dir: Path) -> int:
-    async with LocalEmulator(Settings(export_dir=export_dir)) as emulator:
-        epoch: int = (await emulator.control("GET", "/overview"))["epoch"]
-        return epoch
-
-
-def test_every_server_has_its_own_epoch(tmp_path: Path) -> None:
-    assert asyncio.run(epoch_of(tmp_path)) != asyncio.run(epoch_of(tmp_path))
-
-
 def test_an_overview_counts_verdicts(api: Api) -> None:
     """Over all requests, whatever the journal still has of them."""
     api.get("/flows/nowhere")
@@ -174,7 +161,7 @@ def without_nulls(value: Any) -> Any:
     return {name: item for name, item in value.items() if item is not None}
 
 
-@pytest.mark.parametrize("rows", ["0", "-1", str(MAX_ROWS + 1), "x", "", "1.5", "\u0661"])
+@pytest.mark.parametrize("rows", ["0", str(MAX_ROWS + 1), "", "\u0661"])
 def test_a_bad_number_of_rows(api: Api, rows: str) -> None:
     assert_error(api.http.get("/__emulator/previews/x", params={"rows": rows}), "control-invalid")
 
@@ -201,10 +188,10 @@ def test_previews_are_bounded(tmp_path: Path) -> None:
     assert preview(empty, 5) == {"form": "json", "rows": [], "more": False}
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.json.gz", "a.parquet", "a.gz.parquet"])
-@pytest.mark.parametrize("content", [b"no\n", b"\x1f\x8b\x08\x00broken", b"PAR1" * 5])
-def test_a_broken_file(tmp_path: Path, name: str, content: bytes) -> None:
-    file = tmp_path / name
-    file.write_bytes(content)
-    with pytest.raises(PreviewError, match="it is not"):
-        preview(file, 5)
+def test_a_broken_file(tmp_path: Path) -> None:
+    for name in ("a.json", "a.json.gz", "a.parquet", "a.gz.parquet"):
+        for content in (b"no\n", b"\x1f\x8b\x08\x00broken", b"PAR1" * 5):
+            file = tmp_path / name
+            file.write_bytes(content)
+            with pytest.raises(PreviewError, match="it is not"):
+                preview(file, 5)

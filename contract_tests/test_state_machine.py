@@ -10,6 +10,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
@@ -192,6 +193,7 @@ class LifeCycle(RuleBasedStateMachine):
         return "in-active-flow" if active else None
 
 
+@pytest.mark.slow
 def test_life_cycle(server: ServerProcess) -> None:
     class Bound(LifeCycle):
         url = server.url
@@ -199,6 +201,6 @@ def test_life_cycle(server: ServerProcess) -> None:
     run_state_machine_as_test(
         Bound,
         settings=settings(
-            max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

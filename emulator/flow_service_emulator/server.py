@@ -106,7 +106,7 @@ class Server(uvicorn.Server):
         gc.freeze()  # what is there now stays; collections need not look at it again
         gc.enable()  # see `serve` in `flow_service_emulator.cli`
         print(f"listening on {url_of(self._listener)}", flush=True)
-        log.info("a page for people is at %s/__emulator/", url_of(self._listener))  # standard output has one line only
+        log.info("the dashboard is at %s/__emulator/", url_of(self._listener))  # standard output has one line only
         self._looking = asyncio.create_task(self._emulator.look_at_files())
 
     @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""The emulator's own calls under `/__emulator/`, and its page for people."""
+"""The emulator's own calls under `/__emulator/`, and its dashboard."""

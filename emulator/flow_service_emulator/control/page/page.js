@@ -1,4 +1,4 @@
-// The page for people: asks the control calls every two seconds and shows what they answer. Text is only ever set as text.
+// The dashboard: asks the control calls every two seconds and shows what they answer. Text is only ever set as text.
 import { showFaults } from "/__emulator/page/faults.js";
 import { showAllFiles, showFiles } from "/__emulator/page/files.js";
 import { showAllFlows, showFlows } from "/__emulator/page/flows.js";
@@ -83,7 +83,7 @@ async function ask() {
   await showRequests(data);
 }
 
-// The server was reset or started anew: what was kept of its life before is of no use.
+// The server was reset or started again: what is known of its life before is of no use.
 function forget() {
   forgetRequests();
   scenarios = [];

@@ -58,7 +58,7 @@ export async function showRequests(data) {
   const list = $("request-list"), verdicts = wantedVerdicts();
   if (stale || data.counts.requests !== seen) {
     const found = await newEntries(verdicts, stale ? 0 : seen);
-    if (wantedVerdicts().join() !== verdicts.join()) return; // chosen anew meanwhile: the next question is on its way
+    if (wantedVerdicts().join() !== verdicts.join()) return; // chosen again meanwhile: the next question is on its way
     if (stale) list.replaceChildren();
     stale = false;
     seen = found.number;
@@ -80,7 +80,7 @@ function showHowMany(data, verdicts, listed) {
   $("requests-none").hidden = !data.counts.requests || listed > 0;
 }
 
-// The list is to be made anew at the next answer.
+// The list is to be made again at the next answer.
 export function forgetRequests() {
   stale = true;
 }

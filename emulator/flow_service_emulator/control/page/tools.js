@@ -1,4 +1,4 @@
-// What all parts of the page use: making elements, words for numbers, showing lists anew, and asking the emulator.
+// What all parts of the page use: making elements, words for numbers, showing lists again, and asking the emulator.
 
 export const CONTROL = "/__emulator";
 const PATIENCE = 10000;
@@ -82,7 +82,7 @@ export function changed(box, of) {
   return true;
 }
 
-// Shows a part anew only when what it shows has changed. The focus stays where it was; if that is gone, it goes to what
+// Shows a part again only when what it shows has changed. The focus stays where it was; if that is gone, it goes to what
 // has taken its place, else to the section's heading.
 export function render(box, of, build) {
   if (!changed(box, of)) return;
