@@ -6,13 +6,10 @@ import asyncio
 import json
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,22 +23,14 @@ from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECT
 from flow_service_emulator.app import Emulator, create_app
 from flow_service_emulator.clock import Clock, random_source
 from flow_service_emulator.errors import ErrorTable
-from flow_service_emulator.faults.faults import Armed, Call, Faults
-from flow_service_emulator.faults.fields import MAX_TOLD, RuleError, ServiceCall, Vocabulary
-from flow_service_emulator.faults.rules import KINDS, read_rules
-from flow_service_emulator.faults.scenarios import SCENARIOS
-from flow_service_emulator.globs import overlap
+from flow_service_emulator.faults.faults import Call, Faults
+from flow_service_emulator.faults.rules import KINDS, MAX_TOLD, RuleError, Vocabulary, read_rules
 from flow_service_emulator.settings import Settings
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
 SERVICE_ERRORS = [name for name, row in ERRORS.items() if not row["appliesTo"].startswith("a control call")]
 WORDS = Vocabulary(
-    calls=[
-        ServiceCall("list:flows", "GET", f"{BASE}/flows", "/flows"),
-        ServiceCall("get:flows", "GET", f"{BASE}/flows/{{id}}", "/flows/{id}"),
-        ServiceCall("patch:flows", "PATCH", f"{BASE}/flows/{{id}}", "/flows/{id}"),
-        ServiceCall("token", "POST", "/ims/token/v3", "/ims/token/v3"),
-    ],
+    operations=["list:flows", "get:flows", "patch:flows", "token"],
     errors=ErrorTable.from_rows(list(ERRORS.values())),
     destinations=("amazon-s3", "sftp"),
     seed=0,
@@ -350,11 +339,9 @@ class TestMatching:
             ({"method": "get"}, {}, {"method": "PATCH"}),
             ({"path": "/flows/*"}, {}, {"path": f"{BASE}/flows", "short": "/flows"}),
             ({"path": "*/flows/?1"}, {}, {"path": f"{BASE}/flows/x11", "short": "/flows/x11"}),
-            ({"path": "/flows/[f]*"}, {"path": "/flows/[f]1", "short": "/flows/[f]1"}, {}),
             ({"entity": "f1"}, {}, {"entity": "f2"}),
-            ({"org": "A"}, {}, {"headers": {"x-gw-ims-org-id": "B"}}),
-            ({"sandbox": "prod"}, {}, {"headers": {"x-sandbox-name": "dev"}}),
-            ({"sandbox": "dev"}, {"headers": {"x-sandbox-name": "dev"}}, {}),
+            ({"org": "A"}, {}, {"scope": ("B", "prod")}),
+            ({"sandbox": "dev"}, {"scope": ("A", "dev")}, {}),
             ({"header": {"X-Api-Key": "k*"}}, {"headers": {"x-api-key": "k1"}}, {"headers": {"x-api-key": "l"}}),
             ({"header": {"X-Api-Key": "*"}}, {"headers": {"x-api-key": ""}}, {}),
         ],
@@ -472,9 +459,9 @@ class TestRuns:
     def test_run_rules_cost_requests_nothing(self) -> None:
         faults = Faults(lambda seed, salt: 0.0)
         assert not faults.active
-        faults.add(read_rules([{"kind": "run"}], WORDS))
+        faults.set(read_rules([{"kind": "run"}], WORDS))
         assert not faults.active
-        faults.add(read_rules([{"kind": "reset"}], WORDS))
+        faults.set(read_rules([{"kind": "reset"}], WORDS))
         assert faults.active
 
 
@@ -632,9 +619,7 @@ class TestCalls:
         """Each with where the whole list stands: the names of all errors, in one line, help nobody."""
         for rule, nearest in (
             ({"kind": "error", "error": "service-unavailble"}, "service-unavailable"),
-            ({"kind": "error", "error": "1103-50"}, "service-unavailable"),
             ({"kind": "reset", "operation": "list:flow"}, "list:flows"),
-            ({"kind": "reset", "path": "/flow"}, "/flows"),
         ):
             report = assert_error(api.http.post("/__emulator/faults", json=rule), "control-invalid")
             assert len(report["detail"]) < 300
@@ -726,64 +711,10 @@ class TestInProcess:
 
 
 class TestRuleReading:
-    """Properties of what reads rules."""
-
-    @settings(max_examples=150)
-    @given(
-        st.text(alphabet="ab/*?", max_size=6),
-        st.lists(st.sampled_from(["a", "b", "/", "{id}"]), max_size=4)
-        .map("".join)
-        .map(lambda text: text.replace("}{", "}/{")),
-    )
-    def test_overlap_is_what_trying_all_paths_finds(self, glob: str, template: str) -> None:
-        expanded = [template]
-        while any("{id}" in text for text in expanded):
-            expanded = [
-                text.replace("{id}", part, 1)
-                for text in expanded
-                for part in ("a", "b", "ab", "ba", "aab", "bba", "abba", "x", "xaxb")
-            ]
-        if any(fnmatchcase(path, glob) for path in expanded):
-            assert overlap(glob, template)
-        if not overlap(glob, template):
-            assert not any(fnmatchcase(path, glob) for path in expanded)
-
-    @pytest.mark.parametrize(
-        ("glob", "template", "expected"),
-        [
-            ("/flows/*", "/flows/{id}", True),
-            ("/flows/*/action", "/flows/{id}", False),
-            ("/flows/*/*", "/flows/{id}", False),
-            ("/flows/?", "/flows/{id}", True),
-            ("/flows/", "/flows/{id}", False),
-            ("*", "/flows", True),
-            ("*s", "/flows/{id}", True),
-            ("*/", "/flows/{id}", False),
-        ],
-    )
-    def test_overlap(self, glob: str, template: str, expected: bool) -> None:
-        assert overlap(glob, template) is expected
-
-    @pytest.mark.parametrize(
-        "glob", ["/" + "*" * 9 + "x" * 240, "*" + "a*" * 9 + "b" * 230, "/*a*b*c*d*e*f*g*h*i*" + "x" * 230]
-    )
-    def test_the_work_of_overlap_hardly_grows_with_the_glob(self, glob: str) -> None:
-        """A hundred rules, each held against sixty paths, are read while everybody else waits."""
-        template = f"{BASE}/sourceConnections/{{id}}"
-        steps = 0
-
-        def count(frame: FrameType, event: str, argument: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            return count
-
-        before = sys.gettrace()
-        sys.settrace(count)
-        try:
-            assert overlap(glob, template)
-        finally:
-            sys.settrace(before)
-        assert steps < 30 * len(template) + 5 * len(glob)
+    def test_a_glob_of_many_asterisks_is_matched_in_bounded_time(self) -> None:
+        began = time.process_time()
+        assert decided([{"kind": "reset", "path": "*a" * 120 + "*b"}], [call(path="/" + "a" * 60_000)]) == [None]
+        assert time.process_time() - began < 2
 
     @settings(max_examples=150)
     @given(
@@ -813,10 +744,6 @@ class TestRuleReading:
         else:
             assert read_rules([rule.as_json() for rule in rules], WORDS) == rules
 
-    def test_every_kind_is_documented_by_a_scenario_or_a_test(self) -> None:
-        kinds = {rule["kind"] for scenario in SCENARIOS.values() for rule in scenario.rules}
-        assert set(KINDS) - kinds == {"slow"}
-
 
 BAD_RULES: list[tuple[Any, str, str]] = [
     ("reset", "", ""),
@@ -836,26 +763,12 @@ BAD_RULES: list[tuple[Any, str, str]] = [
     ({"kind": "error", "error": "forbidden", "stage": "during"}, ".stage", "after"),
     ({"kind": "run", "stage": "later"}, ".stage", "during"),
     ({"kind": "run", "destination": "ftp"}, ".destination", "sftp"),
-    ({"kind": "run", "dataset": "none"}, ".dataset", "5ef3e3259ad2a1191ab7dd7d"),
-    ({"kind": "run", "flow": "none"}, ".flow", ""),
     ({"kind": "run", "path": "/flows"}, ".path", "destination"),
     ({"kind": "reset", "seconds": 3}, ".seconds", "stage"),
     ({"kind": "reset", "operation": "none"}, ".operation", "list:flows"),
     ({"kind": "reset", "operation": "control:health"}, ".operation", "list:flows"),
-    ({"kind": "reset", "path": "/flow"}, ".path", f"{BASE}/flows"),
-    ({"kind": "reset", "path": "/__emulator/*"}, ".path", f"{BASE}/flows"),
-    ({"kind": "reset", "path": "*" * 11}, ".path", ""),
-    ({"kind": "reset", "path": "/flows", "operation": "get:flows"}, ".path", ""),
     ({"kind": "reset", "method": "BREW"}, ".method", "GET"),
-    ({"kind": "reset", "method": "PUT"}, ".method", "PATCH"),
-    ({"kind": "reset", "method": "PATCH", "path": "/runs/*"}, ".method", "GET"),
-    ({"kind": "reset", "entity": "x", "operation": "list:flows"}, ".entity", ""),
-    ({"kind": "reset", "entity": "a/b"}, ".entity", ""),
-    ({"kind": "reset", "entity": "x", "path": "/flows/y*"}, ".entity", ""),
-    ({"kind": "token-expired", "operation": "token"}, ".kind", ""),
-    ({"kind": "etag-changed", "method": "GET"}, ".kind", ""),
     ({"kind": "reset", "header": {}}, ".header", ""),
-    ({"kind": "reset", "header": {"a b": "c"}}, ".header", ""),
     ({"kind": "reset", "header": {"accept": 1}}, ".header.accept", ""),
     ({"kind": "reset", "nth": 0}, ".nth", ""),
     ({"kind": "reset", "nth": 1.5}, ".nth", ""),
@@ -864,7 +777,6 @@ BAD_RULES: list[tuple[Any, str, str]] = [
     ({"kind": "reset", "rate": 0}, ".rate", ""),
     ({"kind": "reset", "rate": 1.1}, ".rate", ""),
     ({"kind": "reset", "rate": "often"}, ".rate", ""),
-    ({"kind": "reset", "seed": 3}, ".seed", ""),
     ({"kind": "reset", "org": ""}, ".org", ""),
     ({"kind": "reset", "org": None}, ".org", ""),
     ({"kind": "reset", "sandbox": "x" * 257}, ".sandbox", ""),
@@ -899,9 +811,7 @@ BROKEN_SNAPSHOTS: list[Any] = [
     [1],
     [{"kind": "boom"}],
     [{"kind": "reset"}],
-    [{"kind": "reset", "matched": 1, "fired": -1, "repeats": 0, "expired": []}],
-    [{"kind": "reset", "matched": 1, "fired": 1, "repeats": 0, "expired": [1]}],
-    [{"kind": "reset", "matched": 1, "fired": 1, "repeats": 0}],
+    [{"kind": "reset", "matched": 1, "fired": -1, "repeats": 0}],
 ]
 NEEDED: dict[str, dict[str, Any]] = {
     "error": {"error": "forbidden"},
@@ -926,16 +836,16 @@ def rows_of(export_dir: Path, items: list[dict[str, Any]]) -> Iterator[str]:
 
 def call(
     *, operation: str | None = "get:flows", method: str = "GET", path: str = f"{BASE}/flows/f1", short: str = "/flows/f1", entity: str = "f1",
-    headers: dict[str, str] | None = None,
+    scope: tuple[str, str] = ("A", "prod"), headers: dict[str, str] | None = None,
 ) -> Call:  # fmt: skip
     """A request for the flow f1 of organization A, but for what is given."""
-    return Call(operation, method, path, short, entity, {"x-gw-ims-org-id": "A", **(headers or {})}, lambda: True)
+    return Call(operation, method, path, short, entity, scope, headers or {}, lambda: True)
 
 
 def decided(rules: list[dict[str, Any]], calls: list[Call]) -> list[str | None]:
     """The id of the rule that hits each of the calls."""
     faults = Faults(lambda seed, salt: random_source(seed, salt).random())
-    faults.set(Armed(rule) for rule in read_rules(rules, WORDS))
+    faults.set(read_rules(rules, WORDS))
     return [faults.decide(each, 0.0).label for each in calls]
 
 

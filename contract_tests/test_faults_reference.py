@@ -12,7 +12,7 @@ import pytest
 
 from contract_tests.support import ServerProcess
 from flow_service_emulator.faults.rules import KINDS, fields_of
-from flow_service_emulator.faults.tables import kinds_table, scenarios_table
+from flow_service_emulator.faults.scenarios import kinds_table, scenarios_table
 
 SECTION = (
     (Path(__file__).parent.parent / "README.md").read_text("utf-8").partition("\n## Faults\n")[2].partition("\n## ")[0]
@@ -21,7 +21,7 @@ SECTION = (
 
 @pytest.mark.parametrize(("name", "table"), [("fault kinds", kinds_table()), ("fault scenarios", scenarios_table())])
 def test_tables(name: str, table: str) -> None:
-    """`python -c 'from flow_service_emulator.faults.tables import *; print(kinds_table(), scenarios_table(), sep="\\n\\n")'` prints what belongs there."""
+    """`python -c 'from flow_service_emulator.faults.scenarios import *; print(kinds_table(), scenarios_table(), sep="\\n\\n")'` prints what belongs there."""
     (found,) = re.findall(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", SECTION, re.DOTALL)
     assert found == table
 

@@ -5,6 +5,7 @@ Source: issue "A test bench for other people's clients", and DESIGN, control API
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import pytest
 
 from contract_tests.support import Api, assert_error, serving
 from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.api.exchange import Answered, Exchange
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import VERDICTS, Contract
 from flow_service_emulator.contract.filters import FILTERS, FilterError, Filters
-from flow_service_emulator.contract.recorder import MAX_BODY, Answered, Recorder
+from flow_service_emulator.contract.recorder import MAX_BODY, Recorder
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.testing.client import ControlClient
 from flow_service_emulator.testing.requests import Requests
@@ -247,14 +248,18 @@ def test_the_ring_is_bounded_in_number(tmp_path: Path) -> None:
         api.close()
 
 
+async def nowhere(message: Any) -> None:
+    """Where nobody waits for an answer."""
+
+
 def test_the_ring_is_bounded_in_bytes() -> None:
     catalog, clock = load_catalog(), Clock("frozen", now=0.0)
     contract = Contract(catalog, now=clock.now, document=dict)
     recorder = Recorder(masker=Masker(catalog), contract=contract, clock=clock, entries=500, max_bytes=100_000)
     for size in (0, 5_000, 16_000, 16_384, 17_000, 500_000) * 20:
-        answered = recorder.answered("/data/x")
-        answered.note({"type": "http.response.start", "status": 200, "headers": []})
-        answered.note({"type": "http.response.body", "body": b"x" * size})
+        answered = recorder.answered("/data/x", nowhere)
+        asyncio.run(answered({"type": "http.response.start", "status": 200, "headers": []}))
+        asyncio.run(answered({"type": "http.response.body", "body": b"x" * size}))
         recorder.record(Exchange("GET", "/data/x", "", {}, "id", operation="list:flows"), answered)
     kept = recorder.find(Filters())
     assert [entry["number"] for entry in kept] == list(range(120 - len(kept) + 1, 121))
@@ -334,16 +339,16 @@ def test_a_failure_in_here_harms_no_request(caplog: pytest.LogCaptureFixture) ->
     unheard_of: Any = {}
     for warnings in ([ContractWarning("a", "b", unheard_of)], []):
         exchange = Exchange("GET", "/data/x", "", {}, "id", operation="list:flows", warnings=warnings)
-        recorder.record(exchange, recorder.answered("/data/x"))
+        recorder.record(exchange, recorder.answered("/data/x", nowhere))
     assert "could not be recorded" in caplog.text
     assert [entry["number"] for entry in recorder.find(Filters())] == [2]
 
 
 def test_of_the_emulators_own_answers_nothing_is_kept() -> None:
     """An exported file that is downloaded may be larger than the memory."""
-    answered = Answered(0.0, seen=False)
-    answered.note({"type": "http.response.start", "status": 200, "headers": []})
-    answered.note({"type": "http.response.body", "body": b"x" * 1_000, "more_body": True})
+    answered = Answered(nowhere, 0.0, seen=False)
+    asyncio.run(answered({"type": "http.response.start", "status": 200, "headers": []}))
+    asyncio.run(answered({"type": "http.response.body", "body": b"x" * 1_000, "more_body": True}))
     assert (answered.status, answered.pieces) == (200, [])
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from contract_tests.support import Api, assert_error, serving
+from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.serving.origins import OriginGuard
 
 OURS = [
     "localhost",
@@ -21,6 +21,8 @@ OURS = [
     "emulator:8080",
     "app.localhost",
     "host.docker.internal:80",
+    "flow-emulator.tests.svc.cluster.local:8080",
+    "laptop.local",
 ]
 STRANGERS = [
     "evil.example",

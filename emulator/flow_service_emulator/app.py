@@ -13,13 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from starlette.routing import Router
+from starlette.routing import Router as Lifespan
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flow_service_emulator.api.gateway import Gateway, Tokens
+from flow_service_emulator.api.injection import SERVICE_PREFIXES, Injector
 from flow_service_emulator.api.landing_zone import LandingZone
-from flow_service_emulator.api.operations import Operation, operations, starlette_routes
-from flow_service_emulator.api.routes import Routes, no_route
+from flow_service_emulator.api.middleware import Middleware
+from flow_service_emulator.api.operations import Operation, operations
+from flow_service_emulator.api.origins import OriginGuard
+from flow_service_emulator.api.router import Router
+from flow_service_emulator.api.routes import Routes
 from flow_service_emulator.catalog import Catalog, load_catalog
 from flow_service_emulator.clock import Clock, begin_anew, is_instant, random_source
 from flow_service_emulator.contract.contract import Contract
@@ -41,14 +45,11 @@ from flow_service_emulator.exports.exporter import Exporter
 from flow_service_emulator.exports.occupancy import Occupancy
 from flow_service_emulator.exports.scheduler import TIME_KEY, Scheduler
 from flow_service_emulator.faults.faults import Faults, FaultsState
-from flow_service_emulator.faults.fields import Vocabulary
+from flow_service_emulator.faults.rules import Vocabulary
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.openapi import PATH, answering, description
 from flow_service_emulator.plain_files import NotPlain
 from flow_service_emulator.service.service import INDEXES, FlowService
-from flow_service_emulator.serving.injection import Injector, service_calls
-from flow_service_emulator.serving.middleware import Middleware
-from flow_service_emulator.serving.origins import OriginGuard
 from flow_service_emulator.settings import Settings, flag_name, variable_name
 from flow_service_emulator.store.store import Store, StoreError
 
@@ -218,7 +219,7 @@ def _control_calls(
         ClockCalls(clock, scheduler),
         ExportCalls(exports, scheduler),
         DatasetCalls(library),
-        FaultCalls(faults=works.faults, words=words, store=store, library=library),
+        FaultCalls(works.faults, words),
         ReportCalls(recorder=recorder, contract=contract),
         overview,
     )
@@ -241,16 +242,16 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         store=store, catalog=catalog, library=library, clock=clock, rng=rng, scheduler=works.scheduler, masker=masker
     )
     of_service = operations(Routes(service, catalog, library), gateway, LandingZone(clock))
-    calls = service_calls(of_service)
     destinations = [spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination]
-    words = Vocabulary(calls, catalog.errors, destinations, seed=settings.seed or 0)
-    injector = Injector(faults=faults, calls=calls, gateway=gateway, service=service, errors=catalog.errors)
+    names = [operation.name for operation in of_service if operation.path.startswith(SERVICE_PREFIXES)]
+    words = Vocabulary(names, catalog.errors, destinations, seed=settings.seed or 0)
+    injector = Injector(faults, gateway, service, catalog.errors)
 
     contract = Contract(
         catalog,
         now=clock.now,
         document=lambda: description(of_service, catalog),
-        unmatched=lambda: [each.rule.as_json() for each in faults.armed if not each.matched],
+        unmatched=lambda: [rule.as_json() for rule in faults.rules if not rule.matched],
     )
     recorder = Recorder(
         masker=masker,
@@ -277,9 +278,9 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
 
     table = [*of_service, *_control_calls(works, recorder, contract, parts, words)]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
-    router = Router(starlette_routes(table), redirect_slashes=False, default=no_route, lifespan=works.serve)
     middleware = Middleware(
-        router,
+        Router(table),
+        Lifespan(lifespan=works.serve),
         errors=catalog.errors,
         gateway=gateway,
         rng=random_source(None),

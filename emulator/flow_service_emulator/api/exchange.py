@@ -5,20 +5,17 @@ Handlers take an `Exchange` and answer a `Reply`; they know nothing of ASGI.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
+from starlette.types import Send
 
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.pieces import Pieces
 from flow_service_emulator.service.service import Caller
 from flow_service_emulator.validation.bounds import MAX_DEPTH, is_shallow
 from flow_service_emulator.validation.validation import ContractWarning
@@ -29,7 +26,7 @@ JSON_TYPE = "application/json"
 
 @dataclass(slots=True)
 class Reply:
-    """What a handler answers. `body` is JSON as Python values, or bytes or Pieces as they are; None is an empty body.
+    """What a handler answers. `body` is JSON as Python values, or bytes as they are; None is an empty body.
 
     With `file`, the file's content is the body, sent piece by piece.
     """
@@ -124,59 +121,41 @@ def decode_json(body: bytes, depth: int = MAX_DEPTH, loads: Callable[[bytes], An
     return value
 
 
-class Endpoint:
-    """The ASGI app of one path: finds the method's handler and writes its reply."""
+class Answered:
+    """Sends an answer on, and takes down what went out; of the body nothing unless it is to be recorded (`seen`).
 
-    def __init__(self, handlers: Mapping[str, tuple[str, Handler]]) -> None:
-        self._handlers = dict(handlers)
-        if "GET" in self._handlers:
-            self._handlers.setdefault("HEAD", self._handlers["GET"])
-        self._allowed = ", ".join(self._handlers)
+    `began` is when its request came in, in seconds of `Clock.steady`.
+    """
 
-    async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
-        exchange: Exchange = asgi["exchange"]
-        found = self._handlers.get(exchange.method)
-        if found is None:
-            raise ServiceError(
-                "method-not-allowed",
-                headers={"Allow": self._allowed},
-                method=exchange.method,
-                path=exchange.path[:200],
-                allowed=self._allowed,
-            )
-        exchange.operation, handler = found
-        exchange.path_params = asgi["path_params"]
-        reply = await handler(exchange)
-        if reply.file is None:
-            await send_reply(send, exchange, reply)
-        else:
-            from starlette.responses import FileResponse  # on first use: only downloads need it
+    __slots__ = ("_send", "began", "headers", "pieces", "seen", "status")
 
-            headers = {"x-request-id": exchange.request_id}
-            await FileResponse(reply.file, headers=headers, media_type=reply.content_type)(asgi, receive, send)
+    def __init__(self, send: Send, began: float, *, seen: bool = True) -> None:
+        self._send = send
+        self.began = began
+        self.seen = seen
+        self.status = 0
+        self.headers: Iterable[tuple[bytes, bytes]] = ()
+        self.pieces: list[bytes] = []
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], message["headers"]
+        elif self.seen:
+            self.pieces.append(message.get("body", b""))
+        await self._send(message)
+
+    @property
+    def body(self) -> bytes:
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
 
-async def send_reply(send: Send, exchange: Exchange, reply: Reply) -> None:
-    """Writes a reply: the only place where JSON goes out."""
+def encoded(exchange: Exchange, reply: Reply) -> tuple[dict[str, Any], bytes]:
+    """A reply as the ASGI message that begins it, and its body: the only place where JSON goes out."""
     body = reply.body
-    if body is None:
-        data: bytes | Pieces = b""
-    elif isinstance(body, (bytes, Pieces)):
-        data = body
-    else:
-        data = orjson.dumps(body)
-    headers = [
-        (b"x-request-id", exchange.request_id.encode("latin-1")),
-        (b"content-length", b"%d" % (data.size if isinstance(data, Pieces) else len(data))),
-    ]
+    data: bytes = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
+    headers = [(b"x-request-id", exchange.request_id.encode("latin-1")), (b"content-length", b"%d" % len(data))]
     if data:
         headers.append((b"content-type", reply.content_type.encode("latin-1")))
     for name, value in reply.headers:
         headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    if isinstance(data, Pieces):
-        for piece in data:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await asyncio.sleep(0)  # to a quick client no `send` ever waits
-        data = b""
-    await send({"type": "http.response.body", "body": data})
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}, data

@@ -6,13 +6,11 @@ schemas of the description: a new one goes into `openapi/requests.py` or `openap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from starlette.routing import Route
-
-from flow_service_emulator.api.exchange import Endpoint, Handler
+from flow_service_emulator.api.exchange import Handler
 from flow_service_emulator.api.gateway import Gateway
 from flow_service_emulator.api.landing_zone import CONTAINERS, LandingZone
 from flow_service_emulator.api.routes import BASE, Routes, unsupported
@@ -186,11 +184,3 @@ def operations(routes: Routes, gateway: Gateway, zone: LandingZone) -> list[Oper
         table.append(row(name, method, path, unsupported(feature), f"Not emulated: {feature}", ("unsupported",), status=501))
     return table
 # fmt: on
-
-
-def starlette_routes(table: Iterable[Operation]) -> list[Route]:
-    """One route for each path, with all its methods, so that a wrong method is told which ones there are."""
-    by_path: dict[str, dict[str, tuple[str, Handler]]] = {}
-    for operation in table:
-        by_path.setdefault(operation.path, {})[operation.method] = (operation.name, operation.handler)
-    return [Route(path, Endpoint(handlers)) for path, handlers in by_path.items()]

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
-from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
 
 from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.pieces import AT_ONCE, Pieces
 from flow_service_emulator.query.pages import Page, run
 from flow_service_emulator.query.query import parse, parse_page_window
 from flow_service_emulator.service.service import FlowService, not_found
@@ -181,19 +178,6 @@ def unsupported(feature: str) -> Handler:
     return handler
 
 
-async def no_route(asgi: AsgiScope, receive: Receive, send: Send) -> None:
-    """The ASGI app for every path that is not in the table."""
-    exchange: Exchange = asgi["exchange"]
-    if (base := elsewhere(exchange.path)) is not None:
-        raise ServiceError("unsupported", feature=f"The {ELSEWHERE[base]} ({base})")
-    hint = "GET /openapi.json describes every route."
-    if exchange.path.startswith("/__emulator/datasets/"):  # a slash, even as %2F, parts a path before it gets here
-        hint = f"A dataset's id has no slash; {hint}"
-    elif not exchange.path.startswith(BASE):
-        hint = f"The service's base path is {BASE}; {hint}"
-    raise ServiceError("path-not-found", method=exchange.method, path=exchange.path[:200], hint=hint)
-
-
 def _tag(entity: dict[str, Any]) -> dict[str, str]:
     return {"id": entity["id"], "etag": entity["etag"]}
 
@@ -203,10 +187,4 @@ def _page_body(collection: str, page: Page) -> Any:
         return {"count": page.count}
     links = f'{{"next":{{"href":"/{collection}?continuationToken={page.next_token}"}}}}' if page.next_token else "{}"
     end = b'],"_links":' + links.encode() + b"}"
-    if sum(map(len, page.items)) <= AT_ONCE:
-        return b'{"items":[' + b",".join(page.items) + end
-    pieces = [b'{"items":[']
-    for item in page.items:
-        pieces += (item, b",")
-    pieces[-1] = end
-    return Pieces(pieces)
+    return b'{"items":[' + b",".join(page.items) + end

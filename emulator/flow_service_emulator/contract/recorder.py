@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import orjson
+from starlette.types import Send
 
-from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.api.exchange import Answered, Exchange
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.filters import Filters
@@ -31,29 +32,6 @@ FRONT_DOOR: Final = "/"
 """What a person types who has only been told the address; it leads to the dashboard."""
 SHOWN_ANSWER_HEADERS: Final = frozenset((b"allow", b"content-type", b"etag", b"location", b"retry-after"))
 log = logging.getLogger("emulator.recorder")
-
-
-class Answered:
-    """What went out as an answer, message by message; of the body nothing unless it is to be recorded (`seen`).
-
-    `began` is when its request came in, in seconds of `Clock.steady`.
-    """
-
-    __slots__ = ("began", "headers", "pieces", "seen", "status")
-
-    def __init__(self, began: float, *, seen: bool = True) -> None:
-        self.began = began
-        self.seen = seen
-        self.status = 0
-        self.headers: Iterable[tuple[bytes, bytes]] = ()
-        self.pieces: list[bytes] = []
-
-    def note(self, message: Any) -> None:
-        """Takes down an ASGI message that was sent."""
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], message["headers"]
-        elif self.seen and message["type"] == "http.response.body":
-            self.pieces.append(message.get("body", b""))
 
 
 class Recorded(NamedTuple):
@@ -88,24 +66,22 @@ class Recorder:
         self._ring: deque[Recorded] = deque()
         self._bytes = 0
 
-    def answered(self, path: str) -> Answered:
+    def answered(self, path: str, send: Send) -> Answered:
         """What takes down the answer to a request of this path that has just come in."""
-        return Answered(self._clock.steady(), seen=not path.startswith(UNSEEN) and path != FRONT_DOOR)
+        return Answered(send, self._clock.steady(), seen=not path.startswith(UNSEEN) and path != FRONT_DOOR)
 
     def record(self, exchange: Exchange, answered: Answered) -> None:
         """Records a request that has been answered. What goes wrong here harms no request."""
         if not answered.seen:
             return
         try:
-            pieces = answered.pieces
-            answer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self.number += 1
-            seen = Seen(exchange, self.number, self._clock.now(), answered.status, answer)
+            seen = Seen(exchange, self.number, self._clock.now(), answered.status, answered.body)
             verdict, findings = self._contract.judge(seen)
             if self._entries:
                 duration = (self._clock.steady() - answered.began) * 1000
                 head = _head(seen, duration, answered.headers, verdict, findings)
-                self._add(Recorded(head, _kept(exchange.body), _kept(answer)))
+                self._add(Recorded(head, _kept(exchange.body), _kept(seen.answer)))
         except Exception:
             log.exception("%s %s could not be recorded", exchange.method, exchange.path[:200])
 

@@ -118,7 +118,7 @@ class Overview:
                 "flows": flows,
                 "runs": runs,
                 "files": self._files(runs),
-                "faults": [entry.as_json() for entry in self._faults.armed],
+                "faults": [rule.as_json() for rule in self._faults.rules],
             }
         )
 

@@ -19,7 +19,6 @@ from flow_service_emulator.control.inputs import CONTROL, invalid, json_object, 
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports, Unremoved
 from flow_service_emulator.exports.scheduler import Scheduler
-from flow_service_emulator.pieces import Pieces
 from flow_service_emulator.settings import MAX_CONTROL_BYTES
 from flow_service_emulator.store.store import StoreError
 from flow_service_emulator.validation.bounds import MAX_DEPTH
@@ -32,7 +31,7 @@ STATE_DEPTH: Final = 16
 
 @runtime_checkable
 class Taken(Protocol):
-    """What a part with a lot in it held at one moment. Its JSON is made in a thread, in pieces, and is not joined."""
+    """What a part with a lot in it held at one moment. Its JSON is made in a thread."""
 
     def pieces(self) -> list[bytes]: ...
 
@@ -114,9 +113,9 @@ class StateCalls:
         """All parts at one moment."""
         taken = {name: part.snapshot() for name, part in self._parts.items()}
         state, sizes = await asyncio.to_thread(_encoded, taken)
-        if state.size > MAX_CONTROL_BYTES:
+        if len(state) > MAX_CONTROL_BYTES:
             largest = max(sizes, key=sizes.__getitem__)
-            raise ServiceError("snapshot-too-large", size=state.size, limit=MAX_CONTROL_BYTES, part=largest)
+            raise ServiceError("snapshot-too-large", size=len(state), limit=MAX_CONTROL_BYTES, part=largest)
         return Reply(state)
 
     async def put_state(self, exchange: Exchange) -> Reply:
@@ -167,7 +166,7 @@ class StateCalls:
             raise
 
 
-def _encoded(parts: Mapping[str, Any]) -> tuple[Pieces, dict[str, int]]:
+def _encoded(parts: Mapping[str, Any]) -> tuple[bytes, dict[str, int]]:
     """A snapshot of these parts, and how many bytes each has. For a worker thread: there can be a million pieces."""
     pieces = [b'{"format":%d,"version":%b' % (STATE_FORMAT, orjson.dumps(__version__))]
     sizes = {}
@@ -176,4 +175,4 @@ def _encoded(parts: Mapping[str, Any]) -> tuple[Pieces, dict[str, int]]:
         sizes[name] = sum(map(len, of_part))
         pieces += (b",%b:" % orjson.dumps(name), *of_part)
     pieces.append(b"}")
-    return Pieces(pieces), sizes
+    return b"".join(pieces), sizes

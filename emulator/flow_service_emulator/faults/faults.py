@@ -1,4 +1,4 @@
-"""Injected faults: which rules there are, how often each has matched and fired, and what hits a request or a run.
+"""Which injected faults there are, and what hits a request or a run.
 
 Knows no web framework: a request comes in as a `Call`, the answer is a `Decision`; a run comes in as what it exports, the
 answer is a `RunFault`. All calls are made on the event loop.
@@ -9,20 +9,18 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from flow_service_emulator.entities import Scope
-from flow_service_emulator.faults.fields import MAX_SECONDS, Vocabulary
-from flow_service_emulator.faults.rules import DURING, READ_ONLY, TOKEN_PREFIX, Rule, read_rules
-from flow_service_emulator.globs import glob_matches
+from flow_service_emulator.faults.rules import DURING, MAX_SECONDS, READ_ONLY, Rule, Vocabulary, read_rules
 
 MAX_EXPIRED: Final = 1_000
 """Expired tokens that a rule remembers; the first are forgotten beyond that."""
-MAX_COUNT: Final = 2**52
-"""Of what a snapshot has counted, at most: there is room above it for what comes on top."""
-DEFAULT_SANDBOX: Final = "prod"
+TOKEN_PREFIX: Final = "/data/"
+"""Only paths behind the gateway want a token."""
 T = TypeVar("T")
 
 
@@ -34,6 +32,7 @@ class Call(NamedTuple):
     path: str
     short_path: str
     entity: str | None
+    scope: Scope
     headers: Mapping[str, str]
     is_latest_etag: Callable[[], bool]
     """Whether the request's If-Match is the entity's present etag, so that a change meanwhile would make a difference."""
@@ -92,67 +91,19 @@ class RunFault:
         raise RunFailure(self)
 
 
-@dataclass(slots=True)
-class Armed:
-    """A rule and what has become of it.
-
-    `matched` counts the requests or runs that it met, `fired` those that it hit of its own accord (`times` bounds these), and
-    `repeats` those that met a limit that was still on, or a token that had expired.
-    """
-
-    rule: Rule
-    matched: int = 0
-    fired: int = 0
-    repeats: int = 0
-    limited_until: float = -math.inf
-    """Until when (the machine's monotonic seconds) a rate limit goes on."""
-    expired: dict[str, None] = field(default_factory=dict)
-    """Digests of the tokens that have expired."""
-
-    def as_json(self) -> dict[str, Any]:
-        return {**self.rule.as_json(), "matched": self.matched, "fired": self.fired, "repeats": self.repeats}
-
-    def hits(self, draw: Callable[[int, str], float]) -> bool:
-        """Counts a match, and says whether the rule fires for it."""
-        rule = self.rule
-        self.matched += 1
-        if self.matched < (rule.nth or 1) or (rule.times is not None and self.fired >= rule.times):
-            return False
-        if rule.rate is not None and draw(rule.seed or 0, f"faults/{rule.id}/{self.matched}") >= rule.rate:
-            return False
-        self.fired += 1
-        return True
-
-
 class Faults:
     """The rules in their order. `active` says whether a request could be hit at all: the one look that a request costs else."""
 
     def __init__(self, draw: Callable[[int, str], float]) -> None:
         """`draw(seed, salt)` is a number from 0 to below 1, always the same for the same seed and salt."""
         self._draw = draw
-        self._armed: list[Armed] = []
+        self.rules: Sequence[Rule] = ()
         self.active = False
 
-    @property
-    def armed(self) -> Sequence[Armed]:
-        """The rules in their order, with their counts."""
-        return tuple(self._armed)
-
-    def set(self, armed: Iterable[Armed]) -> None:
+    def set(self, rules: Iterable[Rule]) -> None:
         """Puts these in the place of all rules. Requests and runs that were hit before are not touched."""
-        self._armed = list(armed)
-        self.active = any(not entry.rule.is_run for entry in self._armed)
-
-    def add(self, rules: Iterable[Rule]) -> None:
-        """Puts rules behind those that are there."""
-        self.set([*self._armed, *(Armed(rule) for rule in rules)])
-
-    def remove(self, rule_id: str) -> bool:
-        """Takes one rule away; answers whether it was there."""
-        kept = [entry for entry in self._armed if entry.rule.id != rule_id]
-        found = len(kept) < len(self._armed)
-        self.set(kept)
-        return found
+        self.rules = tuple(rules)
+        self.active = any(not rule.is_run for rule in self.rules)
 
     def decide(self, call: Call, now: float) -> Decision:
         """What hits a request. `now` is in the machine's monotonic seconds.
@@ -161,14 +112,16 @@ class Faults:
         ends the search, and those behind it do not see (nor count) the request.
         """
         delay, label = 0.0, None
-        for entry in self._armed:
-            rule = entry.rule
-            if rule.is_run or not self._hits_call(entry, call, now):
+        for rule in self.rules:
+            if rule.is_run or not self._hits_call(rule, call, now):
                 continue
             label = rule.id
             if rule.kind != "delay":
-                return Decision(min(delay, MAX_SECONDS), rule, label, self._retry_after(entry, now))
-            delay += rule.seconds
+                retry_after = rule.says.get("retryAfter")
+                if rule.kind == "rate-limit":  # what is left of it, without the trace that subtracting can leave
+                    retry_after = min(max(0, math.ceil(rule.limited_until - now)), rule.says["retryAfter"])
+                return Decision(min(delay, MAX_SECONDS), rule, label, retry_after)
+            delay += rule.says["seconds"]
         return Decision(min(delay, MAX_SECONDS), None, label)
 
     def plan_run(self, scope: Scope, flow_id: str, exports: Sequence[tuple[str, str]]) -> RunFault | None:
@@ -176,71 +129,69 @@ class Faults:
 
         Called once for each run, before it writes. The first rule that fires decides; those behind it do not count the run.
         """
-        org, sandbox = scope
-        for entry in self._armed:
-            rule = entry.rule
-            if (
-                not rule.is_run
-                or rule.org not in (None, org)
-                or rule.sandbox not in (None, sandbox)
-                or rule.flow not in (None, flow_id)
-            ):
+        for rule in self.rules:
+            says = rule.says
+            if not rule.is_run or not _within(says, scope) or says.get("flow", flow_id) != flow_id:
                 continue
-            meant = (
-                index
-                for index, (destination, dataset_id) in enumerate(exports)
-                if rule.destination in (None, destination) and rule.dataset in (None, dataset_id)
-            )
-            index = next(meant, None)
-            if index is not None and entry.hits(self._draw):
-                return RunFault(rule.id, rule.stage, index, rule.code, rule.message)
+            for index, (destination, dataset) in enumerate(exports):
+                if says.get("destination", destination) == destination and says.get("dataset", dataset) == dataset:
+                    if self._fires(rule):
+                        return RunFault(rule.id, says["stage"], index, says.get("code"), says.get("message"))
+                    break
         return None
 
-    def _hits_call(self, entry: Armed, call: Call, now: float) -> bool:
+    def _hits_call(self, rule: Rule, call: Call, now: float) -> bool:
         """Whether a rule for requests fires for this one."""
-        rule = entry.rule
         token = call.token if rule.kind == "token-expired" else None
-        if token is not None and token in entry.expired:  # whatever it is sent to, and whatever else the rule asks for
-            entry.repeats += 1
+        if token is not None and token in rule.expired:  # whatever it is sent to, and whatever else the rule asks for
+            rule.repeats += 1
             return True
         if not _meets(rule, call) or (rule.kind == "token-expired" and token is None):
             return False
-        if rule.kind == "rate-limit" and now < entry.limited_until:
-            entry.matched += 1
-            entry.repeats += 1
+        if rule.kind == "rate-limit" and now < rule.limited_until:
+            rule.matched += 1
+            rule.repeats += 1
             return True
-        if not entry.hits(self._draw):
+        if not self._fires(rule):
             return False
         if token is not None:
-            entry.expired[token] = None
-            if len(entry.expired) > MAX_EXPIRED:
-                del entry.expired[next(iter(entry.expired))]
+            rule.expired[token] = None
+            if len(rule.expired) > MAX_EXPIRED:
+                del rule.expired[next(iter(rule.expired))]
         if rule.kind == "rate-limit":
-            entry.limited_until = now + (rule.retry_after or 0)
+            rule.limited_until = now + rule.says["retryAfter"]
         return True
 
-    @staticmethod
-    def _retry_after(entry: Armed, now: float) -> int | None:
-        """The seconds for the header Retry-After: of a rate limit, what is left of it."""
-        if entry.rule.kind == "rate-limit":
-            # adding and subtracting can leave a trace above the whole number of seconds, which would be rounded up
-            return min(max(0, math.ceil(entry.limited_until - now)), entry.rule.retry_after or 0)
-        return entry.rule.retry_after
+    def _fires(self, rule: Rule) -> bool:
+        """Counts a match, and says whether the rule fires for it."""
+        says = rule.says
+        rule.matched += 1
+        if rule.matched < says.get("nth", 1) or rule.fired >= says.get("times", math.inf):
+            return False
+        if "rate" in says and self._draw(says["seed"], f"faults/{rule.id}/{rule.matched}") >= says["rate"]:
+            return False
+        rule.fired += 1
+        return True
 
 
 def _meets(rule: Rule, call: Call) -> bool:
     """Whether a request is one that a rule is about."""
-    headers = call.headers
+    says, headers = rule.says, call.headers
+    operation, path = says.get("operation"), says.get("path")
     return (
-        rule.method in (None, call.method)
-        and rule.entity in (None, call.entity)
-        and rule.org in (None, headers.get("x-gw-ims-org-id"))
-        and rule.sandbox in (None, headers.get("x-sandbox-name") or DEFAULT_SANDBOX)
-        and (rule.operation is None or (call.operation is not None and glob_matches(rule.operation, call.operation)))
-        and (rule.path is None or glob_matches(rule.path, call.path) or glob_matches(rule.path, call.short_path))
-        and all(name in headers and glob_matches(glob, headers[name]) for name, glob in rule.header.items())
+        says.get("method", call.method) == call.method
+        and says.get("entity", call.entity) == call.entity
+        and _within(says, call.scope)
+        and (operation is None or (call.operation is not None and fnmatchcase(call.operation, operation)))
+        and (path is None or fnmatchcase(call.path, path) or fnmatchcase(call.short_path, path))
+        and all(name in headers and fnmatchcase(headers[name], glob) for name, glob in says.get("header", {}).items())
         and (rule.kind != "etag-changed" or call.is_latest_etag())
     )
+
+
+def _within(says: Mapping[str, Any], scope: Scope) -> bool:
+    org, sandbox = scope
+    return bool(says.get("org", org) == org and says.get("sandbox", sandbox) == sandbox)
 
 
 class FaultsState:
@@ -257,35 +208,25 @@ class FaultsState:
         self._faults.set(())
 
     def snapshot(self) -> list[dict[str, Any]]:
-        return [{**entry.as_json(), "expired": list(entry.expired)} for entry in self._faults.armed]
+        return [{**rule.as_json(), "expired": list(rule.expired)} for rule in self._faults.rules]
 
-    def restore(self, read: list[Armed]) -> None:
+    def restore(self, read: list[Rule]) -> None:
         self._faults.set(read)
 
-    def read(self, snapshot: Any) -> list[Armed]:
+    def read(self, snapshot: Any) -> list[Rule]:
         """Raises ValueError, saying what is wrong, for what is no snapshot of rules."""
-        entries = snapshot if isinstance(snapshot, list) else [snapshot]
-        plain = [
-            {name: value for name, value in entry.items() if name != "expired"} if isinstance(entry, dict) else entry
-            for entry in entries
-        ]
+        plain = [{name: entry[name] for name in entry if name != "expired"} for entry in _dicts(snapshot)]
         rules = read_rules(plain, self._words)
-        armed = []
-        for index, (rule, entry) in enumerate(zip(rules, entries, strict=True)):
-            counts = {name: entry.get(name) for name in READ_ONLY}
-            for name, count in counts.items():
-                if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_COUNT:
-                    raise ValueError(f"rules[{index}].{name}: a whole number from 0 to {MAX_COUNT} is needed")
-            expired = entry.get("expired")
-            if not isinstance(expired, list) or not all(isinstance(token, str) for token in expired):
-                raise ValueError(f"rules[{index}].expired: an array of texts is needed")
-            armed.append(
-                Armed(
-                    rule,
-                    counts["matched"],
-                    counts["fired"],
-                    counts["repeats"],
-                    expired=dict.fromkeys(expired[:MAX_EXPIRED]),
-                )
-            )
-        return armed
+        for index, (rule, entry) in enumerate(zip(rules, snapshot, strict=True)):
+            counts = [entry.get(name) for name in READ_ONLY]
+            if not all(type(count) is int and count >= 0 for count in counts):
+                raise ValueError(f"rules[{index}]: {', '.join(READ_ONLY)} are needed, as whole numbers")
+            rule.matched, rule.fired, rule.repeats = counts
+            rule.expired = dict.fromkeys(map(str, entry.get("expired", ())))
+        return rules
+
+
+def _dicts(snapshot: Any) -> list[dict[str, Any]]:
+    if not isinstance(snapshot, list) or not all(isinstance(entry, dict) for entry in snapshot):
+        raise ValueError("an array of rules is needed")
+    return snapshot

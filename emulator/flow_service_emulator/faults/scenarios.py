@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+
+from flow_service_emulator.faults.rules import KINDS, Kind
 
 
 class Scenario(NamedTuple):
@@ -65,3 +67,30 @@ _ALL = (
     ),
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
+
+
+def kinds_table() -> str:
+    """Every kind of rule with what it does and its own fields, as Markdown for the README."""
+    rows = ((f"`{name}`", kind.does, _own(kind)) for name, kind in KINDS.items())
+    return _table(("kind", "what it does", "its own fields"), rows)
+
+
+def scenarios_table() -> str:
+    """Every scenario with what happens and what a good client does, as Markdown for the README."""
+    rows = ((f"`{each.name}`", each.happens, each.good_client) for each in SCENARIOS.values())
+    return _table(("scenario", "what happens", "a good client"), rows)
+
+
+def _own(kind: Kind) -> str:
+    """The fields, each with whether it is needed or what it is by default."""
+    told = []
+    for name in dict.fromkeys((*kind.own, *kind.defaults)):
+        note = " (needed)" if name in kind.needed else f" ({kind.defaults[name]})" if name in kind.defaults else ""
+        told.append(f"`{name}`{note}")
+    return ", ".join(told)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(
+        [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+    )

@@ -17,10 +17,8 @@ from flow_service_emulator.errors import ServiceError
 
 CONTROL_PREFIX: Final = "/__emulator"
 ANY_HOST: Final = "*"
-UNREGISTRABLE: Final = (".localhost", ".internal", ".test")
-"""Ends of names that nobody can have in the public DNS (RFC 6761; ICANN resolution 2024.07.29.06 for `.internal`)."""
-
-
+UNREGISTRABLE: Final = (".localhost", ".test", ".local", ".internal")
+"""Ends of names that nobody can have in the public DNS (RFC 6761 and 6762; ICANN resolution 2024.07.29.06 for `.internal`)."""
 FOREIGN_SITES: Final = ("cross-site", "same-site")
 """What `Sec-Fetch-Site` says of a page of another origin (W3C "Fetch Metadata Request Headers"). Another port of localhost is
 the same site."""

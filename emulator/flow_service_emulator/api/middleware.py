@@ -1,7 +1,4 @@
-"""What happens to every request before and after its handler: request id, body limit, gateway checks, errors, journal.
-
-One pure ASGI layer; a stack of wrappers would cost each request more than its handler does.
-"""
+"""What happens to every request: request id, size, faults, gateway, its handler, errors, recording. From top to bottom, in one layer."""
 
 from __future__ import annotations
 
@@ -9,46 +6,55 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final, Protocol
 
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from flow_service_emulator.api.exchange import Exchange, Reply, send_reply
+from flow_service_emulator.api.exchange import Answered, Exchange, Reply, encoded
 from flow_service_emulator.api.gateway import GATEWAY_PREFIX, Gateway, claimed_scope
-from flow_service_emulator.contract.recorder import Recorder
+from flow_service_emulator.api.injection import SERVICE_PREFIXES, ConnectionEnded, Injector
+from flow_service_emulator.api.origins import CONTROL_PREFIX, OriginGuard
+from flow_service_emulator.api.router import Router, missing
 from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.masking import Masker, replaced
-from flow_service_emulator.serving.injection import ConnectionEnded, Injector
-from flow_service_emulator.serving.origins import CONTROL_PREFIX, OriginGuard
 from flow_service_emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYTES
 from flow_service_emulator.store.store import StoreError
 from flow_service_emulator.validation.validation import ContractWarning
 
-REQUESTS = "emulator.requests"
-"""The logger of what was asked, whose texts have no secrets in them."""
-log = logging.getLogger(REQUESTS)
-MAX_REQUEST_ID = 128
-LARGE = (
+log = logging.getLogger("emulator.requests")
+MAX_REQUEST_ID: Final = 128
+LARGE: Final = (
     ("PUT", f"{CONTROL_PREFIX}/state", MAX_CONTROL_BYTES),
     ("PUT", f"{CONTROL_PREFIX}/datasets/", MAX_DATASET_BYTES),
     ("POST", f"{CONTROL_PREFIX}/datasets/", MAX_DATASET_BYTES),
 )
 """The control calls that take large bodies: method, how the path begins, and how many bytes."""
-IDENTITY = "identity"
+IDENTITY: Final = "identity"
 """The coding of a body that comes as it is."""
-MEANT_ONCE = frozenset({"authorization", "content-type", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name"})
+MEANT_ONCE: Final = frozenset({"authorization", "content-type", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name"})
 """Headers of the service that have one value."""
-POLLED = frozenset({"control:health", "control:overview"})
-"""Operations that health checks and the page ask for every two seconds: the log is not to be full of them."""
+POLLED: Final = frozenset({"control:health", "control:overview"})
+"""Operations that health checks and the dashboard ask for every two seconds: the log is not to be full of them."""
+
+
+class Recorder(Protocol):
+    """What looks at requests and their answers."""
+
+    def answered(self, path: str, send: Send) -> Answered:
+        """What takes down the answer to a request of this path that has just come in."""
+
+    def record(self, exchange: Exchange, answered: Answered) -> None:
+        """Records a request that has been answered."""
 
 
 class Middleware:
-    """Wraps the routes."""
+    """The application, but for what is no HTTP, which `lifespan` is for."""
 
     def __init__(
         self,
-        app: ASGIApp,
+        router: Router,
+        lifespan: ASGIApp,
         *,
         errors: ErrorTable,
         gateway: Gateway,
@@ -58,30 +64,24 @@ class Middleware:
         masker: Masker,
         guard: OriginGuard,
     ) -> None:
-        self._app = app
-        self._guard = guard
+        self._router = router
+        self._lifespan = lifespan
         self._errors = errors
         self._gateway = gateway
         self._rng = rng
         self._injector = injector
-        self._faults = injector.faults
         self._recorder = recorder
         self._masker = masker
+        self._guard = guard
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         if asgi["type"] != "http":
-            await self._app(asgi, receive, send)
+            await self._lifespan(asgi, receive, send)
             return
         exchange = self._exchange(asgi)
-        asgi["exchange"] = exchange
-        answered = self._recorder.answered(exchange.path)
-
-        async def noted_send(message: Any) -> None:
-            answered.note(message)
-            await send(message)
-
+        answered = self._recorder.answered(exchange.path, send)
         try:
-            await self._answer(exchange, asgi, receive, noted_send)
+            await self._answer(exchange, asgi, receive, answered)
         except ConnectionEnded:
             if exchange.fault is None:
                 return
@@ -94,29 +94,46 @@ class Middleware:
 
     async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""
+        method, path, headers = exchange.method, exchange.path, exchange.headers
+        deliver = None
         try:
-            if exchange.path.startswith(CONTROL_PREFIX):
-                self._guard.check(exchange.method, exchange.headers)  # before a stranger's body is read
-            exchange.body = await _body(receive, _body_limit(exchange))
-            if self._faults.active:
-                send = await self._injector.meet(exchange, receive, send)
-            if exchange.path.startswith(GATEWAY_PREFIX):
+            found = self._router.find(path)
+            operation = found.methods.get(method)
+            if path.startswith(CONTROL_PREFIX):
+                self._guard.check(method, headers)  # before a stranger's body is read
+            exchange.body = await _body(receive, _body_limit(method, path))
+            if self._injector.faults.active and path.startswith(SERVICE_PREFIXES):
+                deliver = await self._injector.meet(exchange, operation, found.params, receive, send)
+            if path.startswith(GATEWAY_PREFIX):
                 self._gateway.check(exchange)
-            if exchange.body and exchange.headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
+            if exchange.body and headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
                 raise ServiceError("content-encoding-unsupported", headers={"Accept-Encoding": IDENTITY})
-            await self._app(asgi, receive, send)
-        except ConnectionEnded:
-            raise
+            if operation is None:
+                raise missing(found, method, path)
+            exchange.operation, exchange.path_params = operation.name, found.params
+            reply = await operation.handler(exchange)
         except ServiceError as error:
-            await self._send_error(send, exchange, error)
+            reply = self._refusal(exchange, error)
         except StoreError as reason:
-            log.error("%s %s: %s", exchange.method, self._told_path(exchange), reason)
-            await self._send_error(send, exchange, ServiceError("store-unavailable", reason=reason))
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            log.error("%s %s: %s", method, self._told_path(exchange), reason)
+            reply = self._refusal(exchange, ServiceError("store-unavailable", reason=reason))
+        except (ConnectionEnded, asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException:  # what arro3 raises where it panics is no `Exception`
-            log.exception("%s %s failed", exchange.method, self._told_path(exchange))
-            await self._send_error(send, exchange, ServiceError("internal-error"))
+            log.exception("%s %s failed", method, self._told_path(exchange))
+            reply = self._refusal(exchange, ServiceError("internal-error"))
+        if reply.file is not None:
+            from starlette.responses import FileResponse  # on first use: only downloads need it
+
+            headers = {"x-request-id": exchange.request_id}
+            await FileResponse(reply.file, headers=headers, media_type=reply.content_type)(asgi, receive, send)
+            return
+        start, body = encoded(exchange, reply)
+        if deliver is not None:
+            await deliver(start, body)
+            return
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
 
     def _exchange(self, asgi: AsgiScope) -> Exchange:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
@@ -124,8 +141,9 @@ class Middleware:
         warnings: list[ContractWarning] = []
         if len(headers) < len(asgi["headers"]):
             warnings += _joined(headers, asgi["headers"])
-        if len(path) > 1 and path.endswith("/") and path.startswith(GATEWAY_PREFIX):
-            path = asgi["path"] = path.rstrip("/")  # real clients send a trailing slash
+        behind_gateway = path.startswith(GATEWAY_PREFIX)
+        if behind_gateway and path.endswith("/"):
+            path = path.rstrip("/")  # real clients send a trailing slash
             warnings.append(ContractWarning("trailing-slash", "path", "the path was sent with a slash at its end"))
         return Exchange(
             method=asgi["method"],
@@ -134,7 +152,7 @@ class Middleware:
             headers=headers,
             request_id=self._request_id(headers),
             warnings=warnings,
-            scope=claimed_scope(headers) if path.startswith(GATEWAY_PREFIX) else ("", "prod"),
+            scope=claimed_scope(headers) if behind_gateway else ("", "prod"),
         )
 
     def _request_id(self, headers: Mapping[str, str]) -> str:
@@ -155,15 +173,15 @@ class Middleware:
         ids = {exchange.request_id, *exchange.scope, *exchange.path_params.values()}
         return replaced(told, [secret for secret in secrets if secret not in ids])
 
-    async def _send_error(self, send: Send, exchange: Exchange, error: ServiceError) -> None:
+    def _refusal(self, exchange: Exchange, error: ServiceError) -> Reply:
         status, body = self._errors.answer(error, exchange.request_id, exchange.resource)
         body = self._told(exchange, body)
         exchange.error, exchange.error_fields, exchange.answer = error.name, error.fields, body
-        await send_reply(send, exchange, Reply(body, status, tuple(error.headers.items())))
+        return Reply(body, status, tuple(error.headers.items()))
 
 
 def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> list[ContractWarning]:
-    """Puts all values of a header that was sent several times into it (RFC 9110, section 5.3), and warnings that."""
+    """Puts all values of a header that was sent several times into it (RFC 9110, section 5.3), and warns of that."""
     values: dict[str, list[str]] = {}
     for name, value in fields:
         values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
@@ -191,9 +209,10 @@ async def _body(receive: Receive, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _body_limit(exchange: Exchange) -> int:
+def _body_limit(method: str, path: str) -> int:
     """How many bytes a request's body may have."""
-    for method, path, limit in LARGE:
-        if exchange.method == method and exchange.path.startswith(path):
-            return limit
+    if path.startswith(CONTROL_PREFIX):
+        for large_method, beginning, limit in LARGE:
+            if method == large_method and path.startswith(beginning):
+                return limit
     return MAX_BODY_BYTES
