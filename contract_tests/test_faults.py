@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -148,9 +148,6 @@ class TestErrors:
         assert_error(api.get("/flows", headers={"Authorization": "Basic x"}), "token-invalid")
         api.control("DELETE", "/faults")
         assert api.get("/connections").status_code == 200
-
-    def test_each_fetched_token_is_a_new_one(self, api: Api) -> None:
-        assert fetch_token(api) != fetch_token(api), "the clock is frozen, yet a new token must not be the expired one"
 
 
 class TestEtagChanged:
@@ -491,94 +488,43 @@ class TestScenarios:
 
     def test_rate_limited(self, api: Api) -> None:
         api.control("PUT", "/faults", {"scenario": "rate-limited"})
-
-        def good(path: str) -> httpx.Response:
-            while (response := api.get(path)).status_code == 429:
-                time.sleep(int(response.headers["retry-after"]))
-            return response
-
-        assert [good("/flows").status_code for _ in range(3)] == [200] * 3
-        assert counts(api)[0] == (4, 1, 0), "it never pressed on"
-        api.control("PUT", "/faults", {"scenario": "rate-limited"})
         assert statuses(api, "/flows", 3) == [200, 429, 429]
-        assert counts(api)[0] == (3, 1, 1), "a bad one presses on"
+        assert counts(api)[0] == (3, 1, 1), "pressing on is refused, too"
+        time.sleep(1)
+        assert api.get("/flows").status_code == 200
 
     def test_token_expiry(self, api: Api) -> None:
-        def good(path: str) -> int:
-            response = api.get(path)
-            if response.status_code == 401 and response.json()["error_code"] == "401013":
-                api.http.headers["Authorization"] = f"Bearer {fetch_token(api)}"
-                response = api.get(path)
-            return response.status_code
-
+        api.control("PUT", "/faults", {"scenario": "token-expiry"})
+        assert statuses(api, "/flows", 4) == [200, 200, 401, 401]
         api.http.headers["Authorization"] = f"Bearer {fetch_token(api)}"
-        api.control("PUT", "/faults", {"scenario": "token-expiry"})
-        assert [good("/flows") for _ in range(5)] == [200] * 5
-        api.control("PUT", "/faults", {"scenario": "token-expiry"})
-        assert statuses(api, "/flows", 5) == [200, 200, 401, 401, 401]
+        assert statuses(api, "/flows", 2) == [200, 200]
 
     def test_flaky_gateway(self, api: Api) -> None:
-        body = {**LANDING_ZONE.base_connection(), "name": "only one"}
-
-        def patiently(send: Callable[[], httpx.Response]) -> httpx.Response:
-            for _ in range(20):
-                try:
-                    response = send()
-                except httpx.TransportError:
-                    continue
-                if response.status_code < 500:
-                    return response
-            raise AssertionError("20 attempts were not enough")
-
         api.control("PUT", "/faults", {"scenario": "flaky-gateway"})
-        response = api.post("/connections", body)
-        assert_error(response, "gateway-timeout")
-        found = patiently(lambda: api.get("/connections", params={"property": 'name=="only one"'})).json()["items"]
-        assert len(found) == 1, "a good client looks, and finds it"
-        for _ in range(15):
-            assert patiently(lambda: api.get(f"/connections/{found[0]['id']}")).json()["items"][0]["name"] == "only one"
-
-        api.control("PUT", "/faults", {"scenario": "flaky-gateway"})
-        patiently(lambda: api.post("/connections", body))
-        failures = 0
-        for _ in range(15):
+        assert_error(api.post("/connections", LANDING_ZONE.base_connection()), "gateway-timeout")
+        met = set()
+        for _ in range(60):
             try:
-                failures += api.get("/connections").status_code != 200
+                response = api.get("/connections")
+                met.add(response.status_code)
+                if response.status_code == 200:
+                    assert len(response.json()["items"]) == 1, "it was carried out"
             except httpx.TransportError:
-                failures += 1
-        assert failures > 0, "a bad client takes the first answer"
-        api.control("DELETE", "/faults")
-        assert len(api.items("/connections")) == 3, "and its repeated creation made one too many"
+                met.add(0)
+        assert met == {200, 503, 0}
 
     def test_lost_update(self, api: Api) -> None:
         connection = api.created("connections", LANDING_ZONE.base_connection())
-        path = f"/connections/{connection}"
+        api.control("PUT", "/faults", {"scenario": "lost-update"})
+        change = [{"op": "replace", "path": "/name", "value": "mine"}]
+        for expected in (412, 200):
+            etag = api.item(f"/connections/{connection}")["etag"]
+            assert api.patch(f"/connections/{connection}", etag, change).status_code == expected
 
-        def update(attempts: int, fetch_again: bool) -> int:
-            etag = api.item(path)["etag"]
-            status = 0
-            for _ in range(attempts):
-                status = api.patch(path, etag, [{"op": "replace", "path": "/name", "value": "mine"}]).status_code
-                if status != 412:
-                    break
-                etag = api.item(path)["etag"] if fetch_again else etag
-            return status
-
-        for fetch_again, expected in ((True, 200), (False, 412)):
-            api.control("PUT", "/faults", {"scenario": "lost-update"})
-            assert update(3, fetch_again) == expected
-
-    def test_export_outage(self, api: Api, export_dir: Path) -> None:
+    def test_export_outage(self, api: Api) -> None:
         api.control("PUT", "/faults", {"scenario": "export-outage"})
-        flow = api.flow(S3)
-        api.advance(3 * 10800)
-        runs = api.items("/runs", property=f"flowId=={flow}", orderby="createdAt")
-        told = [run["metrics"]["statusSummary"]["status"] for run in runs]
-        assert told[:3] == ["failed", "failed", "success"], "a good client asks"
-        assert runs[2]["metrics"]["recordSummary"]["outputRecordCount"] > 0
-        first = export_dir / "amazon-s3/your-bucket-name/folder/subfolder/5ef3e3259ad2a1191ab7dd7d"
-        parts = [list(folder.glob("part-*")) for folder in sorted(first.iterdir())]
-        assert [len(part) for part in parts[:3]] == [0, 0, 1], "a bad one opens a file that is not there"
+        api.flow(S3, datasets=["5ef3e3259ad2a1191ab7dd7d"])
+        assert [run["status"] for run in api.advance(4 * 10800)][:3] == ["failed", "failed", "success"]
 
 
 class TestCalls:
@@ -616,31 +562,19 @@ class TestCalls:
         assert api.control("GET", "/faults")["rules"] == before
 
     def test_a_short_list_is_told_whole_and_of_a_long_one_the_nearest(self, api: Api) -> None:
-        """Each with where the whole list stands: the names of all errors, in one line, help nobody."""
-        for rule, nearest in (
-            ({"kind": "error", "error": "service-unavailble"}, "service-unavailable"),
-            ({"kind": "reset", "operation": "list:flow"}, "list:flows"),
-        ):
-            report = assert_error(api.http.post("/__emulator/faults", json=rule), "control-invalid")
-            assert len(report["detail"]) < 300
-            assert f"nearest: {nearest}" in report["detail"]
-            assert f"{len(report['allowed'])} are allowed" in report["detail"]
-            assert 'this answer\'s "allowed"' in report["detail"]
-        assert set(report_of(api, {"kind": "error", "error": "nope"})["allowed"]) == set(SERVICE_ERRORS)
-        for short in ({"kind": "nope"}, {"kind": "error", "error": "forbidden", "nope": 1}):
-            report = report_of(api, short)
-            assert all(name in report["detail"] for name in report["allowed"])
-            assert "this answer" not in report["detail"]
-        assert "nearest" not in report_of(api, {"kind": "error", "error": 7})["detail"]
+        """The names of all errors, in one line, help nobody."""
+        report = report_of(api, {"kind": "error", "error": "service-unavailble"})
+        assert set(report["allowed"]) == set(SERVICE_ERRORS)
+        assert "nearest: service-unavailable" in report["detail"]
+        assert len(report["detail"]) < 300
+        report = report_of(api, {"kind": "error", "error": "forbidden", "nope": 1})
+        assert all(name in report["detail"] for name in report["allowed"])
 
     def test_bad_bodies_change_nothing(self, api: Api) -> None:
         before = put(api, {"kind": "error", "error": "forbidden", "id": "kept"})
         for method, body in BAD_BODIES:
             assert_error(api.http.request(method, "/__emulator/faults", content=body), "control-invalid")
         assert api.control("GET", "/faults")["rules"] == before
-
-    def test_malformed_json(self, api: Api) -> None:
-        assert_error(api.http.put("/__emulator/faults", content=b'{"rules": ['), "body-malformed")
 
     def test_reset_forgets_them(self, api: Api) -> None:
         put(api, {"kind": "reset"})
@@ -692,7 +626,6 @@ class TestInProcess:
         [
             ({"kind": "reset"}, b""),
             ({"kind": "reset", "stage": "after"}, b""),
-            ({"kind": "truncate", "bytes": 4}, b'{"it'),
         ],
     )
     def test_the_answer_never_ends(self, app: Emulator, rule: dict[str, Any], body: bytes) -> None:
@@ -716,7 +649,7 @@ class TestRuleReading:
         assert decided([{"kind": "reset", "path": "*a" * 120 + "*b"}], [call(path="/" + "a" * 60_000)]) == [None]
         assert time.process_time() - began < 2
 
-    @settings(max_examples=150)
+    @settings(max_examples=50)
     @given(
         st.recursive(
             st.none()
@@ -749,17 +682,13 @@ BAD_RULES: list[tuple[Any, str, str]] = [
     ("reset", "", ""),
     ({}, ".kind", "token-expired"),
     ({"kind": "boom"}, ".kind", "token-expired"),
-    ({"kind": ["error"]}, ".kind", "token-expired"),
     ({"kind": "error"}, ".error", ""),
     ({"kind": "delay"}, ".seconds", ""),
     ({"kind": "error", "error": "nope"}, ".error", "service-unavailable"),
-    ({"kind": "error", "error": ""}, ".error", "service-unavailable"),
-    ({"kind": "error", "error": 503}, ".error", "service-unavailable"),
     ({"kind": "error", "error": "control-invalid"}, ".error", "service-unavailable"),
     ({"kind": "error", "error": "forbidden", "fields": {"x": "y"}}, ".fields.x", ""),
     ({"kind": "error", "error": "permission-missing", "fields": {"x": "y"}}, ".fields.x", "permission"),
     ({"kind": "error", "error": "permission-missing", "fields": {"permission": []}}, ".fields.permission", ""),
-    ({"kind": "error", "error": "permission-missing", "fields": "x"}, ".fields", ""),
     ({"kind": "error", "error": "forbidden", "stage": "during"}, ".stage", "after"),
     ({"kind": "run", "stage": "later"}, ".stage", "during"),
     ({"kind": "run", "destination": "ftp"}, ".destination", "sftp"),
@@ -768,25 +697,15 @@ BAD_RULES: list[tuple[Any, str, str]] = [
     ({"kind": "reset", "operation": "none"}, ".operation", "list:flows"),
     ({"kind": "reset", "operation": "control:health"}, ".operation", "list:flows"),
     ({"kind": "reset", "method": "BREW"}, ".method", "GET"),
-    ({"kind": "reset", "header": {}}, ".header", ""),
     ({"kind": "reset", "header": {"accept": 1}}, ".header.accept", ""),
     ({"kind": "reset", "nth": 0}, ".nth", ""),
-    ({"kind": "reset", "nth": 1.5}, ".nth", ""),
-    ({"kind": "reset", "times": 0}, ".times", ""),
     ({"kind": "reset", "times": True}, ".times", ""),
     ({"kind": "reset", "rate": 0}, ".rate", ""),
-    ({"kind": "reset", "rate": 1.1}, ".rate", ""),
-    ({"kind": "reset", "rate": "often"}, ".rate", ""),
     ({"kind": "reset", "org": ""}, ".org", ""),
-    ({"kind": "reset", "org": None}, ".org", ""),
     ({"kind": "reset", "sandbox": "x" * 257}, ".sandbox", ""),
     ({"kind": "reset", "id": "a/b"}, ".id", ""),
     ({"kind": "reset", "id": "kept"}, ".id", ""),
     ({"kind": "delay", "seconds": 61}, ".seconds", ""),
-    ({"kind": "delay", "seconds": -1}, ".seconds", ""),
-    ({"kind": "slow", "seconds": 1, "pieces": 1}, ".pieces", ""),
-    ({"kind": "truncate", "bytes": -1}, ".bytes", ""),
-    ({"kind": "rate-limit", "retryAfter": 3601}, ".retryAfter", ""),
 ]
 """(rule, the place that the refusal names, something that it allows there)"""
 BAD_BODIES: list[tuple[str, bytes]] = [
@@ -795,11 +714,8 @@ BAD_BODIES: list[tuple[str, bytes]] = [
     ("PUT", b"{}"),
     ("PUT", b'{"rules": {}}'),
     ("PUT", b'{"rules": [], "scenario": "lost-update"}'),
-    ("PUT", b'{"rules": [], "more": 1}'),
     ("PUT", b'{"scenario": "none"}'),
-    ("PUT", b'{"scenario": ["lost-update"]}'),
     ("PUT", b'{"scenario": "lost-update", "kinds": 1}'),
-    ("PUT", b'{"scenario": "lost-update", "org": 1}'),
     ("PUT", json.dumps({"rules": [{"kind": "reset"}] * 101}).encode()),
     ("POST", b'{"kind": "boom"}'),
     ("POST", b'{"kind": "reset", "id": "kept"}'),

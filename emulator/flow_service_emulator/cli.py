@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -135,14 +134,9 @@ def _serve(options: argparse.Namespace) -> int:
         settings = read_settings({declared.name: getattr(options, declared.name) for declared in fields(Settings)})
     except ValueError as reason:
         return _fail(str(reason), status=2)
-    # hardly any of what is loaded now is garbage, and looking for it would take a seventh of the start
-    gc.disable()  # until the server listens
-    try:
-        from flow_service_emulator.server import serve
+    from flow_service_emulator.server import serve
 
-        return serve(settings, _fail)
-    finally:
-        gc.enable()
+    return serve(settings, _fail)
 
 
 def _demo(options: argparse.Namespace) -> int:

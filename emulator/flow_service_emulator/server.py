@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import signal
@@ -12,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import httptools
 import orjson
@@ -103,8 +102,6 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit:
             return
-        gc.freeze()  # what is there now stays; collections need not look at it again
-        gc.enable()  # see `serve` in `flow_service_emulator.cli`
         print(f"listening on {url_of(self._listener)}", flush=True)
         log.info("the dashboard is at %s/__emulator/", url_of(self._listener))  # standard output has one line only
         self._looking = asyncio.create_task(self._emulator.look_at_files())
@@ -128,8 +125,8 @@ class Server(uvicorn.Server):
 def serve(settings: Settings, fail: Callable[[str], int]) -> int:
     """Opens the data and export folders, listens and serves; answers the exit status. `fail` reports what stops it."""
     set_up_logging(settings.log_format)
-    if passed_over := variables_of_kubernetes():
-        log.info("passed over, as Kubernetes sets them for a Service of this name: %s", ", ".join(passed_over))
+    if ignored := variables_of_kubernetes():
+        log.info("ignored, as Kubernetes sets them for a Service of this name: %s", ", ".join(ignored))
     clock = Clock.from_setting(settings.clock, settings.now)
     try:
         listener = open_socket(settings.host, settings.port)
@@ -171,34 +168,24 @@ def set_up_logging(form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(form))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # nobody reads these of a record, and finding them out costs more than the rest of it
-    # ("Logging HOWTO", section "Optimization")
-    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
-        setattr(logging, name, False)
-    logging._srcfile = None
+    logging._srcfile = None  # finding out where a record comes from takes a fifth of writing it ("Logging HOWTO")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 def formatter(form: str) -> logging.Formatter:
     """What makes lines of the log's records: as `text` or as `json`."""
-    return _JsonFormatter() if form == "json" else _TextFormatter("%(asctime)s %(levelname)s %(message)s")
+    return _JsonFormatter() if form == "json" else _TextFormatter()
 
 
 class _TextFormatter(logging.Formatter):
     """One line for each record, with a traceback's own lines below: no request can write a line, or move the cursor."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return escaped(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:
-        return "\n".join(map(escaped, super().formatException(ei).split("\n")))
-
-
-def escaped(line: str) -> str:
-    """A line of the log in which nothing controls a terminal: a line break, an escape or a turn of the direction is spelt out."""
-    if line.isprintable():
-        return line
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")
+        lines = [f"{at} {record.levelname} {record.getMessage()}"]
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).split("\n")
+        return "\n".join(map(escaped, lines))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -212,7 +199,12 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         line = orjson.dumps(entry).decode()
-        if line.isprintable():
-            return line
         # JSON escapes the control characters of ASCII only, and a terminal obeys others as well
-        return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
+        return line if line.isprintable() else json.dumps(entry)
+
+
+def escaped(line: str) -> str:
+    """A line of the log in which nothing controls a terminal: a line break, an escape or a turn of the direction is spelt out."""
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)

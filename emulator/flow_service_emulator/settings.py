@@ -14,12 +14,11 @@ from flow_service_emulator.instants import epoch_seconds, hint
 
 ENV_PREFIX = "FLOW_EMULATOR_"
 _BY_KUBERNETES = re.compile(
-    ENV_PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
+    ENV_PREFIX + r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)=.*"
+    rf"|{ENV_PREFIX}(?:\w+_)?PORT=(?:tcp|udp|sctp)://\S+"
 )
-"""The names of most variables that Kubernetes gives every container beside a Service called `flow-emulator` or `flow-emulator-…`
+"""What Kubernetes tells every container beside a Service called `flow-emulator` or `flow-emulator-…`, as `name=value`
 (Kubernetes documentation, "Service", section "Environment variables")."""
-_SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://\S+")
-"""The value of the last of them, which is called `…_PORT`."""
 MAX_BODY_BYTES = 1_000_000
 """The largest request body that is read, in bytes; more is answered 413."""
 MAX_CONTROL_BYTES = 256_000_000
@@ -33,36 +32,17 @@ LATEST_TIME = 253_370_764_799.0
 """9998-12-31T23:59:59Z, epoch seconds: the last instant that the clock can show; a date up to a year later is still one."""
 
 
-def _text(value: str) -> str:
-    return value
+def _whole(least: float = -math.inf, most: float = math.inf, needed: str = "a whole number") -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError("a whole number is needed") from None
+        if not least <= number <= most:
+            raise ValueError(f"{needed} is needed")
+        return number
 
-
-def _port(value: str) -> int:
-    number = _whole(value)
-    if not 0 <= number <= 65535:
-        raise ValueError("a port from 0 (any free one) to 65535 is needed")
-    return number
-
-
-def _whole(value: str) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise ValueError("a whole number is needed") from None
-
-
-def _positive(value: str) -> int:
-    number = _whole(value)
-    if number < 1:
-        raise ValueError("a whole number from 1 is needed")
-    return number
-
-
-def _count(value: str) -> int:
-    number = _whole(value)
-    if number < 0:
-        raise ValueError("a whole number from 0 is needed")
-    return number
+    return parse
 
 
 def _time(value: str) -> float:
@@ -133,8 +113,10 @@ def setting(default: Any, parse: Callable[[str], Any], placeholder: str, help: s
 class Settings:
     """What a server is started with. Each field is a flag (`--export-dir`) and a variable (`FLOW_EMULATOR_EXPORT_DIR`)."""
 
-    host: str = setting("127.0.0.1", _text, "HOST", "address to listen on; 0.0.0.0 is every network of this machine")
-    port: int = setting(8080, _port, "PORT", "port to listen on; 0 takes a free one")
+    host: str = setting("127.0.0.1", str, "HOST", "address to listen on; 0.0.0.0 is every network of this machine")
+    port: int = setting(
+        8080, _whole(0, 65535, "a port from 0 (any free one) to 65535"), "PORT", "port to listen on; 0 takes a free one"
+    )
     export_dir: Path = setting(Path("exports"), Path, "DIR", "folder that exported files are written to")
     data_dir: Path | None = setting(
         None, Path, "DIR", "folder that keeps entities, runs and time over restarts; without it they live in memory"
@@ -149,7 +131,7 @@ class Settings:
     )
     seed: int | None = setting(
         None,
-        _whole,
+        _whole(),
         "N",
         "makes data, ids and file names the same in every run that is asked the same, and after every reset",
     )
@@ -166,13 +148,23 @@ class Settings:
         "further host names that control calls may be made under; `.example.org` is all below it, `*` any",
     )
     log_format: str = setting("text", _log_format, "FORMAT", "`text` or `json` lines on standard error")
-    rows_per_file: int = setting(500_000, _positive, "N", "rows in one part file at most")
-    journal_entries: int = setting(10_000, _count, "N", "requests that the journal keeps; 0 keeps none")
+    rows_per_file: int = setting(
+        500_000, _whole(1, needed="a whole number from 1"), "N", "rows in one part file at most"
+    )
+    journal_entries: int = setting(
+        10_000, _whole(0, needed="a whole number from 0"), "N", "requests that the journal keeps; 0 keeps none"
+    )
     keep_runs: int = setting(
-        1_000, _positive, "N", "run records kept for each flow; older ones are forgotten, their files stay"
+        1_000,
+        _whole(1, needed="a whole number from 1"),
+        "N",
+        "run records kept for each flow; older ones are forgotten, their files stay",
     )
     max_exports: int = setting(
-        100_000, _positive, "N", "exports that one advance of the clock may cause; more is refused"
+        100_000,
+        _whole(1, needed="a whole number from 1"),
+        "N",
+        "exports that one advance of the clock may cause; more is refused",
     )
 
 
@@ -192,7 +184,9 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
     `flags` maps field names to the flag's text (True for a switch, None when not given). Raises ValueError that names the
     flag or variable, its value and what is needed.
     """
-    variables = _settings_in(os.environ if environment is None else environment)
+    given = os.environ if environment is None else environment
+    of_kubernetes = variables_of_kubernetes(given)
+    variables = {name: given[name] for name in given if name.startswith(ENV_PREFIX) and name not in of_kubernetes}
     values: dict[str, Any] = {}
     for declared in fields(Settings):
         name = declared.name
@@ -218,22 +212,7 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
 def variables_of_kubernetes(environment: Mapping[str, str] | None = None) -> list[str]:
     """The variables that look like settings, but are what Kubernetes tells every container of a Service's address."""
     variables = os.environ if environment is None else environment
-    return sorted(name for name, value in variables.items() if _is_of_kubernetes(name, value))
-
-
-def _settings_in(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith(ENV_PREFIX) and not _is_of_kubernetes(name, value)
-    }
-
-
-def _is_of_kubernetes(name: str, value: str) -> bool:
-    if _BY_KUBERNETES.fullmatch(name):
-        return True
-    is_port = name.startswith(ENV_PREFIX) and name.endswith("PORT")
-    return is_port and _SERVICE_ADDRESS.fullmatch(value) is not None
+    return sorted(name for name, value in variables.items() if _BY_KUBERNETES.fullmatch(f"{name}={value}"))
 
 
 def environment_of_tests(environment: Mapping[str, str] | None = None) -> dict[str, str]:
