@@ -65,8 +65,8 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 
 def inner(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """Runs the suite in this process, where warnings are errors as well."""
-    return suite.runpytest_inprocess(*ALONE, "-W", "error", *arguments)
+    """Runs the suite in this process, where warnings are errors as well, but the plugin's own."""
+    return suite.runpytest_inprocess(*ALONE, "-W", "error", "-W", "default:flow_service", *arguments)
 
 
 def test_its_import_brings_nothing_heavy() -> None:
@@ -245,6 +245,7 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         from contract_tests.tutorial import S3
 
         def test_passing(flow_service):
+            flow_service.faults.set({"kind": "delay", "seconds": 0.001}, {"kind": "reset", "path": "/none", "id": "missed"})
             assert send(flow_service, "GET", "/connectionSpecs")[0] == 200
         def test_failing(flow_service):
             auth = {"specName": "Access Key", "params": {"s3AccessKey": "AKIAIOSFODNN7EXAMPLE", "s3SecretKey": "mine"}}
@@ -299,6 +300,8 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
     result = inner(suite)
     result.assert_outcomes(passed=1, failed=9, errors=12)
     text = result.stdout.str()
+    (told,) = [line for line in text.splitlines() if "never matched" in line]
+    assert told.endswith("flow_service: the fault missed never matched a request or a run")
     result.stdout.fnmatch_lines(
         [
             "*- Flow Service requests -*",

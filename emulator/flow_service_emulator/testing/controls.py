@@ -75,6 +75,16 @@ class Faults:
         self._client = client
         self._scope = scope
         self._added: list[str] = []
+        self._asked: dict[str, list[str]] = {}
+        """What was asked for, a scenario's name or a rule's id -> the ids of its rules."""
+
+    @property
+    def unmatched(self) -> list[str]:
+        """Rules by their ids, and scenarios by their names, that no request and no run has met."""
+        if not self._asked:
+            return []
+        matched = {rule["id"]: rule["matched"] for rule in self.rules}
+        return [name for name, ids in self._asked.items() if [matched.get(each) for each in ids] == [0] * len(ids)]
 
     @property
     def rules(self) -> list[dict[str, Any]]:
@@ -110,11 +120,14 @@ class Faults:
                 if refused.status != 404:  # taken away by a reset of the shared server
                     raise
         self._added.clear()
+        self._asked.clear()
 
     def _add(self, wanted: Mapping[str, Any] | str) -> list[dict[str, Any]]:
         rule = {"scenario": wanted} if isinstance(wanted, str) else dict(wanted)
         added: list[dict[str, Any]] = self._client.call("POST", "/faults", {**self._scope, **rule})["rules"]
-        self._added += [entry["id"] for entry in added]
+        ids = [entry["id"] for entry in added]
+        self._added += ids
+        self._asked[wanted if isinstance(wanted, str) else ids[0]] = ids
         return added
 
 

@@ -194,10 +194,14 @@ def flow_service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         if options.report and _REPORT in config.stash:
             service.before_reset = partial(config.stash[_REPORT].take, service, request.node.nodeid)
         yield service
+        with _told():
+            unmatched = service.faults.unmatched
         if service.before_reset is not None:
             service.before_reset()
         with _told():
             service.close()
+        for name in unmatched:
+            request.node.warn(pytest.PytestWarning(f"flow_service: the fault {name} never matched a request or a run"))
     finally:
         service.disconnect()
 
