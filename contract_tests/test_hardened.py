@@ -42,7 +42,7 @@ def unable() -> str:
 
 UNSHARED = ("unshare", "--mount", "--propagation", "private", "sh", "-ec")
 UNABLE = unable()
-pytestmark = pytest.mark.skipif(bool(UNABLE), reason=UNABLE)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(UNABLE), reason=UNABLE)]
 
 
 def image_environment() -> dict[str, str]:
