@@ -156,6 +156,17 @@ def test_filter(api: Api, condition: str, expected: list[str]) -> None:
     assert names(api, "/connections", property=condition.replace("<b>", str(when))) == expected
 
 
+def test_filter_on_ids(api: Api) -> None:
+    ids = named(api, "a", "b", "c")
+    assert names(api, "/connections", property=f"id=={ids['b']}") == ["b"]
+    assert names(api, "/connections", property=f'id=="{ids["b"]}"', orderby="name") == ["b"]
+    assert names(api, "/connections", property=[f"id=={ids['b']}", "name=={}a"]) == []
+    assert names(api, "/connections", property=f"id=={ids['a']},{ids['c']}") == ["c", "a"]
+    assert names(api, "/connections", property=f"id!={ids['b']}") == ["c", "a"]
+    assert names(api, "/flows", property=f"id=={ids['b']}") == []
+    assert asked(api, "/connections", property=f"id=={ids['b']}", count="true").json() == {"count": 1}
+
+
 def test_filters_are_anded(api: Api) -> None:
     named(api, "a", "b", "c")
     assert names(api, "/connections", property=["name>{}a", "name<{}c"]) == ["b"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
 import orjson
 
-from flow_service_emulator.query.order import Position
+from flow_service_emulator.query.order import Position, SortKey
 from flow_service_emulator.query.query import ListQuery
 
 
@@ -46,35 +46,37 @@ def run(query: ListQuery, records: Records) -> Page:
         return Page([], count=sum(1 for _ in _matching(query, records)) if query.filters else len(records))
     found = _first_by_fields(query, records) if query.order.fields else _newest(query, records)
     page = found[: query.limit]
-    items = [_projected(raw, query.projection) for _, raw in page]
-    return Page(items, next_token=query.token(page[-1][0]) if len(found) > query.limit else None)
+    items = [_projected(raw, query.projection) for _, _, raw in page]
+    return Page(items, next_token=query.token(Position(*page[-1][:2])) if len(found) > query.limit else None)
 
 
-def _newest(query: ListQuery, records: Iterable[Record]) -> list[tuple[Position, bytes]]:
-    """The page's records and the one after it, each with its position; stops as soon as they are found."""
+Found = tuple[Sequence[SortKey], int, bytes]
+"""A record that a page may have: its position's keys and number, and its JSON."""
+
+
+def _newest(query: ListQuery, records: Iterable[Record]) -> list[Found]:
+    """The page's records and the one after it; stops as soon as they are found."""
     if query.after is not None:
         last = query.after.seq
         records = (record for record in records if record.seq < last)
     if query.filters:
-        found = ((Position((), seq), raw) for seq, raw, _ in _matching(query, records))
-    else:
-        found = ((Position((), record.seq), record.raw) for record in records)
-    return list(islice(found, query.limit + 1))
+        return [((), seq, raw) for seq, raw, _ in islice(_matching(query, records), query.limit + 1)]
+    return [((), record.seq, record.raw) for record in islice(records, query.limit + 1)]
 
 
-def _first_by_fields(query: ListQuery, records: Iterable[Record]) -> list[tuple[Position, bytes]]:
+def _first_by_fields(query: ListQuery, records: Iterable[Record]) -> list[Found]:
     """The same for any other order: decodes every record, and keeps no more than a page of them."""
     order = query.order
     after = None if query.after is None else order.comparable(query.after)
 
-    def placed() -> Iterator[tuple[tuple[Any, ...], Position, bytes]]:
+    def placed() -> Iterator[tuple[tuple[Any, ...], Found]]:
         for seq, raw, entity in _matching(query, records):
             position = order.position(entity, seq)
             key = order.comparable(position)
             if after is None or key > after:
-                yield key, position, raw
+                yield key, (position.keys, seq, raw)
 
-    return [(position, raw) for _, position, raw in heapq.nsmallest(query.limit + 1, placed())]
+    return [found for _, found in heapq.nsmallest(query.limit + 1, placed())]
 
 
 def _matching(query: ListQuery, records: Iterable[Record]) -> Iterator[tuple[int, bytes, Any]]:

@@ -30,8 +30,8 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.plan import dataset_ids
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
-from flow_service_emulator.query.pages import Page, run
-from flow_service_emulator.query.query import parse
+from flow_service_emulator.query.pages import Page, Records, run
+from flow_service_emulator.query.query import ListQuery, parse
 from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
 from flow_service_emulator.service.drafts import Change, Context, refuse_all
 from flow_service_emulator.service.kinds import check, entity_kinds, inherited
@@ -56,6 +56,13 @@ class Caller(NamedTuple):
 
     scope: Scope
     warnings: list[ContractWarning]
+
+
+class Single(NamedTuple):
+    """The one record of a list: nothing comes before or after it."""
+
+    seq: int
+    raw: bytes
 
 
 class FlowService:
@@ -125,16 +132,21 @@ class FlowService:
     async def page(self, caller: Caller, collection: str, params: Sequence[tuple[str, str]]) -> Page:
         """A page of a collection, or its count, as the query asks."""
         query = parse(params, collection=collection, fields=FIELDS[collection] | SERVER_FIELDS)
-        keys = (query.exact(field) for field in INDEXES.get(collection, ()))
-        key = next((key for key in keys if key is not None), None)
-        if key is None:
-            records = self._store.records(caller.scope, collection)
-        else:
-            records = self._store.by_index(caller.scope, collection, key)
+        records = self._candidates(caller.scope, collection, query)
         if not (query.filters or query.order.fields) or len(records) <= LONG_LIST:
             return run(query, records)
         async with self._long_list:  # more at once would only take turns, and leave less to the other requests
             return await asyncio.to_thread(run, query, list(records))
+
+    def _candidates(self, scope: Scope, collection: str, query: ListQuery) -> Records:
+        """The entities that may match: by their id or an index where a filter says so, else all of the collection."""
+        entity_id = query.exact("id")
+        if entity_id is not None:
+            raw = self._store.raw(scope, collection, entity_id)
+            return [] if raw is None else [Single(0, raw)]
+        keys = (query.exact(field) for field in INDEXES.get(collection, ()))
+        key = next((key for key in keys if key is not None), None)
+        return self._store.records(scope, collection) if key is None else self._store.by_index(scope, collection, key)
 
     def to_change(self, caller: Caller, collection: str, entity_id: str, if_match: str | None) -> Entity:
         """The entity that a patch is for; the patch goes to `patch` before anything is waited for."""
