@@ -96,7 +96,10 @@ def test_the_image_is_as_the_recipes_take_it() -> None:
 
 def test_pytest(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(recipe("pytest"))
-    pytester.runpytest_inprocess("-p", "no:cacheprovider", "-W", "error").assert_outcomes(passed=2)
+    # without the plugin of schemathesis, whose import takes a second
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error").assert_outcomes(
+        passed=2
+    )
 
 
 def test_docker_run(server: ServerProcess, tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from flow_service_emulator.api.routes import BASE
-from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec, load_catalog
+from flow_service_emulator.catalog import Catalog, FlowSpec, load_catalog
 from flow_service_emulator.settings import DEFAULT_URL, wants_colour
 from flow_service_emulator.testing.client import FlowServiceError
 from flow_service_emulator.testing.local_server import running_server
@@ -55,7 +56,7 @@ class Client:
 
 
 class Screen:
-    """Prints plainly, with colour where the terminal has it."""
+    """Print plainly, with colour where the terminal has it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -74,7 +75,7 @@ class Screen:
 
 
 def run_demo(export_dir: Path) -> int:
-    """Runs the demo and prints what happens; answers the exit status. Raises KeyboardInterrupt."""
+    """Run the demo and print what happens; answers the exit status. Raises KeyboardInterrupt."""
     screen = Screen(sys.stdout)
     began = time.monotonic()
     catalog = load_catalog()
@@ -86,7 +87,10 @@ def run_demo(export_dir: Path) -> int:
         ):
             client = Client(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60))
             screen.line(f"A server listens on {server.url}; its clock stands still until it is moved.")
-            flows = _six_steps(client, catalog, screen)
+            flows = [
+                _one_destination(client, screen, catalog, flow_spec, form)
+                for flow_spec, form in zip(catalog.flow_specs.values(), cycle(FORMS), strict=False)
+            ]
             screen.title("A day passes")
             _, answer = client.call("POST", "/__emulator/clock/advance", {"seconds": DAY})
             statuses = [run["status"] for run in answer["runs"]]
@@ -115,36 +119,13 @@ def _check_writable(export_dir: Path) -> None:
         ) from None
 
 
-def _six_steps(client: Client, catalog: Catalog, screen: Screen) -> list[tuple[str, str]]:
-    """The tutorial's steps for each destination; answers (destination, flow id) pairs."""
-    flows = []
-    configs = (
-        f"{BASE}/connectionSpecs/{catalog.data_lake_spec_id}/configs?outputType=activationDatasets&outputField=datasets"
-    )
-    for index, flow_spec in enumerate(catalog.flow_specs.values()):
-        spec = catalog.connection_specs[flow_spec.target_spec_ids[0]]
-        screen.title(spec.name)
-        flows.append(
-            (
-                spec.name,
-                _one_destination(
-                    client, spec, flow_spec, configs, catalog.data_lake_spec_id, FORMS[index % len(FORMS)], screen
-                ),
-            )
-        )
-    return flows
-
-
 def _one_destination(
-    client: Client,
-    spec: ConnectionSpec,
-    flow_spec: FlowSpec,
-    configs: str,
-    data_lake: str,
-    form: tuple[str, str],
-    screen: Screen,
-) -> str:
-    """Steps 0 to 5 for one destination; answers the flow's id."""
+    client: Client, screen: Screen, catalog: Catalog, flow_spec: FlowSpec, form: tuple[str, str]
+) -> tuple[str, str]:
+    """Take the tutorial's steps for one destination; answers its name and the flow's id."""
+    spec, data_lake = catalog.connection_specs[flow_spec.target_spec_ids[0]], catalog.data_lake_spec_id
+    configs = f"{BASE}/connectionSpecs/{data_lake}/configs?outputType=activationDatasets&outputField=datasets"
+    screen.title(spec.name)
 
     def step(number: int, what: str, method: str, path: str, body: Any = None) -> Any:
         status, answer = client.call(method, path, body)
@@ -180,8 +161,7 @@ def _one_destination(
         "transformations": [],
         "scheduleParams": {"interval": 3, "timeUnit": "hour", "startTime": int(clock["now"]) + 60},
     }
-    flow_id: str = step(5, f"flow, every 3 hours, {form[0]} {form[1]}", "POST", f"{BASE}/flows", flow)["id"]
-    return flow_id
+    return spec.name, step(5, f"flow, every 3 hours, {form[0]} {form[1]}", "POST", f"{BASE}/flows", flow)["id"]
 
 
 def _show_runs(client: Client, flows: list[tuple[str, str]], screen: Screen) -> None:
