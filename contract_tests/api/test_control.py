@@ -5,6 +5,7 @@ Source: README, "Control calls".
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,21 @@ def test_an_export_that_cannot_be_written_fails_and_is_made_good(api: Api, expor
     assert [run["status"] for run in api.advance(3 * HOUR)] == ["success"]
     (file,) = api.control("GET", "/exports")["items"]
     assert file["rows"] == 13
+
+
+def test_a_long_export_shows_how_far_it_is_and_a_reset_ends_it(api: Api, export_dir: Path) -> None:
+    api.control("PUT", "/datasets/long", {"like": FIRST_DATASET, "rows": 20_000_000})
+    flow = api.flow(S3, {**HOURLY, "startTime": FROZEN_NOW - HOUR}, datasets=["long"])
+    seen = 0
+    for _ in range(300):
+        (run,) = api.items("/runs", property=f"flowId=={flow}") or [{"metrics": {"recordSummary": {}}}]
+        seen = run["metrics"]["recordSummary"].get("outputRecordCount", 0)
+        if seen:
+            break
+        time.sleep(0.05)
+    assert 0 < seen < 20_000_000
+    assert run["metrics"]["statusSummary"]["status"] == "inProgress"
+    assert "completedAtUTC" not in run["metrics"]["durationSummary"]
+    assert api.control("GET", "/exports")["items"] == []
+    api.control("POST", "/reset")
+    assert api.items("/runs") == [] and not list(export_dir.rglob("*part-*"))

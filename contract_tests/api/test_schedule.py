@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api
+from contract_tests.support import FROZEN_NOW, Api, violations
 from contract_tests.tutorial import DATASET, DESTINATIONS, S3, SFTP, SOURCE_CONNECTION, START_TIME, Destination
 from contract_tests.tutorial import FIRST_DATASET as FIRST
 from contract_tests.tutorial import SECOND_DATASET as SECOND
@@ -122,6 +122,16 @@ def test_the_end_is_the_last_instant(api: Api) -> None:
 def test_a_schedule_whose_end_is_over(api: Api) -> None:
     api.flow(S3, {**HOURLY, "startTime": NOW - DAY, "endTime": NOW - HOUR})
     assert instants(api, 2 * DAY) == []
+
+
+@pytest.mark.emulator_only
+def test_a_schedule_that_ends_right_after_its_start(api: Api) -> None:
+    """And not one that ends where it starts."""
+    flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, 'endTime': SOON + 1})}")
+    assert instants(api, 2 * DAY) == [SOON]
+    ids = flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0]
+    later: dict[str, Any] = {**HOURLY, "startTime": NOW + 3 * DAY, "endTime": NOW + 3 * DAY}
+    assert set(violations(api.post("/flows", S3.flow(*ids, **later)))) == {"scheduleParams.endTime"}
 
 
 @pytest.mark.emulator_only
