@@ -6,6 +6,7 @@ Source: issue "A test bench for other people's clients", and DESIGN, control API
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from flow_service_emulator.api.exchange import Answered, Exchange
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import VERDICTS, Contract
-from flow_service_emulator.contract.filters import FILTERS, FilterError, Filters
+from flow_service_emulator.contract.filters import FILTERS, Filters
 from flow_service_emulator.contract.recorder import MAX_BODY, Recorder
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.testing.client import ControlClient
@@ -103,52 +104,37 @@ def test_what_is_not_there_is_in_the_journal_too(api: Api) -> None:
 
 
 def test_newest_last_and_numbered(api: Api) -> None:
+    """The newest of many; emptied, and numbers go on."""
     for limit in (1, 2, 3):
         api.get(f"/flows?limit={limit}")
-    entries = requests(api)
-    assert [entry["query"] for entry in entries] == ["limit=1", "limit=2", "limit=3"]
-    assert [entry["number"] for entry in entries] == [1, 2, 3]
+    assert [entry["query"] for entry in requests(api)] == ["limit=1", "limit=2", "limit=3"]
     answer = api.control("GET", "/requests", params={"limit": 2})
     assert [entry["number"] for entry in answer["items"]] == [2, 3]
     assert (answer["number"], answer["dropped"]) == (3, 0)
-
-
-def test_delete_empties_it_and_numbers_go_on(api: Api) -> None:
+    assert_error(api.http.delete("/__emulator/requests?status=404"), "control-invalid")
+    assert api.control("DELETE", "/requests") == {"status": "ok", "number": 3}
     api.get("/flows")
-    assert api.control("DELETE", "/requests") == {"status": "ok", "number": 1}
-    assert requests(api) == []
-    api.get("/flows")
-    assert [entry["number"] for entry in requests(api)] == [2]
-    assert api.control("GET", "/requests")["dropped"] == 1
+    answer = api.control("GET", "/requests")
+    assert ([entry["number"] for entry in answer["items"]], answer["dropped"]) == ([4], 3)
 
 
-def test_an_injected_fault_is_told(api: Api) -> None:
-    """The rule's id, and a verdict that does not blame the client."""
-    api.control(
-        "PUT", "/faults", {"rules": [{"kind": "error", "error": "service-unavailable", "operation": "list:flows"}]}
-    )
-    assert api.get("/flows").status_code == 503
-    (entry,) = requests(api)
-    assert entry["fault"]
-    assert (entry["error"], entry["verdict"], entry["findings"]) == ("service-unavailable", "injected", [])
-
-
-def test_an_answer_that_never_came(api: Api) -> None:
-    """A connection that a fault rule drops: the request is in the journal, without an answer."""
-    api.control("PUT", "/faults", {"rules": [{"kind": "reset", "operation": "list:flows"}]})
-    with pytest.raises(httpx.TransportError):
+@pytest.mark.parametrize(
+    ("rule", "status", "answer"),
+    [
+        ({"kind": "error", "error": "service-unavailable"}, 503, None),
+        ({"kind": "reset"}, 0, {"headers": {}, "size": 0}),
+        ({"kind": "truncate", "bytes": 9}, 200, '{"items":'),
+    ],
+    ids=["error", "reset", "truncate"],
+)
+def test_an_injected_fault_is_told(api: Api, rule: dict[str, Any], status: int, answer: Any) -> None:
+    """The rule's id, a verdict that does not blame the client, and what went out, of which a part is no JSON any more."""
+    api.control("PUT", "/faults", {"rules": [{**rule, "operation": "list:flows"}]})
+    with suppress(httpx.TransportError):
         api.get("/flows")
     (entry,) = requests(api)
-    assert (entry["status"], entry["answer"], entry["verdict"]) == (0, {"headers": {}, "size": 0}, "injected")
-
-
-def test_an_answer_cut_short(api: Api) -> None:
-    """What went out is kept as text, since it is no JSON any more."""
-    api.control("PUT", "/faults", {"rules": [{"kind": "truncate", "bytes": 9, "operation": "list:flows"}]})
-    with pytest.raises(httpx.TransportError):
-        api.get("/flows")
-    (entry,) = requests(api)
-    assert entry["answer"]["text"] == '{"items":'
+    assert entry["fault"] and (entry["status"], entry["verdict"], entry["findings"]) == (status, "injected", [])
+    assert answer in (None, entry["answer"], entry["answer"].get("text"))
 
 
 def test_of_a_long_body_only_its_size_is_kept(api: Api) -> None:
@@ -227,24 +213,25 @@ def test_a_bad_filter_names_what_is_allowed(api: Api, query: str, named: str) ->
     assert named in assert_error(response, "control-invalid")["detail"]
 
 
-def test_delete_takes_no_filter(api: Api) -> None:
-    assert_error(api.http.delete("/__emulator/requests?status=404"), "control-invalid")
-
-
 # --- the ring ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_ring_is_bounded_in_number(tmp_path: Path) -> None:
-    """The newest that fit; their numbers go on."""
-    with serving(tmp_path, "--journal-entries", "3") as process:
+def test_findings_are_not_lost_with_the_ring(tmp_path: Path) -> None:
+    """A violation, and three rings of good requests after it. The newest are kept, and their numbers go on."""
+    with serving(tmp_path, "--journal-entries", "5") as process:
         api = Api(process.url)
-        for limit in range(1, 6):
+        api.get("/nope")
+        for limit in range(1, 16):
             api.get(f"/flows?limit={limit}")
-        assert [entry["query"] for entry in requests(api)] == ["limit=3", "limit=4", "limit=5"]
-        assert [entry["number"] for entry in requests(api, since=4)] == [5]
-        assert [entry["number"] for entry in requests(api, since=1)] == [3, 4, 5]
-        answer = api.control("GET", "/requests")
-        assert (answer["number"], answer["dropped"]) == (5, 2)
+        assert [entry["query"] for entry in requests(api)] == [f"limit={limit}" for limit in range(11, 16)]
+        assert [entry["number"] for entry in requests(api, since=14)] == [15, 16]
+        assert [entry["number"] for entry in requests(api, since=1)] == [12, 13, 14, 15, 16]
+        answer, report = api.control("GET", "/requests"), api.control("GET", "/contract")
+        assert (answer["number"], answer["dropped"]) == (16, 11)
+        assert [(rule["id"], rule["count"]) for rule in report["violations"]] == [("path-not-found", 1)]
+        assert report["violations"][0]["findings"][0]["first"]["inJournal"] is False
+        assert report["summary"]["verdicts"] == {"ok": 15, "warning": 0, "violation": 1, "injected": 0, "failed": 0}
+        assert report["coverage"]["operations"]["met"][0]["count"] == 15
         api.close()
 
 
@@ -266,26 +253,8 @@ def test_the_ring_is_bounded_in_bytes() -> None:
     assert 50_000 < sum(len(entry["answer"].get("text", "")) + 300 for entry in kept) <= 100_000
 
 
-@pytest.mark.parametrize("entries", ["0", "5"])
-def test_findings_are_not_lost_with_the_ring(tmp_path: Path, entries: str) -> None:
-    """A violation, and three rings of good requests after it; `--journal-entries 0` keeps none at all."""
-    with serving(tmp_path, "--journal-entries", entries) as process:
-        api = Api(process.url)
-        api.get("/nope")
-        for _ in range(15):
-            api.get("/flows")
-        assert api.control("GET", "/requests", params={"status": "404"})["items"] == []
-        assert len(api.control("GET", "/requests")["items"]) == int(entries)
-        report = api.control("GET", "/contract")
-        assert [(rule["id"], rule["count"]) for rule in report["violations"]] == [("path-not-found", 1)]
-        assert report["violations"][0]["findings"][0]["first"]["inJournal"] is False
-        assert report["summary"]["verdicts"] == {"ok": 15, "warning": 0, "violation": 1, "injected": 0, "failed": 0}
-        assert report["coverage"]["operations"]["met"][0]["count"] == 15
-        api.close()
-
-
 def test_a_snapshot_is_put_back(api: Api, tmp_path: Path) -> None:
-    """With reset in between: the same entries, the same numbers. A journal that keeps fewer takes the newest."""
+    """With reset in between: the same entries, the same numbers. With `--journal-entries 0` nothing is kept, and all is counted."""
     api.created("connections", SFTP.base_connection())
     api.get("/flows/nope")
     form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "b"}
@@ -298,10 +267,13 @@ def test_a_snapshot_is_put_back(api: Api, tmp_path: Path) -> None:
     api.control("PUT", "/state", state)
     assert api.control("GET", "/requests") == before
     assert api.control("GET", "/state")["requests"] == state["requests"]
-    with serving(tmp_path, "--journal-entries", "1") as process:
+    with serving(tmp_path, "--journal-entries", "0") as process:
         small = Api(process.url)
         small.control("PUT", "/state", state)
-        assert [entry["number"] for entry in requests(small)] == [4]
+        small.get("/nope")
+        assert small.control("GET", "/requests") == {"items": [], "number": 5, "dropped": 5}
+        violations = {rule["id"]: rule["count"] for rule in small.control("GET", "/contract")["violations"]}
+        assert violations == {"resource-not-found": 2, "path-not-found": 1}
         small.close()
 
 
@@ -350,15 +322,6 @@ def test_of_the_emulators_own_answers_nothing_is_kept() -> None:
     asyncio.run(answered({"type": "http.response.start", "status": 200, "headers": []}))
     asyncio.run(answered({"type": "http.response.body", "body": b"x" * 1_000, "more_body": True}))
     assert (answered.status, answered.pieces) == (200, [])
-
-
-def test_filters_by_hand() -> None:
-    """`since` below a hundred million is an entry's number, above an instant; a fraction makes any number an instant."""
-    assert Filters.read([("since", "99999999")], VERDICTS) == Filters(number=99_999_999)
-    assert Filters.read([("since", "100000000")], VERDICTS) == Filters(at=1e8)
-    assert Filters.read([("since", "5.0")], VERDICTS) == Filters(at=5.0)
-    with pytest.raises(FilterError, match="method"):
-        Filters.read([("METHOD", "GET")], VERDICTS)
 
 
 def test_a_request_that_the_gateway_refuses_is_noted_for_its_organization(api: Api) -> None:

@@ -1,35 +1,39 @@
-"""Messages that have to say what is meant, where the plain rule would lead astray."""
+"""Messages that have to say what is meant, where the plain rule would lead astray; and no request writes a line of the log."""
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from contract_tests.support import Api
-from flow_service_emulator.exports.schedule import read_schedule
+from contract_tests.support import Api, serving, violations
+from contract_tests.tutorial import S3, SOURCE_CONNECTION
 from flow_service_emulator.fixture_files import Entry, FixtureError
-from flow_service_emulator.settings import LATEST_TIME
+from flow_service_emulator.reports.words import printable
+from flow_service_emulator.server import formatter
 
 
-@pytest.mark.parametrize("sent", [1767225600000, "1767225600000"])
 @pytest.mark.parametrize("field", ["startTime", "endTime"])
-def test_milliseconds_are_told_as_such(field: str, sent: Any) -> None:
-    params = {"interval": 3, "timeUnit": "hour", "startTime": 1767225600, field: sent}
-    _, (violation,), _ = read_schedule(params)
-    assert violation.path == f"scheduleParams.{field}"
-    assert "must be epoch seconds; got" in violation.message
-    assert violation.message.endswith("which looks like milliseconds: in seconds it is 1767225600")
-    assert violation.example == 1767225600
-
-
-@pytest.mark.parametrize("sent", [-1, 10**15 * int(LATEST_TIME), 1.5, True, "soon", int(LATEST_TIME) * 1000 + 1])
-def test_what_is_no_time_at_all_is_not_taken_for_milliseconds(sent: Any) -> None:
-    _, (violation,), _ = read_schedule({"interval": 3, "timeUnit": "hour", "startTime": sent})
-    assert "must be epoch seconds, a whole number; got" in violation.message
-    assert "milliseconds" not in violation.message
+def test_milliseconds_are_told_as_such(api: Api, field: str) -> None:
+    """What is no time at all is not taken for them."""
+    ids = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    for sent, told in (
+        (1767225600000, "must be epoch seconds; got 1767225600000, which looks like milliseconds: in seconds it is 1767225600"),
+        ("1767225600000", "which looks like milliseconds: in seconds it is 1767225600"),
+        (-1, "must be epoch seconds, a whole number; got -1"),
+        (10**24, "must be epoch seconds, a whole number; got"),
+        ("soon", "must be epoch seconds, a whole number; got"),
+    ):  # fmt: skip
+        schedule = {"interval": 3, "timeUnit": "hour", "startTime": api.now, field: sent}
+        found = violations(api.post("/flows", {**S3.flow(*ids), "scheduleParams": schedule}))
+        message = found[f"scheduleParams.{field}"]["message"]
+        assert told in message and ("millisecond" in message) == ("millisecond" in told)
 
 
 @pytest.mark.parametrize(
@@ -48,15 +52,52 @@ def test_a_type_that_there_is_not_is_told_with_those_that_there_are(schema: Any,
     assert refused.value.reason.startswith(reason)
 
 
-def test_what_was_not_sent_is_called_nothing(api: Api) -> None:
-    """JSON knows no None."""
-    answer = api.http.put("/__emulator/state", json={})
-    assert answer.status_code == 400
-    assert re.search('"format" must be .*; got nothing', answer.text.replace("\\", ""))
-
-
 @pytest.mark.parametrize("dataset_id", ["a%2Fb", "a/b"])
 def test_an_id_with_a_slash_is_told_as_such(api: Api, dataset_id: str) -> None:
     answer = api.http.put(f"/__emulator/datasets/{dataset_id}", json={"records": []})
     assert answer.status_code == 404
     assert "A dataset's id has no slash" in answer.json()["detail"]
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+CONTROLS = "\r\n\t\x07\x1b[2J\x7f\x85\x9b\u2028\u2029\u202e\u2066\u200f\ufeff"
+FORGED = "2026-01-01 00:00:00,000 INFO GET /forged 200"
+
+
+def test_no_request_writes_a_line_of_the_log_or_controls_the_terminal(tmp_path: Path) -> None:
+    with serving(tmp_path) as process:
+        api = Api(process.url)
+        api.http.get(f"/x{quote(CONTROLS)}{quote(FORGED)}")
+        api.get(f"/flows/x{quote(CONTROLS)}")
+        api.close()
+    log = process.log.read_bytes().decode()
+    assert [char for char in log if not char.isprintable() and char != "\n"] == []
+    (line,) = (line for line in log.splitlines() if "forged" in line)
+    assert r"/x\r\n\t\x07\x1b[2J\x7f\x85\x9b\u2028\u2029\u202e\u2066\u200f\ufeff2026" in line
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_is_logged_has_no_control_character(log_format: str) -> None:
+    """A traceback keeps its lines, and only those. Whoever reads JSON gets what was sent."""
+    written = io.StringIO()
+    handler, log = logging.StreamHandler(written), logging.Logger("emulator.somewhere")
+    handler.setFormatter(formatter(log_format))
+    log.addHandler(handler)
+    try:
+        raise ValueError("wrong\x1b[31m")
+    except ValueError:
+        log.exception("%s failed", CONTROLS)
+    text = written.getvalue()
+    assert [char for char in text if not char.isprintable() and char != "\n"] == []
+    assert "Traceback (most recent call last)" in text
+    if log_format == "json":
+        assert json.loads(text)["message"] == f"{CONTROLS} failed" and r"ValueError: wrong\u001b[31m" in text
+    else:
+        assert r"ValueError: wrong\x1b[31m" in text
+
+
+def test_reports_take_no_text_that_turns_or_breaks_lines() -> None:
+    for char in re.sub(r"[\r\n\t\[2J]", "", CONTROLS) + "\x00\u202a\u2069\ufffe\U000e0041":
+        assert printable(f"a{char}b") == "a\ufffdb", hex(ord(char))
+    assert printable("naïve – 日本語 🙂 עברית\n\ta") == "naïve – 日本語 🙂 עברית\n\ta"
