@@ -16,35 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flow_service_emulator.entities import SERVER_FIELDS
 from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.query.pages import Page, Record, run
-from flow_service_emulator.query.query import PageWindow, parse, parse_page_window
+from flow_service_emulator.query.query import parse
+from flow_service_emulator.service.bodies import FIELDS as documented
 
 ERRORS = ErrorTable.from_rows(
     json.loads((Path(__file__).parents[1] / "fixtures" / "errors.json").read_text(encoding="utf-8"))
 )
-FIELDS = frozenset(
-    {
-        "id",
-        "name",
-        "state",
-        "createdAt",
-        "updatedAt",
-        "description",
-        "params",
-        "metrics",
-        "flowId",
-        "scheduleParams",
-        "inheritedAttributes",
-        "targetConnectionIds",
-        "connectionSpec",
-        "lastRunDetails",
-        "transformations",
-        "x",
-        "tags",
-        "nested",
-    }
-)
+FIELDS = SERVER_FIELDS.union(*documented.values(), ("x", "tags", "nested"))
 """Documented fields, and three (`x`, `tags`, `nested`) whose type is not."""
 
 
@@ -389,6 +370,9 @@ def test_a_changed_token_is_refused(place: int, letter: str, change: str) -> Non
 # Errors
 
 
+UNSUPPORTED, FIELD = "filter-operator-unsupported-for-field", "filter-field-invalid"
+QUERY, VALUE = "query-value-invalid", "value-invalid"
+IS_FLOW = "inheritedAttributes.properties.isDestinationFlow"
 CASES: list[tuple[str, str, dict[str, str]]] = [
     ("limit=20&count=true", "limit-with-count", {}),
     ("orderby=", "sort-order-invalid", {}),
@@ -410,63 +394,47 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
     ("property=name" + "=" * 9000, "filter-operator-invalid", {"operator": "=" * 97 + "..."}),
     ("property=createdAt<1,2", "filter-operator-single-value", {"operator": "<"}),
     ('property=name>="a","b"', "filter-operator-single-value", {"operator": ">="}),
-    ("property=params<1", "filter-operator-unsupported-for-field", {"operator": "<", "field": "params"}),
-    (
-        "property=targetConnectionIds==a",
-        "filter-operator-unsupported-for-field",
-        {"operator": "==", "field": "targetConnectionIds"},
-    ),
-    (
-        "property=inheritedAttributes.properties.isDestinationFlow>=1",
-        "filter-operator-unsupported-for-field",
-        {"operator": ">=", "field": "inheritedAttributes.properties.isDestinationFlow"},
-    ),
-    ("property=x<true", "filter-operator-unsupported-for-field", {"operator": "<", "field": "x"}),
-    ("property=nosuch==a", "filter-field-invalid", {"field": "nosuch"}),
-    ("property=name[]==a", "filter-field-invalid", {"field": "name[]"}),
-    ("property=x..y==a", "filter-field-invalid", {"field": "x..y"}),
+    ("property=params<1", UNSUPPORTED, {"operator": "<", "field": "params"}),
+    ("property=targetConnectionIds==a", UNSUPPORTED, {"operator": "==", "field": "targetConnectionIds"}),
+    (f"property={IS_FLOW}>=1", UNSUPPORTED, {"operator": ">=", "field": IS_FLOW}),
+    ("property=x<true", UNSUPPORTED, {"operator": "<", "field": "x"}),
+    ("property=nosuch==a", FIELD, {"field": "nosuch"}),
+    ("property=name[]==a", FIELD, {"field": "name[]"}),
+    ("property=x..y==a", FIELD, {"field": "x..y"}),
     (
         "property=inheritedAttributes.targetConnections.id==a",
-        "filter-field-invalid",
+        FIELD,
         {"field": "inheritedAttributes.targetConnections.id"},
     ),
-    ("property=" + "x." * 16 + "x==a", "filter-field-invalid", {"field": "x." * 16 + "x"}),
-    ("property=" + "x" * 5000 + "==a", "filter-field-invalid", {"field": "x" * 97 + "..."}),
-    ("property=name,nosuch", "filter-field-invalid", {"field": "nosuch"}),
-    ("property=connectionSpec.id", "filter-field-invalid", {"field": "connectionSpec.id"}),
+    ("property=" + "x." * 16 + "x==a", FIELD, {"field": "x." * 16 + "x"}),
+    ("property=" + "x" * 5000 + "==a", FIELD, {"field": "x" * 97 + "..."}),
+    ("property=name,nosuch", FIELD, {"field": "nosuch"}),
+    ("property=connectionSpec.id", FIELD, {"field": "connectionSpec.id"}),
     ("Limit=5", "query-param-unknown", {"param": "Limit"}),
     ("orderBy=name", "query-param-unknown", {"param": "orderBy"}),
-    ("limit=0", "value-invalid", {"value": "0", "field": "limit"}),
-    ("limit=101", "value-invalid", {"value": "101", "field": "limit"}),
-    ("limit=", "value-invalid", {"value": "", "field": "limit"}),
-    ("limit=٣", "value-invalid", {"value": "٣", "field": "limit"}),
-    ("limit=1&limit=2", "value-invalid", {"value": "1, 2", "field": "limit"}),
-    ("orderby=name&orderby=id", "value-invalid", {"value": "name, id", "field": "orderby"}),
-    ("count=true&count=false", "value-invalid", {"value": "true, false", "field": "count"}),
-    ("count=", "value-invalid", {"value": "", "field": "count"}),
-    ("continuationToken=made-up", "value-invalid", {"value": "made-up", "field": "continuationToken"}),
-    ("property=createdAt>yesterday", "value-invalid", {"value": "yesterday", "field": "createdAt"}),
-    (
-        "property=inheritedAttributes.properties.isDestinationFlow==maybe",
-        "value-invalid",
-        {"value": "maybe", "field": "inheritedAttributes.properties.isDestinationFlow"},
-    ),
-    ("property=", "query-value-invalid", {"value": ""}),
-    ("property=name,,id", "query-value-invalid", {"value": "name,,id"}),
-    ("property===a", "query-value-invalid", {"value": "==a"}),
-    ("property=name==", "query-value-invalid", {"value": ""}),
-    ("property=name==a,", "query-value-invalid", {"value": "a,"}),
-    ('property=name=="a', "query-value-invalid", {"value": '"a'}),
-    ('property=name=="a"b', "query-value-invalid", {"value": '"a"b'}),
-    ('property=name=="a\\"', "query-value-invalid", {"value": '"a\\"'}),
-    ("property=name==" + "a," * 2000 + "a", "query-value-invalid", {"value": "of more than 1000 values"}),
-    (
-        "property=name==a&" * 21 + "limit=1",
-        "query-value-invalid",
-        {"value": "of more than 20 property parameters"},
-    ),
-    ("property=name==" + "a" * 20_000, "query-value-invalid", {"value": "of more than 16000 characters"}),
-    ("orderby=" + "name," * 2000, "query-value-invalid", {"value": "of more than 8 orderby fields"}),
+    ("limit=0", VALUE, {"value": "0", "field": "limit"}),
+    ("limit=101", VALUE, {"value": "101", "field": "limit"}),
+    ("limit=", VALUE, {"value": "", "field": "limit"}),
+    ("limit=٣", VALUE, {"value": "٣", "field": "limit"}),
+    ("limit=1&limit=2", VALUE, {"value": "1, 2", "field": "limit"}),
+    ("orderby=name&orderby=id", VALUE, {"value": "name, id", "field": "orderby"}),
+    ("count=true&count=false", VALUE, {"value": "true, false", "field": "count"}),
+    ("count=", VALUE, {"value": "", "field": "count"}),
+    ("continuationToken=made-up", VALUE, {"value": "made-up", "field": "continuationToken"}),
+    ("property=createdAt>yesterday", VALUE, {"value": "yesterday", "field": "createdAt"}),
+    (f"property={IS_FLOW}==maybe", VALUE, {"value": "maybe", "field": IS_FLOW}),
+    ("property=", QUERY, {"value": ""}),
+    ("property=name,,id", QUERY, {"value": "name,,id"}),
+    ("property===a", QUERY, {"value": "==a"}),
+    ("property=name==", QUERY, {"value": ""}),
+    ("property=name==a,", QUERY, {"value": "a,"}),
+    ('property=name=="a', QUERY, {"value": '"a'}),
+    ('property=name=="a"b', QUERY, {"value": '"a"b'}),
+    ('property=name=="a\\"', QUERY, {"value": '"a\\"'}),
+    ("property=name==" + "a," * 2000 + "a", QUERY, {"value": "of more than 1000 values"}),
+    ("property=name==a&" * 21 + "limit=1", QUERY, {"value": "of more than 20 property parameters"}),
+    ("property=name==" + "a" * 20_000, QUERY, {"value": "of more than 16000 characters"}),
+    ("orderby=" + "name," * 2000, QUERY, {"value": "of more than 8 orderby fields"}),
 ]
 
 
@@ -480,12 +448,12 @@ def test_errors_by_name(query: str, name: str, fields: dict[str, str]) -> None:
 
 
 def test_every_error_of_the_query_language_is_shown() -> None:
-    documented = {
+    shown = {
         kind.name
         for kind in ERRORS.kinds.values()
         if re.search(r"list endpoint|property filter|orderby|query param", kind.applies_to)
     }
-    assert {name for _, name, _ in CASES} == documented
+    assert {name for _, name, _ in CASES} == shown
 
 
 TEXTS = st.one_of(
@@ -516,44 +484,3 @@ def test_whatever_is_sent_is_a_page_or_a_documented_error(params: list[tuple[str
         assert len(orjson.dumps(body)) < 3000
     else:
         assert len(page.items) <= 2
-
-
-# The window of /connectionSpecs/{id}/configs
-
-
-def window(query: str) -> PageWindow:
-    return parse_page_window([(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))])
-
-
-REQUIRED = "outputType=activationDatasets&outputField=datasets"
-
-
-def test_page_window() -> None:
-    assert window(REQUIRED) == PageWindow(0, 20, None)
-    assert window(f"{REQUIRED}&start=0&limit=20&properties=name,state") == PageWindow(0, 20, ("name", "state"))
-    assert window(f"{REQUIRED}&limit=100&start=200") == PageWindow(200, 100, None)
-
-
-@pytest.mark.parametrize(
-    ("query", "name", "fields"),
-    [
-        ("outputType=activationDatasets", "value-invalid", {"value": "(missing)", "field": "outputField"}),
-        ("outputField=datasets", "value-invalid", {"value": "(missing)", "field": "outputType"}),
-        ("outputType=other&outputField=datasets", "value-invalid", {"value": "other", "field": "outputType"}),
-        (f"{REQUIRED}&start=-1", "value-invalid", {"value": "-1", "field": "start"}),
-        (f"{REQUIRED}&start=x", "value-invalid", {"value": "x", "field": "start"}),
-        (f"{REQUIRED}&limit=0", "value-invalid", {"value": "0", "field": "limit"}),
-        (f"{REQUIRED}&limit=101", "value-invalid", {"value": "101", "field": "limit"}),
-        (
-            f"{REQUIRED}&properties=name,,state",
-            "value-invalid",
-            {"value": "name,,state", "field": "properties"},
-        ),
-        (f"{REQUIRED}&limit=1&limit=1", "value-invalid", {"value": "1, 1", "field": "limit"}),
-        (f"{REQUIRED}&property=name", "query-param-unknown", {"param": "property"}),
-    ],
-)
-def test_page_window_errors(query: str, name: str, fields: dict[str, str]) -> None:
-    with pytest.raises(ServiceError) as raised:
-        window(query)
-    assert (raised.value.name, raised.value.fields) == (name, fields)

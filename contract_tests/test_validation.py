@@ -677,13 +677,13 @@ def test_a_refused_password_is_told_by_its_pattern_alone() -> None:
 def test_a_password_that_is_masked_in_both_is_as_valid_as_it_was() -> None:
     validator = SchemaValidator(ACCOUNT)
     stored = {"password": MASK, "keys": [{"key": MASK}], "either": {"token": MASK}}
-    assert validator.violations(stored, kept=stored) == []
+    assert validator.violations(stored, stored=stored) == []
     assert {path for path, _ in places(validator.violations(stored))} == {"password", "keys[0].key", "either"}
-    assert validator.violations(stored, kept={}) == validator.violations(stored)
+    assert validator.violations(stored, stored={}) == validator.violations(stored)
 
 
 @pytest.mark.parametrize(
-    ("value", "kept", "expected"),
+    ("value", "stored", "expected"),
     [
         ({"password": MASK, "user": 1}, {"password": MASK, "user": 1}, {("user", "type")}),
         ({"password": SECRET}, {"password": MASK}, {("password", "minLength"), ("password", "pattern")}),
@@ -693,5 +693,5 @@ def test_a_password_that_is_masked_in_both_is_as_valid_as_it_was() -> None:
         ({"user": MASK}, {"user": MASK, "password": MASK}, {("password", "required")}),
     ],
 )
-def test_other_masks_are_looked_at_like_any_value(value: Any, kept: Any, expected: set[tuple[str, str]]) -> None:
-    assert expected <= set(places(SchemaValidator(ACCOUNT).violations(value, kept=kept)))
+def test_other_masks_are_looked_at_like_any_value(value: Any, stored: Any, expected: set[tuple[str, str]]) -> None:
+    assert expected <= set(places(SchemaValidator(ACCOUNT).violations(value, stored=stored)))

@@ -108,7 +108,7 @@ class Draft:
             unknown = [keys for keys in reading.unknown if keys not in known and value_at(stored, keys) is None]
             for keys in unknown[:MAX_NAMED]:
                 self.warn_of_unknown(place, keys, owner)
-        self.violations += validator.violations(reading.value, path=place, context=context, kept=stored)
+        self.violations += validator.violations(reading.value, path=place, context=context, stored=stored)
         return reading.value
 
     def found(self, collection: str, place: str, entity_id: Any) -> Entity | None:

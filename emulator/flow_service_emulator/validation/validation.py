@@ -96,12 +96,12 @@ class SchemaValidator:
         self._engines: dict[bytes, _Engine] = {}
 
     def violations(
-        self, value: Any, *, path: str = "", context: Mapping[str, Any] | None = None, kept: Any = None
+        self, value: Any, *, path: str = "", context: Mapping[str, Any] | None = None, stored: Any = None
     ) -> list[Violation]:
         """Everything wrong with `value`, in the order of the schema, at most MAX_VIOLATIONS; empty when it is valid.
 
         `path` is the place of `value` in the body; `context` is where conditions look for their fields, such as
-        `{"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}`. `kept` is the value that is stored now, in a change:
+        `{"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}`. `stored` is the value that is there now, in a change:
         a password that is masked in both is as valid as it was.
         """
         engine = self._engine(context or {})
@@ -113,7 +113,7 @@ class SchemaValidator:
             return [Violation(path, message, "size")]
         found: dict[tuple[str, str], Violation] = {}
         for limit, error in engine.errors(value):
-            if self.has_passwords and self._is_as_kept(error, kept):
+            if self.has_passwords and self._is_as_stored(error, stored):
                 continue
             for violation in self._told(error, limit, path):
                 found.setdefault((violation.path, violation.message), violation)
@@ -159,13 +159,15 @@ class SchemaValidator:
             example = next(own, None)
         return example
 
-    def _is_as_kept(self, error: ValidationError, kept: Any) -> bool:
+    def _is_as_stored(self, error: ValidationError, stored: Any) -> bool:
         """Whether an error is about a password that is masked in the value and in the stored one."""
         keys = error.instance_path
-        if error.instance == MASK and value_at(kept, keys) == MASK and self._whole.at(keys).is_password:
+        if error.instance == MASK and value_at(stored, keys) == MASK and self._whole.at(keys).is_password:
             return True
         forms = getattr(error.kind, "context", ())
-        return any(form and all(self._is_as_kept(below, kept) for below in form) for form in forms)  # an empty one fits
+        return any(
+            form and all(self._is_as_stored(below, stored) for below in form) for form in forms
+        )  # an empty one fits
 
 
 class _Engine:
