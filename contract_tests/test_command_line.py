@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from contract_tests.support import FROZEN_NOW, serving
-from flow_service_emulator.app import ExportFolderError, create_app
+from flow_service_emulator.app import create_app
 from flow_service_emulator.cli import main
 from flow_service_emulator.clock import Clock
+from flow_service_emulator.exports.exported_files import ExportFolderError
 from flow_service_emulator.settings import Settings, read_settings, variables_of_kubernetes
 
 OF_KUBERNETES = {
@@ -118,7 +119,7 @@ def test_a_data_folder_that_is_further_on_is_told_beside_the_time_asked_for(tmp_
     with serving(tmp_path, *data, "2020-01-01") as server:
         server.stop()
     (warning,) = [line for line in server.log.read_text().splitlines() if " WARNING " in line]
-    assert "--now is passed over: time goes on from 2026-01-01 00:00:00 UTC, where the data folder left it" in warning
+    assert "--now is ignored: time goes on from 2026-01-01 00:00:00 UTC, where the data folder left it" in warning
 
 
 def test_a_start_says_where_the_page_is_and_which_dataset_files_cannot_be_used(tmp_path: Path) -> None:

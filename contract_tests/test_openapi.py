@@ -17,12 +17,10 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from jsonschema import Draft202012Validator
 
-from contract_tests.acquainted import acquainted, inhabited
 from contract_tests.support import ERRORS, Api, ServerProcess, serving
-from contract_tests.tutorial import SFTP
+from contract_tests.tutorial import DESTINATIONS, SFTP, SOURCE_CONNECTION
 from flow_service_emulator.api.operations import READABLE
 from flow_service_emulator.catalog import fixtures_dir, load_catalog
 from flow_service_emulator.openapi.document import document
@@ -42,20 +40,6 @@ CHECKS: dict[str, dict[str, Any]] = {
     # it wants 401 where there is no Authorization; the gateway answers 403 (reference: Address and headers)
     "missing_required_header": {"enabled": False},
 }
-CONFORMANCE = (
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-)
-STEADY = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],
-)
 
 
 @dataclass
@@ -166,6 +150,29 @@ def test_a_destination_of_the_users_own(tmp_path: Path) -> None:
     assert validator.is_valid(body)
 
 
+def inhabited(api: Api) -> dict[str, list[str]]:
+    """Makes entities of every kind, a flow for each destination; of the source connections the second is in no flow."""
+    source, spare = (api.created("sourceConnections", SOURCE_CONNECTION) for _ in range(2))
+    bases = [api.created("connections", destination.base_connection()) for destination in DESTINATIONS]
+    targets = [
+        api.created("targetConnections", destination.target_connection(base))
+        for destination, base in zip(DESTINATIONS, bases, strict=True)
+    ]
+    flows = [
+        api.created("flows", destination.flow(source, target))
+        for destination, target in zip(DESTINATIONS, targets, strict=True)
+    ]
+    return {
+        "connections": bases,
+        "sourceConnections": [source, spare],
+        "targetConnections": targets,
+        "flows": flows,
+        "runs": [api.created("runs", {"flowId": flow}) for flow in flows],
+        "connectionSpecs": [spec["id"] for spec in api.items("/connectionSpecs")],
+        "flowSpecs": [spec["id"] for spec in api.items("/flowSpecs")],
+    }
+
+
 def closed(schema: Any) -> Any:
     """A copy in which objects have no other properties than those that are described."""
     if isinstance(schema, list):
@@ -231,37 +238,3 @@ def test_schemathesis_on_some_operations(described: Described, tmp_path: Path) -
 def test_schemathesis_at_length(described: Described, tmp_path: Path) -> None:
     """All operations, with made-up requests and chains of operations by the links: some 17,000 requests."""
     run_schemathesis(described, tmp_path, "-n", "120", "--include-path-regex", "^/(data|ims)/")
-
-
-@pytest.mark.slow
-def test_schemathesis_with_known_entities(described: Described) -> None:
-    """Requests that get past the look-up: of entities that are there, with their present etag. What is deleted goes last."""
-    import schemathesis
-    from schemathesis.checks import load_all_checks
-
-    described.api.control("POST", "/reset")
-    ids = inhabited(described.api)
-    load_all_checks()
-    checks = [schemathesis.checks.CHECKS.get_one(name) for name in CONFORMANCE]
-    answered: dict[str, set[int]] = {}
-
-    def hold(case: Any) -> None:
-        name = case.operation.definition.raw["operationId"]
-        headers = dict(described.headers)
-        if name.startswith("patch:"):
-            headers["If-Match"] = described.api.item(f"/{name[6:]}/{case.path_parameters['id']}")["etag"]
-        response = case.call(headers=headers)
-        answered.setdefault(name, set()).add(response.status_code)
-        case.validate_response(response, headers=headers, checks=checks)
-
-    config = schemathesis.Config.from_dict({"base-url": described.server.url, "checks": CHECKS})
-    schema = schemathesis.openapi.from_dict(acquainted(described.document, ids), config=config)
-    operations: dict[str, Any] = {}
-    for result in schema.get_all_operations():
-        operation: Any = result.ok()  # type: ignore[union-attr]
-        if operation.tags not in (["emulator"], ["token"], ["not emulated"]):
-            operations[operation.definition.raw["operationId"]] = operation
-    for name in sorted(operations, key=lambda name: (name.startswith("delete:"), name != "delete:flows")):
-        settings(STEADY, max_examples=50)(given(case=operations[name].as_strategy())(hold))()
-    assert {name: statuses for name, statuses in answered.items() if min(statuses) > 299} == {}, "these never succeeded"
-    assert set(answered) == set(operations)

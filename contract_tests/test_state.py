@@ -56,7 +56,7 @@ def test_a_reset_leaves_what_a_new_server_has(api: Api) -> None:
     use(api)
     used = api.control("GET", "/state")
     parts = set(new) - {"format", "version"}
-    untouched = {part for part in parts if used[part] == new[part]} - {"datasets"}  # that is when the server began
+    untouched = {part for part in parts if used[part] == new[part]}
     assert untouched == set(), "these parts were not used, so that this test would not show whether they are forgotten"
     api.control("POST", "/reset")
     left = api.control("GET", "/state")
@@ -129,7 +129,6 @@ CUT = {
     "no tables": ('"store"', lambda state: state["store"].pop("tables")),
     "a table of texts": ('"store"', lambda state: state["store"]["tables"].update({"flows/o/p": ["x"]})),
     "an entity without id": ('"store"', lambda state: state["store"]["tables"].update({"flows/o/p": {"9": {}}})),
-    "datasets from no time": ('"datasets"', lambda state: state.update(datasets="soon")),
     "faults without rules": ('"faults"', lambda state: state.update(faults=[5])),
     "requests without entries": ('"requests"', lambda state: state["requests"].clear()),
     "a contract without counts": ('"contract"', lambda state: state["contract"].clear()),

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.exports.runs import Run
 from flow_service_emulator.files.writers import remove_leftovers
+from flow_service_emulator.settings import flag_name, variable_name
 from flow_service_emulator.store.store import SetMeta, Store
 
 _PREFIX: Final = "files/"
@@ -36,6 +37,25 @@ class Unremoved(NamedTuple):
         path, fault = failures[0]
         example = os.fsencode(Path(path).relative_to(root)).decode(errors="replace")[:_SHOWN]
         return cls(len(failures), example, fault.strerror or type(fault).__name__)
+
+
+class ExportFolderError(Exception):
+    """Nothing can be written to the export folder."""
+
+    def __init__(self, folder: Path, fault: OSError) -> None:
+        reason = "it is a file" if folder.is_file() else fault.strerror or fault
+        names = f"{flag_name('export_dir')} or {variable_name('export_dir')}"
+        super().__init__(f"nothing can be written to the export folder {folder}: {reason}; {names} names another")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the export folder. Raises ExportFolderError: a server that is healthy, and whose every export fails, misleads."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as fault:
+        raise ExportFolderError(folder, fault) from None
 
 
 class Exports:

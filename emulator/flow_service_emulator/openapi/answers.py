@@ -35,7 +35,6 @@ ETAG: Final[Schema] = {
     "description": "contains its own double quotes",
     "examples": ['"0000d781-0000-0200-0000-63e29f420000"'],
 }
-_OPTIONAL_TEXT: Final[Schema] = {"type": ["string", "null"]}
 _OBJECT: Final[Schema] = {"type": "object"}
 _BOOLEAN: Final[Schema] = {"type": "boolean"}
 _URI: Final[Schema] = {"type": "string", "format": "uri"}
@@ -85,7 +84,7 @@ _SERVER: Final[Schema] = {
     "version": ETAG,
     "etag": ETAG,
 }
-_NAMED: Final[Schema] = {"name": TEXT, "description": _OPTIONAL_TEXT, "state": {"enum": list(STATES)}}
+_NAMED: Final[Schema] = {"name": TEXT, "description": {"type": ["string", "null"]}, "state": {"enum": list(STATES)}}
 _SPEC_FIELDS: Final[Schema] = dict.fromkeys(("id", "name", "providerId", "version"), TEXT)
 _FORM: Final = record({"name": TEXT, "type": TEXT, "spec": _OBJECT})
 _KINDS: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {

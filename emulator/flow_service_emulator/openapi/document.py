@@ -17,7 +17,6 @@ from flow_service_emulator.errors import ErrorKind, ErrorTable
 from flow_service_emulator.openapi.answers import ETAG, TEXT, Schema, answer_schemas, array, record, ref
 from flow_service_emulator.openapi.requests import request_schemas
 
-OPENAPI: Final = "3.1.0"
 SERVICE: Final = ("/data/", "/ims/")
 """Where the service's own operations are; all others are the emulator's."""
 JSON: Final = "application/json"
@@ -65,7 +64,7 @@ def document(table: Sequence[Operation], catalog: Catalog) -> dict[str, Any]:
         paths.setdefault(_path(operation), {})[operation.method.lower()] = described
     tags = dict.fromkeys(map(_tag, table))
     return {
-        "openapi": OPENAPI,
+        "openapi": "3.1.0",
         "info": {"title": "Flow Service emulator", "version": __version__, "description": ABOUT},
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in tags],
@@ -79,7 +78,7 @@ def document(table: Sequence[Operation], catalog: Catalog) -> dict[str, Any]:
 
 
 def _path(operation: Operation) -> str:
-    """The path without Starlette's convertors: `/exports/{path:path}` -> `/exports/{path}`."""
+    """The path without a convertor: `/exports/{path:path}` -> `/exports/{path}`."""
     return operation.path.replace(":path}", "}")
 
 

@@ -82,11 +82,7 @@ def request_schemas(catalog: Catalog) -> dict[str, Schema]:
 
 
 def _adhoc_run() -> Schema:
-    """The ad hoc run's body, with the number of destinations in words.
-
-    As a keyword beside `uniqueItems` it makes testers such as schemathesis look for a hundred different destinations of a
-    hundred different datasets, for minutes.
-    """
+    """The body, with the number of destinations in words: as a keyword beside `uniqueItems` it keeps testers busy for minutes."""
     body: Schema = copied(ADHOC_BODY)
     destinations = body["properties"]["activationInfo"]["properties"]["destinations"]
     destinations["description"] = f"at most {destinations.pop('maxItems')}"
@@ -130,7 +126,7 @@ def _connection(spec: ConnectionSpec, label: str, *, named: bool) -> Schema:
     if named:
         properties["connectionSpec"] = _exactly(spec)
         required.append("connectionSpec")
-        example |= _reference(spec)
+        example["connectionSpec"] = {"id": spec.id, "version": spec.version}
     else:
         properties["connectionSpec"] = False  # of a body that names one, only the other branches say what is right
     if spec.auth:
@@ -151,15 +147,12 @@ def _with_params(collection: str, spec: ConnectionSpec, params: str) -> Schema:
     """The body that creates a source or target connection; `params` is the component of its `params`."""
     form = BODIES[collection]
     changed = {"connectionSpec": _exactly(spec), "params": ref(params)}
-    example: dict[str, Any] = {"name": f"{spec.name} connection", **_reference(spec)}
+    reference = {"id": spec.id, "version": spec.version}
+    example: dict[str, Any] = {"name": f"{spec.name} connection", "connectionSpec": reference}
     if "baseConnectionId" in form["required"]:
         example["baseConnectionId"] = _SOME_ID
     example["params"] = spec.examples["source" if spec.source is not None else "target"]
     return {**form, "title": spec.name, "properties": {**form["properties"], **changed}, "examples": [example]}
-
-
-def _reference(spec: ConnectionSpec) -> dict[str, Any]:
-    return {"connectionSpec": {"id": spec.id, "version": spec.version}}
 
 
 def _flow(alike: list[FlowSpec], schedule: str) -> Schema:
