@@ -135,6 +135,10 @@ def test_an_injected_fault_is_told(api: Api, rule: dict[str, Any], status: int, 
     (entry,) = requests(api)
     assert entry["fault"] and (entry["status"], entry["verdict"], entry["findings"]) == (status, "injected", [])
     assert answer in (None, entry["answer"], entry["answer"].get("text"))
+    api.control("PUT", "/faults", {"rules": [rule]})
+    with suppress(httpx.TransportError):
+        api.post("/targetConnections", {"connectionSpec": 5})  # which nobody may have looked at
+    assert [each["fault"] is not None for each in requests(api)] == [True, True]
 
 
 def test_of_a_long_body_only_its_size_is_kept(api: Api) -> None:

@@ -37,13 +37,14 @@ class Coverage:
     def note(self, seen: Seen) -> None:
         """Counts one request."""
         exchange, name, met = seen.exchange, seen.exchange.operation, self.met
-        _count(met["statuses"], str(seen.status))
+        if seen.status:
+            _count(met["statuses"], str(seen.status))
         if exchange.error is not None:
             _count(met["errors"], exchange.error)
         if name is None:
             return
         _count(met["operations"], name)
-        if seen.status >= 400:
+        if not seen.was_taken:
             return
         if exchange.query_string:
             for parameter in {part.partition("=")[0] for part in exchange.query_string.split("&")[:MAX_NAME]}:
@@ -51,7 +52,7 @@ class Coverage:
         if exchange.body and isinstance(body := seen.body, dict):
             for field in _fields(body):
                 _count(met["fields"], f"{name} {field}")
-            if name == "create:targetConnections" and seen.status:
+            if name == "create:targetConnections":
                 params = body.get("params", {})
                 _count(met["destinations"], body["connectionSpec"]["id"])
                 if "datasetFileType" in params:

@@ -34,7 +34,7 @@ class Habits:
     def note(self, seen: Seen) -> None:
         """Remembers what was deleted and which next page was announced, and forgets the page that was fetched."""
         name = seen.exchange.operation
-        if name is None or not 200 <= seen.status < 300:
+        if name is None or not seen.was_taken:
             return
         if name.startswith("list:"):
             self._page(seen)

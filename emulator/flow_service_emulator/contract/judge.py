@@ -50,7 +50,7 @@ class Judge:
         if exchange.error is not None:
             if not exchange.injected:
                 found += self._refusal(seen, habits)
-        elif exchange.body or exchange.operation == "listConfigs":
+        elif seen.was_taken:
             found += self._leniences(seen)
         if exchange.path.startswith("/data/"):
             found += self._headers(seen)
@@ -106,7 +106,7 @@ class Judge:
             if spec_id != lake:
                 yield Finding("configs-of-destination", "id", f"the spec {spec_id} is not the data lake's, {lake}")
             return
-        if not name.startswith("create:") or not isinstance(body := seen.body, dict):
+        if not name.startswith("create:") or not exchange.body or not isinstance(body := seen.body, dict):
             return
         if name == "create:connections" and "auth" in body and body["auth"] is None:
             yield Finding("auth-null", "auth", "auth was sent as null")

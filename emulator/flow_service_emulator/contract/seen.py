@@ -47,6 +47,11 @@ class Seen:
         return "\n".join((*self.exchange.scope, self.exchange.path))
 
     @property
+    def was_taken(self) -> bool:
+        """Whether the request was carried out, as far as its answer says."""
+        return 200 <= self.status < 400
+
+    @property
     def where(self) -> dict[str, Any]:
         """Which request it was, for the report."""
         exchange = self.exchange

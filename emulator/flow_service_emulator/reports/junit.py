@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from flow_service_emulator.reports.words import SEVERITIES, Severity, counted, left_out, printable, where
+from flow_service_emulator.reports.words import SEVERITIES, Severity, counted, left_out, printable, unmatched, where
 
 
 def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
@@ -55,6 +55,8 @@ def _properties(report: Mapping[str, Any]) -> dict[str, str]:
     properties = {"requests": str(summary["requests"])}
     if known := left_out(report):
         properties["baseline"] = known
+    if rules := unmatched(report):
+        properties["unmatchedFaults"] = printable("; ".join(rules))
     for dimension, part in summary["coverage"].items():
         properties[f"coverage.{dimension}"] = f"{part['met']} of {part['total']}"
     return properties
