@@ -7,6 +7,7 @@ recognisable names, and cleaning up. At the end it says which facts were confirm
 
 from __future__ import annotations
 
+import compileall
 import os
 import signal
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import flow_service_emulator
 from contract_tests.elsewhere import Address
 from contract_tests.facts import Facts, fact_of
 from contract_tests.support import Api, KeptConnections, ServerProcess, serving
@@ -40,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        # as an installation does: where Python does not keep what it compiles, every server's start would take half as long again
+        compileall.compile_dir(Path(flow_service_emulator.__file__).parent, quiet=2)
     if config.getoption("--base-url") and not hasattr(config, "workerinput"):
         address = Address.read(config.getoption("--base-url"), os.environ)
         config.pluginmanager.register(Facts(address, config.getoption("--facts")))
