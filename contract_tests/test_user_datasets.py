@@ -268,7 +268,7 @@ def test_a_dataset_in_use_that_is_deleted_fails_the_next_run(api: Api) -> None:
         ({"records": [{"a": 1}, 3]}, "record 2: a record is a JSON object, not 3"),
         (
             {"records": [{"a": 1}, {"a": "x"}]},
-            "record 2, field a: 'x' is a text, but the field was a whole number before",
+            "record 2, field a: 'x' is a text, but the field is a whole number",
         ),
         ({"records": [{"a": {"b": [{"c": 1}, {"c": [True]}]}}]}, "record 1, field a.b[].c: [...] is an array"),
         ({"records": [{"a": 2**63}]}, "record 1, field a: 9223372036854775808 is beyond 64 bits"),

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
+from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.control.inputs import CONTROL, invalid, number, shown
-from flow_service_emulator.datasets import json_pieces
-from flow_service_emulator.datasets.bounds import check_values
-from flow_service_emulator.datasets.content import Content, read_made_up, read_records
 from flow_service_emulator.datasets.dataset_files import ID_PATTERN
+from flow_service_emulator.datasets.faults import NotJson, Unread
 from flow_service_emulator.datasets.library import Library
-from flow_service_emulator.datasets.panics import FileFault, panics_as_faults
-from flow_service_emulator.datasets.parquet_process import Unread
-from flow_service_emulator.datasets.record_rows import emptied
-from flow_service_emulator.datasets.uploads import UPLOADS
+from flow_service_emulator.datasets.reading import UPLOADS
+from flow_service_emulator.datasets.segments import Segments
+from flow_service_emulator.datasets.user_datasets import Content, read_made_up
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.fixture_files import Entry, FixtureError
 from flow_service_emulator.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
+from flow_service_emulator.validation.bounds import MAX_DEPTH, is_shallow
 
 WAYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "records": ("name", "records", "rowsPerHour"),
+    "records": ("name", "records", "rowsPerHour", "schema"),
     "schema": ("name", "schema", "rows", "rowsPerHour"),
     "like": ("name", "like", "rows", "rowsPerHour"),
 }
@@ -33,16 +31,14 @@ WAYS: Final[Mapping[str, tuple[str, ...]]] = {
 MAX_NAME: Final = 200
 RETRY_SECONDS: Final = "1"
 
-Read = TypeVar("Read")
-
 
 class DatasetCalls:
-    """The handlers."""
+    """The handlers of the control calls for datasets."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
         self._reading = asyncio.Lock()
-        """One upload is read and stored at a time: each can take a few hundred megabytes until it is."""
+        """One upload is read and kept at a time: each can take a few hundred megabytes until it is."""
 
     async def list_datasets(self, exchange: Exchange) -> Reply:
         """Every dataset, and every file that cannot be one, with the reason."""
@@ -62,44 +58,46 @@ class DatasetCalls:
         check_owner = partial(self._check_owner, dataset_id, "choose another id")
         check_owner()
         async with self._reading:
-            content = await self._content(dataset_id, await self._read(exchange))
+            form, body = _body(exchange)
             with _faults_told():
-                await self._library.put(dataset_id, content, check_owner)
+                await self._library.put(dataset_id, partial(self._content, dataset_id, form), form, body, check_owner)
         return Reply(await self._whole(dataset_id))
 
     async def append_records(self, exchange: Exchange) -> Reply:
         """Further records of a dataset that was put with records: the next incremental export has just these."""
         dataset_id = exchange.path_params["id"]
-        await self._find(dataset_id, f"PUT {CONTROL}/datasets/<id> makes one")
+        await self._library.refresh()
+        if not self._library.has(dataset_id):
+            raise self._not_found(dataset_id, f"PUT {CONTROL}/datasets/<id> makes one")
         self._check_owner(dataset_id, "records can be appended to datasets that were put")
         try:
             async with self._reading:
-                records = _further(await self._read(exchange))
+                form, body = _body(exchange)
                 with _faults_told():
-                    appended = await self._library.append(dataset_id, records)
+                    appended = await self._library.append(dataset_id, _check_further, form, body)
             facts = self._library.facts_of(dataset_id)
         except KeyError:  # deleted while it was read
             raise self._not_found(dataset_id) from None
         return Reply(facts.as_json() | {"appended": appended})
 
     async def delete_dataset(self, exchange: Exchange) -> Reply:
-        """Forget a dataset that was put. Runs of flows that have it fail from now on."""
+        """Forgets a dataset that was put. Runs of flows that have it fail from now on."""
         dataset_id = exchange.path_params["id"]
-        await self._find(dataset_id)
+        await self._library.refresh()
+        if not self._library.has(dataset_id):
+            raise self._not_found(dataset_id)
         self._check_owner(dataset_id, "only datasets that were put can be deleted")
         self._library.delete(dataset_id)
         return Reply({"deleted": 1})
 
     async def _whole(self, dataset_id: str) -> dict[str, Any]:
-        await self._find(dataset_id)
-        with _faults_told():
-            await self._library.prepare([dataset_id])
-            return self._library.facts_of(dataset_id).as_json() | {"schema": self._library.schema(dataset_id)}
-
-    async def _find(self, dataset_id: str, advice: str = f"GET {CONTROL}/datasets lists them") -> None:
         await self._library.refresh()
         if not self._library.has(dataset_id):
-            raise self._not_found(dataset_id, advice)
+            raise self._not_found(dataset_id)
+        try:
+            return self._library.facts_of(dataset_id).as_json() | {"schema": self._library.schema(dataset_id)}
+        except ValueError as fault:
+            raise invalid(str(fault)) from None
 
     def _not_found(self, dataset_id: str, advice: str = f"GET {CONTROL}/datasets lists them") -> ServiceError:
         why = self._library.problem(dataset_id) or advice
@@ -110,14 +108,23 @@ class DatasetCalls:
         if owner is not None:
             raise ServiceError("control-conflict", reason=f"the id {dataset_id!r} is that of {owner}; {advice}")
 
-    async def _content(self, dataset_id: str, body: Any) -> Content:
+    def _content(self, dataset_id: str, form: str, found: Segments) -> Content:
         """What a body says. Raises `control-invalid` with the place and what is needed there."""
+        if form != "json":
+            return Content(dataset_id, found.mark.rows, 0, None, found)
+        body = found.facts.get("body")
         if not isinstance(body, dict):
             raise invalid(f"a JSON object is needed, got {shown(body)}")
-        ways = [way for way in WAYS if way in body]
+        if not is_shallow(body, MAX_DEPTH):
+            raise ServiceError("body-malformed", reason=f"it is nested deeper than {MAX_DEPTH} levels")
+        has_records = found.facts.get("records", False)
+        ways = [way for way in ("records", "schema", "like") if way in body or (way == "records" and has_records)]
+        if ways == ["records", "schema"]:
+            ways.pop()
         if len(ways) != 1:
-            example = '{"name": "Orders", "records": [{"id": 1}]}'
-            raise invalid(f'one of "records", "schema" and "like" is needed, such as {example}')
+            raise invalid(
+                'one of "records", "schema" and "like" is needed, such as {"name": "Orders", "records": [{"id": 1}]}'
+            )
         for field in body:
             if field not in WAYS[ways[0]]:
                 raise invalid(f'"{field[:60]}" does not go with "{ways[0]}"; known are {", ".join(WAYS[ways[0]])}')
@@ -126,86 +133,66 @@ class DatasetCalls:
             raise invalid(f'"name" must be a text of 1 to {MAX_NAME} characters, got {shown(name)}')
         growth = number({"rowsPerHour": 0, **body}, "rowsPerHour", 0, MAX_ROWS_PER_HOUR)
         if ways[0] == "records":
-            records = _one_by_one(body["records"], '"records" must be an array of objects')
-            return await self._in_thread(partial(read_records, name, records, growth, self._library.go_on))
-        schema = await self._like(body["like"]) if ways[0] == "like" else body["schema"]
+            if not has_records:
+                raise invalid(f'"records" must be an array of objects, got {shown(body["records"])}')
+            if "schema" in body:
+                _check_schema(body["schema"])
+            if growth and not found.mark.rows:
+                raise invalid("rowsPerHour needs records: the rows that are added repeat them in turn")
+            return Content(name, found.mark.rows, growth, None, found)
+        schema = self._like(body["like"]) if ways[0] == "like" else body["schema"]
         if ways[0] == "schema":
-            await self._in_thread(partial(_check_schema, schema))
-        rows = int(number(body, "rows", 0, MAX_ROWS, whole=True))
-        return await self._in_thread(partial(read_made_up, name, schema, rows, growth))
+            _check_schema(schema)
+        rows = number(body, "rows", 0, MAX_ROWS, whole=True)
+        return read_made_up(name, schema, int(rows), growth)
 
-    async def _read(self, exchange: Exchange) -> Any:
-        """The body as JSON or, where its content type says so, `{"records": …}` of a file; the exchange has it no longer.
-
-        A file's records are an Iterator, and what is wrong with it is raised when they are read.
-        """
-        body, exchange.body = exchange.body, b""
-        read = UPLOADS.get(exchange.headers.get("content-type", "").split(";")[0].strip().lower())
-        if read is None:
-            return await self._in_thread(partial(_decoded, body))
-        return {"records": read(body, self._library.go_on)}
-
-    async def _in_thread(self, read: Callable[[], Read]) -> Read:
-        """Read content in a thread. What is wrong with it is the caller's fault."""
-        with _faults_told():
-            return await asyncio.to_thread(_without_panics, read)
-
-    async def _like(self, dataset_id: Any) -> dict[str, Any]:
+    def _like(self, dataset_id: Any) -> dict[str, Any]:
         """The schema of another dataset; of records, whose schema is found by looking at them, with all of their fields."""
         if not isinstance(dataset_id, str) or not self._library.has(dataset_id):
             why = self._library.problem(dataset_id) if isinstance(dataset_id, str) else None
             why = why or f"GET {CONTROL}/datasets lists them"
             raise invalid(f'"like" must be the id of a dataset, got {shown(dataset_id)}; {why}')
-        await self._library.prepare([dataset_id])
         schema = self._library.schema(dataset_id)
         return _all_required(schema) if self._library.is_recorded(dataset_id) else schema
 
 
-def _one_by_one(records: Any, needed: str) -> Iterator[Any]:
-    """The records, each of which is let go of when it was read."""
-    if not isinstance(records, list | Iterator):
-        raise invalid(f"{needed}, got {shown(records)}")
-    return emptied(records) if isinstance(records, list) else records
+def _body(exchange: Exchange) -> tuple[str, bytes]:
+    """The format of a body, and the body, which the exchange has no longer."""
+    body, exchange.body = exchange.body, b""
+    return UPLOADS.get(exchange.headers.get("content-type", "").split(";")[0].strip().lower(), "json"), body
 
 
-def _further(body: Any) -> Iterator[Any]:
-    """The records in the body of a POST."""
+def _check_further(found: Segments) -> None:
+    """Raises `control-invalid` where the body of a POST has other things than records."""
+    body = found.facts.get("body")
     if isinstance(body, dict):
         for field in body:
             if field != "records":
                 raise invalid(f'"{field[:60]}" is unknown; only "records" goes with a POST')
-        body = body.get("records")
-    return _one_by_one(body, 'an array of records, or {"records": [...]}, is needed')
-
-
-def _decoded(body: bytes) -> Any:
-    check_values(body)
-    return decode_json(body, loads=json_pieces.loads)
+    if body is not None and not found.facts.get("records"):
+        got = body.get("records") if isinstance(body, dict) else body
+        raise invalid(f'an array of records, or {{"records": [...]}}, is needed; got {shown(got)}')
 
 
 @contextlib.contextmanager
 def _faults_told() -> Iterator[None]:
-    """Around the reading of content: what is wrong with it is the caller's fault; what prevents the reading is not."""
+    """Around the reading of content: what is wrong with it is the caller's fault; what keeps it from being read is not."""
     try:
         yield
+    except NotJson as fault:
+        raise ServiceError("body-malformed", reason=str(fault)) from None
     except ValueError as fault:
         raise invalid(str(fault)) from None
-    except InterruptedError:
-        raise ServiceError("server-ending") from None
     except Unread as fault:
         raise ServiceError("control-unavailable", reason=str(fault), headers={"Retry-After": RETRY_SECONDS}) from None
 
 
-def _without_panics(read: Callable[[], Read]) -> Read:
-    with panics_as_faults(FileFault, "it cannot be read"):
-        return read()
-
-
 def _check_schema(schema: Any) -> None:
-    """Refuse what is no JSON Schema of draft 7."""
+    """Raises `control-invalid` for what is no JSON Schema of draft 7."""
     if not isinstance(schema, dict):
-        example = '{"type": "object", "properties": {}}'
-        raise invalid(f'"schema" must be a JSON Schema (draft 7), such as {example}; got {shown(schema)}')
+        raise invalid(
+            f'"schema" must be a JSON Schema (draft 7), such as {{"type": "object", "properties": {{}}}}; got {shown(schema)}'
+        )
     try:
         Entry(Path("schema"), "", schema).check_schema("", schema)
     except FixtureError as fault:

@@ -14,27 +14,17 @@ import logging
 import os
 import re
 import stat
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import orjson
-
-from flow_service_emulator.dataset_fixtures import describes_datasets
-from flow_service_emulator.datasets import json_pieces
 from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
-from flow_service_emulator.datasets.bounds import MAX_ARRAY_VALUES, TooMuch, check_values
-from flow_service_emulator.datasets.panics import FileFault, panics_as_faults
-from flow_service_emulator.datasets.parquet_rows import Mark
-from flow_service_emulator.datasets.record_files import (
-    BOM,
-    MAX_ARRAY_BYTES,
-    READERS,
-    FileRows,
-    read_file,
-)
-from flow_service_emulator.datasets.record_rows import GoOn, Relocated
+from flow_service_emulator.datasets.faults import FileFault, Unread
+from flow_service_emulator.datasets.process import GoOn, read
+from flow_service_emulator.datasets.reading import READERS, Job
+from flow_service_emulator.datasets.segments import Mark, Segments
+from flow_service_emulator.datasets.user_rows import Relocated, StoredRows
 from flow_service_emulator.rows.seeded import RowSource
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
 
@@ -43,8 +33,7 @@ log = logging.getLogger("emulator.datasets")
 ID_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """What the id of a dataset looks like: it goes into addresses and folders."""
 _FILE: Final = "dataset-file/"
-_TURN_SECONDS: Final = 0.0001
-"""How long a look through files rests at each step."""
+EXTENSIONS: Final = tuple(f".{form}" for form in READERS)
 
 Signature = tuple[int, int, int]
 """(inode, bytes, nanoseconds of the last change) of a file."""
@@ -65,28 +54,17 @@ class FileDataset(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """What was found in a file. Nothing at all where it is none of a user's datasets."""
+    """What was found in a file. Nothing at all where it is none of a user's datasets.
+
+    `lengthened` says whether all that was there before still comes first, unchanged.
+    """
 
     signature: Signature
-    rows: FileRows | None = None
+    mark: Mark | None = None
+    source: StoredRows | None = None
+    lengthened: bool = False
+    waiting: int = 0
     problem: str | None = None
-
-
-class _Look:
-    """One look through files: it can be ended, and lets other threads have their turn."""
-
-    def __init__(self, go_on: GoOn) -> None:
-        self._go_on = go_on
-        self.over = False
-
-    def go_on(self) -> None:
-        """Raises InterruptedError when it is over, and what the `go_on` that it was given raises."""
-        self._go_on()
-        if self.over:
-            raise InterruptedError(errno.EINTR, "nobody waits for it any more")
-        # A thread that lets others in for moments only, as arro3 does around each batch, is never told to make way, and they
-        # are too slow to come in.
-        time.sleep(_TURN_SECONDS)
 
 
 class DatasetFiles:
@@ -125,7 +103,7 @@ class DatasetFiles:
         """Counts positions as the store has them: after a reset from 0 again, after a snapshot was put back as it says."""
         for name, looked in list(self._looked.items()):
             kept = self._kept(Path(name).stem)
-            if looked.rows is not None and kept is not None and kept[1] != looked.rows.mark:
+            if looked.mark is not None and kept is not None and kept[1] != looked.mark:
                 del self._looked[name]  # the snapshot knows another content: how they compare, only the file tells
         self.assemble()
 
@@ -145,11 +123,17 @@ class DatasetFiles:
             found = self._scan()
             changed = {name: found[name] for name in found if self._seen().get(name) != found[name]}
             before = {name: self._mark(Path(name).stem) for name in changed}
-            look = _Look(self.go_on)
+            over = threading.Event()
+
+            def go_on() -> None:
+                self.go_on()
+                if over.is_set():
+                    raise InterruptedError(errno.EINTR, "nobody waits for it any more")
+
             try:
-                looked = await asyncio.to_thread(_look, self._folder, changed, before, look.go_on)
+                looked = await asyncio.to_thread(_look, self._folder, changed, before, go_on)
             except asyncio.CancelledError:
-                look.over = True  # the thread has to be told, it is not cancelled
+                over.set()  # the thread has to be told, it is not cancelled
                 raise
             self._looked = {name: looked.get(name) or self._looked[name] for name in sorted(found)}
             self.assemble()
@@ -175,7 +159,7 @@ class DatasetFiles:
         try:
             with os.scandir(self._folder) as entries:
                 for entry in entries:
-                    if Path(entry.name).suffix.lower() in READERS and not entry.name.startswith("."):
+                    if Path(entry.name).suffix.lower() in EXTENSIONS and not entry.name.startswith("."):
                         with contextlib.suppress(FileNotFoundError):  # it went while the folder was read
                             found[entry.name] = _signature(entry)
         except (FileNotFoundError, NotADirectoryError):
@@ -193,7 +177,7 @@ class DatasetFiles:
         """The position of a file's first row and what was in it, as the store has it; None where it has nothing of use."""
         kept = self._store.get_meta(_FILE + dataset_id)
         try:
-            return None if kept is None else (int(kept["base"]), Mark.from_json(kept["mark"]))
+            return None if kept is None else (int(kept["base"]), Mark(int(kept["rows"]), str(kept["digest"])))
         except (LookupError, TypeError, ValueError, OverflowError) as fault:
             log.warning(
                 "what is kept of the dataset file %s is passed over, as it is damaged: %s", dataset_id[:100], fault
@@ -208,19 +192,20 @@ class DatasetFiles:
         changes = []
         for name, looked in self._looked.items():
             name, dataset_id = _shown(name), _shown(Path(name).stem)
-            if looked.rows is None and looked.problem is None:
+            if looked.source is None and looked.problem is None:
                 continue
             problem = "; ".join(filter(None, (self._id_problem(dataset_id), looked.problem)))
             if problem:
                 self._problems.append(FileDataset(dataset_id, name, problem=problem))
                 if told.get(name) != problem:
                     log.warning("the dataset file %s cannot be used: %s", name, problem)
-            elif looked.rows is not None:
-                base, kept = self._base(dataset_id, looked.rows)
+            elif looked.source is not None and looked.mark is not None:
+                base, kept = self._base(dataset_id, looked.mark, looked.lengthened)
                 changes.append(kept)
-                rows = looked.rows
-                source = Relocated(rows.source, base) if base else rows.source
-                self._datasets[dataset_id] = FileDataset(dataset_id, name, rows.mark.rows, source, waiting=rows.waiting)
+                source = Relocated(looked.source, base) if base else looked.source
+                self._datasets[dataset_id] = FileDataset(
+                    dataset_id, name, looked.mark.rows, source, waiting=looked.waiting
+                )
         self._keep([change for change in changes if change.value != self._store.get_meta(change.key)])
 
     def _keep(self, changes: list[SetMeta]) -> None:
@@ -246,14 +231,14 @@ class DatasetFiles:
             return "its name is the dataset's id, and that has 1 to 64 letters, digits, - and _ only"
         return None
 
-    def _base(self, dataset_id: str, rows: FileRows) -> tuple[int, SetMeta]:
+    def _base(self, dataset_id: str, now: Mark, lengthened: bool) -> tuple[int, SetMeta]:
         """The position of a file's first row, and what to keep so that the next content finds its own."""
         kept = self._kept(dataset_id)
         base = 0
         if kept is not None:
             base, mark = kept
-            base += 0 if mark == rows.mark or rows.lengthened else mark.rows
-        return base, SetMeta(_FILE + dataset_id, {"base": base, "mark": rows.mark.as_json()})
+            base += 0 if mark == now or lengthened else mark.rows
+        return base, SetMeta(_FILE + dataset_id, {"base": base, **now._asdict()})
 
 
 def _signature(entry: os.DirEntry[str]) -> Signature:
@@ -282,27 +267,25 @@ def _look(
     looked = {}
     for name, signature in changed.items():
         path = folder / name
+        go_on()
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
                 raise FileFault("it is no regular file")
-            with panics_as_faults(FileFault, "it cannot be read"):
-                rows = None if _describes(path, go_on) else read_file(path, before[name], go_on)
-            looked[name] = _Looked(signature, rows)
+            rows = read(Job(path.suffix.lower().removeprefix("."), before=before[name]), path, go_on)
+            looked[name] = _found(signature, rows, before[name])
         except InterruptedError:  # which says nothing of the file
             raise
         except OSError as fault:
             looked[name] = _Looked(signature, problem=fault.strerror or type(fault).__name__)
+        except Unread as fault:
+            looked[name] = _Looked((0, 0, 0), problem=str(fault))
         except Exception as fault:  # whatever is in a user's file, the others are to be had
             looked[name] = _Looked(signature, problem=str(fault) or type(fault).__name__)
     return looked
 
 
-def _describes(path: Path, go_on: GoOn) -> bool:
-    if path.suffix.lower() != ".json" or path.stat().st_size > MAX_ARRAY_BYTES:
-        return False
-    content = path.read_bytes().removeprefix(BOM)
-    try:
-        check_values(content, MAX_ARRAY_VALUES)
-        return describes_datasets(json_pieces.loads(content, go_on))
-    except (TooMuch, orjson.JSONDecodeError):  # who reads records tells what is wrong
-        return False
+def _found(signature: Signature, rows: Segments, before: Mark | None) -> _Looked:
+    if rows.facts.get("described"):
+        return _Looked(signature)
+    source = StoredRows(rows.schema, rows.rows, rows.__getitem__)
+    return _Looked(signature, rows.mark, source, rows.begin_with(before), rows.facts.get("waiting", 0))

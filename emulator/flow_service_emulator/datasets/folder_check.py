@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flow_service_emulator.catalog import Catalog, load_catalog
-from flow_service_emulator.datasets.dataset_files import DatasetFiles, FileDataset
-from flow_service_emulator.datasets.record_files import READERS
+from flow_service_emulator.datasets.dataset_files import EXTENSIONS, DatasetFiles, FileDataset
 from flow_service_emulator.fixture_files import FixtureError
 from flow_service_emulator.store.store import Store
 
 FOLDERS: Final[Mapping[str, Collection[str]]] = {
     "connection-specs": (".json",),
-    "datasets": READERS.keys(),
+    "datasets": EXTENSIONS,
     "flow-specs": (".json",),
     "schemas": (".json",),
 }

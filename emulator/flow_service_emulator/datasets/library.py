@@ -6,8 +6,9 @@ They come from three places: the fixtures (made-up rows), the control calls (`us
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,9 +16,12 @@ from typing import Any, Final, NamedTuple
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.dataset_fixtures import DatasetFixture
-from flow_service_emulator.datasets.content import Content
 from flow_service_emulator.datasets.dataset_files import DatasetFiles, FileDataset
-from flow_service_emulator.datasets.user_datasets import UserDatasets
+from flow_service_emulator.datasets.faults import FileFault
+from flow_service_emulator.datasets.process import read as read_content
+from flow_service_emulator.datasets.reading import Job
+from flow_service_emulator.datasets.segments import Segments
+from flow_service_emulator.datasets.user_datasets import Content, UserDatasets
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.store.store import Store
@@ -96,16 +100,6 @@ class Library:
         with _server_ending():
             await self._files.refresh()
 
-    async def prepare(self, dataset_ids: Iterable[str]) -> None:
-        """Makes `rows` of these datasets answer at once; whoever cancels it ends that.
-
-        Raises ValueError for records that are damaged, and ServiceError while the server is ending.
-        """
-        with _server_ending():
-            await self._files.refresh()
-            for dataset_id in dataset_ids:
-                await self._put.prepare(dataset_id, self.go_on)
-
     def has(self, dataset_id: str) -> bool:
         return dataset_id in self._fixtures or dataset_id in self._put or dataset_id in self._files
 
@@ -174,16 +168,34 @@ class Library:
         """Whether a dataset has a user's records, and its schema is what these show."""
         return dataset_id in self._files or (dataset_id in self._put and self._put[dataset_id].schema is None)
 
-    async def put(self, dataset_id: str, content: Content, check: Callable[[], None]) -> None:
-        """Keeps a user's dataset. `check` is called right before that, as the id may have become another's (`owner`) by then.
+    async def put(
+        self, dataset_id: str, read: Callable[[Segments], Content], form: str, body: bytes, check: Callable[[], None]
+    ) -> None:
+        """Keeps a user's dataset, whose content is a `body` of the format `form`; `read` says what of.
 
-        Raises StoreError, and what `go_on` and `check` raise.
+        `check` is called right before that, as the id may have become another's (`owner`) by then. Raises FileFault, Unread,
+        StoreError, ServiceError while the server is ending, and what `read` and `check` raise.
         """
-        await self._put.put(dataset_id, content, self.go_on, check)
+        with _server_ending():
+            before = self._put[dataset_id].mark if dataset_id in self._put else None
+            segments = await asyncio.to_thread(read_content, Job(form, before=before, upload=True), body, self.go_on)
+        content = read(segments)
+        check()
+        self._put.put(dataset_id, content)
 
-    async def append(self, dataset_id: str, records: Iterable[Any]) -> int:
-        """Keeps further records of a dataset that was put; answers how many. Raises as `UserDatasets.append`, and as `go_on`."""
-        return await self._put.append(dataset_id, records, self.go_on)
+    async def append(self, dataset_id: str, check: Callable[[Segments], None], form: str, body: bytes) -> int:
+        """Keeps further records of a dataset that was put; answers how many.
+
+        Raises as `put`, KeyError where there is no such dataset, and FileFault for one that takes no records.
+        """
+        types, old = self._put.columns_for_more(dataset_id), self._put[dataset_id]
+        job = Job(form, types=types, start=old.digest, upload=True)
+        with _server_ending():
+            segments = await asyncio.to_thread(read_content, job, body, self.go_on)
+        check(segments)
+        if self._put[dataset_id] is not old:
+            raise FileFault("it was put again in the meantime; try again")
+        return self._put.append(dataset_id, segments)
 
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset that was put. Raises KeyError and StoreError."""

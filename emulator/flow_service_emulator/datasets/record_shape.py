@@ -1,4 +1,4 @@
-"""What columns JSON records have: found by looking at every one of them.
+"""What columns JSON records have: given by a schema, or found by looking at every record.
 
 A field has one type in all records. Whole numbers and others go together, as numbers; nulls and missing fields go with
 everything; anything else that differs is a fault, told with the record's number and the field.
@@ -6,8 +6,14 @@ everything; anything else that differs is a fault, told with the record's number
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import datetime
+import math
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
+
+from flow_service_emulator.datasets.faults import RecordFault
 
 if TYPE_CHECKING:
     from arro3.core import DataType, Field, Schema
@@ -19,7 +25,9 @@ MAX_NAME_LENGTH: Final = 1_000
 MAX_LEVELS: Final = 32
 """The most levels of objects and arrays inside each other."""
 
-_INT64: Final = 2**63
+EXACT: Final = 2**53
+"""Up to here every whole number is a number of 64 bits with a point, too."""
+_FLOAT_DIGITS: Final = 15
 _WORDS: Final = {
     bool: "true or false",
     int: "a whole number",
@@ -28,16 +36,10 @@ _WORDS: Final = {
     dict: "an object",
     list: "an array",
 }
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:?\d\d)?)?")
 
-
-class RecordFault(ValueError):
-    """A record that cannot be taken. `number` counts from 1, `field` is such as `address.lines[]` ("" for the whole record)."""
-
-    def __init__(self, number: int, field: str, reason: str) -> None:
-        super().__init__(f"record {number}, field {field}: {reason}" if field else f"record {number}: {reason}")
-        self.number = number
-        self.field = field
-        self.reason = reason
+Check = Callable[[Any], str | None]
+"""Says what is needed in the place of a value; None where that is as it has to be."""
 
 
 def name_fault(name: str) -> str | None:
@@ -49,12 +51,33 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-class RecordShape:
-    """The fields of all records seen so far, in an order that goes with that of their names in the records."""
+class _Shape:
+    """One field: the kind of its values (None while all are null), an object's fields, and an array's items or a map's values.
+
+    `type` is the column's, where it is given; `check` then looks at plain values. `large` is the first whole number that no
+    float is equal to.
+    """
+
+    __slots__ = ("check", "fields", "item", "kind", "large", "type")
 
     def __init__(self) -> None:
-        self._fields: dict[str, _Shape] = {}
-        self._count = 0
+        self.kind: type | None = None
+        self.fields: dict[str, _Shape] = {}
+        self.item: _Shape | None = None
+        self.type: DataType | None = None
+        self.check: Check | None = None
+        self.large: int | None = None
+
+
+class RecordShape:
+    """The fields of all records seen so far, in an order that goes with that of their names in the records.
+
+    `given` are columns that are there from the beginning; further ones are added.
+    """
+
+    def __init__(self, given: Schema | None = None) -> None:
+        self._fields: dict[str, _Shape] = {} if given is None else _given(given)
+        self._count = len(self._fields)
         self.records = 0
 
     def note(self, records: Iterable[Any]) -> None:
@@ -69,21 +92,17 @@ class RecordShape:
                 raise RecordFault(self.records, clash.field, clash.reason) from None
 
     def arrow_schema(self) -> Schema:
-        """The records' columns, all of them nullable.
+        """The records' columns, all of them nullable. Raises RecordFault for records that have none.
 
         A field that was always null is a text column. An object without any field in any record has no column: Parquet cannot
         carry it.
         """
         from arro3.core import Schema
 
-        return Schema(_arrow_fields(self._fields))
-
-    def places(self, records: int) -> int:
-        """How many places for values the columns of so many records have: each record has one in every column, whatever is in it.
-
-        The items of arrays are those of all records seen so far.
-        """
-        return sum(_places(shape, records) for shape in self._fields.values())
+        fields = _arrow_fields(self._fields)
+        if self.records and not fields:
+            raise RecordFault(1, "", "no record has a field with a value; at least one column is needed")
+        return Schema(fields)
 
     def _note_fields(self, fields: dict[str, _Shape], record: dict[str, Any], level: int) -> None:
         for name, value in record.items():
@@ -94,8 +113,7 @@ class RecordShape:
                 self._count += 1
                 if self._count > MAX_FIELDS:
                     raise _Clash(
-                        name,
-                        f"more than {MAX_FIELDS} different fields; make an array of objects of what has changing names",
+                        name, f"more than {MAX_FIELDS} different fields; put what has changing names into a map"
                     )
                 shape = _Shape()
                 _insert(fields, name, shape, record)
@@ -109,51 +127,42 @@ class RecordShape:
                     raise clash.below(name) from None
 
     def _note_value(self, shape: _Shape, value: Any, kind: type, level: int) -> None:
-        if kind is int and value >= _INT64:  # what is below comes as a float
+        if shape.check is not None:
+            if (needed := shape.check(value)) is not None:
+                raise _Clash("", f"{_shown(value)} is {_WORDS[kind]}, but the field is {needed}")
+            return
+        if kind is float and not math.isfinite(value):
+            raise _Clash("", f"{value} is no number that JSON has; leave it out, or send null")
+        if kind is int and not -(2**63) <= value < 2**63:
             raise _Clash("", f"{value} is beyond 64 bits; send it as a text")
         known = shape.kind
-        if known is None or (known is int and kind is float):
+        if known is None or (known is int and kind is float and shape.type is None):
             shape.kind = kind
         elif known is not kind and not (known is float and kind is int):
-            raise _Clash("", f"{_shown(value)} is {_WORDS[kind]}, but the field was {_WORDS[known]} before")
+            raise _Clash("", f"{_shown(value)} is {_WORDS[kind]}, but the field is {_WORDS[known]}")
+        if kind is int and abs(value) > EXACT and shape.large is None:
+            shape.large = value
+        if shape.kind is float and shape.large is not None:
+            reason = "is among numbers with a point, and would be another one as such; send it as a text"
+            raise _Clash("", f"{shape.large} {reason}")
         if kind is not dict and kind is not list:
             return
         if level >= MAX_LEVELS:
             raise _Clash("", f"nested deeper than {MAX_LEVELS} levels")
-        if kind is dict:
+        if kind is dict and shape.item is None:
             self._note_fields(shape.fields, value, level + 1)
             return
         shape.item = shape.item or _Shape()
-        shape.items += len(value)
-        for item in value:
+        for place, item in (("[]", item) for item in value) if kind is list else value.items():
             if item is not None:
                 try:
                     self._note_value(shape.item, item, type(item), level + 1)
                 except _Clash as clash:
-                    raise clash.below("[]") from None
+                    raise clash.below(place) from None
 
 
-_PLAIN: Final = frozenset({str, float, bool})
-"""Of these every value is as good as the first; a whole number can be too large."""
-
-
-class _Shape:
-    """One field: the type of its values (None while all are null), an object's fields, an array's items and how many these are."""
-
-    __slots__ = ("fields", "item", "items", "kind")
-
-    def __init__(self) -> None:
-        self.kind: type | None = None
-        self.fields: dict[str, _Shape] = {}
-        self.item: _Shape | None = None
-        self.items = 0
-
-
-def _places(shape: _Shape, count: int) -> int:
-    """The places in a field's columns where there are `count` of what it is a field of."""
-    if shape.kind is dict:
-        return sum(_places(part, count) for part in shape.fields.values())
-    return count + (0 if shape.item is None else _places(shape.item, shape.items))
+_PLAIN: Final = frozenset({str, bool})
+"""Of these every value is as good as the first; a number can be too large, or none."""
 
 
 def _insert(fields: dict[str, _Shape], name: str, shape: _Shape, record: dict[str, Any]) -> None:
@@ -185,6 +194,9 @@ class _Clash(Exception):
         return _Clash(name + separator + self.field, self.reason)
 
 
+# --- columns of shapes ------------------------------------------------------------------------------------------------
+
+
 def _arrow_fields(fields: dict[str, _Shape]) -> list[Field]:
     from arro3.core import Field
 
@@ -197,7 +209,14 @@ def _arrow_type(shape: _Shape | None) -> DataType | None:
     from arro3.core import DataType, Field
 
     kind = None if shape is None else shape.kind
+    if shape is not None and shape.type is not None:
+        return shape.type
     if shape is not None and kind is dict:
+        if shape.item is not None:
+            value = _arrow_type(shape.item) or DataType.string()
+            return DataType.map(
+                Field("key", DataType.string(), nullable=False), Field("value", value, nullable=True), False
+            )
         fields = _arrow_fields(shape.fields)
         return DataType.struct(fields) if fields else None
     if shape is not None and kind is list:
@@ -208,6 +227,109 @@ def _arrow_type(shape: _Shape | None) -> DataType | None:
     if kind is int:
         return DataType.int64()
     return DataType.float64() if kind is float else DataType.string()
+
+
+# --- shapes of columns ------------------------------------------------------------------------------------------------
+
+
+def _given(schema: Schema) -> dict[str, _Shape]:
+    return {field.name: _shape_of(field.type) for field in (schema.field(index) for index in range(len(schema)))}
+
+
+def _shape_of(type_: DataType) -> _Shape:
+    from arro3.core import DataType
+
+    shape: _Shape = _Shape()
+    item = type_.value_field
+    if DataType.is_struct(type_):
+        shape.kind, shape.fields = dict, {field.name: _shape_of(field.type) for field in type_.fields}
+    elif DataType.is_map(type_):
+        shape.kind, shape.item = dict, _shape_of(map_value(type_))
+        if not shape.item.fields and shape.item.item is None:
+            shape.type, shape.item.type = type_, map_value(type_)
+    elif DataType.is_list(type_) and item is not None:
+        shape.kind, shape.item = list, _shape_of(item.type)
+    elif type_ == DataType.int64():
+        shape.kind = int
+    elif type_ == DataType.float64():
+        shape.kind, shape.type = float, type_
+    elif type_ in (DataType.string(), DataType.bool()):
+        shape.kind = str if DataType.is_string(type_) else bool
+    else:
+        shape.type, shape.check = type_, _check_of(type_)
+    return shape
+
+
+def map_value(type_: DataType) -> DataType:
+    """The type of a map's values, which arro3 does not tell."""
+    import nanoarrow
+    from arro3.core import DataType
+
+    return DataType.from_arrow(nanoarrow.c_schema(type_).child(0).child(1))
+
+
+def _check_of(type_: DataType) -> Check:
+    """What looks at values of a type that JSON does not have."""
+    from arro3.core import DataType
+
+    if DataType.is_integer(type_):
+        bits = type_.bit_width or 64
+        low, high = (0, 2**bits) if DataType.is_unsigned_integer(type_) else (-(2 ** (bits - 1)), 2 ** (bits - 1))
+        needed = f"a whole number from {low} to {high - 1}"
+        return lambda value: None if type(value) is int and low <= value < high else needed
+    if DataType.is_floating(type_):
+        return lambda value: None if type(value) in (int, float) and math.isfinite(value) else "a number"
+    if DataType.is_date(type_):
+        return lambda value: None if _is_day(value) else "a date such as 2026-01-31"
+    if DataType.is_timestamp(type_):
+        return lambda value: None if _is_instant(value) else "a time such as 2026-01-31T12:00:00Z"
+    if DataType.is_decimal(type_):
+        precision, scale = map(int, re.findall(r"-?\d+", str(type_).partition("(")[2])[:2])
+        needed = f"a number of {precision - scale} digits before and {scale} behind the point"
+        return lambda value: (
+            None if _fits(value, precision, scale) else f"{needed}; one of many digits goes into a text"
+        )
+    if DataType.is_boolean(type_):
+        return lambda value: None if type(value) is bool else "true or false"
+    return lambda value: None if type(value) is str else "a text"
+
+
+def type_name(type_: DataType) -> str:
+    """A type in a word or two."""
+    return str(type_).strip().removeprefix("arro3.core.DataType<").removesuffix(">")
+
+
+def _is_day(value: Any) -> bool:
+    if type(value) is not str or len(value) != len("2026-01-31"):
+        return False
+    return _is_instant(value)
+
+
+def _is_instant(value: Any) -> bool:
+    if type(value) is not str or _INSTANT.fullmatch(value) is None:
+        return False
+    try:
+        datetime.datetime.fromisoformat(value[:19].upper())
+    except ValueError:
+        return False
+    return True
+
+
+def _fits(value: Any, precision: int, scale: int) -> bool:
+    """Whether a decimal takes a number as it is. Of a float only so many digits are sure."""
+    if type(value) not in (int, float, str):
+        return False
+    try:
+        number = Decimal(repr(value) if type(value) is float else value)
+    except InvalidOperation:
+        return False
+    if not number.is_finite():
+        return False
+    digits, exponent = number.as_tuple().digits, number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    behind = max(0, -exponent)
+    whole = len(digits) + exponent
+    return behind <= scale and whole <= precision - scale and not (type(value) is float and len(digits) > _FLOAT_DIGITS)
 
 
 def _shown(value: Any) -> str:

@@ -1,9 +1,9 @@
-"""Datasets that a user has put by a control call: read, checked, kept in the store, and their rows.
+"""Datasets that a user has put by a control call: kept in the store, and their rows.
 
-Their rows have positions that never mean another row later on (see `record_rows.Relocated`), which is what incremental
-exports go by. When a dataset is put again:
+Their rows have positions that never mean another row later on (see `Relocated`), which is what incremental exports go by.
+When a dataset is put again:
 
-- if its records are the old ones, unchanged, and further ones behind them, just the further ones are new;
+- if its rows are the old ones, unchanged, and further ones behind them, just the further ones are new;
 - if rows are made after the same schema, and no fewer than there are now, just those beyond them are new (the times of the old
   ones move, as `rows` rows are spread over the year before the call);
 - if only its name or `rowsPerHour` is another, nothing is new, and it grows otherwise from now on;
@@ -13,33 +13,54 @@ exports go by. When a dataset is put again:
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
-from flow_service_emulator.datasets.content import (
-    Content,
-    Difference,
-    KeptTexts,
-    difference,
-    kept_content,
-    text_key,
-    with_further,
+from flow_service_emulator.datasets.faults import FileFault
+from flow_service_emulator.datasets.reading import decoded
+from flow_service_emulator.datasets.segments import (
+    Fingerprint,
+    Mark,
+    Segments,
+    batches_in,
+    rows_as_text,
+    schema_in,
+    stream_of,
 )
-from flow_service_emulator.datasets.record_rows import GoOn, RecordRows, Relocated
+from flow_service_emulator.datasets.user_rows import Relocated, StoredRows
+from flow_service_emulator.rows.row_schema import parse_row_schema
+from flow_service_emulator.rows.schema_error import SchemaError
 from flow_service_emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
-from flow_service_emulator.store.changes import Change
 from flow_service_emulator.store.store import SetMeta, Store
+
+if TYPE_CHECKING:
+    from arro3.core import Schema
 
 log = logging.getLogger("emulator.datasets")
 
 _DATASET: Final = "dataset/"
 _POSITIONS: Final = "dataset-positions/"
 """Up to which position the rows of a dataset that was deleted went."""
+_TRIAL_ANCHOR: Final = 1_700_000_000
+_FEW: Final = 1_000
+"""Further rows are put into one stream with the last ones, as long as they are so few together."""
+MAX_ROWS_BYTES: Final = 256_000_000
+"""What the rows of a dataset may take, with all that were appended."""
+
+
+class Content(NamedTuple):
+    """What a user puts: rows, or a JSON Schema after which `rows` rows are made."""
+
+    name: str
+    rows: int
+    rows_per_hour: float
+    schema: dict[str, Any] | None = None
+    segments: Segments | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +68,7 @@ class UserDataset:
     """A dataset as it is kept. `anchor` is in epoch seconds.
 
     `rows` is as it was put, `rows_at_anchor` how many there were at `anchor`, from which on it grows; `base` is the position of
-    the first. Without a `schema` it has records, in `texts` texts.
+    the first. Without a `schema` it has rows of its own, whose digest is `digest`; `streams` says how many are in each of theirs.
     """
 
     id: str
@@ -58,7 +79,12 @@ class UserDataset:
     anchor: float
     base: int
     schema: dict[str, Any] | None
-    texts: int
+    digest: str
+    streams: Sequence[int]
+
+    @property
+    def mark(self) -> Mark | None:
+        return None if self.schema is not None else Mark(self.rows, self.digest)
 
     def rows_at(self, at: float) -> int:
         """How many rows it has at an instant (epoch seconds), its anchor or later."""
@@ -79,9 +105,6 @@ class UserDatasets:
         self._seed = seed
         self._datasets: dict[str, UserDataset] = {}
         self._sources: dict[str, RowSource] = {}
-        self._records: dict[str, Content] = {}
-        """What there is of each in memory, without its texts."""
-        self._appending = asyncio.Lock()
 
     def __contains__(self, dataset_id: str) -> bool:
         return dataset_id in self._datasets
@@ -99,7 +122,6 @@ class UserDatasets:
         """Takes over what the store has: at the start, after a reset, after a snapshot was put back."""
         self._datasets.clear()
         self._sources.clear()
-        self._records.clear()
         for key in self._store.meta_keys(_DATASET):
             dataset_id = key.removeprefix(_DATASET)
             try:
@@ -107,116 +129,119 @@ class UserDatasets:
             except ValueError as fault:
                 log.warning("the dataset %s is left out, as what is kept of it is damaged: %s", dataset_id[:100], fault)
 
-    async def put(
-        self,
-        dataset_id: str,
-        content: Content,
-        go_on: GoOn = lambda: None,
-        check: Callable[[], None] = lambda: None,
-    ) -> UserDataset:
-        """Keeps a dataset, a new one or in the place of the one of its id; answers it.
-
-        What there is to write is found in a thread; `check` is called right before it is written. Raises StoreError, and what
-        `go_on` and `check` raise.
-        """
-        while True:
-            old = self._datasets.get(dataset_id)
-            found = await asyncio.to_thread(difference, dataset_id, content, self._texts(old), go_on)
-            if self._datasets.get(dataset_id) is old:
-                check()
-                return self._commit(dataset_id, content, found)
-
-    def _commit(self, dataset_id: str, content: Content, found: Difference) -> UserDataset:
-        """Keeps a dataset whose texts differ so from those of the one of its id, if there is one."""
+    def put(self, dataset_id: str, content: Content) -> None:
+        """Keeps a dataset, a new one or in the place of the one of its id. Raises StoreError."""
         now = self._clock.now()
         old = self._datasets.get(dataset_id)
-        if old is None:
-            base = self._store.get_meta(_POSITIONS + dataset_id) or 0
-            dataset = _placed(dataset_id, content, found.texts, base, content.rows, now)
-        else:
-            dataset = _following(old, content, found, now)
-        placed = SetMeta(_DATASET + dataset_id, asdict(dataset)), SetMeta(_POSITIONS + dataset_id, None)
-        self._store.write([*placed, *found.changes])
-        self._datasets[dataset_id] = dataset
-        self._keep(dataset, content)
-        return dataset
+        base = old.base if old else self._store.get_meta(_POSITIONS + dataset_id) or 0
+        new = UserDataset(
+            id=dataset_id,
+            name=content.name,
+            rows=content.rows,
+            rows_per_hour=content.rows_per_hour,
+            rows_at_anchor=content.rows,
+            anchor=now,
+            base=base,
+            schema=content.schema,
+            digest=content.segments.mark.digest if content.segments else "",
+            streams=content.segments.rows if content.segments else (),
+        )
+        if old is not None:
+            new = _following(old, new, content, now)
+        streams = content.segments or ()
+        texts = [b64encode(streams[index]).decode() for index in range(len(streams))]
+        self._write(new, dict(enumerate(texts)))
 
-    async def append(self, dataset_id: str, records: Iterable[Any], go_on: GoOn = lambda: None) -> int:
-        """Keeps further records of a dataset, which the next incremental export then has; answers how many.
+    def append(self, dataset_id: str, further: Segments) -> int:
+        """Keeps further rows of a dataset (see `columns_for_more`), which the next incremental export then has; answers how many.
 
-        Raises KeyError, StoreError, and ValueError for records that do not go with the others, for a dataset that has
-        none, and for one that grows by itself: its rows repeat the records, so that no place is behind them.
+        Raises StoreError, and FileFault for rows that cannot be one dataset with the others.
         """
-        async with self._appending:
-            await self.prepare(dataset_id, go_on)
-            self.rows(dataset_id)
-            dataset = self._datasets[dataset_id]
-            if dataset.schema is not None:
-                raise ValueError(
-                    "its rows are made after a schema; only a dataset that was put with records takes more"
-                )
-            if dataset.rows_per_hour or dataset.rows_at_anchor != dataset.rows:
-                raise ValueError("it grows by rowsPerHour, its records repeated; put it without that to append to it")
-            old, kept = self._records[dataset_id]._replace(name=dataset.name), self._texts(dataset)
-            content, found = await asyncio.to_thread(_lengthened, dataset_id, old, kept, records, go_on)
-            if self._datasets.get(dataset_id) is not dataset:
-                raise ValueError("it was put anew or deleted in the meantime; try again")
-            return self._commit(dataset_id, content, found).rows - dataset.rows
+        old = self._datasets[dataset_id]
+        streams = [self._stream(dataset_id, index) for index in range(len(old.streams))]
+        rows, digest = [*old.streams], further.mark.digest
+        first = len(streams)
+        if further.schema != schema_in(streams[0]):
+            first, (streams, rows, digest) = 0, _with_columns(further.schema, streams, further)
+        else:
+            added = [further[index] for index in range(1, len(further))]
+            if len(added) == 1 and rows[-1] and rows[-1] + further.rows[1] <= _FEW:
+                added = [_joined(further.schema, [streams.pop(), *added])]
+                rows[-1] += further.rows[1]
+                first -= 1
+            else:
+                rows += further.rows[1:]
+            streams += added
+        if sum(map(len, streams)) > MAX_ROWS_BYTES:
+            raise FileFault(f"its rows take, with the further ones, more than {MAX_ROWS_BYTES} bytes")
+        count = sum(rows)
+        new = replace(old, rows=count, rows_at_anchor=count, anchor=self._clock.now(), digest=digest, streams=rows)
+        self._write(new, {index: b64encode(streams[index]).decode() for index in range(first, len(streams))})
+        return count - old.rows
+
+    def columns_for_more(self, dataset_id: str) -> Schema:
+        """The columns that further rows of a dataset have to go with. Raises ValueError for one that takes no further rows."""
+        dataset = self._datasets[dataset_id]
+        if dataset.schema is not None:
+            raise ValueError("its rows are made after a schema; only a dataset that was put with records takes more")
+        if dataset.rows_per_hour or dataset.rows_at_anchor != dataset.rows:
+            raise ValueError("it grows by rowsPerHour, its records repeated; put it without that to append to it")
+        return schema_in(self._stream(dataset_id, 0))
 
     def delete(self, dataset_id: str) -> None:
         """Forgets a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
         dataset = self._datasets[dataset_id]
-        texts: list[Change] = [SetMeta(text_key(dataset_id, index), None) for index in range(dataset.texts)]
         end = dataset.end_at(self._clock.now())
-        self._store.write([SetMeta(_DATASET + dataset_id, None), SetMeta(_POSITIONS + dataset_id, end or None), *texts])
+        streams = [SetMeta(stream_key(dataset_id, index), None) for index in range(len(dataset.streams))]
+        self._store.write(
+            [SetMeta(_DATASET + dataset_id, None), SetMeta(_POSITIONS + dataset_id, end or None), *streams]
+        )
         del self._datasets[dataset_id]
         self._sources.pop(dataset_id, None)
-        self._records.pop(dataset_id, None)
-
-    async def prepare(self, dataset_id: str, go_on: GoOn = lambda: None) -> None:
-        """Lets `rows` answer at once: records that come from the data folder are decoded in a thread first.
-
-        Raises ValueError for records that are damaged, and what `go_on` raises.
-        """
-        dataset = self._datasets.get(dataset_id)
-        if dataset is None or dataset_id in self._sources:
-            return
-        content = await asyncio.to_thread(_content, dataset, self._texts(dataset), go_on)
-        if self._datasets.get(dataset_id) is dataset:
-            self._keep(dataset, content)
 
     def rows(self, dataset_id: str) -> RowSource:
-        """A dataset's rows. Raises KeyError when there is no such dataset, ValueError as `prepare`."""
+        """A dataset's rows. Raises KeyError when there is no such dataset, ValueError for rows that are damaged."""
         if dataset_id not in self._sources:
-            dataset = self._datasets[dataset_id]
-            self._keep(dataset, _content(dataset, self._texts(dataset)))
+            self._sources[dataset_id] = self._source(self._datasets[dataset_id])
         return self._sources[dataset_id]
 
     def schema(self, dataset_id: str) -> dict[str, Any]:
-        """The JSON Schema of a dataset's rows: as it was put, or as its records have it. Raises as `rows`."""
+        """The JSON Schema of a dataset's rows: as it was put, or as its columns are. Raises as `rows`."""
         given = self._datasets[dataset_id].schema
         return json_schema_of(self.rows(dataset_id).arrow_schema) if given is None else given
 
-    def _texts(self, dataset: UserDataset | None) -> KeptTexts:
-        keys = [] if dataset is None else [text_key(dataset.id, index) for index in range(dataset.texts)]
-        return KeptTexts([self._store.raw_meta(key) for key in keys])
+    def _write(self, dataset: UserDataset, streams: dict[int, str]) -> None:
+        old = self._datasets.get(dataset.id)
+        gone = range(len(dataset.streams), len(old.streams) if old else 0)
+        self._store.write(
+            [
+                SetMeta(_DATASET + dataset.id, asdict(dataset)),
+                SetMeta(_POSITIONS + dataset.id, None),
+                *(SetMeta(stream_key(dataset.id, index), text) for index, text in streams.items()),
+                *(SetMeta(stream_key(dataset.id, index), None) for index in gone),
+            ]
+        )
+        self._datasets[dataset.id] = dataset
+        self._sources.pop(dataset.id, None)
 
-    def _keep(self, dataset: UserDataset, content: Content) -> None:
-        """Keeps a dataset's content at hand."""
-        self._sources[dataset.id] = self._source(dataset, content)
-        self._records[dataset.id] = content._replace(texts=(), first=0)
+    def _stream(self, dataset_id: str, index: int) -> bytes:
+        text = self._store.get_meta(stream_key(dataset_id, index))
+        if not isinstance(text, str):
+            raise ValueError(f"the dataset {dataset_id} has lost rows")
+        return b64decode(text)
 
-    def _source(self, dataset: UserDataset, content: Content) -> RowSource:
+    def _source(self, dataset: UserDataset) -> RowSource:
         source: RowSource
         if dataset.schema is None:
-            assert content.columns is not None, "records come with their columns"
-            grown = dataset.rows_at_anchor - dataset.rows
-            source = RecordRows(
-                content.columns,
-                content.batches,
+            keys = [stream_key(dataset.id, index) for index in range(len(dataset.streams))]
+            texts = [self._store.get_meta(key) or "" for key in keys]  # an export, in its thread, cannot ask the store
+            source = StoredRows(
+                schema_in(b64decode(texts[0])),
+                dataset.streams,
+                lambda index: b64decode(texts[index]),
                 rows_per_hour=dataset.rows_per_hour,
                 anchor=dataset.anchor,
-                grown=grown,
+                grown=dataset.rows_at_anchor - dataset.rows,
             )
         else:
             source = GeneratedRows(
@@ -230,65 +255,75 @@ class UserDatasets:
         return Relocated(source, dataset.base) if dataset.base else source
 
 
-def _placed(
-    dataset_id: str, content: Content, texts: int, base: int, rows_at_anchor: int, anchor: float
-) -> UserDataset:
-    return UserDataset(
-        id=dataset_id,
-        name=content.name,
-        rows=content.rows,
-        rows_per_hour=content.rows_per_hour,
-        rows_at_anchor=rows_at_anchor,
-        anchor=anchor,
-        base=base,
-        schema=content.schema,
-        texts=texts,
-    )
+def stream_key(dataset_id: str, index: int) -> str:
+    """Under which key the store keeps one of a dataset's streams, in base64."""
+    return f"dataset-rows/{dataset_id}/{index:06d}"
 
 
-def _following(old: UserDataset, content: Content, found: Difference, now: float) -> UserDataset:
+def _following(old: UserDataset, new: UserDataset, content: Content, now: float) -> UserDataset:
     """A dataset that is put in the place of another: which of its rows are the old ones (see the top of this file)."""
     rows_now = old.rows_at(now)
-    if content.schema != old.schema:
+    if new.schema != old.schema:
         same = lengthened = False
-    elif content.schema is None:
-        same = found.same
-        lengthened = rows_now == old.rows and found.lengthened
+    elif content.segments is not None:
+        begins = content.segments.begin_with(old.mark)
+        same = begins and new.rows == old.rows and new.digest == old.digest
+        lengthened = begins and rows_now == old.rows
     else:
-        same = content.rows == old.rows
-        lengthened = content.rows >= rows_now
-    if same and content.rows_per_hour == old.rows_per_hour:
-        return replace(old, name=content.name)
+        same = new.rows == old.rows
+        lengthened = new.rows >= rows_now
+    if same and new.rows_per_hour == old.rows_per_hour:
+        return replace(new, rows_at_anchor=old.rows_at_anchor, anchor=old.anchor)
     if same:
-        return _placed(old.id, content, found.texts, old.base, rows_now, now)
-    base = old.base if lengthened else old.base + rows_now
-    return _placed(old.id, content, found.texts, base, content.rows, now)
+        return replace(new, rows_at_anchor=rows_now)
+    return replace(new, base=old.base if lengthened else old.base + rows_now)
 
 
-def _lengthened(
-    dataset_id: str, old: Content, kept: KeptTexts, records: Iterable[Any], go_on: GoOn
-) -> tuple[Content, Difference]:
-    """Records with further ones behind them, and what has to be written. Raises as `with_further`. For a worker thread."""
-    content = with_further(old, kept, records, go_on)
-    return content, difference(dataset_id, content, kept, go_on)
+def read_made_up(name: str, schema: dict[str, Any], rows: int, rows_per_hour: float) -> Content:
+    """Rows made after a JSON Schema as content. Raises ValueError for a schema or numbers that rows cannot be made from."""
+    try:
+        parse_row_schema(schema)
+    except SchemaError as fault:
+        raise ValueError(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
+    trial = GeneratedRows(
+        dataset_id="trial", schema=schema, seed=0, rows=max(rows, 1), rows_per_hour=rows_per_hour, anchor=_TRIAL_ANCHOR
+    )
+    next(iter(trial.batches(0, 1)))
+    Arrivals(rows, rows_per_hour, _TRIAL_ANCHOR)
+    return Content(name, rows, rows_per_hour, schema)
 
 
-def _content(dataset: UserDataset, texts: KeptTexts, go_on: GoOn = lambda: None) -> Content:
-    """The content of a dataset that is kept. Raises ValueError for records that are damaged, and what `go_on` raises."""
-    if dataset.schema is not None:
-        return Content(dataset.name, dataset.rows, dataset.rows_per_hour, dataset.schema)
-    return kept_content(dataset.id, dataset.name, dataset.rows, dataset.rows_per_hour, texts, go_on)
+def _joined(schema: Schema, streams: Iterable[bytes]) -> bytes:
+    from arro3.core import Table
+
+    table = Table.from_batches([batch for stream in streams for batch in batches_in(stream)], schema=schema)
+    return stream_of(schema, *table.combine_chunks().to_batches())
+
+
+def _with_columns(schema: Schema, streams: Sequence[bytes], further: Segments) -> tuple[list[bytes], list[int], str]:
+    """Streams with other columns than they have, and further ones behind; their numbers of rows, and the digest of all."""
+    fingerprint = Fingerprint()
+    found, rows = [stream_of(schema)], [0]
+    for stream in (*streams[1:], *(further[index] for index in range(1, len(further)))):
+        batches = batches_in(stream)
+        if batches[0].schema != schema:
+            batches = [new for batch in batches for new in decoded(rows_as_text(batch), schema)]
+        for batch in fingerprint.of(batches):
+            found.append(stream_of(schema, batch))
+            rows.append(batch.num_rows)
+    return found, rows, fingerprint.facts()["digest"]
 
 
 def read_kept(dataset_id: str, value: Any) -> UserDataset:
     """A dataset as the store keeps it under its id. Raises ValueError for what `put` never keeps."""
     try:
         dataset = UserDataset(**value)
+        whole = (dataset.rows, dataset.rows_at_anchor, dataset.base, *dataset.streams)
+        if not all(type(number) is int and number >= 0 for number in whole):
+            raise ValueError("rows, rows_at_anchor, base and streams are whole numbers from 0")
+        bytes.fromhex(dataset.digest)
     except TypeError as fault:
         raise ValueError(f"the fields of a dataset are needed ({fault})") from None
-    whole = (dataset.rows, dataset.rows_at_anchor, dataset.base, dataset.texts)
-    if not all(type(number) is int and number >= 0 for number in whole):
-        raise ValueError("rows, rows_at_anchor, base and texts are whole numbers from 0")
     if dataset.id != dataset_id or not isinstance(dataset.name, str) or not isinstance(dataset.schema, dict | None):
         raise ValueError("id and name are texts, schema is an object")
     Arrivals(dataset.rows_at_anchor, dataset.rows_per_hour, dataset.anchor)

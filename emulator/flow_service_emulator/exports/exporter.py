@@ -18,7 +18,7 @@ from flow_service_emulator.clock import Clock
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.entities import Entity, Scope, hex_text, new_entity, uuid_text
 from flow_service_emulator.exports.exported_files import files_record, forget_files
-from flow_service_emulator.exports.plan import Aborted, ExportPlan, advanced, dataset_ids
+from flow_service_emulator.exports.plan import Aborted, ExportPlan, advanced
 from flow_service_emulator.exports.runs import (
     EXITS,
     FAILED,
@@ -110,7 +110,7 @@ class Exporter:
         flow = self._store.get(job.scope, "flows", job.flow_id)
         if flow is not None:
             try:
-                await self._library.prepare(dataset_ids(self._store, job.scope, flow))
+                await self._library.refresh()
             except (*EXITS, StoreError):
                 raise
             except BaseException as fault:  # records that are damaged, say: `start` meets them again and says so
