@@ -72,8 +72,14 @@ def _check_rows(entry: Entry) -> None:
     try:
         parse_row_schema(entry.value)
     except SchemaError as fault:
-        names = fault.path.split(".") if fault.path else []
-        steps = [step for name in names for step in (["items"] if name == ITEMS else ["properties", name])]
+        steps: list[str] = []
+        part: Any = entry.value
+        for name in fault.path.split(".") if fault.path else []:
+            within = "items" if "items" in part else "additionalProperties"
+            further = [within] if name == ITEMS else ["properties", name]
+            for step in further:
+                part = part.get(step, {}) if isinstance(part, Mapping) else {}
+            steps += further
         raise entry.fault(pointer(*steps), fault.reason) from fault
 
 

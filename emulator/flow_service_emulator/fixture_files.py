@@ -11,6 +11,8 @@ import orjson
 from jsonschema_rs import Draft7Validator, ReferencingError, ValidationError, meta
 
 DRAFT_7: Final = "http://json-schema.org/draft-07/schema#"
+_DRAFTS: Final = (DRAFT_7.rstrip("#"), "http://json-schema.org/draft-06/schema")
+"""The Schema Registry's schemas say that they are of draft 6; what draft 7 adds is no contradiction."""
 _REASON_LENGTH: Final = 300
 _BOM: Final = b"\xef\xbb\xbf"
 MAX_FILE_BYTES: Final = 64_000_000
@@ -194,8 +196,8 @@ class Entry(NamedTuple):
         faults.settle()
 
     def check_draft(self, place: str, schema: Mapping[str, Any]) -> None:
-        """Raises FixtureError where the schema at `place` declares another draft of JSON Schema than 7."""
-        if str(schema.get("$schema", DRAFT_7)).rstrip("#") != DRAFT_7.rstrip("#"):
+        """Raises FixtureError where the schema at `place` declares another draft of JSON Schema than 6 or 7."""
+        if str(schema.get("$schema", DRAFT_7)).rstrip("#") not in _DRAFTS:
             raise self.fault(f"{place}/$schema", f"only draft 7 is supported: {DRAFT_7}")
 
     def check_schema(self, place: str, schema: Mapping[str, Any]) -> None:

@@ -203,7 +203,7 @@ def _all_required(schema: dict[str, Any]) -> dict[str, Any]:
     """A schema all of whose properties are always there."""
     if schema["type"] == "array":
         return {**schema, "items": _all_required(schema["items"])}
-    if schema["type"] != "object":
+    if "properties" not in schema:
         return schema
     properties = {name: _all_required(part) for name, part in schema["properties"].items()}
     return {**schema, "properties": properties, "required": list(properties)}

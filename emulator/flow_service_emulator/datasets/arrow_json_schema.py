@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from flow_service_emulator.datasets.record_shape import map_value
 
 if TYPE_CHECKING:
     from arro3.core import DataType, Field, Schema
+
+_WIDTHS: Final = {8: "byte", 16: "short", 32: "int", 64: "long"}
 
 
 def json_schema_of(schema: Schema) -> dict[str, Any]:
@@ -23,14 +27,14 @@ def _of_type(type_: DataType) -> dict[str, Any]:
 
     if DataType.is_struct(type_):
         return _object(type_.fields)
-    if type_.value_field is not None and not DataType.is_map(type_):
+    if DataType.is_map(type_):
+        return {"type": "object", "additionalProperties": _of_type(map_value(type_)), "meta:xdmType": "map"}
+    if type_.value_field is not None:
         return {"type": "array", "items": _of_type(type_.value_field.type)}
-    if DataType.is_dictionary(type_) and type_.value_type is not None:
-        return _of_type(type_.value_type)
     if DataType.is_boolean(type_):
         return {"type": "boolean"}
     if DataType.is_integer(type_):
-        return {"type": "integer"}
+        return {"type": "integer", "meta:xdmType": _WIDTHS[type_.bit_width or 64]}
     if DataType.is_floating(type_) or DataType.is_decimal(type_):
         return {"type": "number"}
     if DataType.is_timestamp(type_):

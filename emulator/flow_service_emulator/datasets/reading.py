@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from flow_service_emulator.datasets.faults import FileFault, NotJson, panics_as_faults
-from flow_service_emulator.datasets.record_shape import MAX_FIELDS, RecordShape
+from flow_service_emulator.datasets.record_shape import MAX_FIELDS, RecordShape, all_nullable
 from flow_service_emulator.datasets.segments import Fingerprint, Mark, rows_as_text, write_segments
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _json(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
 
 
 def types_of(schema: Mapping[str, Any]) -> Schema:
-    """The columns of rows after a JSON Schema. Raises FileFault."""
+    """The columns of records after a JSON Schema, of which just the types count. Raises FileFault."""
     from arro3.core import Schema
 
     from flow_service_emulator.rows.row_schema import parse_row_schema
@@ -126,9 +126,39 @@ def types_of(schema: Mapping[str, Any]) -> Schema:
     from flow_service_emulator.rows.sources import arrow_field
 
     try:
-        return Schema([arrow_field(name, node) for name, node in parse_row_schema(schema)[0].fields])
+        fields = [arrow_field(name, node) for name, node in parse_row_schema(_types_alone(schema))[0].fields]
+        return all_nullable(Schema(fields))
     except SchemaError as fault:
         raise FileFault(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
+
+
+_LIMITS: Final = (
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "multipleOf",
+    "examples",
+    "required",
+)
+"""What a JSON Schema says of values, beside their type."""
+
+
+def _types_alone(schema: Any) -> Any:
+    if not isinstance(schema, Mapping):
+        return schema
+    dropped = (*_LIMITS, "enum", "const") if "type" in schema else _LIMITS
+    kept = {key: value for key, value in schema.items() if key not in dropped}
+    for key in ("properties", "definitions", "$defs"):
+        if isinstance(kept.get(key), Mapping):
+            kept[key] = {name: _types_alone(part) for name, part in kept[key].items()}
+    for key in ("items", "additionalProperties"):
+        kept |= {key: _types_alone(kept[key])} if key in kept else {}
+    if isinstance(kept.get("allOf"), list):
+        kept["allOf"] = [_types_alone(part) for part in kept["allOf"]]
+    return kept
 
 
 def _whole(source: Source) -> bytes:

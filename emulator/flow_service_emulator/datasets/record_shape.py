@@ -76,6 +76,8 @@ class RecordShape:
     """
 
     def __init__(self, given: Schema | None = None) -> None:
+        self._given = given
+        """The columns, as long as the records bring nothing else."""
         self._fields: dict[str, _Shape] = {} if given is None else _given(given)
         self._count = len(self._fields)
         self.records = 0
@@ -99,6 +101,8 @@ class RecordShape:
         """
         from arro3.core import Schema
 
+        if self._given is not None:
+            return self._given
         fields = _arrow_fields(self._fields)
         if self.records and not fields:
             raise RecordFault(1, "", "no record has a field with a value; at least one column is needed")
@@ -115,6 +119,7 @@ class RecordShape:
                     raise _Clash(
                         name, f"more than {MAX_FIELDS} different fields; put what has changing names into a map"
                     )
+                self._given = None
                 shape = _Shape()
                 _insert(fields, name, shape, record)
             kind = type(value)
@@ -137,7 +142,7 @@ class RecordShape:
             raise _Clash("", f"{value} is beyond 64 bits; send it as a text")
         known = shape.kind
         if known is None or (known is int and kind is float and shape.type is None):
-            shape.kind = kind
+            shape.kind, self._given = kind, None
         elif known is not kind and not (known is float and kind is int):
             raise _Clash("", f"{_shown(value)} is {_WORDS[kind]}, but the field is {_WORDS[known]}")
         if kind is int and abs(value) > EXACT and shape.large is None:
@@ -227,6 +232,13 @@ def _arrow_type(shape: _Shape | None) -> DataType | None:
     if kind is int:
         return DataType.int64()
     return DataType.float64() if kind is float else DataType.string()
+
+
+def all_nullable(schema: Schema) -> Schema:
+    """The columns, with room for null in them and in all that is within."""
+    from arro3.core import Schema
+
+    return Schema(_arrow_fields(_given(schema)))
 
 
 # --- shapes of columns ------------------------------------------------------------------------------------------------

@@ -307,7 +307,7 @@ def _with_columns(schema: Schema, streams: Sequence[bytes], further: Segments) -
     for stream in (*streams[1:], *(further[index] for index in range(1, len(further)))):
         batches = batches_in(stream)
         if batches[0].schema != schema:
-            batches = [new for batch in batches for new in decoded(rows_as_text(batch), schema)]
+            batches = [new for batch in batches for new in decoded(rows_as_text(batch, nulls=True), schema)]
         for batch in fingerprint.of(batches):
             found.append(stream_of(schema, batch))
             rows.append(batch.num_rows)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from flow_service_emulator.rows.columns import SMALL_POOL, Column, Gappy, OneItem, Pooled, Struct, Time
+from flow_service_emulator.rows.columns import SMALL_POOL, Column, Gappy, MapOf, OneItem, Pooled, Struct, Time
 from flow_service_emulator.rows.draws import spread
 from flow_service_emulator.rows.identity_columns import id_column, is_row_id, number_id_column, person_column
 from flow_service_emulator.rows.list_pools import ListPools
@@ -18,7 +18,7 @@ from flow_service_emulator.rows.meanings import (
     text_meaning,
     time_meaning,
 )
-from flow_service_emulator.rows.row_schema import List, Node, Object, Scalar, allows, multiples
+from flow_service_emulator.rows.row_schema import List, Map, Node, Object, Scalar, allows, multiples
 from flow_service_emulator.rows.schema_error import SchemaError
 from flow_service_emulator.rows.sources import Sources, arrow_field, arrow_type
 
@@ -38,18 +38,32 @@ class ColumnBuilder:
 
     def column(self, node: Node) -> Column:
         """The column of a property. Raises SchemaError where no values fit."""
+        if isinstance(node, Object) and node.is_map:
+            parts = [(name, self.column(part)) for name, part in node.fields]
+            entries = MapOf([name for name, _ in parts], [part for _, part in parts], arrow_type(node))
+            return self._with_missing(node, entries)
         if isinstance(node, Object):
             fields = [arrow_field(name, part) for name, part in node.fields]
             return Struct([self.column(part) for _, part in node.fields], fields, self._missing(node))
-        if isinstance(node, List):
-            if node.min_items == node.max_items == 1:
-                return OneItem(self.column(node.item), arrow_type(node), self._missing(node))
+        if isinstance(node, List) and node.min_items == node.max_items == 1:
+            return OneItem(self.column(node.item), arrow_type(node), self._missing(node))
+        if isinstance(node, List | Map):
             column: Column = self._lists.column(node)
         else:
             column = self._leaf(node)
         return self._with_gaps(node, column) if node.optional and not _always_there(node) else column
 
     # --- null
+
+    def _with_missing(self, node: Object, column: Column) -> Column:
+        """A column with null where the object is absent as a whole, where that can be."""
+        from arro3.core import Array, DataType
+
+        missing = self._missing(node)
+        if missing is None:
+            return column
+        gaps = [None if absent else 0 for absent in missing.pool.to_pylist()]
+        return Gappy(column, Pooled(Array(gaps, type=DataType.int64()), missing.stream))
 
     def _missing(self, node: Object | List) -> Pooled | None:
         """Where an optional object is absent as a whole."""
@@ -155,6 +169,8 @@ class ColumnBuilder:
             low = usual.low if high is None or high > usual.low else high - span
         if high is None:
             high = usual.high if usual.high > low else low + span
+        if whole:
+            low, high = max(low, Fraction(-(2 ** (node.bits - 1)))), min(high, Fraction(2 ** (node.bits - 1) - 1))
         found = multiples(node, low, high, step)
         if not whole and node.step is None:
             while found.stop - found.start < 100 and low < high and step > Fraction(1, 10**9):
@@ -201,6 +217,6 @@ def _always_there(node: Node) -> bool:
     """Whether a property is never left out: what tells rows apart and what they are dated by."""
     if isinstance(node, Object):
         return any(_always_there(part) for _, part in node.fields)
-    if isinstance(node, List) or node.choices:
+    if isinstance(node, List | Map) or node.choices:
         return False
     return node.path == ("_id",) or (node.format in ("date-time", "date") and time_meaning(node.path) == "row")

@@ -9,9 +9,10 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from flow_service_emulator.rows.arrow_text import fixed_width, joined
+from flow_service_emulator.rows.arrow_text import even_offsets, fixed_width, joined, row_by_row
 from flow_service_emulator.rows.draws import BLOCK, Dice, Stream
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Window:
         self._make_millis = millis
         self._millis: Array | None = None
         self._picks: dict[tuple[Stream, int], Array] = {}
+        self._joined: dict[int, Array] = {}
 
     @property
     def ramp(self) -> Array:
@@ -49,6 +51,12 @@ class Window:
         if self._millis is None:
             self._millis = self._make_millis(self)
         return self._millis
+
+    def once(self, column: Joined) -> Array:
+        """The values of a column, which may be in several places of a row."""
+        if id(column) not in self._joined:
+            self._joined[id(column)] = joined([part.make(self) for part in column.parts])
+        return self._joined[id(column)]
 
     def pick(self, stream: Stream, size: int) -> Array:
         """For each row a random index below `size` (at most 65,536); columns that share a stream get the same one."""
@@ -184,7 +192,7 @@ class Joined:
     parts: Sequence[Column]
 
     def make(self, window: Window) -> Array:
-        return joined([part.make(window) for part in self.parts])
+        return window.once(self)
 
 
 @dataclass(frozen=True)
@@ -247,6 +255,48 @@ class Struct:
 
         mask = None if self.missing is None else self.missing.make(window)
         return struct_array([column.make(window) for column in self.columns], fields=self.fields, mask=mask)
+
+
+@dataclass(frozen=True)
+class MapOf:
+    """Maps with an entry for each of the columns that has a value, by their names."""
+
+    names: Sequence[str]
+    parts: Sequence[Column]
+    type: DataType
+
+    def make(self, window: Window) -> Array:
+        import nanoarrow
+        from arro3.compute import cast, filter, is_not_null, take
+        from arro3.core import Array, ChunkedArray, DataType, Field, struct_array
+
+        width, count = len(self.parts), window.count
+        columns = [part.make(window) for part in self.parts]
+        names, order = _repeated(width, count), row_by_row(count, width)
+        offsets = even_offsets(count, width)
+        if any(column.null_count for column in columns):
+            there = take(ChunkedArray([is_not_null(column) for column in columns]).combine_chunks(), order)
+            names, order = filter(names, there), filter(order, there)
+            present = bytes(nanoarrow.c_array(cast(there, DataType.uint8())).view().buffer(1))
+            offsets = array("i", list(accumulate(present, initial=0))[::width])
+        keys = take(Array(list(self.names), type=DataType.string()), names)
+        values = (
+            columns[0] if width == 1 and len(order) == count else take(ChunkedArray(columns).combine_chunks(), order)
+        )
+        fields = [Field("key", DataType.string(), nullable=False), Field("value", values.type, nullable=True)]
+        entries = nanoarrow.c_array(struct_array([keys, values], fields=fields))
+        buffers = [None, offsets]
+        return Array.from_arrow(
+            nanoarrow.c_array_from_buffers(nanoarrow.c_schema(self.type), count, buffers, children=[entries])
+        )
+
+
+@lru_cache(maxsize=4)
+def _repeated(width: int, count: int) -> Array:
+    """0, 1 … `width` - 1, so many times."""
+    from arro3.core import Array
+
+    return Array.from_buffer(array("I", list(range(width)) * count))
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,9 @@ def person_column(sources: Sources, node: Scalar, meaning: str) -> Column:
     if meaning == "person.full":
         parts = [([name + " " for name in given], "first"), (last, "last")]
         return sources.of_person(Joined([sources.pool(node, part, sources.people(name)) for part, name in parts]))
-    return sources.of_person(_email(sources, node, given, last))
+    if meaning not in sources.columns:
+        sources.columns[meaning] = sources.of_person(_email(sources, node, given, last))
+    return sources.columns[meaning]
 
 
 def _email(sources: Sources, node: Scalar, first: Sequence[str], last: Sequence[str]) -> Joined:
@@ -117,10 +119,11 @@ def number_id_column(node: Scalar) -> Position:
     step = int(node.step or 1)
     least = _FIRST_NUMBER if node.low is None else max(_FIRST_NUMBER, int(node.low) + 1)
     base = -(-least // step) * step
-    most = 2**63 if node.high is None else int(node.high)
-    if base + MAX_POSITIONS * step >= most:
+    if node.high is not None and base + MAX_POSITIONS * step >= int(node.high):
         raise SchemaError(node.path, "the limits leave too few different ids")
-    return Position(base, DataType.int64(), step)
+    return Position(
+        base, {8: DataType.int8, 16: DataType.int16, 32: DataType.int32}.get(node.bits, DataType.int64)(), step
+    )
 
 
 def id_column(sources: Sources, node: Scalar, name: str) -> Column:

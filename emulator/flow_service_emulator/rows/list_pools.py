@@ -1,4 +1,4 @@
-"""Columns of lists. Their lengths vary, so they are taken from a pool of ready ones, made value by value."""
+"""Columns of lists and maps. Their lengths vary, so they are taken from a pool of ready ones, made value by value."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import orjson
 
+from flow_service_emulator.rows import vocabulary as words
 from flow_service_emulator.rows.columns import SMALL_POOL, Column, Pooled, values_of
 from flow_service_emulator.rows.draws import Dice, Stream
 from flow_service_emulator.rows.meanings import time_meaning
-from flow_service_emulator.rows.row_schema import List, Node, Object, Scalar, values_in
+from flow_service_emulator.rows.row_schema import MAX_MAP_ENTRIES, List, Map, Node, Object, Scalar, values_in
 from flow_service_emulator.rows.schema_error import ITEMS, Path, SchemaError
 from flow_service_emulator.rows.sources import Sources, arrow_type
 
@@ -20,6 +21,8 @@ _REACH: Final = 364 * _DAY
 _MOST_VALUES: Final = 65_536
 """How many plain values a pool may hold: pools of long lists have fewer lists."""
 _MISSING_PERCENT: Final = 15
+_NAMESPACES: Final = ("ECID", "Email", "CRMID")
+"""What a map of identities has them by."""
 
 
 class ListPools:
@@ -30,14 +33,14 @@ class ListPools:
         self._leaf = leaf
         self._samples: dict[Path, tuple[Sequence[Any], Stream]] = {}
 
-    def column(self, node: List) -> Pooled:
-        """The column of a list, without null. Raises SchemaError where different items are asked for and run out."""
+    def column(self, node: List | Map) -> Pooled:
+        """The column of a list or map, without null. Raises SchemaError where different items are asked for and run out."""
         from arro3.core import Field, Schema
         from arro3.io import read_json
 
         dice = self._sources.dice(node.path)
         size = max(8, min(SMALL_POOL, _MOST_VALUES // max(1, values_in(node))))
-        lines = [orjson.dumps({"list": self._items(node, dice)}) for _ in range(size)]
+        lines = [orjson.dumps({"list": self._sample(node, dice, {})}) for _ in range(size)]
         schema = Schema([Field("list", arrow_type(node), nullable=False)])
         pool = read_json(b"\n".join(lines), schema).read_next_batch().column(0)
         return Pooled(pool, self._sources.stream(node.path))
@@ -60,6 +63,10 @@ class ListPools:
         """One JSON value. `picks` holds what has been picked for one item, so that its properties agree."""
         if isinstance(node, List):
             return self._items(node, dice)
+        if isinstance(node, Map):
+            names = _NAMESPACES if node.path[-1].lower() == "identitymap" else words.WORDS
+            chosen = dice.shuffled(names)[: 1 + dice.below(MAX_MAP_ENTRIES)]
+            return {name: self._sample(node.value, dice, {}) for name in chosen}
         if isinstance(node, Object):
             present = [
                 (name, part) for name, part in node.fields if not part.optional or not dice.chance(_MISSING_PERCENT)

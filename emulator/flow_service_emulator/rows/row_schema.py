@@ -20,6 +20,8 @@ ScalarType = Literal["string", "integer", "number", "boolean"]
 MAX_PROPERTIES: Final = 500
 MAX_ITEMS: Final = 5_000
 """The most values that an array of one row may hold, those of nested arrays counted in."""
+MAX_MAP_ENTRIES: Final = 3
+"""The most entries that a made-up map has."""
 MAX_TEXT: Final = 4_096
 MAX_NUMBER: Final = 10**15
 """Numbers whose limits lie beyond this are refused: a double has no room left for their digits."""
@@ -30,6 +32,10 @@ _UNSUPPORTED: Final = (
 _LENGTHS: Final = {"date": (10, 10), "date-time": (20, 24)}  # with and without milliseconds
 _USUAL_MAX_ITEMS: Final = 4
 _INT64: Final = 2**63
+_BITS: Final = {"byte": 8, "short": 16, "int": 32, "integer": 32, "long": 64}
+"""`meta:xdmType` of whole numbers -> the width of their column."""
+_XDM_BOUNDS: Final = {(-(2**7), 2**7): 8, (-(2**15), 2**15): 16}
+"""The bounds that the Schema Registry writes for bytes and shorts, with or without the 1 that is too much."""
 _MISSING: Final = object()
 
 
@@ -47,16 +53,27 @@ class Scalar(NamedTuple):
     low_excluded: bool = False
     high_excluded: bool = False
     step: Fraction | None = None
+    bits: int = 32
+    """Of whole numbers."""
     min_length: int = 0
     max_length: int = MAX_TEXT
 
 
 class Object(NamedTuple):
-    """A property that holds an object; `fields` in the order of the schema."""
+    """A property that holds an object; `fields` in the order of the schema. As a map, it is a column of names and values."""
 
     path: Path
     optional: bool
     fields: tuple[tuple[str, Node], ...]
+    is_map: bool = False
+
+
+class Map(NamedTuple):
+    """A property that holds an object of changing names, all of whose values are alike."""
+
+    path: Path
+    optional: bool
+    value: Node
 
 
 class List(NamedTuple):
@@ -70,7 +87,7 @@ class List(NamedTuple):
     unique: bool
 
 
-Node = Scalar | Object | List
+Node = Scalar | Object | List | Map
 
 
 def parse_row_schema(schema: Mapping[str, Any]) -> tuple[Object, DatasetKind]:
@@ -100,6 +117,8 @@ def _node(path: Path, schema: Any, *, optional: bool) -> Node:
         if keyword in schema:
             raise SchemaError(path, f"{keyword!r} is not supported here: write its properties out")
     type_ = _type(path, schema)
+    if type_ == "object" and is_map(schema):
+        return _map(path, schema, optional)
     if type_ == "object":
         return _object(path, schema, optional)
     if type_ == "array":
@@ -124,7 +143,7 @@ def _type(path: Path, schema: Mapping[str, Any]) -> Any:
 
 
 def _implied_type(path: Path, schema: Mapping[str, Any]) -> str:
-    if "properties" in schema:
+    if "properties" in schema or "additionalProperties" in schema:
         return "object"
     if "items" in schema:
         return "array"
@@ -149,13 +168,46 @@ def _object(path: Path, schema: Mapping[str, Any], optional: bool) -> Object:
         if not isinstance(name, str) or not name or "\0" in name or not _is_text(name):
             raise SchemaError(path, f"{shown(name)} cannot be a column's name")
     fields = tuple(
-        (name, _node((*path, name), part, optional=name not in required))
-        for name, part in properties.items()
-        if name in required or not is_map(part)
+        (name, _node((*path, name), part, optional=name not in required)) for name, part in properties.items()
     )
-    if not fields:
-        raise SchemaError(path, "an object needs properties other than maps")
-    return Object(path, optional, fields)
+    further = schema.get("additionalProperties")
+    as_map = schema.get("meta:xdmType") == "map"
+    if as_map and not path:
+        raise SchemaError(path, "rows are objects, not maps")
+    if (as_map or (isinstance(further, Mapping) and further)) and not _alike(path, fields, further):
+        raise SchemaError(
+            path, "a column is an object or a map: its properties and additionalProperties differ in type"
+        )
+    return Object(path, optional, fields, as_map or bool(isinstance(further, Mapping) and further))
+
+
+def _alike(path: Path, fields: tuple[tuple[str, Node], ...], further: Any) -> bool:
+    """Whether all values of an object have one type."""
+    nodes = [node for _, node in fields]
+    if isinstance(further, Mapping) and further:
+        nodes.append(_node((*path, ITEMS), further, optional=False))
+    return len({_form(node) for node in nodes}) == 1
+
+
+def _form(node: Node) -> Any:
+    """What the type of a node's column depends on."""
+    if isinstance(node, Object):
+        return "map" if node.is_map else "object", tuple(
+            (name, part.optional, _form(part)) for name, part in node.fields
+        )
+    if isinstance(node, Scalar):
+        instant = node.format in ("date-time", "date") and not node.choices
+        return node.type, instant and node.format, node.bits
+    return type(node).__name__, _form(node.item if isinstance(node, List) else node.value)
+
+
+def _map(path: Path, schema: Mapping[str, Any], optional: bool) -> Map:
+    further = schema["additionalProperties"]
+    if not path:
+        raise SchemaError(path, "rows are objects: give the type 'object' and properties")
+    if not isinstance(further, Mapping) or not further:
+        raise SchemaError(path, "additionalProperties has to say of what type the values are")
+    return Map(path, optional, _node((*path, ITEMS), further, optional=False))
 
 
 def _list(path: Path, schema: Mapping[str, Any], optional: bool) -> List:
@@ -186,11 +238,31 @@ def _scalar(path: Path, schema: Mapping[str, Any], type_: ScalarType, optional: 
     elif type_ in ("integer", "number"):
         node = _with_limits(node, schema)
     node = _with_choices(node, schema)
+    if type_ == "integer":
+        node = node._replace(bits=_bits(node, schema))
     shortest, longest = _LENGTHS.get(node.format, (node.min_length, node.max_length))
     if not node.choices and (node.min_length > shortest or node.max_length < longest):
         reason = f"a {node.format} of {node.min_length} to {node.max_length} characters cannot be made"
         raise SchemaError(path, reason)
     return node
+
+
+def _bits(node: Scalar, schema: Mapping[str, Any]) -> int:
+    """The width of a column of whole numbers: as `meta:xdmType` says, or as the bounds need."""
+    named = schema.get("meta:xdmType")
+    low, high = (None if limit is None else int(limit) for limit in (node.low, node.high))
+    known = [value for value in (low, high, *node.choices) if value is not None]
+    if isinstance(named, str) and named in _BITS:
+        bits = _BITS[named]
+        edges = {-(2 ** (bits - 1)), 2 ** (bits - 1)}
+        if not all(-(2 ** (bits - 1)) <= value < 2 ** (bits - 1) or value in edges for value in known):
+            raise SchemaError(node.path, f"its limits go beyond meta:xdmType {named}, which has {bits} bits")
+        return bits
+    if low is not None and high is not None:
+        for (least, most), bits in _XDM_BOUNDS.items():
+            if low == least and high in (most - 1, most):
+                return bits
+    return 32 if all(-(2**31) <= value <= 2**31 for value in known) else 64
 
 
 def _with_lengths(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
@@ -344,6 +416,8 @@ def _variety(node: Node) -> float:
     """How many different values there can be; infinity where it does not matter."""
     if isinstance(node, Object):
         return math.prod(_variety(part) + part.optional for _, part in node.fields)
+    if isinstance(node, Map):
+        return math.inf
     if isinstance(node, List):
         return math.inf if node.max_items else 1
     if node.choices:
@@ -360,14 +434,16 @@ def _variety(node: Node) -> float:
 
 def values_in(node: Node) -> int:
     """The most plain values that one row can have below a node."""
+    if isinstance(node, Map):
+        return MAX_MAP_ENTRIES * values_in(node.value)
     if isinstance(node, List):
         return node.max_items * max(1, values_in(node.item))
     return sum(values_in(part) for _, part in node.fields) if isinstance(node, Object) else 1
 
 
 def _count(node: Node) -> int:
-    if isinstance(node, List):
-        return 1 + _count(node.item)
+    if isinstance(node, List | Map):
+        return 1 + _count(node.item if isinstance(node, List) else node.value)
     return 1 + sum(_count(part) for _, part in node.fields) if isinstance(node, Object) else 1
 
 

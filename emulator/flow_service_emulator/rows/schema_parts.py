@@ -38,10 +38,9 @@ def written_out(schema: Mapping[str, Any]) -> dict[str, Any]:
     return written
 
 
-def is_map(schema: Any) -> bool:
+def is_map(schema: Mapping[str, Any]) -> bool:
     """Whether an object may have properties of any name and none is known, such as XDM's `identityMap`."""
-    names_none = isinstance(schema, Mapping) and "properties" not in schema
-    return names_none and isinstance(schema.get("additionalProperties"), Mapping)
+    return "properties" not in schema and ("additionalProperties" in schema or schema.get("meta:xdmType") == "map")
 
 
 class _Parts:
@@ -72,6 +71,8 @@ class _Parts:
         if isinstance(schema.get("properties"), Mapping):
             properties = schema["properties"].items()
             written["properties"] = {name: self.written((*path, str(name)), part, steps) for name, part in properties}
+        if isinstance(schema.get("additionalProperties"), Mapping):
+            written["additionalProperties"] = self.written((*path, ITEMS), schema["additionalProperties"], steps)
         if "items" in schema:
             written["items"] = self.written((*path, ITEMS), schema["items"], steps)
         return self._with_all(path, written, schema["allOf"], steps) if "allOf" in schema else written

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flow_service_emulator.rows.columns import SMALL_POOL, Column, Pooled, Window, referenced
 from flow_service_emulator.rows.draws import Dice, Stream, spread
 from flow_service_emulator.rows.meanings import entity_rows
-from flow_service_emulator.rows.row_schema import DatasetKind, List, Node, Object, Scalar
+from flow_service_emulator.rows.row_schema import DatasetKind, List, Map, Node, Object, Scalar
 from flow_service_emulator.rows.schema_error import Path
 
 if TYPE_CHECKING:
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 def arrow_type(node: Node) -> DataType:
     """The Arrow type of a property's column.
 
-    `date-time` is a Timestamp in milliseconds, UTC, and `date` a Date32, which JSON shows as ISO 8601 with `Z`;
-    integers are Int64 and numbers Float64.
+    As published for exported Parquet: `date-time` is a Timestamp in milliseconds, UTC, and `date` a Date32, which JSON shows as
+    ISO 8601 with `Z`; integers have 8, 16, 32 or 64 bits, numbers are Float64.
     """
     from arro3.core import DataType, Field
 
+    if isinstance(node, Map) or (isinstance(node, Object) and node.is_map):
+        value = node.value if isinstance(node, Map) else node.fields[0][1]
+        key = Field("key", DataType.string(), nullable=False)
+        return DataType.map(key, Field("value", arrow_type(value), nullable=True), False)
     if isinstance(node, Object):
         return DataType.struct([arrow_field(name, part) for name, part in node.fields])
     if isinstance(node, List):
@@ -31,7 +35,9 @@ def arrow_type(node: Node) -> DataType:
         if node.format == "date-time" and not node.choices:
             return DataType.timestamp("ms", tz="UTC")
         return DataType.date32() if node.format == "date" and not node.choices else DataType.string()
-    return {"integer": DataType.int64, "number": DataType.float64, "boolean": DataType.bool}[node.type]()
+    if node.type == "integer":
+        return {8: DataType.int8, 16: DataType.int16, 32: DataType.int32, 64: DataType.int64}[node.bits]()
+    return DataType.float64() if node.type == "number" else DataType.bool()
 
 
 def arrow_field(name: str, node: Node) -> Field:
@@ -65,6 +71,8 @@ class Sources:
         self.owners = owners
         self.anchor = anchor
         self.millis = millis
+        self.columns: dict[str, Column] = {}
+        """Columns of people that are the same wherever they are in a row."""
         self._streams: dict[tuple[str, ...], Stream] = {}
 
     def pool(self, node: Scalar, values: Sequence[Any], stream: Stream | None = None) -> Pooled:
