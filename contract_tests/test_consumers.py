@@ -141,7 +141,7 @@ def published(schema: Mapping[str, Any]) -> pa.DataType:
     if schema["type"] == "array":
         return pa.list_(published(schema["items"]))
     if schema["type"] == "integer":
-        bounds = {(-128, 128): "byte", (-32768, 32768): "short", (-(2**53), 2**53): "long"}
+        bounds: dict[Any, str] = {(-128, 128): "byte", (-32768, 32768): "short", (-(2**53), 2**53): "long"}
         named = schema.get("meta:xdmType") or bounds.get((schema.get("minimum"), schema.get("maximum")), "int")
         return {"byte": pa.int8(), "short": pa.int16(), "int": pa.int32(), "long": pa.int64()}[named]
     if schema["type"] == "string" and "enum" not in schema:

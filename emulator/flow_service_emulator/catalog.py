@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from jsonschema_rs import Draft7Validator
 
+from flow_service_emulator.built_in import fixtures_dir as fixtures_dir
 from flow_service_emulator.dataset_fixtures import DatasetFixture, read_datasets
 from flow_service_emulator.errors import ErrorTable
 from flow_service_emulator.fixture_files import (
@@ -108,13 +109,6 @@ class Catalog(NamedTuple):
     def data_lake_spec_id(self) -> str:
         """The id of the one connection spec that is a source: the data lake's."""
         return next(spec.id for spec in self.connection_specs.values() if spec.source is not None)
-
-
-def fixtures_dir() -> Path:
-    """The built-in fixtures: `flow_service_emulator/fixtures` in an installed wheel, else `fixtures` of the checkout."""
-    package = Path(__file__).resolve().parent
-    packaged = package / "fixtures"
-    return packaged if packaged.is_dir() else package.parents[1] / "fixtures"
 
 
 def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Catalog:

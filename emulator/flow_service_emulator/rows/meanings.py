@@ -9,88 +9,22 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+from flow_service_emulator.built_in import built_in
 from flow_service_emulator.rows import vocabulary as words
 from flow_service_emulator.rows.draws import Dice, spread
 from flow_service_emulator.rows.schema_error import ITEMS, Path
 
-ROW_TIME: Final = frozenset(
-    ("timestamp", "modifydate", "lastmodified", "lastmodifieddate", "modificationdate", "modifiedat", "updatedat",
-     "lastupdated", "lastupdatedate")
-)  # fmt: skip
-"""Names (in lower case, without separators) of the property that holds a row's own time."""
-_LONG_AGO: Final = frozenset(
-    ("join", "joined", "start", "started", "since", "first", "registered", "registration", "enrolled", "member")
-)
-_LATER: Final = frozenset(
-    ("end", "ends", "expiry", "expires", "expiration", "expire", "renewal", "renew", "next", "until", "due", "valid",
-     "scheduled")
-)  # fmt: skip
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
-
+_GIVEN: Final[dict[str, Any]] = built_in("meanings.json")
+"""Names (in lower case, without separators) and words of names -> what they mean."""
+_ROW_TIME, _LONG_AGO, _LATER, _PERSON_IDS, _DEVICE_IDS, _PICTURES = (
+    frozenset(_GIVEN[key]) for key in ("rowTime", "longAgo", "later", "personIds", "deviceIds", "pictures")
+)
 _TEXT_BY_NAME: Final[dict[str, str]] = {
-    **dict.fromkeys(("firstname", "givenname"), "person.first"),
-    **dict.fromkeys(("lastname", "surname", "familyname"), "person.last"),
-    **dict.fromkeys(("fullname", "displayname", "customername", "personname"), "person.full"),
-    **dict.fromkeys(("gender", "sex"), "person.gender"),
-    **dict.fromkeys(("email", "emailaddress", "mail"), "person.email"),
-    **dict.fromkeys(("phone", "phonenumber", "mobile", "mobilephone", "telephone"), "person.phone"),
-    **dict.fromkeys(("city", "town"), "place.city"),
-    **dict.fromkeys(("country", "countryname"), "place.country"),
-    **dict.fromkeys(("countrycode", "countryiso"), "place.countryCode"),
-    **dict.fromkeys(("state", "stateprovince", "province", "region"), "place.state"),
-    **dict.fromkeys(("postalcode", "zip", "zipcode", "postcode"), "place.postalCode"),
-    **dict.fromkeys(("timezone", "localtimezone", "ianatimezone"), "place.timeZone"),
-    **dict.fromkeys(("currency", "currencycode"), "place.currency"),
-    **dict.fromkeys(("language", "locale", "preferredlanguage"), "place.language"),
-    **dict.fromkeys(("street", "street1", "streetaddress", "addressline1", "addressline"), "own.street"),
-    **dict.fromkeys(("sku", "productid", "productsku"), "product.sku"),
-    "productname": "product.name",
-    **dict.fromkeys(("category", "productcategory"), "product.category"),
-    "brand": "product.brand",
-    "color": "own.color",
-    "size": "own.size",
-    "model": "device.model",
-    "manufacturer": "device.manufacturer",
-    "devicetype": "device.deviceType",
-    **dict.fromkeys(("operatingsystem", "os", "platform"), "device.operatingSystem"),
-    **dict.fromkeys(("operatingsystemversion", "osversion"), "device.osVersion"),
-    **dict.fromkeys(("browser", "browsername"), "device.browser"),
-    "useragent": "device.userAgent",
-    **dict.fromkeys(("page", "pagename"), "page.name"),
-    **dict.fromkeys(("url", "uri", "link", "href", "website", "referrer"), "page.url"),
-    "campaignname": "campaign.name",
-    **dict.fromkeys(("campaignid", "trackingcode"), "campaign.id"),
-    **dict.fromkeys(("channel", "mediachannel", "channeltype"), "own.channel"),
-    **dict.fromkeys(("segmentname", "audiencename"), "segment.name"),
-    **dict.fromkeys(("segmentid", "audienceid"), "segment.id"),
-    **dict.fromkeys(("ip", "ipaddress", "ipv4"), "own.ipv4"),
-    **dict.fromkeys(("company", "companyname", "organization", "employer"), "own.company"),
-    **dict.fromkeys(("jobtitle", "occupation"), "own.job"),
-    **dict.fromkeys(("interest", "interests", "tags", "tag", "hobbies"), "own.interest"),
-    **dict.fromkeys(
-        ("description", "comment", "comments", "note", "notes", "message", "warning", "review"), "own.sentence"
-    ),
-    **dict.fromkeys(("subject", "subjectline"), "campaign.name"),
-    **dict.fromkeys(("keywords", "query", "searchterm", "searchterms"), "product.kind"),
+    name: meaning for meaning, names in _GIVEN["textByName"].items() for name in names
 }
-_TEXT_BY_PARENT: Final = (  # the property's name, a part of what it is in, what it means
-    ("name", "product", "product.name"), ("name", "campaign", "campaign.name"), ("name", "segment", "segment.name"),
-    ("name", "audience", "segment.name"), ("name", "page", "page.name"), ("name", "browser", "device.browser"),
-    ("name", "person", "person.full"), ("name", "customer", "person.full"), ("name", "list", "product.name"),
-    ("name", "operating", "device.operatingSystem"), ("version", "operating", "device.osVersion"),
-    ("version", "os", "device.osVersion"), ("type", "device", "device.deviceType"), ("title", "page", "page.name"),
-    ("address", "email", "person.email"), ("number", "phone", "person.phone"), ("id", "email", "person.email"),
-    ("id", "ecid", "id.ecid"), ("id", "crmid", "id.person"), ("id", "person", "id.person"),
-    ("id", "campaign", "campaign.id"), ("id", "segment", "segment.id"), ("id", "audience", "segment.id"),
-    ("id", "device", "id.device"), ("id", "product", "product.sku"),
-)  # fmt: skip
-_PERSON_IDS: Final = frozenset(("person", "crm", "customer", "user", "profile", "member", "loyalty", "account"))
-_DEVICE_IDS: Final = frozenset(("device", "cookie", "visitor", "aam", "dmp", "advertising", "hardware"))
-_PICTURES: Final = frozenset(("image", "picture", "photo", "thumbnail"))
-_TEXT_BY_FORMAT: Final = {
-    **dict.fromkeys(("email", "idn-email"), "person.email"),
-    **dict.fromkeys(("uri", "uri-reference", "iri"), "page.url"),
-    **{form: "own." + form for form in ("ipv4", "ipv6", "hostname", "time", "duration")},
+_TEXT_BY_FORMAT: Final[dict[str, str]] = {
+    form: meaning for meaning, forms in _GIVEN["textByFormat"].items() for form in forms
 }
 
 
@@ -107,26 +41,9 @@ def _range(low: float, high: float, step: str = "1", *, skewed: bool = False) ->
     return Range(Fraction(low), Fraction(high), Fraction(step), skewed)
 
 
-_NUMBERS: Final[tuple[tuple[str, Range], ...]] = (
-    (
-        "amount price total revenue cost value balance spend tax discount fee subtotal",
-        _range(1, 600, "0.01", skewed=True),
-    ),
-    ("age", _range(18, 90)),
-    ("quantity units", _range(1, 8, skewed=True)),
-    ("points", _range(0, 20_000, "5", skewed=True)),
-    ("score probability propensity rate ratio confidence", _range(0, 1, "0.001")),
-    ("percent percentage", _range(0, 100, "0.1")),
-    ("rating stars", _range(1, 5)),
-    ("year", _range(2015, 2025)),
-    ("hour", _range(0, 23)),
-    ("month", _range(1, 12)),
-    ("day", _range(1, 28)),
-    ("duration seconds", _range(1, 1_800, skewed=True)),
-    ("milliseconds latency", _range(20, 30_000, skewed=True)),
-    ("count visits views clicks sessions orders opens logins number", _range(0, 120, skewed=True)),
-    ("weight", _range(0, 30, "0.1", skewed=True)),
-    ("stock inventory", _range(0, 900)),
+_NUMBERS: Final = tuple(
+    (frozenset(row["names"]), _range(row["low"], row["high"], row["step"], skewed=row["skewed"]))
+    for row in _GIVEN["numbers"]
 )
 _ANY_NUMBER: Final = _range(0, 1_000, "0.01")
 _WHOLE_SCORE: Final = _range(0, 100)
@@ -145,9 +62,9 @@ def text_meaning(path: Path, form: str) -> str:
         return "product.image" if _PICTURES & set(last) and form.startswith("uri") else _TEXT_BY_FORMAT[form]
     whole = "".join(last)
     above = "".join(words_of(names[-2])) if len(names) > 1 else ""
-    for name, part, meaning in _TEXT_BY_PARENT:
+    for name, part, meaning in _GIVEN["textByParent"]:
         if whole == name and part in above:
-            return meaning
+            return str(meaning)
     if whole in _TEXT_BY_NAME:
         return _TEXT_BY_NAME[whole]
     if whole in ("ecid", "mcid"):
@@ -161,7 +78,7 @@ def text_meaning(path: Path, form: str) -> str:
 def time_meaning(path: Path) -> str:
     """What an instant or a day means: the `row`'s own, a `birth`, or `later`, `earlier`, `long ago` seen from it."""
     last = words_of(path[-1])
-    if "".join(last) in ROW_TIME:
+    if "".join(last) in _ROW_TIME:
         return "row"
     if "birth" in "".join(last):
         return "birth"
@@ -174,7 +91,7 @@ def number_range(path: Path, *, whole: bool) -> Range:
     """The numbers that look right for a property of this name."""
     names = set(words_of(path[-1] if path[-1] != ITEMS else path[-2]))
     for keys, found in _NUMBERS:
-        if names & set(keys.split()):
+        if names & keys:
             if not whole or found.step.denominator == 1:
                 return found
             return _WHOLE_SCORE if found.high == 1 else Range(found.low, found.high, Fraction(1), found.skewed)

@@ -1,0 +1,19 @@
+"""The files that come with the emulator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def fixtures_dir() -> Path:
+    """The built-in fixtures: `flow_service_emulator/fixtures` in an installed wheel, else `fixtures` of the checkout."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "fixtures"
+    return packaged if packaged.is_dir() else package.parents[1] / "fixtures"
+
+
+def built_in(name: str) -> Any:
+    """The content of a JSON file of theirs."""
+    return json.loads((fixtures_dir() / name).read_text("utf-8"))
