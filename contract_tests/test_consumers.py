@@ -17,6 +17,9 @@ import pytest
 
 from contract_tests.support import Api, serving
 from contract_tests.tutorial import DATA_LAKE, S3
+from flow_service_emulator.datasets.process import read
+from flow_service_emulator.datasets.reading import Job
+from flow_service_emulator.testing.records import plain as plain_records
 
 FORMS = {
     "json": ("JSON", "NONE"),
@@ -244,6 +247,22 @@ def test_json_is_read_by_others(exported: Exported) -> None:
         for extension in ("json", "json.gz"):
             found = duckdb.sql(f"SELECT count(*) FROM read_json('{exported.files[name, extension]}')").fetchall()
             assert found == [(rows,)], name
+
+
+def test_python_s_datetimes_and_dates_say_their_types() -> None:
+    records = [
+        {"a": 1, "b": [{"at": NOON}, {}]},
+        {"at": NOON.replace(tzinfo=None), "day": NOON.date(), "b": [{"n": NOON.date()}]},
+    ]
+    values, types = plain_records(records)
+    assert values[1] == {"at": "2026-01-31T12:30:15.250000+00:00", "day": "2026-01-31", "b": [{"n": "2026-01-31"}]}
+    found = read(Job("json", upload=True), json.dumps({"schema": types["items"], "records": values}).encode())
+    assert shape(pa.struct(pa.schema(found.schema))) == [
+        ("a", "int64"),
+        ("b", [[("at", "timestamp[ms, tz=UTC]"), ("n", "date32[day]")]]),
+        ("at", "timestamp[ms, tz=UTC]"),
+        ("day", "date32[day]"),
+    ]
 
 
 def test_a_users_values_come_out_as_they_went_in(exported: Exported) -> None:

@@ -103,12 +103,6 @@ def test_json_that_is_none_is_malformed(api: Api) -> None:
         assert_error(upload(api, body, JSON), "body-malformed")
 
 
-def test_csv_keeps_as_text_what_would_change(api: Api) -> None:
-    upload(api, b"a,b,c,d,e\n007,9007199254740993,1.5,true,0.12345678901234567890\n8,0.5,2,false,1\n", CSV)
-    types = api.control("GET", "/datasets/x")["schema"]["properties"]
-    assert [type_["type"] for type_ in types.values()] == ["string", "string", "number", "boolean", "string"]
-
-
 # --- what it may cost ----------------------------------------------------------------------------------------------------------
 
 

@@ -120,18 +120,6 @@ def test_records_come_out_as_they_went_in(api: Api) -> None:
     ]
 
 
-def test_records_as_parquet(api: Api, folder: Path) -> None:
-    put(api, "orders", records=ORDERS)
-    api.flow(S3, SCHEDULE, datasets=["orders"], datasetFileType="PARQUET", compression="GZIP")
-    api.advance(0)
-    (item,) = api.control("GET", "/exports")["items"]
-    table = pq.read_table(folder / "exports" / item["path"])
-    assert table.column_names == ["id", "total", "coupon", "lines", "customer", "note"]
-    assert table.schema.field("id").type == pa.int64()
-    assert table.schema.field("total").type == pa.float64()
-    assert table.to_pylist()[0]["lines"] == ORDERS[0]["lines"]
-
-
 def test_a_dataset_is_eligible_like_any_other(api: Api) -> None:
     put(api, "orders", name="My Orders", records=ORDERS)
     params = {"outputType": "activationDatasets", "outputField": "datasets", "start": "36", "limit": "5"}
@@ -548,27 +536,6 @@ def test_a_file_keeps_its_place_over_restarts_and_resets(tmp_path: Path) -> None
     in_process(first, settings)
     file.write_text('{"n":1}\n{"n":2}\n')
     in_process(second, settings)
-
-
-def test_a_snapshot_that_knows_less_of_a_file_goes_on_from_there(tmp_path: Path) -> None:
-    settings = Settings(export_dir=tmp_path / "exports", fixtures=tmp_path)
-    file = tmp_path / "datasets" / "log.ndjson"
-    file.parent.mkdir()
-
-    async def scenario(emulator: LocalEmulator) -> None:
-        file.write_text('{"n":1}\n')
-        await emulator.created("flows", S3.flow(await emulator.source("log"), await emulator.target(S3), **SCHEDULE))
-        await emulator.advance(0)
-        state = await emulator.control("GET", "/state")
-        for content in ('{"n":1}\n{"n":2}\n', '{"n":1}\n{"n":3}\n'):
-            file.write_text(content)
-            await emulator.advance(3 * HOUR)
-        await emulator.control("PUT", "/state", state)
-        (run,) = await emulator.advance(3 * HOUR)
-        (item,) = (await emulator.control("GET", "/exports", params={"run": run["id"]}))["items"]
-        assert (settings.export_dir / item["path"]).read_text() == '{"n":3}\n'
-
-    in_process(scenario, settings)
 
 
 def test_no_folder_is_no_file_and_a_description_none_of_the_users(api: Api, files: Path) -> None:

@@ -11,40 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-from jsonschema_rs import Draft7Validator
+from typing import Any, NamedTuple
 
 from flow_service_emulator.built_in import fixtures_dir as fixtures_dir
 from flow_service_emulator.dataset_fixtures import DatasetFixture, read_datasets
 from flow_service_emulator.errors import ErrorTable
 from flow_service_emulator.fixture_files import (
-    CONNECTION_SPEC_SHAPE,
-    ERRORS_SHAPE,
-    FLOW_SPEC_SHAPE,
-    RULES_SHAPE,
     Entry,
     Faults,
-    FixtureError,
     pointer,
     read_by_id,
     read_entry,
 )
-from flow_service_emulator.validation.validation import SchemaError, SchemaValidator
-
-__all__ = [
-    "Catalog",
-    "ConnectionSpec",
-    "Destination",
-    "FixtureError",
-    "FlowSpec",
-    "fixtures_dir",
-    "load_catalog",
-]
-
-_WINDOWS_DEVICES: Final = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))]
+from flow_service_emulator.fixture_files import (
+    FixtureError as FixtureError,
 )
+from flow_service_emulator.validation.validation import SchemaError, SchemaValidator
 
 
 class Destination(NamedTuple):
@@ -132,7 +114,7 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
         errors = _errors(base / "errors.json")
     with faults:
         entry = read_entry(base / "rules.json")
-        entry.check_shape(Draft7Validator(dict(RULES_SHAPE)))
+        entry.check_shape("rules")
         rules = entry.value
     faults.settle()
     assert assumed is not None, "where none was found, that is a fault"
@@ -150,23 +132,25 @@ def _specs(
     flow_specs: dict[str, FlowSpec] = {}
     own = Faults()
     with own:
-        wrappers = read_by_id(layers, "connection-specs", CONNECTION_SPEC_SHAPE, own, "spec", "id")
+        wrappers = read_by_id(layers, "connection-specs", "connectionSpec", own, "spec", "id")
         for spec_id, entry in wrappers.items():
             with own:
                 specs[spec_id] = _connection_spec(entry)
     known = None if own.found else specs
     with own:
-        for flow_id, entry in read_by_id(layers, "flow-specs", FLOW_SPEC_SHAPE, own, "id").items():
+        for flow_id, entry in read_by_id(layers, "flow-specs", "flowSpec", own, "id").items():
             with own:
                 flow_specs[flow_id] = _flow_spec(entry, known)
     assumed = None
     if not own.found:
         with own:
-            _check_sources(specs, wrappers, base)
+            sources = [spec for spec in specs.values() if spec.source is not None]
+            _only("has a sourceSpec and no `destination`, as the data lake's", sources, wrappers, base)
         with own:
             _check_folders(specs, wrappers)
         with own:
-            assumed = _assumed(specs, wrappers, base)
+            marked = [spec for spec in specs.values() if "assumedWhenUnnamed" in wrappers[spec.id].value]
+            assumed = _only("has `assumedWhenUnnamed`, as that of connections that name none", marked, wrappers, base)
         for spec_id, entry in wrappers.items():
             with own:
                 _check_examples(entry, specs[spec_id], flow_specs)
@@ -232,35 +216,20 @@ def _auth(
 
 
 def _check_destination(entry: Entry, schema: Mapping[str, Any]) -> None:
-    """`container` and `path` name properties of the target schema; the folder is good on any file system."""
+    """`container` and `path` name properties of the target schema."""
     for key in ("container", "path"):
         name = entry.value.get(key)
         if name is not None and name not in schema.get("properties", {}):
             raise entry.fault(f"/{key}", f"the target schema has no property {name!r}")
-    folder = entry.value["destination"]
-    if folder in _WINDOWS_DEVICES:
-        raise entry.fault("/destination", f"{folder!r} cannot be a folder's name on Windows")
 
 
-def _check_sources(specs: Mapping[str, ConnectionSpec], entries: Mapping[str, Entry], base: Path) -> None:
-    sources = [spec.id for spec in specs.values() if spec.source is not None]
-    if not sources:
-        reason = "the data lake's spec is missing, the one that has a sourceSpec and no `destination`"
-        raise FixtureError(base / "connection-specs", "", reason)
-    if len(sources) > 1:
-        lake = entries[sources[0]].file.name
-        raise entries[sources[1]].fault("", f"`destination` is missing: only the data lake ({lake}) has none")
-
-
-def _assumed(specs: Mapping[str, ConnectionSpec], entries: Mapping[str, Entry], base: Path) -> ConnectionSpec:
-    assumed = [spec for spec in specs.values() if "assumedWhenUnnamed" in entries[spec.id].value]
-    if not assumed:
-        reason = "no spec has `assumedWhenUnnamed`, which marks the one of a base connection that names none"
-        raise FixtureError(base / "connection-specs", "", reason)
-    if len(assumed) > 1:
-        first = entries[assumed[0].id].file.name
-        raise entries[assumed[1].id].fault("/assumedWhenUnnamed", f"only one spec can be it, and {first} is")
-    return assumed[0]
+def _only(which: str, found: list[ConnectionSpec], entries: Mapping[str, Entry], base: Path) -> ConnectionSpec:
+    """The one spec that is something. Raises FixtureError where there is none, or another."""
+    if not found:
+        raise FixtureError(base / "connection-specs", "", f"no spec {which}")
+    if len(found) > 1:
+        raise entries[found[1].id].fault("", f"only one spec {which}, and {entries[found[0].id].file.name} does")
+    return found[0]
 
 
 def _check_folders(specs: Mapping[str, ConnectionSpec], entries: Mapping[str, Entry]) -> None:
@@ -335,7 +304,7 @@ def _check_example(
 
 def _errors(file: Path) -> ErrorTable:
     entry = read_entry(file)
-    entry.check_shape(Draft7Validator(dict(ERRORS_SHAPE)))
+    entry.check_shape("errors")
     try:
         return ErrorTable.from_rows(entry.value)
     except ValueError as fault:

@@ -6,11 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jsonschema_rs import Draft7Validator
-
 from flow_service_emulator.fixture_files import (
-    DATASET_BODY_KEYS,
-    DATASETS_SHAPE,
     Entry,
     Faults,
     add_entry,
@@ -90,14 +86,13 @@ def _dataset_entries(layer: Path, faults: Faults, *, may_hold_records: bool) -> 
     records, it is left to who reads those and warns of it: the common case, and files that are written while a server
     runs cannot stop it either.
     """
-    validator = Draft7Validator(dict(DATASETS_SHAPE))
     for file in json_files(layer, "datasets"):
         with Faults() if may_hold_records else faults:
             whole = read_entry(file)
             if may_hold_records and not describes_datasets(whole.value):
                 continue
             with faults:
-                whole.check_shape(validator)
+                whole.check_shape("datasets")
                 for index, value in enumerate(whole.value):
                     yield Entry(file, pointer(index), value)
 
@@ -118,7 +113,7 @@ def _dataset(entry: Entry, schemas: Mapping[str, dict[str, Any] | None]) -> Data
     return DatasetFixture(
         id=value["id"],
         name=value["name"],
-        body={key: value[key] for key in DATASET_BODY_KEYS},
+        body={key: value[key] for key in value if key not in ("schema", "rows", "rowsPerHour")},
         schema=schema,
         rows=int(value["rows"]),
         rows_per_hour=float(value["rowsPerHour"]),

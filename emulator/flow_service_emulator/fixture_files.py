@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
 from jsonschema_rs import Draft7Validator, ReferencingError, ValidationError, meta
+
+from flow_service_emulator.built_in import built_in
 
 DRAFT_7: Final = "http://json-schema.org/draft-07/schema#"
 _DRAFTS: Final = (DRAFT_7.rstrip("#"), "http://json-schema.org/draft-06/schema")
@@ -19,115 +22,11 @@ MAX_FILE_BYTES: Final = 64_000_000
 """The largest JSON file that is read: it has to be read whole."""
 _TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 
-_TEXT: Final = {"type": "string", "minLength": 1}
-_IDENTIFIER: Final = {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"}  # goes into URLs and folder names
-_OBJECT: Final = {"type": "object"}
-_PART: Final = {  # an item of authSpec or encryptionSpecs, a targetSpec, a sourceSpec, a scheduleSpec
-    "type": "object",
-    "required": ["name", "type", "spec"],
-    "properties": {"name": _TEXT, "type": _TEXT, "spec": _OBJECT},
-}
-_SPEC_HEAD: Final = {"id": _IDENTIFIER, "name": _TEXT, "providerId": _TEXT, "version": _TEXT}
-_SPEC_IDS: Final = {"type": "array", "minItems": 1, "items": _IDENTIFIER}
-_DATASET_BODY: Final = {
-    "id": _IDENTIFIER,
-    "name": _TEXT,
-    "description": {"type": "string"},
-    "fileDescription": _OBJECT,
-    "aspect": _TEXT,
-    "state": _TEXT,
-}
-DATASET_BODY_KEYS: Final = tuple(_DATASET_BODY)
 
-CONNECTION_SPEC_SHAPE: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["examples", "spec"],
-    "dependencies": {
-        "destination": ["path"],
-        "path": ["destination"],
-        "container": ["destination"],
-        "assumedWhenUnnamed": ["destination"],
-    },
-    "properties": {
-        "destination": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"},
-        "container": _TEXT,
-        "path": _TEXT,
-        "assumedWhenUnnamed": {"const": True},
-        "examples": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "auth": {"type": "object", "additionalProperties": _OBJECT},
-                "target": _OBJECT,
-                "source": _OBJECT,
-            },
-        },
-        "spec": {
-            "type": "object",
-            "required": [*_SPEC_HEAD, "authSpec"],
-            "properties": {
-                **_SPEC_HEAD,
-                "authSpec": {"type": "array", "items": _PART},
-                "encryptionSpecs": {"type": "array", "items": _PART},
-                "targetSpec": _PART,
-                "sourceSpec": _PART,
-            },
-        },
-    },
-}
-FLOW_SPEC_SHAPE: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "required": [*_SPEC_HEAD, "sourceConnectionSpecIds", "targetConnectionSpecIds", "attributes"],
-    "properties": {
-        **_SPEC_HEAD,
-        "sourceConnectionSpecIds": _SPEC_IDS,
-        "targetConnectionSpecIds": _SPEC_IDS,
-        "attributes": {
-            "type": "object",
-            "required": ["_workflow"],
-            "properties": {"_workflow": {"type": ["string", "array"], "items": {"type": "string"}}},
-        },
-        "scheduleSpec": _PART,
-    },
-}
-DATASETS_SHAPE: Final[Mapping[str, Any]] = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [*_DATASET_BODY, "schema", "rows", "rowsPerHour"],
-        "properties": {
-            **_DATASET_BODY,
-            "schema": _TEXT,
-            "rows": {"type": "integer", "minimum": 0},
-            "rowsPerHour": {"type": "number", "minimum": 0},
-        },
-    },
-}
-ERRORS_SHAPE: Final[Mapping[str, Any]] = {"type": "array", "items": _OBJECT}
-_RULE: Final = dict.fromkeys(("id", "title", "source", "fix"), _TEXT)
-RULES_SHAPE: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "required": ["rules", "sources"],
-    "properties": {
-        "rules": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": [*_RULE, "severity"],
-                "properties": {
-                    **_RULE,
-                    "severity": {"enum": ["violation", "warning"]},
-                    "code": _TEXT,
-                    "status": {"type": "integer"},
-                },
-            },
-        },
-        "sources": {"type": "object", "additionalProperties": _TEXT},
-    },
-}
+@cache
+def shape(name: str) -> Draft7Validator:
+    """What a kind of fixture looks like (`fixtures/shapes.json`)."""
+    return Draft7Validator(built_in("shapes.json")[name])
 
 
 class FixtureError(Exception):
@@ -187,10 +86,10 @@ class Entry(NamedTuple):
         """The error to raise for what stands at `place`, a JSON pointer from this value on."""
         return FixtureError(self.file, self.place + place, shorten(reason))
 
-    def check_shape(self, validator: Draft7Validator) -> None:
-        """Raises FixtureErrors for everything that is not of the validator's shape."""
+    def check_shape(self, name: str) -> None:
+        """Raises FixtureErrors for everything that is not of a shape (`fixtures/shapes.json`)."""
         faults = Faults()
-        for fault in validator.iter_errors(self.value):
+        for fault in shape(name).iter_errors(self.value):
             with faults:
                 raise self.fault(pointer(*fault.instance_path), fault.message)
         faults.settle()
@@ -251,21 +150,18 @@ def add_entry(entries: dict[str, Entry], key: str, entry: Entry, place: str) -> 
     entries[key] = entry
 
 
-def read_by_id(
-    layers: Sequence[Path], folder: str, shape: Mapping[str, Any], faults: Faults, *id_path: str
-) -> dict[str, Entry]:
+def read_by_id(layers: Sequence[Path], folder: str, shape: str, faults: Faults, *id_path: str) -> dict[str, Entry]:
     """One value per file, by the id at `id_path`; a later layer's takes the place of an earlier one's.
 
     A file that cannot be used is left out and noted in `faults`.
     """
-    validator = Draft7Validator(dict(shape))
     found: dict[str, Entry] = {}
     for layer in layers:
         in_layer: dict[str, Entry] = {}
         for file in json_files(layer, folder):
             with faults:
                 entry = read_entry(file)
-                entry.check_shape(validator)
+                entry.check_shape(shape)
                 key: Any = entry.value
                 for step in id_path:
                     key = key[step]

@@ -43,7 +43,7 @@ class DatasetCalls:
     async def list_datasets(self, exchange: Exchange) -> Reply:
         """Every dataset, and every file that cannot be one, with the reason."""
         await self._library.refresh()
-        return Reply({"items": [facts.as_json() for facts in self._library.facts()]})
+        return Reply({"items": self._library.facts()})
 
     async def get_dataset(self, exchange: Exchange) -> Reply:
         """One dataset with its schema, and with the rows that it has now."""
@@ -78,7 +78,7 @@ class DatasetCalls:
             facts = self._library.facts_of(dataset_id)
         except KeyError:  # deleted while it was read
             raise self._not_found(dataset_id) from None
-        return Reply(facts.as_json() | {"appended": appended})
+        return Reply(facts | {"appended": appended})
 
     async def delete_dataset(self, exchange: Exchange) -> Reply:
         """Forgets a dataset that was put. Runs of flows that have it fail from now on."""
@@ -95,7 +95,7 @@ class DatasetCalls:
         if not self._library.has(dataset_id):
             raise self._not_found(dataset_id)
         try:
-            return self._library.facts_of(dataset_id).as_json() | {"schema": self._library.schema(dataset_id)}
+            return self._library.facts_of(dataset_id) | {"schema": self._library.schema(dataset_id)}
         except ValueError as fault:
             raise invalid(str(fault)) from None
 

@@ -17,13 +17,12 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
 from flow_service_emulator.datasets.faults import FileFault, Unread
 from flow_service_emulator.datasets.process import GoOn, read
 from flow_service_emulator.datasets.reading import READERS, Job
-from flow_service_emulator.datasets.segments import Mark, Segments
+from flow_service_emulator.datasets.segments import Mark
 from flow_service_emulator.datasets.user_rows import Relocated, StoredRows
 from flow_service_emulator.rows.seeded import RowSource
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
@@ -40,31 +39,23 @@ Signature = tuple[int, int, int]
 
 
 class FileDataset(NamedTuple):
-    """A dataset in a file. With a `problem`, it has no rows and cannot be exported.
+    """A dataset in a file. With a `problem`, it cannot be exported; without `rows` otherwise it is none of a user's datasets.
 
-    `waiting` is how many bytes at its end are no whole line of NDJSON yet, and left for later.
+    `lengthened` says whether all rows that were there before still come first, unchanged; `waiting` is how many bytes at the end
+    are no whole line of NDJSON yet, and left for later.
     """
 
-    id: str
     file: str
-    rows: int = 0
-    source: RowSource | None = None
-    problem: str | None = None
-    waiting: int = 0
-
-
-class _Looked(NamedTuple):
-    """What was found in a file. Nothing at all where it is none of a user's datasets.
-
-    `lengthened` says whether all that was there before still comes first, unchanged.
-    """
-
     signature: Signature
-    mark: Mark | None = None
-    source: StoredRows | None = None
+    problem: str | None = None
+    rows: RowSource | None = None
+    mark: Mark = Mark(0, "")
     lengthened: bool = False
     waiting: int = 0
-    problem: str | None = None
+
+    @property
+    def id(self) -> str:
+        return Path(self.file).stem
 
 
 class DatasetFiles:
@@ -75,10 +66,11 @@ class DatasetFiles:
         self._folder = folder
         self._store = store
         self._owner = owner
-        self._looked: dict[str, _Looked] = {}
+        self._looked: dict[str, FileDataset] = {}
         self._datasets: dict[str, FileDataset] = {}
-        self._problems: list[FileDataset] = []
-        self._unkept = False
+        self.problems: list[FileDataset] = []
+        """The files that cannot be used, and why."""
+        self._unsaved = False
         self._turn = asyncio.Lock()
         self._stopping = False
 
@@ -94,35 +86,31 @@ class DatasetFiles:
     def __len__(self) -> int:
         return len(self._datasets)
 
-    @property
-    def problems(self) -> list[FileDataset]:
-        """The files that cannot be used, and why."""
-        return list(self._problems)
-
     def restart(self) -> None:
-        """Counts positions as the store has them: after a reset from 0 again, after a snapshot was put back as it says."""
+        """Count positions as the store has them: after a reset from 0 again, after a snapshot was put back as it says."""
         for name, looked in list(self._looked.items()):
-            kept = self._kept(Path(name).stem)
-            if looked.mark is not None and kept is not None and kept[1] != looked.mark:
+            kept = self._stored(looked.id)
+            if kept is not None and kept[1] != looked.mark:
                 del self._looked[name]  # the snapshot knows another content: how they compare, only the file tells
         self.assemble()
 
     def stop(self) -> None:
-        """Ends a `refresh` that is under way."""
+        """End a `refresh` that is under way."""
         self._stopping = True
 
     async def refresh(self) -> None:
-        """Looks whether the folder is as it was before, and takes a look at every file that is not.
+        """Look whether the folder is as it was before, and takes a look at every file that is not.
 
         That is done in a thread and can take a while with large files; whoever cancels it ends that. Costs next to nothing when
         nothing has changed. Raises InterruptedError once `stop` was called, where there was something to look at.
         """
-        if self._folder is None or (self._scan() == self._seen() and not self._unkept):
+        if self._folder is None or (self._scan() == self._seen() and not self._unsaved):
             return
         async with self._turn:
             found = self._scan()
             changed = {name: found[name] for name in found if self._seen().get(name) != found[name]}
-            before = {name: self._mark(Path(name).stem) for name in changed}
+            kept = {name: self._stored(_shown(Path(name).stem)) for name in changed}
+            before = {name: known[1] for name, known in kept.items() if known}
             over = threading.Event()
 
             def go_on() -> None:
@@ -137,12 +125,6 @@ class DatasetFiles:
                 raise
             self._looked = {name: looked.get(name) or self._looked[name] for name in sorted(found)}
             self.assemble()
-
-    def schema(self, dataset_id: str) -> dict[str, Any]:
-        """The JSON Schema of a dataset's rows."""
-        source = self._datasets[dataset_id].source
-        assert source is not None, "only files with a problem have none"
-        return json_schema_of(source.arrow_schema)
 
     def go_on(self) -> None:
         """Raises InterruptedError once `stop` was called."""
@@ -169,56 +151,45 @@ class DatasetFiles:
             return self._seen()
         return found
 
-    def _mark(self, dataset_id: str) -> Mark | None:
-        kept = self._kept(dataset_id)
-        return None if kept is None else kept[1]
-
-    def _kept(self, dataset_id: str) -> tuple[int, Mark] | None:
-        """The position of a file's first row and what was in it, as the store has it; None where it has nothing of use."""
+    def _stored(self, dataset_id: str) -> tuple[int, Mark] | None:
+        """The position of a file's first row and what was in it, as the store has it."""
         kept = self._store.get_meta(_FILE + dataset_id)
-        try:
-            return None if kept is None else (int(kept["base"]), Mark(int(kept["rows"]), str(kept["digest"])))
-        except (LookupError, TypeError, ValueError, OverflowError) as fault:
-            log.warning(
-                "what is kept of the dataset file %s is passed over, as it is damaged: %s", dataset_id[:100], fault
-            )
-            return None
+        return None if kept is None else (kept["base"], Mark(kept["rows"], kept["digest"]))
 
     def assemble(self) -> None:
-        """Makes datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too."""
-        told = {file.file: file.problem for file in self._problems}
+        """Make datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too."""
+        told = {file.file: file.problem for file in self.problems}
         self._datasets.clear()
-        self._problems.clear()
+        self.problems.clear()
         changes = []
-        for name, looked in self._looked.items():
-            name, dataset_id = _shown(name), _shown(Path(name).stem)
-            if looked.source is None and looked.problem is None:
+        for file in self._looked.values():
+            problem = "; ".join(filter(None, (self._id_problem(file.id), file.problem)))
+            if file.rows is None and file.problem is None:
                 continue
-            problem = "; ".join(filter(None, (self._id_problem(dataset_id), looked.problem)))
-            if problem:
-                self._problems.append(FileDataset(dataset_id, name, problem=problem))
-                if told.get(name) != problem:
-                    log.warning("the dataset file %s cannot be used: %s", name, problem)
-            elif looked.source is not None and looked.mark is not None:
-                base, kept = self._base(dataset_id, looked.mark, looked.lengthened)
-                changes.append(kept)
-                source = Relocated(looked.source, base) if base else looked.source
-                self._datasets[dataset_id] = FileDataset(
-                    dataset_id, name, looked.mark.rows, source, waiting=looked.waiting
-                )
-        self._keep([change for change in changes if change.value != self._store.get_meta(change.key)])
+            if problem or file.rows is None:
+                self.problems.append(file._replace(problem=problem, mark=Mark(0, "")))
+                if told.get(file.file) != problem:
+                    log.warning("the dataset file %s cannot be used: %s", file.file, problem)
+                continue
+            kept = self._stored(file.id)
+            base, mark = kept or (0, file.mark)
+            if not file.lengthened and mark != file.mark:
+                base += mark.rows
+            changes.append(SetMeta(_FILE + file.id, {"base": base, **file.mark._asdict()}))
+            self._datasets[file.id] = file._replace(rows=Relocated(file.rows, base)) if base else file
+        self._save([change for change in changes if change.value != self._store.get_meta(change.key)])
 
-    def _keep(self, changes: list[SetMeta]) -> None:
-        """Lets the store keep them. While it cannot, as on a full disk, every `refresh` tries again, and nothing else waits for it:
+    def _save(self, changes: list[SetMeta]) -> None:
+        """Let the store keep them. While it cannot, as on a full disk, every `refresh` tries again, and nothing else waits for it:
         a reset has already been made when this is its last step, and reading needs no room."""
         try:
             self._store.write(changes)
         except StoreError as fault:
-            if not self._unkept:
-                log.warning("how far the dataset files have been looked at cannot be kept yet: %s", fault)
-            self._unkept = True
+            if not self._unsaved:
+                log.warning("how far the dataset files have been looked at cannot be stored yet: %s", fault)
+            self._unsaved = True
         else:
-            self._unkept = False
+            self._unsaved = False
 
     def _id_problem(self, dataset_id: str) -> str | None:
         """Why a file cannot have this id; None where it can."""
@@ -230,15 +201,6 @@ class DatasetFiles:
         if not ID_PATTERN.fullmatch(dataset_id):
             return "its name is the dataset's id, and that has 1 to 64 letters, digits, - and _ only"
         return None
-
-    def _base(self, dataset_id: str, now: Mark, lengthened: bool) -> tuple[int, SetMeta]:
-        """The position of a file's first row, and what to keep so that the next content finds its own."""
-        kept = self._kept(dataset_id)
-        base = 0
-        if kept is not None:
-            base, mark = kept
-            base += 0 if mark == now or lengthened else mark.rows
-        return base, SetMeta(_FILE + dataset_id, {"base": base, **now._asdict()})
 
 
 def _signature(entry: os.DirEntry[str]) -> Signature:
@@ -261,31 +223,28 @@ def _shown(name: str) -> str:
 
 
 def _look(
-    folder: Path, changed: Mapping[str, Signature], before: Mapping[str, Mark | None], go_on: GoOn
-) -> dict[str, _Looked]:
-    """Looks through files. Whatever is wrong with one of them is told with it. Raises what `go_on` raises."""
+    folder: Path, changed: Mapping[str, Signature], before: Mapping[str, Mark], go_on: GoOn
+) -> dict[str, FileDataset]:
+    """Look through files. Whatever is wrong with one of them is told with it. Raises what `go_on` raises."""
     looked = {}
     for name, signature in changed.items():
-        path = folder / name
+        path, file = folder / name, FileDataset(_shown(name), signature)
         go_on()
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
                 raise FileFault("it is no regular file")
-            rows = read(Job(path.suffix.lower().removeprefix("."), before=before[name]), path, go_on)
-            looked[name] = _found(signature, rows, before[name])
+            rows = read(Job(path.suffix.lower().removeprefix("."), before=before.get(name)), path, go_on)
+            if not rows.facts.get("described"):
+                source = StoredRows(rows.schema, rows.rows, rows.__getitem__)
+                begins, waiting = rows.begin_with(before.get(name)), rows.facts.get("waiting", 0)
+                file = file._replace(rows=source, mark=rows.mark, lengthened=begins, waiting=waiting)
         except InterruptedError:  # which says nothing of the file
             raise
         except OSError as fault:
-            looked[name] = _Looked(signature, problem=fault.strerror or type(fault).__name__)
+            file = file._replace(problem=fault.strerror or type(fault).__name__)
         except Unread as fault:
-            looked[name] = _Looked((0, 0, 0), problem=str(fault))
+            file = file._replace(problem=str(fault), signature=(0, 0, 0))  # the next look tries again
         except Exception as fault:  # whatever is in a user's file, the others are to be had
-            looked[name] = _Looked(signature, problem=str(fault) or type(fault).__name__)
+            file = file._replace(problem=str(fault) or type(fault).__name__)
+        looked[name] = file
     return looked
-
-
-def _found(signature: Signature, rows: Segments, before: Mark | None) -> _Looked:
-    if rows.facts.get("described"):
-        return _Looked(signature)
-    source = StoredRows(rows.schema, rows.rows, rows.__getitem__)
-    return _Looked(signature, rows.mark, source, rows.begin_with(before), rows.facts.get("waiting", 0))

@@ -11,11 +11,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.dataset_fixtures import DatasetFixture
+from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
 from flow_service_emulator.datasets.dataset_files import DatasetFiles, FileDataset
 from flow_service_emulator.datasets.faults import FileFault
 from flow_service_emulator.datasets.process import read as read_content
@@ -28,30 +28,12 @@ from flow_service_emulator.store.store import Store
 
 FIXTURES, CALL, FILE = "fixtures", "call", "file"
 """Where a dataset comes from."""
-
-
-class DatasetFacts(NamedTuple):
-    """A dataset as the control calls tell of it. With a `problem`, it cannot be exported."""
-
-    id: str
-    name: str
-    origin: str
-    rows: int
-    rows_per_hour: float = 0
-    file: str | None = None
-    problem: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        told = {
-            "id": self.id,
-            "name": self.name,
-            "origin": self.origin,
-            "rows": self.rows,
-            "rowsPerHour": self.rows_per_hour,
-        }
-        return told | {
-            name: value for name, value in (("file", self.file), ("problem", self.problem)) if value is not None
-        }
+_BODY: Final = {
+    "description": "A dataset of the user's own",
+    "fileDescription": {"persisted": True, "containerFormat": "parquet", "format": "parquet"},
+    "aspect": "production",
+    "state": "DRAFT",
+}
 
 
 class Library:
@@ -67,33 +49,25 @@ class Library:
         self._fixtures = catalog.datasets
         self._clock = clock
         self._seed = seed
-        self._anchor = anchor
+        self.anchor = anchor
         self._made: dict[str, RowSource] = {}
         self._put = UserDatasets(store, clock, seed=seed)
-        self._files = DatasetFiles(folder, store, owner=self._owner)
-
-    @property
-    def anchor(self) -> float:
-        return self._anchor
+        self._files = DatasetFiles(
+            folder, store, owner=lambda id_: self._owner(id_) if id_ not in self._files else None
+        )
+        self.stop = self._files.stop
+        """Ends the reading of content."""
 
     def restart(self, anchor: float) -> None:
-        """Lets every dataset of the fixtures begin anew at `anchor` (epoch seconds), and the others be as the store has them."""
-        if anchor != self._anchor:  # else the same rows would be made ready anew, which takes longer than a reset
-            self._anchor = anchor
+        """Let every dataset of the fixtures begin again at `anchor` (epoch seconds), and the others be as the store has them."""
+        if anchor != self.anchor:  # else the same rows would be made ready again, which takes longer than a reset
+            self.anchor = anchor
             self._made.clear()
         self._put.load()
         self._files.restart()
 
-    def stop(self) -> None:
-        """Ends the reading of files that `refresh` may be about, and whatever else asks `go_on`."""
-        self._files.stop()
-
-    def go_on(self) -> None:
-        """Raises InterruptedError once `stop` was called: for what reads content in a thread."""
-        self._files.go_on()
-
     async def refresh(self) -> None:
-        """Takes notice of files that have come, grown, changed or gone. To be called before an answer that depends on them.
+        """Take notice of files that have come, grown, changed or gone. To be called before an answer that depends on them.
 
         Raises ServiceError while the server is ending.
         """
@@ -120,16 +94,19 @@ class Library:
 
     def page(self, start: int, limit: int) -> list[dict[str, Any]]:
         """The datasets as `/configs` lists them, from the index `start`, `limit` at most."""
-        return [self._body(dataset_id) for dataset_id in islice(self._ids(), start, start + limit)]
+        return [
+            self._fixtures[id_].body if id_ in self._fixtures else {"id": id_, "name": self.name(id_), **_BODY}
+            for id_ in islice(self._ids(), start, start + limit)
+        ]
 
     def rows(self, dataset_id: str) -> RowSource:
-        """The rows of a dataset. Raises KeyError when there is no such dataset, ValueError for records that are damaged."""
+        """The rows of a dataset. Raises KeyError when there is no such dataset, ValueError for rows that are damaged."""
         if dataset_id in self._put:
             return self._put.rows(dataset_id)
         if dataset_id in self._files:
-            source = self._files[dataset_id].source
-            assert source is not None, "only files with a problem have none"
-            return source
+            rows = self._files[dataset_id].rows
+            assert rows is not None, "only files with a problem have none"
+            return rows
         if dataset_id not in self._made:
             dataset = self._fixtures[dataset_id]
             self._made[dataset_id] = GeneratedRows(
@@ -138,114 +115,104 @@ class Library:
                 seed=self._seed,
                 rows=dataset.rows,
                 rows_per_hour=dataset.rows_per_hour,
-                anchor=self._anchor,
+                anchor=self.anchor,
             )
         return self._made[dataset_id]
 
     # --- for the control calls ------------------------------------------------------------------------------------
 
-    def facts(self) -> list[DatasetFacts]:
+    def facts(self) -> list[dict[str, Any]]:
         """Every dataset, and every file that cannot be one."""
         return [*map(self.facts_of, self._ids()), *map(_file_facts, self._files.problems)]
 
-    def facts_of(self, dataset_id: str) -> DatasetFacts:
+    def facts_of(self, dataset_id: str) -> dict[str, Any]:
         """What there is to tell of a dataset now. Raises KeyError."""
         now = self._clock.now()
-        if dataset_id in self._fixtures:
-            return _fixture_facts(self._fixtures[dataset_id], self._anchor, now)
+        if dataset_id in self._files:
+            return _file_facts(self._files[dataset_id])
         if dataset_id in self._put:
-            dataset = self._put[dataset_id]
-            return DatasetFacts(dataset_id, dataset.name, CALL, dataset.rows_at(now), dataset.rows_per_hour)
-        return _file_facts(self._files[dataset_id])
+            put = self._put[dataset_id]
+            return _facts(dataset_id, put.name, CALL, put.rows_at(now), put.rows_per_hour)
+        dataset = self._fixtures[dataset_id]
+        rows = Arrivals(dataset.rows, dataset.rows_per_hour, self.anchor).count_at(now)
+        return _facts(dataset_id, dataset.name, FIXTURES, rows, dataset.rows_per_hour)
 
     def schema(self, dataset_id: str) -> dict[str, Any]:
-        """The JSON Schema of a dataset's rows. Raises KeyError, and ValueError for records that are damaged."""
+        """The JSON Schema of a dataset's rows. Raises KeyError, and ValueError for rows that are damaged."""
+        given = self._put[dataset_id].schema if dataset_id in self._put else None
         if dataset_id in self._fixtures:
-            return self._fixtures[dataset_id].schema
-        return (self._put if dataset_id in self._put else self._files).schema(dataset_id)
+            given = self._fixtures[dataset_id].schema
+        return json_schema_of(self.rows(dataset_id).arrow_schema) if given is None else given
 
     def is_recorded(self, dataset_id: str) -> bool:
-        """Whether a dataset has a user's records, and its schema is what these show."""
+        """Whether a dataset has a user's rows, and its schema is what these show."""
         return dataset_id in self._files or (dataset_id in self._put and self._put[dataset_id].schema is None)
 
     async def put(
         self, dataset_id: str, read: Callable[[Segments], Content], form: str, body: bytes, check: Callable[[], None]
     ) -> None:
-        """Keeps a user's dataset, whose content is a `body` of the format `form`; `read` says what of.
+        """Store a user's dataset, whose content is a `body` of the format `form`; `read` says what of.
 
         `check` is called right before that, as the id may have become another's (`owner`) by then. Raises FileFault, Unread,
         StoreError, ServiceError while the server is ending, and what `read` and `check` raise.
         """
-        with _server_ending():
-            before = self._put[dataset_id].mark if dataset_id in self._put else None
-            segments = await asyncio.to_thread(read_content, Job(form, before=before, upload=True), body, self.go_on)
+        before = self._put[dataset_id].mark if dataset_id in self._put else None
+        segments = await self._read(Job(form, before=before, upload=True), body)
         content = read(segments)
         check()
         self._put.put(dataset_id, content)
 
     async def append(self, dataset_id: str, check: Callable[[Segments], None], form: str, body: bytes) -> int:
-        """Keeps further records of a dataset that was put; answers how many.
+        """Store further records of a dataset that was put; answers how many.
 
-        Raises as `put`, KeyError where there is no such dataset, and FileFault for one that takes no records.
+        Raises as `put`, KeyError where there is no such dataset, and ValueError for one that takes no records.
         """
         types, old = self._put.columns_for_more(dataset_id), self._put[dataset_id]
-        job = Job(form, types=types, start=old.digest, upload=True)
-        with _server_ending():
-            segments = await asyncio.to_thread(read_content, job, body, self.go_on)
+        segments = await self._read(Job(form, types=types, start=old.digest, upload=True), body)
         check(segments)
         if self._put[dataset_id] is not old:
             raise FileFault("it was put again in the meantime; try again")
         return self._put.append(dataset_id, segments)
 
     def delete(self, dataset_id: str) -> None:
-        """Forgets a dataset that was put. Raises KeyError and StoreError."""
+        """Forget a dataset that was put. Raises KeyError and StoreError."""
         self._put.delete(dataset_id)
         self._files.assemble()
 
     def owner(self, dataset_id: str) -> str | None:
         """In words, whose an id is that cannot be put or deleted; None where it can."""
-        if dataset_id in self._fixtures:
-            return "a dataset of the fixtures"
-        return f"the file {self._files[dataset_id].file}" if dataset_id in self._files else None
+        return None if dataset_id in self._put else self._owner(dataset_id)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _owner(self, dataset_id: str) -> str | None:
-        """Whose an id is that a file cannot have."""
+        if dataset_id in self._fixtures:
+            return "a dataset of the fixtures"
         if dataset_id in self._put:
             return "a dataset that was put"
-        return "a dataset of the fixtures" if dataset_id in self._fixtures else None
+        return f"the file {self._files[dataset_id].file}" if dataset_id in self._files else None
 
     def _ids(self) -> Iterator[str]:
         return chain(self._fixtures, self._put, self._files)
 
-    def _body(self, dataset_id: str) -> dict[str, Any]:
-        if dataset_id in self._fixtures:
-            return self._fixtures[dataset_id].body
-        return {"id": dataset_id, "name": self.name(dataset_id), **_BODY}
+    async def _read(self, job: Job, body: bytes) -> Segments:
+        with _server_ending():
+            return await asyncio.to_thread(read_content, job, body, self._files.go_on)
 
 
 @contextlib.contextmanager
 def _server_ending() -> Iterator[None]:
-    """Around what `go_on` may end: what was asked for cannot be told without that."""
+    """Around what `stop` may end: what was asked for cannot be told without that."""
     try:
         yield
     except InterruptedError:
         raise ServiceError("server-ending") from None
 
 
-_BODY: Final = {
-    "description": "A dataset of the user's own",
-    "fileDescription": {"persisted": True, "containerFormat": "parquet", "format": "parquet"},
-    "aspect": "production",
-    "state": "DRAFT",
-}
+def _facts(id_: str, name: str, origin: str, rows: int, rows_per_hour: float) -> dict[str, Any]:
+    return {"id": id_, "name": name, "origin": origin, "rows": rows, "rowsPerHour": rows_per_hour}
 
 
-def _fixture_facts(dataset: DatasetFixture, anchor: float, now: float) -> DatasetFacts:
-    rows = Arrivals(dataset.rows, dataset.rows_per_hour, anchor).count_at(now)
-    return DatasetFacts(dataset.id, dataset.name, FIXTURES, rows, dataset.rows_per_hour)
-
-
-def _file_facts(dataset: FileDataset) -> DatasetFacts:
-    return DatasetFacts(dataset.id, dataset.id, FILE, dataset.rows, file=dataset.file, problem=dataset.problem)
+def _file_facts(file: FileDataset) -> dict[str, Any]:
+    told = _facts(file.id, file.id, FILE, file.mark.rows, 0) | {"file": file.file}
+    return told if file.problem is None else told | {"problem": file.problem}

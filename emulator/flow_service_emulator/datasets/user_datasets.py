@@ -1,4 +1,4 @@
-"""Datasets that a user has put by a control call: kept in the store, and their rows.
+"""Datasets that a user has put by a control call: stored, and their rows.
 
 Their rows have positions that never mean another row later on (see `Relocated`), which is what incremental exports go by.
 When a dataset is put again:
@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
 from flow_service_emulator.datasets.faults import FileFault
 from flow_service_emulator.datasets.reading import decoded
 from flow_service_emulator.datasets.segments import (
@@ -65,7 +64,7 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UserDataset:
-    """A dataset as it is kept. `anchor` is in epoch seconds.
+    """A dataset as it is stored. `anchor` is in epoch seconds.
 
     `rows` is as it was put, `rows_at_anchor` how many there were at `anchor`, from which on it grows; `base` is the position of
     the first. Without a `schema` it has rows of its own, whose digest is `digest`; `streams` says how many are in each of theirs.
@@ -119,18 +118,17 @@ class UserDatasets:
         return len(self._datasets)
 
     def load(self) -> None:
-        """Takes over what the store has: at the start, after a reset, after a snapshot was put back."""
+        """Take over what the store has: at the start, after a reset, after a snapshot was put back."""
         self._datasets.clear()
         self._sources.clear()
         for key in self._store.meta_keys(_DATASET):
-            dataset_id = key.removeprefix(_DATASET)
             try:
-                self._datasets[dataset_id] = read_kept(dataset_id, self._store.get_meta(key))
-            except ValueError as fault:
-                log.warning("the dataset %s is left out, as what is kept of it is damaged: %s", dataset_id[:100], fault)
+                self._datasets[key.removeprefix(_DATASET)] = UserDataset(**(self._store.get_meta(key) or {}))
+            except TypeError as fault:
+                log.warning("what is stored as %s is ignored: %s", key[:100], fault)
 
     def put(self, dataset_id: str, content: Content) -> None:
-        """Keeps a dataset, a new one or in the place of the one of its id. Raises StoreError."""
+        """Store a dataset, a new one or in the place of the one of its id. Raises StoreError."""
         now = self._clock.now()
         old = self._datasets.get(dataset_id)
         base = old.base if old else self._store.get_meta(_POSITIONS + dataset_id) or 0
@@ -153,7 +151,7 @@ class UserDatasets:
         self._write(new, dict(enumerate(texts)))
 
     def append(self, dataset_id: str, further: Segments) -> int:
-        """Keeps further rows of a dataset (see `columns_for_more`), which the next incremental export then has; answers how many.
+        """Store further rows of a dataset (see `columns_for_more`), which the next incremental export then has; answers how many.
 
         Raises StoreError, and FileFault for rows that cannot be one dataset with the others.
         """
@@ -189,7 +187,7 @@ class UserDatasets:
         return schema_in(self._stream(dataset_id, 0))
 
     def delete(self, dataset_id: str) -> None:
-        """Forgets a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
+        """Forget a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
         dataset = self._datasets[dataset_id]
         end = dataset.end_at(self._clock.now())
         streams = [SetMeta(stream_key(dataset_id, index), None) for index in range(len(dataset.streams))]
@@ -204,11 +202,6 @@ class UserDatasets:
         if dataset_id not in self._sources:
             self._sources[dataset_id] = self._source(self._datasets[dataset_id])
         return self._sources[dataset_id]
-
-    def schema(self, dataset_id: str) -> dict[str, Any]:
-        """The JSON Schema of a dataset's rows: as it was put, or as its columns are. Raises as `rows`."""
-        given = self._datasets[dataset_id].schema
-        return json_schema_of(self.rows(dataset_id).arrow_schema) if given is None else given
 
     def _write(self, dataset: UserDataset, streams: dict[int, str]) -> None:
         old = self._datasets.get(dataset.id)
@@ -256,7 +249,7 @@ class UserDatasets:
 
 
 def stream_key(dataset_id: str, index: int) -> str:
-    """Under which key the store keeps one of a dataset's streams, in base64."""
+    """Under which key the store has one of a dataset's streams, in base64."""
     return f"dataset-rows/{dataset_id}/{index:06d}"
 
 
@@ -312,19 +305,3 @@ def _with_columns(schema: Schema, streams: Sequence[bytes], further: Segments) -
             found.append(stream_of(schema, batch))
             rows.append(batch.num_rows)
     return found, rows, fingerprint.facts()["digest"]
-
-
-def read_kept(dataset_id: str, value: Any) -> UserDataset:
-    """A dataset as the store keeps it under its id. Raises ValueError for what `put` never keeps."""
-    try:
-        dataset = UserDataset(**value)
-        whole = (dataset.rows, dataset.rows_at_anchor, dataset.base, *dataset.streams)
-        if not all(type(number) is int and number >= 0 for number in whole):
-            raise ValueError("rows, rows_at_anchor, base and streams are whole numbers from 0")
-        bytes.fromhex(dataset.digest)
-    except TypeError as fault:
-        raise ValueError(f"the fields of a dataset are needed ({fault})") from None
-    if dataset.id != dataset_id or not isinstance(dataset.name, str) or not isinstance(dataset.schema, dict | None):
-        raise ValueError("id and name are texts, schema is an object")
-    Arrivals(dataset.rows_at_anchor, dataset.rows_per_hour, dataset.anchor)
-    return dataset

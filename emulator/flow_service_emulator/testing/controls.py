@@ -7,6 +7,7 @@ from typing import Any
 
 from flow_service_emulator.instants import Instant, epoch_seconds
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
+from flow_service_emulator.testing.records import plain
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
@@ -142,9 +143,13 @@ class Datasets:
     ) -> dict[str, Any]:
         """Set a dataset: its `records`, or a `schema` or `like` (another's id) with the number of `rows` to make.
 
-        `name` is what lists show, `rowsPerHour` how it grows. Raises FlowServiceError for what cannot be.
+        A `schema` beside records says the types of columns; datetimes and dates say theirs themselves. `name` is what lists show,
+        `rowsPerHour` how it grows. Raises FlowServiceError for what cannot be.
         """
-        body = described if records is None else {**described, "records": list(records)}
+        body = described
+        if records is not None:
+            values, types = plain(list(records))
+            body = {**({"schema": types["items"]} if types else {}), **described, "records": values}
         return self._call("PUT", dataset_id, {"name": dataset_id, **body})
 
     def append(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -152,7 +157,7 @@ class Datasets:
 
         Answers the dataset: `rows` is how many it has now. Raises FlowServiceError for what cannot be.
         """
-        return self._call("POST", f"{dataset_id}/records", list(records))
+        return self._call("POST", f"{dataset_id}/records", plain(list(records))[0])
 
     def get(self, dataset_id: str) -> dict[str, Any]:
         """A dataset as it is."""
