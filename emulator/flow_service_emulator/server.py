@@ -194,8 +194,9 @@ class _LogHandler(logging.StreamHandler[TextIO]):
     def flush(self) -> None:
         with self.lock or contextlib.nullcontext():
             lines, self._lines = self._lines, []
-            self.stream.write("".join(lines))
-            self.stream.flush()
+            with contextlib.suppress(OSError, ValueError):  # nobody reads the log any more
+                self.stream.write("".join(lines))
+                self.stream.flush()
 
 
 def formatter(form: str) -> logging.Formatter:

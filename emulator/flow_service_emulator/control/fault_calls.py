@@ -70,9 +70,8 @@ class FaultCalls:
             _known(body, ("rules",))
             return read_rules(body["rules"], self._words, taken=taken)
         except RuleError as wrong:
-            report = {"place": wrong.place, "allowed": list(wrong.allowed)} if wrong.allowed else {"place": wrong.place}
-            reason = str(wrong) if wrong.is_whole else f'{wrong}, all listed in this answer\'s "allowed"'
-            raise ServiceError("control-invalid", reason=reason, report=report) from None
+            report = {"place": wrong.place} | ({"allowed": wrong.allowed} if wrong.allowed else {})
+            raise ServiceError("control-invalid", reason=str(wrong), report=report) from None
 
 
 def _body(exchange: Exchange) -> dict[str, Any]:

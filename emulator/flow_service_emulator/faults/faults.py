@@ -215,18 +215,12 @@ class FaultsState:
 
     def read(self, snapshot: Any) -> list[Rule]:
         """Raises ValueError, saying what is wrong, for what is no snapshot of rules."""
-        plain = [{name: entry[name] for name in entry if name != "expired"} for entry in _dicts(snapshot)]
-        rules = read_rules(plain, self._words)
-        for index, (rule, entry) in enumerate(zip(rules, snapshot, strict=True)):
-            counts = [entry.get(name) for name in READ_ONLY]
-            if not all(type(count) is int and count >= 0 for count in counts):
-                raise ValueError(f"rules[{index}]: {', '.join(READ_ONLY)} are needed, as whole numbers")
-            rule.matched, rule.fired, rule.repeats = counts
-            rule.expired = dict.fromkeys(map(str, entry.get("expired", ())))
+        try:
+            plain = [{name: entry[name] for name in entry if name != "expired"} for entry in snapshot]
+            rules = read_rules(plain, self._words)
+            for rule, entry in zip(rules, snapshot, strict=True):
+                rule.matched, rule.fired, rule.repeats = (int(entry[name]) for name in READ_ONLY)
+                rule.expired = dict.fromkeys(entry["expired"])
+        except (LookupError, TypeError):
+            raise ValueError("rules with their counts are needed") from None
         return rules
-
-
-def _dicts(snapshot: Any) -> list[dict[str, Any]]:
-    if not isinstance(snapshot, list) or not all(isinstance(entry, dict) for entry in snapshot):
-        raise ValueError("an array of rules is needed")
-    return snapshot

@@ -43,17 +43,14 @@ class RuleError(ValueError):
 
     def __init__(self, place: str, reason: str, allowed: Iterable[str] = (), value: Any = None) -> None:
         self.place = place
-        self.allowed = tuple(allowed)
-        self.is_whole = len(self.allowed) <= MAX_TOLD
-        """Whether the text has all that is allowed."""
-        told = ""
-        if self.allowed and self.is_whole:
-            told = f"; allowed: {', '.join(self.allowed)}"
-        elif self.allowed:
+        self.allowed = list(allowed)
+        if len(self.allowed) > MAX_TOLD:
             nearest = get_close_matches(value[:MAX_TEXT], self.allowed) if isinstance(value, str) else []
-            told = f"; nearest: {', '.join(nearest)}" if nearest else ""
-            told += f"; {len(self.allowed)} are allowed"
-        super().__init__(f"{place}: {reason}{told}" if place else f"{reason}{told}")
+            reason += f"; nearest: {', '.join(nearest)}" if nearest else ""
+            reason += f'; {len(self.allowed)} are allowed, all listed in this answer\'s "allowed"'
+        elif self.allowed:
+            reason += f"; allowed: {', '.join(self.allowed)}"
+        super().__init__(f"{place}: {reason}" if place else reason)
 
 
 class Vocabulary(NamedTuple):
@@ -73,7 +70,6 @@ class Kind:
     own: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    stages: tuple[str, ...] = (BEFORE, AFTER)
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -108,7 +104,6 @@ KINDS: Final[Mapping[str, Kind]] = {
         "lets an export fail `before`, `during` or `after` the writing of its files; none stay",
         ("flow", "destination", "dataset", "stage", "code", "message"),
         defaults={"stage": DURING},
-        stages=(BEFORE, DURING, AFTER),
     ),
 }
 """Every kind. A token that has expired and an etag that has changed would leave a client no way on, were it so each time;
@@ -200,8 +195,9 @@ def _read_rule(value: Any, words: Vocabulary, place: str) -> dict[str, Any]:
         if name not in given:
             raise RuleError(f"{place}.{name}", f'the kind "{kind}" needs it')
     read = {name: READERS[name](content, f"{place}.{name}", words) for name, content in given.items()}
-    if "stage" in read and read["stage"] not in KINDS[kind].stages:
-        raise RuleError(f"{place}.stage", f"{shown(read['stage'])} is no stage of this kind", KINDS[kind].stages)
+    stages = (BEFORE, DURING, AFTER) if kind == "run" else (BEFORE, AFTER)
+    if read.get("stage", AFTER) not in stages:
+        raise RuleError(f"{place}.stage", f"{shown(read['stage'])} is no stage of this kind", stages)
     defaults = dict(KINDS[kind].defaults)
     if kind == "error":
         error = words.errors.kinds[read["error"]]
