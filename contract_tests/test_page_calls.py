@@ -172,13 +172,12 @@ def test_a_preview_of_nothing(api: Api, path: str) -> None:
 
 
 def test_previews_are_bounded(tmp_path: Path) -> None:
-    """However long the texts and rows are."""
+    """However long the texts are, and however many rows."""
     file = tmp_path / "long.json"
     file.write_text("\n".join(json.dumps({"text": "x" * 5_000, "list": ["y" * 5_000]}) for _ in range(MAX_ROWS)))
     found = preview(file, MAX_ROWS)
     assert found["rows"][0] == {"text": "x" * MAX_TEXT + "…", "list": ["y" * MAX_TEXT + "…"]}
-    assert 1 < len(found["rows"]) < MAX_ROWS
-    assert found["more"]
+    assert not found["more"]
     wide = tmp_path / "wide.parquet"
     pq.write_table(pa.table({"n": list(range(5_000))}), wide, row_group_size=100)
     assert preview(wide, 150) == {"form": "parquet", "rows": [{"n": number} for number in range(150)], "more": True}

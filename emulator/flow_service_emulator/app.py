@@ -160,17 +160,6 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     scheduler.load()
 
     # control calls
-    overview = Overview(
-        clock=clock,
-        scheduler=scheduler,
-        store=store,
-        catalog=catalog,
-        library=library,
-        exports=exports,
-        faults=faults,
-        recorder=recorder,
-        verdicts=contract.verdicts,
-    )
     of_emulator = control_calls(
         StateCalls(clock=clock, scheduler=scheduler, parts=parts, exports=exports),
         ClockCalls(clock, scheduler),
@@ -178,7 +167,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         DatasetCalls(library),
         FaultCalls(faults, words),
         ReportCalls(recorder=recorder, contract=contract),
-        overview,
+        Overview(clock, scheduler, store, catalog, library, exports, faults, recorder, contract),
     )
     table = [*of_service, *of_emulator]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))

@@ -6,7 +6,8 @@ The overview is bounded, however much the emulator holds, since the dashboard as
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
+from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.inputs import CONTROL, invalid, parameters
 from flow_service_emulator.datasets.library import Library
@@ -65,34 +67,19 @@ def dashboard_file(name: str | None = None) -> Handler:
     return handler
 
 
+@dataclass(frozen=True, slots=True)
 class Overview:
-    """Clock, flows, runs and files over all organizations and sandboxes, the newest first, and how many there are.
+    """Clock, flows, runs and files over all organizations and sandboxes, the newest first, and how many there are."""
 
-    `verdicts` gives how many requests there were of each verdict, by its name.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        scheduler: Scheduler,
-        store: Store,
-        catalog: Catalog,
-        library: Library,
-        exports: Exports,
-        faults: Faults,
-        recorder: Recorder,
-        verdicts: Callable[[], Mapping[str, int]],
-    ) -> None:
-        self._clock = clock
-        self._scheduler = scheduler
-        self._store = store
-        self._library = library
-        self._exports = exports
-        self._faults = faults
-        self._recorder = recorder
-        self._verdicts = verdicts
-        self._destinations = {spec.id: spec.name for spec in catalog.connection_specs.values() if spec.destination}
+    clock: Clock
+    scheduler: Scheduler
+    store: Store
+    catalog: Catalog
+    library: Library
+    exports: Exports
+    faults: Faults
+    recorder: Recorder
+    contract: Contract
 
     async def overview(self, exchange: Exchange) -> Reply:
         """All at a glance; `flow` leaves the flows that have this text in their name or id."""
@@ -104,32 +91,32 @@ class Overview:
         return Reply(
             {
                 "version": __version__,
-                "epoch": self._recorder.epoch,
-                "clock": self._clock.snapshot(),
-                "next": self._scheduler.planner.next_due(),
+                "epoch": self.recorder.epoch,
+                "clock": self.clock.snapshot(),
+                "next": self.scheduler.planner.next_due(),
                 "counts": {
-                    "flows": self._store.count("flows"),
+                    "flows": self.store.count("flows"),
                     "flowsFound": found,
-                    "runs": self._store.count("runs"),
-                    "requests": self._recorder.number,
-                    "journal": self._recorder.number - self._recorder.dropped,
+                    "runs": self.store.count("runs"),
+                    "requests": self.recorder.number,
+                    "journal": self.recorder.number - self.recorder.dropped,
                 },
-                "verdicts": self._verdicts(),
+                "verdicts": self.contract.verdicts(),
                 "flows": flows,
                 "runs": runs,
                 "files": self._files(runs),
-                "faults": [rule.as_json() for rule in self._faults.rules],
+                "faults": [rule.as_json() for rule in self.faults.rules],
             }
         )
 
     def _flows(self, wanted: str) -> tuple[list[dict[str, Any]], int]:
         """The newest flows that have a text in their name or id, and how many have it."""
         if not wanted:
-            newest = self._store.newest("flows", MAX_FLOWS)
-            return [self._flow(scope, record.entity()) for scope, record in newest], self._store.count("flows")
+            newest = self.store.newest("flows", MAX_FLOWS)
+            return [self._flow(scope, record.entity()) for scope, record in newest], self.store.count("flows")
         shown: deque[tuple[Scope, Record]] = deque(maxlen=MAX_FLOWS)
         found = 0
-        for scope, record in self._store.everywhere("flows"):
+        for scope, record in self.store.everywhere("flows"):
             name = record.name or record.entity().get("name") or ""  # a very long one is in its JSON only
             if wanted in record.id or wanted in name.casefold():
                 shown.appendleft((scope, record))
@@ -137,8 +124,9 @@ class Overview:
         return [self._flow(scope, record.entity()) for scope, record in shown], found
 
     def _flow(self, scope: Scope, flow: Entity) -> dict[str, Any]:
-        last = next(iter(self._store.by_index(scope, "runs", flow["id"])), None)
+        last = next(iter(self.store.by_index(scope, "runs", flow["id"])), None)
         target = flow["inheritedAttributes"]["targetConnections"][0]
+        spec = self.catalog.connection_specs.get(target["connectionSpec"]["id"])
         return {
             "id": flow["id"],
             "name": flow.get("name", ""),
@@ -146,10 +134,10 @@ class Overview:
             "sandbox": scope[1],
             "state": flow["state"],
             "createdAt": flow["createdAt"],
-            "destination": self._destinations.get(target["connectionSpec"]["id"], ""),
+            "destination": spec.name if spec else "",
             "datasets": self._datasets(scope, flow),
             "schedule": flow["scheduleParams"],
-            "next": self._scheduler.planner.next_export(flow["id"]),
+            "next": self.scheduler.planner.next_export(flow["id"]),
             "lastRun": None if last is None else _run(last.entity()),
         }
 
@@ -157,10 +145,10 @@ class Overview:
         """The flow's datasets with their names."""
         found = []
         for source_id in flow["sourceConnectionIds"]:
-            source = self._store.get(scope, "sourceConnections", source_id) or {}  # it may have been deleted
+            source = self.store.get(scope, "sourceConnections", source_id) or {}  # it may have been deleted
             for dataset in source.get("params", {}).get("datasets", ()):
                 dataset_id = dataset["dataSetId"]
-                name = self._library.name(dataset_id) if self._library.has(dataset_id) else dataset_id
+                name = self.library.name(dataset_id) if self.library.has(dataset_id) else dataset_id
                 found.append({"id": dataset_id, "name": name})
         return found
 
@@ -168,13 +156,13 @@ class Overview:
         """The newest runs, each with its flow's name and next export; the name is null when the flow was deleted."""
         flows: dict[tuple[Scope, str], dict[str, Any]] = {}
         found = []
-        for scope, record in self._store.newest("runs", MAX_RUNS):
+        for scope, record in self.store.newest("runs", MAX_RUNS):
             run = _run(record.entity())
             flow_id = run["flowId"]
             if (scope, flow_id) not in flows:
-                flow = self._store.get(scope, "flows", flow_id)
+                flow = self.store.get(scope, "flows", flow_id)
                 name = None if flow is None else flow.get("name", "")
-                flows[scope, flow_id] = {"flowName": name, "flowNext": self._scheduler.planner.next_export(flow_id)}
+                flows[scope, flow_id] = {"flowName": name, "flowNext": self.scheduler.planner.next_export(flow_id)}
             found.append(run | flows[scope, flow_id])
         return found
 
@@ -183,7 +171,7 @@ class Overview:
         found: list[dict[str, Any]] = []
         for run in runs:
             if run["fileCount"] and len(found) < MAX_FILES:
-                found += [file | {"flowName": run["flowName"]} for file in self._exports.of_run(run["id"])]
+                found += [file | {"flowName": run["flowName"]} for file in self.exports.of_run(run["id"])]
         return found[:MAX_FILES]
 
 

@@ -8,6 +8,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +23,6 @@ from flow_service_emulator.exports.scheduler import Scheduler
 
 DEFAULT_ROWS: Final = 20
 MAX_ROWS: Final = 200
-MAX_BYTES: Final = 262_144
-"""Bytes of JSON in a preview, at most, but for the one row that is always there."""
-MAX_LINE: Final = 1_048_576
-"""Bytes of one line that are read; a longer one is no row of an export."""
 MAX_TEXT: Final = 1_000
 """Characters of a text in a row; a longer one is cut and ends in an ellipsis."""
 BATCH_ROWS: Final = 16
@@ -77,23 +74,17 @@ def preview(file: Path, limit: int) -> dict[str, Any]:
     Raises PreviewError for a file that cannot be read as what it is called.
     """
     form = "parquet" if file.suffix == ".parquet" else "json.gz" if file.suffix == ".gz" else "json"
-    rows: list[Any] = []
-    size = 0
+    lines = _parquet_lines(file) if form == "parquet" else _lines(file)
     try:
-        for line in _parquet_lines(file) if form == "parquet" else _lines(file):
-            size += len(line)
-            if len(rows) == limit or (rows and size > MAX_BYTES):
-                return {"form": form, "rows": rows, "more": True}
-            rows.append(_short(orjson.loads(line)))
+        rows = [_short(orjson.loads(line)) for line in islice(lines, limit + 1)]
     except (OSError, EOFError, zlib.error, orjson.JSONDecodeError) as fault:
         raise PreviewError(f"it is not {form}: {fault}") from fault
-    return {"form": form, "rows": rows, "more": False}
+    return {"form": form, "rows": rows[:limit], "more": len(rows) > limit}
 
 
 def _lines(file: Path) -> Iterator[bytes]:
     with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-        while line := stream.readline(MAX_LINE):
-            yield line
+        yield from stream
 
 
 def _parquet_lines(file: Path) -> Iterator[bytes]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
+from flow_service_emulator.api.exchange import Exchange, Reply
+from flow_service_emulator.control.inputs import json_object
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.faults.faults import Faults
 from flow_service_emulator.faults.rules import Rule, RuleError, Vocabulary, read_rules
@@ -59,7 +60,7 @@ class FaultCalls:
 
     def _read(self, exchange: Exchange, taken: Iterable[str] = ()) -> list[Rule]:
         """The rules that a body asks for. Raises `control-invalid` with the place and, where known, the allowed values."""
-        body = _body(exchange)
+        body = json_object(exchange, example='{"rules": [{"kind": "delay", "seconds": 0.5}]}')
         if "kind" in body:
             body = {"rules": [body]}
         try:
@@ -72,16 +73,6 @@ class FaultCalls:
         except RuleError as wrong:
             report = {"place": wrong.place} | ({"allowed": wrong.allowed} if wrong.allowed else {})
             raise ServiceError("control-invalid", reason=str(wrong), report=report) from None
-
-
-def _body(exchange: Exchange) -> dict[str, Any]:
-    """The body of a control call: a JSON object, whatever content type came with it."""
-    body = decode_json(exchange.body) if exchange.body.strip() else None
-    if not isinstance(body, dict):
-        raise ServiceError(
-            "control-invalid", reason='a JSON object is needed, such as {"rules": [{"kind": "delay", "seconds": 0.5}]}'
-        )
-    return body
 
 
 def _scenario_rules(body: Mapping[str, Any]) -> list[dict[str, Any]]:

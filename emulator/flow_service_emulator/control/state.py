@@ -11,8 +11,7 @@ from flow_service_emulator.clock import MODES, Clock, is_instant
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.exports.scheduler import TIME_KEY
 from flow_service_emulator.settings import flag_name
-from flow_service_emulator.store.moment import Moment
-from flow_service_emulator.store.store import FIRST_SEQ, Contents, SetMeta, Store, StoreError
+from flow_service_emulator.store.store import FIRST_SEQ, Contents, SetMeta, Store
 
 ANCHOR_KEY: Final = "anchor"
 """Under which key the store has from which instant on (epoch seconds) the datasets of the fixtures grow."""
@@ -45,19 +44,13 @@ class StoreState:
         self._clock = clock
         self._library = library
         self._begin_ids = begin_ids
-        self.snapshot: Callable[[], Moment] = store.moment
+        self.snapshot, self.read = store.moment, store.read
 
     def reset(self) -> None:
         began = self._clock.began
         self._store.clear({ANCHOR_KEY: began, TIME_KEY: began})
         self._begin_ids(FIRST_SEQ)
         self._library.restart(began)
-
-    def read(self, snapshot: Any) -> Contents:
-        try:
-            return self._store.read(snapshot)
-        except StoreError as reason:
-            raise ValueError(str(reason)) from None
 
     def restore(self, read: Contents) -> None:
         self._store.replace_all(read, {TIME_KEY: self._clock.began})

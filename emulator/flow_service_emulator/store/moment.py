@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -10,9 +9,6 @@ import orjson
 from flow_service_emulator.store.records import EntityStorage, Record, Shelf, StoreError
 
 SNAPSHOT_VERSION: Final = 1
-
-Look = Callable[[str, int, Mapping[str, Any]], None]
-"""Looks at a document: its table, its number and itself."""
 
 
 class SnapshotError(StoreError, ValueError):
@@ -54,11 +50,8 @@ def moment_of(storage: EntityStorage) -> Moment:
     return Moment(storage.next_seq, tables)
 
 
-def read_contents(storage: EntityStorage, snapshot: Any, look: Look) -> Contents:
-    """Reads a snapshot and changes nothing; may be called in a thread. Raises SnapshotError.
-
-    `look` is shown every record and may raise ValueError.
-    """
+def read_contents(storage: EntityStorage, snapshot: Any) -> Contents:
+    """Reads a snapshot and changes nothing; may be called in a thread. Raises SnapshotError."""
     version = snapshot.get("version") if isinstance(snapshot, dict) else None
     if version != SNAPSHOT_VERSION:
         raise SnapshotError(f"it has version {version}; this emulator reads {SNAPSHOT_VERSION}")
@@ -70,7 +63,6 @@ def read_contents(storage: EntityStorage, snapshot: Any, look: Look) -> Contents
             shelf = shelves[name] = Shelf()
             for seq, document in sorted((int(number), document) for number, document in documents.items()):
                 place = f"table {name!r}, record {seq}: "
-                look(name, seq, document)
                 shelf.put(storage.record(name, document, seq))
                 next_seq = max(next_seq, seq + 1)
     except (AttributeError, LookupError, TypeError, ValueError) as fault:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from flow_service_emulator.store.changes import Change, Delete, Put, Scope, SetEncodedMeta, SetMeta
 from flow_service_emulator.store.log import LogStorage
-from flow_service_emulator.store.moment import Contents, Look, Moment, SnapshotError, moment_of, read_contents
+from flow_service_emulator.store.moment import Contents, Moment, SnapshotError, moment_of, read_contents
 from flow_service_emulator.store.records import (
     FIRST_SEQ,
     Edit,
@@ -164,12 +164,9 @@ class Store:
         """Everything as it is now; its JSON is made later, in a thread."""
         return moment_of(self._storage)
 
-    def read(self, snapshot: Any, look: Look = lambda table, seq, document: None) -> Contents:
-        """Reads the JSON of a `moment`. Raises SnapshotError. Changes nothing; the one method that may be called in a thread.
-
-        `look` is shown every record and may raise ValueError.
-        """
-        return read_contents(self._storage, snapshot, look)
+    def read(self, snapshot: Any) -> Contents:
+        """Reads the JSON of a `moment`. Raises SnapshotError. Changes nothing; the one method that may be called in a thread."""
+        return read_contents(self._storage, snapshot)
 
     def replace_all(self, contents: Contents, meta: Mapping[str, Any] | None = None) -> None:
         """Puts what `read` gave, which is used up by it, in the place of everything, all or nothing. Numbers never fall.
