@@ -1,0 +1,235 @@
+"""A user's own datasets, by call and in files of a fixtures folder: exported like any other, and what is wrong is said.
+
+Source: README, "Datasets of your own".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from contract_tests.support import FROZEN_NOW, Api, assert_error, serving, violations
+from contract_tests.tutorial import FIRST_DATASET, S3, SOURCE_CONNECTION
+
+pytestmark = pytest.mark.emulator_only
+HOUR = 3600
+SCHEDULE = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW}
+RECORDS = [
+    {"n": number, "text": f'a; "{number}", é', "half": number / 2, "even": number % 2 == 0} for number in range(3_000)
+]
+
+
+def as_csv(records: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, records[0])
+    writer.writeheader()
+    writer.writerows({**record, "even": str(record["even"]).lower()} for record in records)
+    return text.getvalue().encode()
+
+
+def as_parquet(records: list[dict[str, Any]]) -> bytes:
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), sink)
+    return sink.getvalue()
+
+
+FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    "json": lambda records: json.dumps(records).encode(),
+    "ndjson": lambda records: b"".join(json.dumps(record).encode() + b"\n" for record in records),
+    "csv": as_csv,
+    "parquet": as_parquet,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "fixtures" / "datasets").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    with serving(folder, "--fixtures", str(folder / "fixtures")) as process:
+        yield process.url
+
+
+@pytest.fixture
+def files(folder: Path) -> Path:
+    """The folder of dataset files, empty."""
+    for file in (folder / "fixtures" / "datasets").iterdir():
+        file.unlink()
+    return folder / "fixtures" / "datasets"
+
+
+@pytest.fixture
+def own(url: str, files: Path) -> Iterator[Api]:
+    with closing(Api(url)) as api:
+        api.control("POST", "/reset", params={"exports": "true"})
+        yield api
+
+
+def put(api: Api, dataset: str, **body: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = api.control("PUT", f"/datasets/{dataset}", body)
+    return answer
+
+
+def next_rows(api: Api, seconds: int = 3 * HOUR) -> list[Any]:
+    """The rows of the one run that falls due, which succeeds."""
+    (run,) = api.advance(seconds)
+    assert run["status"] == "success", api.item(f"/runs/{run['id']}")
+    items = api.control("GET", "/exports", params={"run": run["id"]})["items"]
+    texts = [api.http.get(f"/__emulator/exports/{item['path']}").text for item in items]
+    return [json.loads(line) for text in texts for line in text.split("\n") if line]
+
+
+# --- by call ----------------------------------------------------------------------------------------------------------
+
+
+def test_records_come_out_as_they_went_in(own: Api) -> None:
+    records = [
+        {
+            "id": 1,
+            "lines": [{"sku": "A-1", "tags": ["x", None]}],
+            "customer": {"name": "Zoë", "vip": True},
+            "note": None,
+        },
+        {"id": 2, "total": 10.5, "coupon": "é\u2028\n\\", "lines": [], "customer": {"name": ""}, "long": "x" * 70_000},
+        {"id": -(2**63), "total": 1e-9, "lines": [{"sku": "", "tags": []}]},
+    ]
+    assert put(own, "orders", name="Orders", records=records)["rows"] == 3
+    own.flow(S3, SCHEDULE, datasets=["orders"])
+    without_null = [{key: value for key, value in record.items() if value is not None} for record in records]
+    assert next_rows(own, 0) == without_null
+    told = own.control("GET", "/datasets/orders")
+    assert (told["id"], told["name"], told["origin"], told["rows"]) == ("orders", "Orders", "call", 3)
+
+
+def test_only_appended_records_are_new(own: Api) -> None:
+    put(own, "log", records=RECORDS)
+    own.flow(S3, SCHEDULE, datasets=["log"])
+    assert next_rows(own, 0) == RECORDS
+    more = [*RECORDS, {"n": 1, "late": True}]
+    put(own, "log", records=more)
+    assert next_rows(own) == more[3_000:]
+    put(own, "log", records=more)
+    assert next_rows(own) == []
+    changed = [{**RECORDS[0], "n": 7}, *RECORDS[1:5]]
+    put(own, "log", records=changed)
+    assert next_rows(own) == changed
+    assert own.control("DELETE", "/datasets/log") == {"deleted": 1}
+    (run,) = own.advance(3 * HOUR)
+    (error,) = own.item(f"/runs/{run['id']}")["metrics"]["statusSummary"]["errors"]
+    assert run["status"] == "failed" and "log" in error["message"]
+    put(own, "log", records=[{"n": 2}])
+    assert next_rows(own) == [{"n": 2}]
+
+
+def test_records_grow_by_being_repeated(own: Api) -> None:
+    put(own, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=1.5)
+    own.flow(S3, SCHEDULE, datasets=["log"])
+    assert [row["n"] for row in next_rows(own, 0)] == [1, 2, 3]
+    assert [row["n"] for row in next_rows(own)] == [1, 2, 3, 1]
+    assert [row["n"] for row in next_rows(own)] == [2, 3, 1, 2, 3]
+
+
+def test_rows_like_those_of_another_dataset(own: Api) -> None:
+    put(own, "alike", like=FIRST_DATASET, rows=30, rowsPerHour=2)
+    own.flow(S3, SCHEDULE, datasets=["alike"])
+    rows = next_rows(own, 0) + next_rows(own)
+    assert len(rows) == len({row["_id"] for row in rows}) == 36
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ([], "object"),
+        ({"name": "x"}, '"records", "schema" and "like"'),
+        ({"records": [], "like": FIRST_DATASET}, '"records", "schema" and "like"'),
+        ({"records": {"a": 1}}, "array"),
+        ({"records": [{"a": 1}, 3]}, "record 2"),
+        ({"records": [{"a": 1}, {"a": "x"}]}, "record 2, field a"),
+        ({"records": [{"a": 2**63}]}, "64 bits"),
+        ({"records": [{"a": 1}], "rowsPerHour": -1}, '"rowsPerHour"'),
+        ({"records": [{"a": 1}], "rows": 1}, '"rows"'),
+        ({"like": FIRST_DATASET, "rows": 1.5}, '"rows"'),
+        ({"like": "nothing", "rows": 1}, '"like"'),
+        ({"schema": {"type": "objekt"}, "rows": 1}, "objekt"),
+        ({"schema": {"type": "string"}, "rows": 1}, "object"),
+        ({"records": [{"a": 1}], "name": ""}, '"name"'),
+    ],
+)
+def test_what_is_no_dataset_is_refused(own: Api, body: Any, reason: str) -> None:
+    assert reason in assert_error(own.http.put("/__emulator/datasets/mine", json=body), "control-invalid")["detail"]
+    assert_error(own.http.get("/__emulator/datasets/mine"), "control-not-found")
+    source = {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": "mine"}]}}
+    assert "params.datasets[0].dataSetId" in violations(own.post("/sourceConnections", source))
+
+
+def test_an_id_of_another_is_taken(own: Api, files: Path) -> None:
+    (files / "taken.csv").write_text("a\n1\n")
+    for taken in (FIRST_DATASET, "taken"):
+        for method, body in (("PUT", {"records": [{"a": 1}]}), ("DELETE", None)):
+            assert_error(own.http.request(method, f"/__emulator/datasets/{taken}", json=body), "control-conflict")
+
+
+# --- in files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("exported", ["JSON", "PARQUET"])
+def test_files_are_exported_and_may_grow(own: Api, files: Path, folder: Path, form: str, exported: str) -> None:
+    """While the server runs; a file that is gone fails the next run."""
+    file = files / f"log.{form}"
+    file.write_bytes(FORMS[form](RECORDS[:2_000]))
+    own.flow(S3, SCHEDULE, datasets=["log"], datasetFileType=exported)
+    found: list[Any] = []
+    for end in (2_000, 3_000, 3_000):
+        file.write_bytes(FORMS[form](RECORDS[:end]))
+        (run,) = own.advance(3 * HOUR if found else 0)
+        assert run["status"] == "success"
+        paths = [
+            folder / "exports" / item["path"]
+            for item in own.control("GET", "/exports", params={"run": run["id"]})["items"]
+        ]
+        if exported == "PARQUET":
+            found.append([row for path in paths for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()])
+        else:
+            found.append([json.loads(line) for path in paths for line in path.read_bytes().splitlines()])
+    assert found == [RECORDS[:2_000], RECORDS[2_000:], []]
+    file.unlink()
+    assert [run["status"] for run in own.advance(3 * HOUR)] == ["failed"]
+
+
+def test_columns_of_csv_are_typed_where_nothing_is_lost(own: Api, files: Path) -> None:
+    (files / "log.csv").write_text('zip,amount,count,vip,mixed,none\n007,1.50,3,true,1,\n123,2,4,false,x,"a,\nb"\n')
+    own.flow(S3, SCHEDULE, datasets=["log"])
+    assert next_rows(own, 0) == [
+        {"zip": "007", "amount": 1.5, "count": 3, "vip": True, "mixed": "1"},
+        {"zip": "123", "amount": 2.0, "count": 4, "vip": False, "mixed": "x", "none": "a,\nb"},
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_is_none_is_listed_with_its_problem(own: Api, files: Path, form: str) -> None:
+    """Beside a good one, which stays; neither the list nor the server suffers."""
+    (files / "good.ndjson").write_text('{"a":1}\n')
+    whole = FORMS[form](RECORDS[:50])
+    for number, content in enumerate((b"", whole[: len(whole) // 2], b"\xff\xfe{" + whole[7:], whole[:9])):
+        (files / f"bad{number}.{form}").write_bytes(content)
+    listed = {item.get("file"): item for item in own.control("GET", "/datasets")["items"] if "file" in item}
+    assert "problem" not in listed["good.ndjson"] and len(listed) == 5
+    problems = [item["problem"] for item in listed.values() if "problem" in item]
+    assert problems and all(problems), listed
+    put(own, "log", records=[{"n": 2}])
+    own.flow(S3, SCHEDULE, datasets=["good", "log"])
+    assert next_rows(own, 0) == [{"a": 1}, {"n": 2}]
