@@ -362,7 +362,7 @@ SCHEMA = "/spec/targetSpec/spec"
             f"{SCHEMA}/properties/fileType/conditional",
             "HAS",
         ),
-        (S3_FILE, put(f"{SCHEMA}/properties/path/$ref", "#/nowhere"), f"{SCHEMA}/properties/path/$ref", "#/nowhere"),
+        (S3_FILE, put(f"{SCHEMA}/properties/path/$ref", "#/nowhere"), SCHEMA, "/nowhere"),
         (S3_FILE, put("/spec/authSpec/0/spec/required", "x"), "/spec/authSpec/0/spec/required", "array"),
         (S3_FILE, put("/spec/encryptionSpecs/0/spec/type", 5), "/spec/encryptionSpecs/0/spec/type", "5"),
         (S3_FILE, drop("/spec/targetSpec"), "/spec", "targetSpec is missing"),

@@ -17,8 +17,7 @@ from starlette.types import Send
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.service.service import Caller
-from flow_service_emulator.validation.bounds import MAX_DEPTH, is_shallow
-from flow_service_emulator.validation.validation import ContractWarning
+from flow_service_emulator.validation.validation import MAX_DEPTH, ContractWarning, is_shallow
 
 MAX_QUERY_FIELDS = 100
 JSON_TYPE = "application/json"

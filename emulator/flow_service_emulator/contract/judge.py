@@ -16,7 +16,6 @@ from flow_service_emulator.contract.habits import Habits
 from flow_service_emulator.contract.rules import Rule
 from flow_service_emulator.contract.seen import Finding, Seen
 from flow_service_emulator.service.kinds import DATASETS_WORKFLOW
-from flow_service_emulator.validation.schemas import PreparedSchema
 from flow_service_emulator.validation.violation_text import literal
 
 AUTHORIZATION: Final = "headers.authorization"
@@ -131,8 +130,7 @@ class Judge:
     def _params_of_datasets(self, spec_id: str) -> frozenset[str]:
         """The parameters of a target connection that mean something for an export of datasets."""
         target = self._catalog.connection_specs[spec_id].target
-        schema = target.schema if target is not None else {}
-        properties = PreparedSchema(schema).resolved(DATASETS_WORKFLOW, beside=False).get("properties", {})
+        properties = target.applicable(DATASETS_WORKFLOW).get("properties", {}) if target is not None else {}
         return frozenset(name for name, part in properties.items() if part is not True)
 
 

@@ -20,7 +20,7 @@ from flow_service_emulator.datasets.user_datasets import Content, read_made_up
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.fixture_files import Entry, FixtureError
 from flow_service_emulator.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
-from flow_service_emulator.validation.bounds import MAX_DEPTH, is_shallow
+from flow_service_emulator.validation.validation import MAX_DEPTH, is_shallow
 
 WAYS: Final[Mapping[str, tuple[str, ...]]] = {
     "records": ("name", "records", "rowsPerHour", "schema"),

@@ -21,7 +21,7 @@ from flow_service_emulator.exports.exported_files import Exports, Unremoved
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.settings import MAX_CONTROL_BYTES
 from flow_service_emulator.store.store import StoreError
-from flow_service_emulator.validation.bounds import MAX_DEPTH
+from flow_service_emulator.validation.validation import MAX_DEPTH
 
 STATE_FORMAT: Final = 3
 """Version of the snapshot's shape. 3: what is stored is masked by its place, and the report's words are others."""

@@ -5,9 +5,9 @@ The forms and the specs are the very ones that requests are checked against; onl
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -18,9 +18,8 @@ from flow_service_emulator.openapi.answers import TEXT, Schema, array, record, r
 from flow_service_emulator.service.bodies import ADHOC_BODY, BODIES, RUN_BODY
 from flow_service_emulator.service.kinds import DATASETS_WORKFLOW, MODE
 from flow_service_emulator.service.patching import MAX_OPERATIONS, OPERATIONS
-from flow_service_emulator.validation.schemas import PreparedSchema, copied, every_part
 
-_OWN_KEYWORDS: Final = ("conditional", "uiAttributes")
+_OWN_KEYWORDS: Final = ("conditional", "uiAttributes", "contentEncoding")
 """What stands in the specs' schemas beside JSON Schema."""
 
 _POINTER: Final[Schema] = {"type": "string", "pattern": "^/", "description": "JSON Pointer (RFC 6901)"}
@@ -53,14 +52,14 @@ def request_schemas(catalog: Catalog) -> dict[str, Schema]:
         label = labels[spec.id]
         for auth, validator in spec.auth.items():
             name = _auth(label, auth)
-            schemas[name] = _plain(validator.schema, name)
+            schemas[name] = _plain(validator.applicable(DATASETS_WORKFLOW), name)
         if spec.source is not None:
             name = f"SourceParams.{label}"
-            schemas[name] = _plain(spec.source.schema, name)
+            schemas[name] = _plain(spec.source.applicable(DATASETS_WORKFLOW), name)
             sources.append(_with_params("sourceConnections", spec, name))
         if spec.target is not None:
             name = f"TargetParams.{label}"
-            params = _plain(spec.target.schema, name)
+            params = _plain(spec.target.applicable(DATASETS_WORKFLOW), name)
             schemas[name] = {**params, "properties": {"mode": {"const": MODE}, **params.get("properties", {})}}
             targets.append(_with_params("targetConnections", spec, name))
             bases.append(_connection(spec, label, named=True))
@@ -83,7 +82,7 @@ def request_schemas(catalog: Catalog) -> dict[str, Schema]:
 
 def _adhoc_run() -> Schema:
     """The body, with the number of destinations in words: as a keyword beside `uniqueItems` it keeps testers busy for minutes."""
-    body: Schema = copied(ADHOC_BODY)
+    body: Schema = copy.deepcopy(ADHOC_BODY)
     destinations = body["properties"]["activationInfo"]["properties"]["destinations"]
     destinations["description"] = f"at most {destinations.pop('maxItems')}"
     return body
@@ -186,15 +185,26 @@ def _any_of(schemas: list[Schema]) -> Schema:
     return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
-def _plain(schema: Mapping[str, Any], component: str) -> Schema:
-    """A spec's schema as a component of the description: for datasets, without the specs' own keywords."""
-    plain: Schema = PreparedSchema(schema).resolved(DATASETS_WORKFLOW, beside=False)
-    for _, part in list(every_part(plain)):
-        for keyword in _OWN_KEYWORDS:
-            part.pop(keyword, None)
-        reference = part.get("$ref")
-        if isinstance(reference, str):
-            part["$ref"] = f"#/components/schemas/{component}{reference[1:]}"
+def _plain(schema: Schema, component: str) -> Schema:
+    """A spec's schema as a component of the description: without the specs' own keywords and what does not apply."""
+    plain: Schema = _without_own_keywords(schema, f"#/components/schemas/{component}")
+    plain.pop("$schema", None)
     if "properties" in plain:
         plain["properties"] = {name: part for name, part in plain["properties"].items() if part is not True}
+    return plain
+
+
+def _without_own_keywords(part: Any, home: str, *, named: bool = False) -> Any:
+    """A copy whose references lead to `home`; `named` says that the keys are names of properties, not keywords."""
+    if isinstance(part, list):
+        return [_without_own_keywords(item, home) for item in part]
+    if not isinstance(part, dict):
+        return part
+    plain = {
+        key: _without_own_keywords(value, home, named=not named and key in ("properties", "definitions"))
+        for key, value in part.items()
+        if named or key not in _OWN_KEYWORDS
+    }
+    if not named and isinstance(part.get("$ref"), str):
+        plain["$ref"] = home + part["$ref"][1:]
     return plain

@@ -12,8 +12,7 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.service.drafts import short
 from flow_service_emulator.service.kinds import Kind
 from flow_service_emulator.settings import MAX_BODY_BYTES
-from flow_service_emulator.validation.bounds import MAX_DEPTH, is_shallow
-from flow_service_emulator.validation.validation import ContractWarning
+from flow_service_emulator.validation.validation import MAX_DEPTH, ContractWarning, is_shallow
 from flow_service_emulator.validation.violation_text import literal
 
 OPERATIONS: Final = ("add", "replace", "remove")

@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from flow_service_emulator.validation.bounds import ecma_pattern
-
 SHOWN: Final = 60
 """Characters of a given text, name or number that are shown."""
 
@@ -17,8 +15,8 @@ MAX_OPTIONS: Final = 20
 
 _HIDDEN: Final = "another value (a password, so it is not shown)"
 _NEAR_SECRETS: Final = "another value (credentials stand here, so it is not shown)"
-_AUTH: Final = re.compile(r"auth(?:[.\[]|\Z)")
-"""The beginning of places where a client may have put a password into the field of another name."""
+_NEAR_AUTH: Final = ("auth.", "auth[")
+"""The beginnings of places where a client may have put a password into the field of another name."""
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]{0,59}")
 _TYPES: Final = {
     "string": "a string",
@@ -70,8 +68,8 @@ def violation_text(place: str, rule: str, limit: Any, value: Any, *, hidden: boo
         return f"{place} {alone}"
     if rule == "oneOf" and several:
         return f"{place} must have exactly one of the {len(limit)} allowed forms, but fits more than one of them"
-    expected = _EXPECTED[rule](limit) if rule in _EXPECTED else f'fit the schema\'s "{rule}"'
-    if hidden or _AUTH.match(place):
+    expected = _EXPECTED[rule](limit) if rule in _EXPECTED else f"fit the schema's {rule} ({literal(limit)})"
+    if hidden or place == "auth" or place.startswith(_NEAR_AUTH):
         return f"{place} must {expected}, got {_HIDDEN if hidden else _NEAR_SECRETS}"
     return f"{place} must {expected}, got {_given(rule, limit, value)}"
 
@@ -84,8 +82,6 @@ def _given(rule: str, limit: Any, value: Any) -> str:
         return f"the number {shown}"
     if rule in ("minLength", "maxLength") and len(value) <= SHOWN:
         return f"{shown} ({_count(len(value), 'character')})"
-    if rule == "pattern" and len(value) > ecma_pattern(limit).longest:
-        return f"{shown}, of which no more than {_count(ecma_pattern(limit).longest, 'character')} are matched"
     return shown
 
 
@@ -145,7 +141,7 @@ _EXPECTED: Final[Mapping[str, Callable[[Any], str]]] = {
 _ALONE: Final = {
     "required": "is required but missing",
     "additionalProperties": "is not a known property here",
-    "propertyNames": "has a name that is not allowed here",
     "uniqueItems": "must not have the same item twice",
+    "propertyNames": "has a name that is not allowed here",
     "false": "is not allowed here",
 }
