@@ -1,14 +1,12 @@
-"""The query language against a naive reading of it, page by page, and every error by name."""
+"""The query language against a naive reading of it, page by page, and its errors."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
 from operator import ge, gt, le, lt
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,14 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_service_emulator.entities import SERVER_FIELDS
-from flow_service_emulator.errors import ErrorTable, ServiceError
+from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.pages import Page, Record, run
 from flow_service_emulator.query.query import parse
 from flow_service_emulator.service.bodies import FIELDS as documented
 
-ERRORS = ErrorTable.from_rows(
-    json.loads((Path(__file__).parents[1] / "fixtures" / "errors.json").read_text(encoding="utf-8"))
-)
 FIELDS = SERVER_FIELDS.union(*documented.values(), ("x", "tags", "nested"))
 """Documented fields, and three (`x`, `tags`, `nested`) whose type is not."""
 
@@ -66,63 +61,6 @@ def quoted(text: str) -> str:
 
 def names(page: Page) -> list[Any]:
     return [orjson.loads(item).get("name") for item in page.items]
-
-
-def refused(*params: str, collection: str = "flows") -> ServiceError:
-    with pytest.raises(ServiceError) as raised:
-        ask(Shelf(), *params, collection=collection)
-    return raised.value
-
-
-# What the documentation shows
-
-
-FLOW = {
-    "id": "f-1",
-    "name": "maria-db",
-    "description": "Test description",
-    "state": "enabled",
-    "createdAt": 1_675_807_718_297,
-    "targetConnectionIds": ["t-1", "t-2"],
-    "scheduleParams": {"interval": 3, "timeUnit": "hour"},
-    "inheritedAttributes": {
-        "properties": {"isDestinationFlow": True},
-        "targetConnections": [{"id": "t-1", "connectionSpec": {"id": "4fce964d", "version": "1.0"}}],
-    },
-    "transformations": [{"params": {"segmentSelectors": {"selectors": [{"value": {"id": "5722a16f"}}]}}}],
-    "lastRunDetails": {"id": "r-1", "state": "success"},
-}
-RUN: dict[str, Any] = {
-    "id": "r-1",
-    "flowId": "f-1",
-    "metrics": {
-        "durationSummary": {"startedAtUTC": 1_600_000_000_000},
-        "statusSummary": {"status": "success"},
-        "recordSummary": {"targetSummaries": [{"entitySummaries": [{"id": "dataset:068d"}]}]},
-    },
-}
-
-
-@pytest.mark.parametrize(
-    ("condition", "holds"),
-    [
-        ('name=="maria-db"', True),
-        ("name!=a,maria-db", False),
-        ("createdAt>1e12", True),
-        ("scheduleParams.interval==3.0", True),
-        ("targetConnectionIds[]!=t-3,t-2", False),
-        ("inheritedAttributes.properties.isDestinationFlow==True", True),
-        ("transformations[].params.segmentSelectors.selectors[].value.id==5722a16f", True),
-        ("lastRunDetails.state==SUCCESS", True),
-        ("lastRunDetails.state!=Success", False),
-        ("x!=1", True),
-        (" name == maria-db ", True),
-    ],
-)
-def test_conditions_on_flows(condition: str, holds: bool) -> None:
-    shelf = Shelf(FLOW)
-    assert len(ask(shelf, f"property={condition}").items) == holds
-    assert ask(shelf, f"property={condition}", "count=true").count == holds
 
 
 @pytest.mark.parametrize("word", ["processing", "Processing", '"INPROGRESS"', "waiting,processing"])
@@ -346,60 +284,26 @@ def test_tokens_are_opaque_and_url_safe(params: tuple[str, ...]) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{20,16000}", token)
 
 
-@given(
-    st.integers(0, 10_000),
-    st.sampled_from("AaZz09_-="),
-    st.sampled_from(["replace", "insert", "delete", "cut"]),
-)
-@settings(max_examples=150, deadline=None)
-def test_a_changed_token_is_refused(place: int, letter: str, change: str) -> None:
-    shelf = Shelf({"name": "a"}, {"name": "b"})
-    token = ask(shelf, "limit=1", "orderby=name").next_token or ""
-    place %= len(token)
-    changed = {
-        "replace": token[:place] + letter + token[place + 1 :],
-        "insert": token[:place] + letter + token[place:],
-        "delete": token[:place] + token[place + 1 :],
-        "cut": token[:place],
-    }[change]
-    if changed != token:
-        error = refused(f"continuationToken={changed}")
-        assert (error.name, error.fields["field"]) == ("value-invalid", "continuationToken")
-
-
-# Errors
+# Errors, beside those of contract_tests/api/test_bad_input.py
 
 
 UNSUPPORTED, FIELD = "filter-operator-unsupported-for-field", "filter-field-invalid"
 QUERY, VALUE = "query-value-invalid", "value-invalid"
 IS_FLOW = "inheritedAttributes.properties.isDestinationFlow"
 CASES: list[tuple[str, str, dict[str, str]]] = [
-    ("limit=20&count=true", "limit-with-count", {}),
-    ("orderby=", "sort-order-invalid", {}),
-    ("orderby=-", "sort-order-invalid", {}),
     ("orderby=*name", "sort-order-invalid", {}),
-    ("orderby=++name", "sort-order-invalid", {}),
     ("orderby=name desc", "sort-order-invalid", {}),
-    ("orderby=nosuch", "orderby-field-invalid", {"field": "nosuch"}),
     ("orderby=name,-nosuch", "orderby-field-invalid", {"field": "nosuch"}),
     ("orderby=name.first", "orderby-field-invalid", {"field": "name.first"}),
-    ("orderby=params", "orderby-field-invalid", {"field": "params"}),
     ("orderby=targetConnectionIds[]", "orderby-field-invalid", {"field": "targetConnectionIds[]"}),
-    ("property=name~=a", "filter-operator-not-implemented", {"operator": "~="}),
     ("property=name~a", "filter-operator-not-implemented", {"operator": "~"}),
-    ("property=name=a", "filter-operator-invalid", {"operator": "="}),
-    ("property=name===a", "filter-operator-invalid", {"operator": "==="}),
     ("property=name=>a", "filter-operator-invalid", {"operator": "=>"}),
-    ("property=name<>a", "filter-operator-invalid", {"operator": "<>"}),
     ("property=name" + "=" * 9000, "filter-operator-invalid", {"operator": "=" * 97 + "..."}),
-    ("property=createdAt<1,2", "filter-operator-single-value", {"operator": "<"}),
     ('property=name>="a","b"', "filter-operator-single-value", {"operator": ">="}),
     ("property=params<1", UNSUPPORTED, {"operator": "<", "field": "params"}),
     ("property=targetConnectionIds==a", UNSUPPORTED, {"operator": "==", "field": "targetConnectionIds"}),
     (f"property={IS_FLOW}>=1", UNSUPPORTED, {"operator": ">=", "field": IS_FLOW}),
     ("property=x<true", UNSUPPORTED, {"operator": "<", "field": "x"}),
-    ("property=nosuch==a", FIELD, {"field": "nosuch"}),
-    ("property=name[]==a", FIELD, {"field": "name[]"}),
     ("property=x..y==a", FIELD, {"field": "x..y"}),
     (
         "property=inheritedAttributes.targetConnections.id==a",
@@ -408,79 +312,44 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
     ),
     ("property=" + "x." * 16 + "x==a", FIELD, {"field": "x." * 16 + "x"}),
     ("property=" + "x" * 5000 + "==a", FIELD, {"field": "x" * 97 + "..."}),
-    ("property=name,nosuch", FIELD, {"field": "nosuch"}),
     ("property=connectionSpec.id", FIELD, {"field": "connectionSpec.id"}),
-    ("Limit=5", "query-param-unknown", {"param": "Limit"}),
-    ("orderBy=name", "query-param-unknown", {"param": "orderBy"}),
-    ("limit=0", VALUE, {"value": "0", "field": "limit"}),
-    ("limit=101", VALUE, {"value": "101", "field": "limit"}),
-    ("limit=", VALUE, {"value": "", "field": "limit"}),
-    ("limit=٣", VALUE, {"value": "٣", "field": "limit"}),
     ("limit=1&limit=2", VALUE, {"value": "1, 2", "field": "limit"}),
-    ("orderby=name&orderby=id", VALUE, {"value": "name, id", "field": "orderby"}),
     ("count=true&count=false", VALUE, {"value": "true, false", "field": "count"}),
-    ("count=", VALUE, {"value": "", "field": "count"}),
-    ("continuationToken=made-up", VALUE, {"value": "made-up", "field": "continuationToken"}),
-    ("property=createdAt>yesterday", VALUE, {"value": "yesterday", "field": "createdAt"}),
     (f"property={IS_FLOW}==maybe", VALUE, {"value": "maybe", "field": IS_FLOW}),
-    ("property=", QUERY, {"value": ""}),
-    ("property=name,,id", QUERY, {"value": "name,,id"}),
-    ("property===a", QUERY, {"value": "==a"}),
-    ("property=name==", QUERY, {"value": ""}),
     ("property=name==a,", QUERY, {"value": "a,"}),
-    ('property=name=="a', QUERY, {"value": '"a'}),
     ('property=name=="a"b', QUERY, {"value": '"a"b'}),
     ('property=name=="a\\"', QUERY, {"value": '"a\\"'}),
     ("property=name==" + "a," * 2000 + "a", QUERY, {"value": "of more than 1000 values"}),
-    ("property=name==a&" * 21 + "limit=1", QUERY, {"value": "of more than 20 property parameters"}),
     ("property=name==" + "a" * 20_000, QUERY, {"value": "of more than 16000 characters"}),
-    ("orderby=" + "name," * 2000, QUERY, {"value": "of more than 8 orderby fields"}),
 ]
 
 
 @pytest.mark.parametrize(("query", "name", "fields"), CASES, ids=[query[:50] for query, _, _ in CASES])
 def test_errors_by_name(query: str, name: str, fields: dict[str, str]) -> None:
-    error = refused(*query.split("&"))
-    assert (error.name, error.fields) == (name, fields)
-    status, body = ERRORS.answer(error, "request-1")
-    assert status == 400
-    orjson.dumps(body)
-
-
-def test_every_error_of_the_query_language_is_shown() -> None:
-    shown = {
-        kind.name
-        for kind in ERRORS.kinds.values()
-        if re.search(r"list endpoint|property filter|orderby|query param", kind.applies_to)
-    }
-    assert {name for _, name, _ in CASES} == shown
+    pairs = [(name, value) for name, _, value in (param.partition("=") for param in query.split("&"))]
+    with pytest.raises(ServiceError) as raised:
+        parse(pairs, collection="flows", fields=FIELDS)
+    assert (raised.value.name, raised.value.fields) == (name, fields)
 
 
 TEXTS = st.one_of(
     st.text(),
     st.text(alphabet='nameidx.[]=!<>~,"\\ +-01', max_size=40),
-    st.sampled_from(
-        ["a" * 10_240, "," * 10_240, '"' * 10_240, "x." * 5_120, "[]" * 5_120, "\\" * 10_240, '"\\' * 5_120]
-    ),
+    st.sampled_from(["," * 10_240, '"' * 10_240, "x." * 5_120, "[]" * 5_120, "\\" * 10_240, '"\\' * 5_120]),
 )
+ANY_VALUE = st.one_of(TEXTS, TEXTS.map("name==".__add__), TEXTS.map('name=="'.__add__), TEXTS.map("x.".__add__))
 
 
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from(["property", "orderby", "limit", "count", "continuationToken", "properties"]),
-            st.one_of(TEXTS, TEXTS.map("name==".__add__), TEXTS.map('name=="'.__add__), TEXTS.map("x.".__add__)),
-        ),
+        st.tuples(st.sampled_from(["property", "orderby", "limit", "count", "continuationToken"]), ANY_VALUE),
         max_size=3,
     )
 )
-@settings(max_examples=250, deadline=None)
-def test_whatever_is_sent_is_a_page_or_a_documented_error(params: list[tuple[str, str]]) -> None:
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_sent_is_a_page_or_an_error(params: list[tuple[str, str]]) -> None:
+    shelf = Shelf({"name": "a", "x": {"y": [1]}})
     try:
-        page = run(parse(params, collection="runs", fields=FIELDS), Shelf(FLOW, RUN))
+        assert len(run(parse(params, collection="runs", fields=FIELDS), shelf).items) <= 1
     except ServiceError as error:
-        status, body = ERRORS.answer(error, "request-1")
-        assert status == 400
-        assert len(orjson.dumps(body)) < 3000
-    else:
-        assert len(page.items) <= 2
+        assert all(len(str(value)) <= 100 for value in error.fields.values())

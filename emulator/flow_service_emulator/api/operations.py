@@ -14,7 +14,8 @@ from flow_service_emulator.api.exchange import Handler
 from flow_service_emulator.api.gateway import Gateway
 from flow_service_emulator.api.landing_zone import CONTAINERS, LandingZone
 from flow_service_emulator.api.routes import BASE, Routes, unsupported
-from flow_service_emulator.query.query import DEFAULT_WINDOW, MAX_LIMIT, MAX_PROPERTIES
+from flow_service_emulator.query.pages import MAX_LIMIT
+from flow_service_emulator.query.query import DEFAULT_WINDOW, MAX_PROPERTIES
 from flow_service_emulator.service.service import ACTIONS
 
 Schema = dict[str, Any]

@@ -25,85 +25,60 @@ MAX_ECHO_CHARS: Final = 100
 _STEP: Final = re.compile(r"""([^\s.,\[\]"'=!<>~]+)(\[\])?""")
 
 
-def _typed(kind: Kind, paths: str) -> dict[str, Kind]:
-    return dict.fromkeys(paths.split(), kind)
-
-
-KINDS: Final[Mapping[str, Kind]] = {
-    **_typed(
-        "text",
-        """id name description state version etag createdBy updatedBy createdClient updatedClient sandboxId
-        sandboxName imsOrgId baseConnectionId flowId providerId providerRefId runs sourceConnectionIds[]
-        targetConnectionIds[] connectionSpec.id connectionSpec.version flowSpec.id flowSpec.version
-        auth.specName scheduleParams.timeUnit lastRunDetails.id lastRunDetails.state lastOperation.operation
-        lastOperation.status.value metrics.statusSummary.status params.datasets[].dataSetId""",
-    ),
-    **_typed(
-        "number",
-        """createdAt updatedAt scheduleParams.interval scheduleParams.startTime scheduleParams.endTime
-        lastOperation.started lastOperation.updated lastOperation.percentCompleted lastRunDetails.startedAtUTC
-        lastRunDetails.completedAtUTC metrics.durationSummary.startedAtUTC
+_FIELDS_BY_KIND: Final[Mapping[Kind, str]] = {
+    "text": """id name description state version etag createdBy updatedBy createdClient updatedClient sandboxId sandboxName
+        imsOrgId baseConnectionId flowId providerId providerRefId runs sourceConnectionIds[] targetConnectionIds[]
+        connectionSpec.id connectionSpec.version flowSpec.id flowSpec.version auth.specName scheduleParams.timeUnit
+        lastRunDetails.id lastRunDetails.state metrics.statusSummary.status params.datasets[].dataSetId""",
+    "number": """createdAt updatedAt scheduleParams.interval scheduleParams.startTime scheduleParams.endTime
+        lastRunDetails.startedAtUTC lastRunDetails.completedAtUTC metrics.durationSummary.startedAtUTC
         metrics.durationSummary.completedAtUTC metrics.sizeSummary.inputBytes metrics.sizeSummary.outputBytes
         metrics.recordSummary.inputRecordCount metrics.recordSummary.outputRecordCount
-        metrics.recordSummary.createdRecordCount metrics.recordSummary.skippedRecordCount
         metrics.fileSummary.inputFileCount metrics.fileSummary.outputFileCount""",
-    ),
-    **_typed(
-        "boolean",
-        "inheritedAttributes.properties.isDestinationFlow inheritedAttributes.properties.isSourceFlow",
-    ),
-    **_typed(
-        "object",
-        """connectionSpec flowSpec auth auth.params params params.datasets[] scheduleParams attributes
-        sourceSpec targetSpec inheritedAttributes inheritedAttributes.properties
-        inheritedAttributes.baseConnection inheritedAttributes.baseConnection.connectionSpec
-        inheritedAttributes.sourceConnections[] inheritedAttributes.targetConnections[]
-        inheritedAttributes.sourceConnections[].connectionSpec
-        inheritedAttributes.targetConnections[].connectionSpec
-        inheritedAttributes.targetConnections[].baseConnection transformations[] lastOperation
-        lastOperation.status lastRunDetails activities[] metrics metrics.durationSummary metrics.sizeSummary
-        metrics.recordSummary metrics.fileSummary metrics.statusSummary
-        metrics.recordSummary.sourceSummaries[] metrics.recordSummary.targetSummaries[]""",
-    ),
-    **_typed(
-        "array",
-        """sourceConnectionIds targetConnectionIds transformations activities params.datasets
+    "boolean": "inheritedAttributes.properties.isDestinationFlow inheritedAttributes.properties.isSourceFlow",
+    "object": """connectionSpec flowSpec auth auth.params params scheduleParams attributes inheritedAttributes
+        inheritedAttributes.properties inheritedAttributes.baseConnection lastOperation lastRunDetails metrics
+        metrics.durationSummary metrics.sizeSummary metrics.recordSummary metrics.fileSummary metrics.statusSummary""",
+    "array": """sourceConnectionIds targetConnectionIds transformations activities params.datasets
         inheritedAttributes.sourceConnections inheritedAttributes.targetConnections
-        lastOperation.status.errors metrics.recordSummary.sourceSummaries
-        metrics.recordSummary.targetSummaries metrics.statusSummary.errors""",
-    ),
+        metrics.recordSummary.sourceSummaries metrics.recordSummary.targetSummaries""",
 }
+KINDS: Final[Mapping[str, Kind]] = {path: kind for kind, paths in _FIELDS_BY_KIND.items() for path in paths.split()}
 """Path -> the type that the documentation gives; a path that is not here may hold anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldPath:
-    """A place in an entity. `steps` are (name, whether `[]` follows it); `kind` is the documented type of what is there."""
+    """A place in an entity."""
 
     text: str
     steps: tuple[tuple[str, bool], ...]
+    """(name, whether `[]` follows it)"""
     kind: Kind | None
+    """The documented type of what is there."""
 
     @classmethod
     def parse(cls, text: str, fields: Collection[str]) -> FieldPath | None:
         """Reads a path; None when it is malformed, too deep, of an unknown field, or cannot fit the documented types."""
-        steps = [_STEP.fullmatch(part) for part in text[: MAX_PATH_CHARS + 1].split(".", MAX_STEPS)]
-        if len(text) > MAX_PATH_CHARS or len(steps) > MAX_STEPS:
+        parts = text.split(".", MAX_STEPS)
+        if len(text) > MAX_PATH_CHARS or len(parts) > MAX_STEPS:
             return None
-        prefix, above = "", None
-        read: list[tuple[str, bool]] = []
-        for step in steps:
-            if step is None or above not in (None, "object"):
+        steps: list[tuple[str, bool]] = []
+        path, kind = "", None
+        for part in parts:
+            step = _STEP.fullmatch(part)
+            if step is None or kind not in (None, "object"):
                 return None
-            name, reaches = step[1], step[2] is not None
-            above = KINDS.get(prefix + name)
-            if reaches:
-                if above not in (None, "array"):
+            steps.append((step[1], step[2] is not None))
+            path += step[1]
+            kind = KINDS.get(path)
+            if step[2] is not None:
+                if kind not in (None, "array"):
                     return None
-                above = KINDS.get(prefix + step[0])
-            prefix += step[0] + "."
-            read.append((name, reaches))
-        return cls(text, tuple(read), above) if read[0][0] in fields else None
+                path += "[]"
+                kind = KINDS.get(path)
+            path += "."
+        return cls(text, tuple(steps), kind) if steps[0][0] in fields else None
 
     def values(self, entity: Any) -> list[Any]:
         """What stands at this place: nothing, one value, or one for each item of the arrays on the way."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -25,102 +25,81 @@ _SAME_STATUS: Final[Mapping[str, str]] = {"processing": "inprogress"}
 """A status word -> the other name that it is stored by (reference: Entities, Run)."""
 
 
-class Value:
-    """One value of a filter, ready for comparing with what is stored, whose type decides how.
+Typed = tuple[str, Any]
+"""A value with its type, since `1` and `true` are alike in Python: ("text" | "number" | "boolean" | "null" | "other", value)."""
 
-    A value in double quotes is compared like any other, but is never `null`. Real clients also send Python's `True`.
+
+def typed(stored: Any) -> Typed:
+    """A stored value with its type."""
+    match stored:
+        case str():
+            return "text", stored
+        case bool():
+            return "boolean", stored
+        case int() | float():
+            return "number", stored
+    return "null" if stored is None else "other", None
+
+
+def readings(text: str, *, quoted: bool = False) -> list[Typed]:
+    """What a value of a filter may mean: what is stored decides. In double quotes it is never `null`.
+
+    Real clients also send Python's `True`.
     """
-
-    __slots__ = ("boolean", "null", "number", "text")
-
-    def __init__(self, text: str, *, quoted: bool = False) -> None:
-        self.text = text
-        self.null = text == "null" and not quoted
-        self.boolean = BOOLEANS.get(text.lower())
-        self.number: int | float | None = None
-        if _NUMBER.fullmatch(text):
-            self.number = int(text) if text.lstrip("-").isdecimal() else float(text)
-
-
-class Wanted:
-    """The values of one filter, by type. With `status` they are run status words, in any letter case."""
-
-    __slots__ = ("_null", "_others", "_status", "_texts", "first")
-
-    def __init__(self, values: Sequence[Value], *, status: bool) -> None:
-        self.first = values[0]
-        self._status = status
-        self._texts = frozenset(self.folded(value.text) for value in values)
-        others = [(type(other) is bool, other) for value in values for other in (value.boolean, value.number)]
-        self._others = frozenset(pair for pair in others if pair[1] is not None)
-        self._null = any(value.null for value in values)
-
-    def folded(self, text: str) -> str:
-        if not self._status:
-            return text
-        return _SAME_STATUS.get(text.lower(), text.lower())
-
-    def includes(self, stored: Any) -> bool:
-        """Whether a stored value equals one of the wanted ones."""
-        if isinstance(stored, str):
-            return self.folded(stored) in self._texts
-        if isinstance(stored, int | float):
-            return (type(stored) is bool, stored) in self._others
-        return stored is None and self._null
+    found: list[Typed] = [("text", text)]
+    if text.lower() in BOOLEANS:
+        found.append(("boolean", BOOLEANS[text.lower()]))
+    if _NUMBER.fullmatch(text):
+        found.append(("number", int(text) if text.lstrip("-").isdecimal() else float(text)))
+    if text == "null" and not quoted:
+        found.append(("null", None))
+    return found
 
 
 class Operator(NamedTuple):
-    """One operator of the table. An entity meets a condition if `accepts` says yes to any of the values that
-    it has at the path, or, for a `negated` operator, to none of them."""
+    """One operator of the table: `compare` for those of an order, and whether the answer is turned around."""
 
-    symbol: str
-    accepts: Callable[[Wanted, Any], bool]
+    compare: Callable[[Any, Any], bool] | None = None
     negated: bool = False
-    ordering: bool = False
-
-
-def _ordering(symbol: str, compare: Callable[[Any, Any], bool]) -> Operator:
-    """An operator that asks whether a stored number or text stands in an order to the (single) wanted value."""
-
-    def accepts(wanted: Wanted, stored: Any) -> bool:
-        if isinstance(stored, str):
-            return compare(wanted.folded(stored), wanted.folded(wanted.first.text))
-        if isinstance(stored, bool) or not isinstance(stored, int | float):
-            return False
-        return wanted.first.number is not None and compare(stored, wanted.first.number)
-
-    return Operator(symbol, accepts, ordering=True)
 
 
 OPERATORS: Final[Mapping[str, Operator]] = {
-    each.symbol: each
-    for each in (
-        Operator("==", Wanted.includes),
-        Operator("!=", Wanted.includes, negated=True),
-        _ordering("<", operator.lt),
-        _ordering(">", operator.gt),
-        _ordering("<=", operator.le),
-        _ordering(">=", operator.ge),
-    )
+    "==": Operator(),
+    "!=": Operator(negated=True),
+    "<": Operator(operator.lt),
+    ">": Operator(operator.gt),
+    "<=": Operator(operator.le),
+    ">=": Operator(operator.ge),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition. An entity without the field meets `!=` only.
+    """One condition. An entity meets it if any of the values that it has at the path does; `!=` if none of them is equal.
 
-    `exact` is the one text that the field must equal, where it is as simple as that.
+    An entity without the field meets `!=` only.
     """
 
     path: FieldPath
     operator: Operator
-    wanted: Wanted
+    wanted: frozenset[Typed]
+    status: bool
+    """Whether it is about a run's status, in any letter case."""
     exact: str | None
+    """The one text that the field must equal, where it is as simple as that."""
 
     def matches(self, entity: Any) -> bool:
         """Whether a decoded entity meets the condition."""
-        accepts, wanted = self.operator.accepts, self.wanted
-        return any(accepts(wanted, stored) for stored in self.path.values(entity)) != self.operator.negated
+        return any(map(self._accepts, self.path.values(entity))) != self.operator.negated
+
+    def _accepts(self, stored: Any) -> bool:
+        kind, value = typed(_folded(stored) if self.status and isinstance(stored, str) else stored)
+        compare = self.operator.compare
+        if compare is None:
+            return (kind, value) in self.wanted
+        return kind in ("text", "number") and any(
+            kind == other and compare(value, limit) for other, limit in self.wanted
+        )
 
 
 def parse_filter(text: str, *, collection: str, fields: Collection[str]) -> Filter | None:
@@ -146,46 +125,51 @@ def parse_filter(text: str, *, collection: str, fields: Collection[str]) -> Filt
     if field is None:
         raise ServiceError("filter-field-invalid", field=echo(path))
     values = parse_values(value)
-    _check_fit(field, found, values)
+    _check_fit(field, symbol, values)
     words = _STATUS_WORDS.get(collection, frozenset())
     status = field.text in words or field.steps[-1][0] in words
-    is_exact = symbol == "==" and len(values) == 1 and not values[0].null and not status
-    return Filter(field, found, Wanted(values, status=status), values[0].text if is_exact else None)
+    only = values[0] if symbol == "==" and len(values) == 1 and not status and ("null", None) not in values[0] else None
+    wanted = {(kind, _folded(read) if status and kind == "text" else read) for each in values for kind, read in each}
+    return Filter(field, found, frozenset(wanted), status, only[0][1] if only else None)
 
 
-def _check_fit(field: FieldPath, found: Operator, values: Sequence[Value]) -> None:
+def _folded(word: str) -> str:
+    """A run's status as it is compared."""
+    return _SAME_STATUS.get(word.lower(), word.lower())
+
+
+def _check_fit(field: FieldPath, symbol: str, values: list[list[Typed]]) -> None:
     """Whether operator and values suit the field's documented type; without one, `true` and `false` still have no order."""
-    unsupported = ServiceError("filter-operator-unsupported-for-field", operator=found.symbol, field=echo(field.text))
+    ordering = OPERATORS[symbol].compare is not None
+    kinds = [{kind for kind, _ in value} for value in values]
+    unsupported = ServiceError("filter-operator-unsupported-for-field", operator=symbol, field=echo(field.text))
     if field.kind in ("object", "array"):
         raise unsupported
-    if found.ordering and len(values) > 1:
-        raise ServiceError("filter-operator-single-value", operator=found.symbol)
-    unordered = field.kind == "boolean" or (field.kind is None and values[0].boolean is not None)
-    if found.ordering and unordered:
+    if ordering and len(values) > 1:
+        raise ServiceError("filter-operator-single-value", operator=symbol)
+    if ordering and (field.kind == "boolean" or (field.kind is None and "boolean" in kinds[0])):
         raise unsupported
-    for value in values:
-        if field.kind == "number" and value.number is None:
-            raise value_invalid(value.text, field.text, "a number")
-        if field.kind == "boolean" and value.boolean is None:
-            raise value_invalid(value.text, field.text, list(BOOLEANS))
+    for value, possible in zip(values, kinds, strict=True):
+        if field.kind in ("number", "boolean") and field.kind not in possible:
+            raise value_invalid(value[0][1], field.text, "a number" if field.kind == "number" else list(BOOLEANS))
 
 
-def parse_values(text: str) -> list[Value]:
-    r"""Splits `a,"b,c",d` at the commas outside double quotes. Raises ServiceError query-value-invalid (1453).
+def parse_values(text: str) -> list[list[Typed]]:
+    r"""The readings of `a,"b,c",d`, split at the commas outside double quotes. Raises ServiceError query-value-invalid (1453).
 
     Inside double quotes `\"` is a quote and `\\` a backslash; an etag, which has its own quotes, is
     `"\"00…\""`. Two quotes alone are the empty text; a value without any character is an error.
     """
-    values: list[Value] = []
+    values: list[list[Typed]] = []
     rest = text
     while len(values) < MAX_VALUES:
         quoted = _QUOTED.match(rest)
         if quoted is not None:
-            values.append(Value(re.sub(r'\\(["\\])', r"\1", quoted[1]), quoted=True))
+            values.append(readings(re.sub(r'\\(["\\])', r"\1", quoted[1]), quoted=True))
             rest = rest[quoted.end() :]
         else:
             bare, comma, tail = rest.partition(",")
-            values.append(Value(bare.strip()))
+            values.append(readings(bare.strip()))
             if not bare.strip() or bare.startswith('"'):
                 raise ServiceError("query-value-invalid", value=echo(text))
             rest = comma + tail

@@ -10,25 +10,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import orjson
 
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.fields import BOOLEANS, echo, value_invalid
+from flow_service_emulator.query.fields import BOOLEANS, FieldPath, echo, value_invalid
 from flow_service_emulator.query.filters import Filter, parse_filter
-from flow_service_emulator.query.order import Order, Position, parse_order
+from flow_service_emulator.query.pages import CHECK_BYTES, MAX_LIMIT, ListQuery, Position, checksum
 
-MAX_LIMIT: Final = 100
-DEFAULT_LIMIT: Final = MAX_LIMIT
-"""The reference gives a greatest page and no default, so that a list without `limit` is one greatest page."""
 DEFAULT_WINDOW: Final = 20
 MAX_PROPERTIES: Final = 20
+MAX_ORDER_FIELDS: Final = 8
 MAX_TEXT_CHARS: Final = 16_000
 """How long `property` and `orderby` may be together, so that a token, which carries them, stays usable in a
 URL."""
@@ -37,49 +34,14 @@ _PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN = "property", "orderby", "limit", "c
 _LIST_PARAMS: Final = frozenset({_PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN})
 _WINDOW_PARAMS: Final = frozenset({"outputType", "outputField", "start", "limit", "properties"})
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
-_CHECK_BYTES: Final = 8
+_WORDED_ORDER: Final = re.compile(r"[\s:](asc|desc|ascending|descending)\Z", re.IGNORECASE)
 _NAME: Final = re.compile(r"[\w$@-]{1,100}")
 
 Params = Sequence[tuple[str, str]]
 """A query string's names and values, decoded, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
-    """What a client asked of a list. `properties` and `orderby` are the texts that `filters`, `projection`
-    and `order` were read from; `after` is the position of the last item already seen."""
-
-    collection: str
-    properties: tuple[str, ...] = ()
-    orderby: str | None = None
-    filters: tuple[Filter, ...] = ()
-    projection: frozenset[str] | None = None
-    order: Order = field(default_factory=Order)
-    limit: int = DEFAULT_LIMIT
-    count: bool = False
-    after: Position | None = None
-
-    def exact(self, field: str) -> str | None:
-        """The one text that `field` must equal (`flowId==…`, or `targetConnectionIds[]==…`), if a filter says so.
-
-        Whoever has an index of the field can give `run` the records of that text alone.
-        """
-        exact = (each.exact for each in self.filters if each.path.text.removesuffix("[]") == field)
-        return next((text for text in exact if text is not None), None)
-
-    def token(self, position: Position) -> str:
-        """A continuation token: this query and the last item's position, as opaque, URL-safe text without `=`.
-
-        Its checksum guards against accidents (a token cut short, made up or of another version) and is no secret.
-        """
-        payload = orjson.dumps(
-            [self.collection, self.properties, self.orderby, self.limit, [position.keys, position.seq]]
-        )
-        return base64.urlsafe_b64encode(_checksum(payload) + payload).rstrip(b"=").decode()
-
-
-@dataclass(frozen=True, slots=True)
-class PageWindow:
+class PageWindow(NamedTuple):
     """What a client asked of `/connectionSpecs/{id}/configs`; `properties` None means whole items."""
 
     start: int
@@ -99,7 +61,7 @@ def parse(params: Params, *, collection: str, fields: Collection[str]) -> ListQu
     count = _boolean(single[_COUNT], _COUNT) if _COUNT in single else False
     if count and limit is not None:
         raise ServiceError("limit-with-count")
-    query = _read_query(collection, properties, single.get(_ORDERBY), limit or DEFAULT_LIMIT, fields)
+    query = _read_query(collection, properties, single.get(_ORDERBY), limit or MAX_LIMIT, fields)
     if _TOKEN in single:
         query = _read_token(single[_TOKEN], collection, fields)
     return replace(query, count=count)
@@ -166,22 +128,15 @@ def _read_query(
     if sum(map(len, properties)) + len(orderby or "") > MAX_TEXT_CHARS:
         raise ServiceError("query-value-invalid", value=f"of more than {MAX_TEXT_CHARS} characters")
     filters: list[Filter] = []
-    projection: set[str] = set()
+    names: set[str] = set()
     for text in properties:
         condition = parse_filter(text, collection=collection, fields=fields)
         if condition is None:
-            projection |= _read_projection(text, fields)
+            names |= _read_projection(text, fields)
         else:
             filters.append(condition)
-    return ListQuery(
-        collection=collection,
-        properties=properties,
-        orderby=orderby,
-        filters=tuple(filters),
-        projection=frozenset(projection) or None,
-        order=Order() if orderby is None else parse_order(orderby, fields),
-        limit=limit,
-    )
+    order = () if orderby is None else _read_order(orderby, fields)
+    return ListQuery(collection, properties, orderby, tuple(filters), frozenset(names) or None, order, limit)
 
 
 def _read_projection(text: str, fields: Collection[str]) -> set[str]:
@@ -194,13 +149,34 @@ def _read_projection(text: str, fields: Collection[str]) -> set[str]:
     return names
 
 
+def _read_order(text: str, fields: Collection[str]) -> tuple[tuple[FieldPath, bool], ...]:
+    """Reads an `orderby`. Raises ServiceError sort-order-invalid (1432), orderby-field-invalid (1433) or 1453.
+
+    A `+` in a query string arrives as a space, so that a leading space means ascending too. A field that
+    comes again later has nothing left to order and is ignored.
+    """
+    parts = text.split(",", MAX_ORDER_FIELDS)
+    if len(parts) > MAX_ORDER_FIELDS:
+        raise ServiceError("query-value-invalid", value=f"of more than {MAX_ORDER_FIELDS} orderby fields")
+    order: dict[str, tuple[FieldPath, bool]] = {}
+    for part in parts:
+        name = (part[1:] if part.startswith(("-", "+", " ")) else part).rstrip()
+        if not name or not (name[0].isalnum() or name[0] in "_$@") or _WORDED_ORDER.search(name[-24:]):
+            raise ServiceError("sort-order-invalid")
+        path = FieldPath.parse(name, fields)
+        if path is None or "[]" in name or path.kind in ("object", "array"):
+            raise ServiceError("orderby-field-invalid", field=echo(name))
+        order.setdefault(name, (path, part.startswith("-")))
+    return tuple(order.values())
+
+
 def _read_token(token: str, collection: str, fields: Collection[str]) -> ListQuery:
     """The query that a token carries. Raises ServiceError value-invalid (1452) for a token that no page of
     this collection gave."""
     try:
         data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        payload = data[_CHECK_BYTES:]
-        if data[:_CHECK_BYTES] != _checksum(payload):
+        payload = data[CHECK_BYTES:]
+        if data[:CHECK_BYTES] != checksum(payload):
             raise ValueError("made up or damaged")
         name, properties, orderby, limit, (keys, seq) = orjson.loads(payload)
         after = Position([(rank, value) for rank, value in keys], seq)
@@ -210,7 +186,3 @@ def _read_token(token: str, collection: str, fields: Collection[str]) -> ListQue
     except (ValueError, binascii.Error) as error:
         raise value_invalid(token, _TOKEN, "the token of a next page, as it was answered") from error
     return query
-
-
-def _checksum(payload: bytes) -> bytes:
-    return hashlib.blake2b(payload, digest_size=_CHECK_BYTES, person=b"continuation").digest()

@@ -30,8 +30,8 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.plan import dataset_ids
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
-from flow_service_emulator.query.pages import Page, Records, run
-from flow_service_emulator.query.query import ListQuery, parse
+from flow_service_emulator.query.pages import ListQuery, Page, Records, run
+from flow_service_emulator.query.query import parse
 from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
 from flow_service_emulator.service.drafts import Change, Context, refuse_all
 from flow_service_emulator.service.kinds import check, entity_kinds, inherited
@@ -133,7 +133,7 @@ class FlowService:
         """A page of a collection, or its count, as the query asks."""
         query = parse(params, collection=collection, fields=FIELDS[collection] | SERVER_FIELDS)
         records = self._candidates(caller.scope, collection, query)
-        if not (query.filters or query.order.fields) or len(records) <= LONG_LIST:
+        if not (query.filters or query.order) or len(records) <= LONG_LIST:
             return run(query, records)
         async with self._long_list:  # more at once would only take turns, and leave less to the other requests
             return await asyncio.to_thread(run, query, list(records))
