@@ -11,18 +11,18 @@ import httpx
 from contract_tests.support import FROZEN_NOW
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION, Destination
 from flow_service_emulator.app import create_app
-from flow_service_emulator.clock import Clock
+from flow_service_emulator.clock import Clock, Mode
 from flow_service_emulator.settings import Settings
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
 
 
 class LocalEmulator:
-    """An emulator with a frozen clock, between `async with` and its end. Its calls fail where the answer is no success."""
+    """An emulator, between `async with` and its end. Its calls fail where the answer is no success."""
 
-    def __init__(self, settings: Settings, *, now: float = FROZEN_NOW) -> None:
+    def __init__(self, settings: Settings, *, now: float = FROZEN_NOW, mode: Mode = "frozen") -> None:
         self.export_dir = settings.export_dir
-        self.clock = Clock("frozen", now=now)
+        self.clock = Clock(mode, now=now)
         self.app = create_app(settings, self.clock)
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app), base_url="http://127.0.0.1", headers=HEADERS, timeout=60

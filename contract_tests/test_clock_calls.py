@@ -14,7 +14,8 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error, serving
 from contract_tests.tutorial import BASE, DATASET, S3
-from flow_service_emulator.exports.exporter import Exporter
+from flow_service_emulator.exports import scheduler
+from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.settings import LATEST_TIME, Settings, environment_of_tests, read_settings
 from flow_service_emulator.store.store import Store, StoreError
@@ -235,13 +236,14 @@ class HeldExports:
 
 @pytest.fixture
 def held_exports(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldExports]:
-    held, write = HeldExports(), Exporter.write
+    held, write = HeldExports(), Runner.write
 
-    def waiting(self: Exporter, run: Any) -> None:
+    def waiting(self: Runner, run: Any) -> None:
         held.wait()
         write(self, run)
 
-    monkeypatch.setattr(Exporter, "write", waiting)
+    monkeypatch.setattr(Runner, "write", waiting)
+    monkeypatch.setattr(scheduler, "FEW_ROWS", -1)  # always in the worker thread
     yield held
     held.let_go()
 

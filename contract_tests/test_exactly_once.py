@@ -189,7 +189,7 @@ class Life:
         return [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()]
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=10))
 @example(
     [

@@ -21,7 +21,7 @@ from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.api.router import Router
 from flow_service_emulator.api.routes import Routes
 from flow_service_emulator.catalog import load_catalog
-from flow_service_emulator.clock import Clock, begin_anew, random_source
+from flow_service_emulator.clock import Clock, begin_again, random_source
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.calls import control_calls
@@ -37,8 +37,7 @@ from flow_service_emulator.datasets.folder_check import strangers
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports, prepare_folder
-from flow_service_emulator.exports.exporter import Exporter
-from flow_service_emulator.exports.occupancy import Occupancy
+from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.faults.faults import Faults, FaultsState
 from flow_service_emulator.faults.rules import Vocabulary
@@ -96,8 +95,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         folder=settings.fixtures and settings.fixtures / "datasets",
     )
     faults = Faults(lambda seed, salt: random_source(seed, salt).random())
-    occupancy = Occupancy(settings.export_dir)
-    runner = Exporter(
+    runner = Runner(
         store=store,
         catalog=catalog,
         library=library,
@@ -106,11 +104,9 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         rows_per_file=settings.rows_per_file,
         keep_runs=settings.keep_runs,
         faults=faults,
-        alone=occupancy.alone,
     )
-    scheduler = Scheduler(store=store, exporter=runner, clock=clock, max_exports=settings.max_exports)
+    scheduler = Scheduler(store=store, runner=runner, clock=clock, max_exports=settings.max_exports)
     exports = Exports(settings.export_dir, store, catalog)
-    occupancy.begin(exports.clear_up)
 
     # the service
     tokens = Tokens(clock, random_source(None))
@@ -146,7 +142,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     # the state, from where the data folder left it
     def store_replaced(next_seq: int) -> None:
         injector.drop_delayed()
-        begin_anew(ids, settings.seed, salt=str(next_seq))
+        begin_again(ids, settings.seed, salt=str(next_seq))
 
     store_state = StoreState(store, clock, library, begin_ids=store_replaced)
     parts: dict[str, Part] = {
@@ -174,7 +170,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
 
     middleware = Middleware(
         Router(table),
-        Lifespan(lifespan=_lifespan(scheduler, store, occupancy)),
+        Lifespan(lifespan=_lifespan(scheduler, store)),
         errors=catalog.errors,
         gateway=gateway,
         rng=random_source(None),
@@ -186,9 +182,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     return Emulator(middleware, scheduler, library, injector)
 
 
-def _lifespan(
-    scheduler: Scheduler, store: Store, occupancy: Occupancy
-) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+def _lifespan(scheduler: Scheduler, store: Store) -> Callable[[Any], AbstractAsyncContextManager[None]]:
     """Runs due exports for as long as the application is served."""
 
     @asynccontextmanager
@@ -203,6 +197,5 @@ def _lifespan(
                 scheduler.keep_time()
             scheduler.close()
             store.close()
-            occupancy.end()
 
     return lifespan

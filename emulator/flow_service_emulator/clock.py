@@ -1,6 +1,6 @@
 """Real, frozen and accelerated time, and the one source of randomness.
 
-The only room that reads the machine's clock or its random source; everybody else is handed a `Clock` or a generator.
+Only this module reads the machine's clock or its random source; everybody else is handed a `Clock` or a generator.
 """
 
 from __future__ import annotations
@@ -41,32 +41,25 @@ class Clock:
         self._wall = wall
         self._ticks = ticks
         self._start = (mode, now, speed)
-        self._mode: Mode = mode
-        self._speed = speed
-        self._at = 0.0
-        self._wall_at = 0.0
-        self._wall_seen = 0.0
-        self._ticks_at = 0.0
+        self._at = self._wall_at = self._wall_seen = self._ticks_at = 0.0
         self._held_modes: tuple[Mode, ...] = ()
         self.reset()
 
     @classmethod
     def from_setting(cls, text: str, now: float | None) -> Clock:
         """A clock from the `--clock` setting: `real`, `frozen` or a speed."""
-        if text == "real":
-            return cls("real", now=now)
-        if text == "frozen":
-            return cls("frozen", now=now)
+        for mode in ("real", "frozen"):
+            if text == mode:
+                return cls(mode, now=now)
         return cls("accelerated", now=now, speed=float(text))
 
     def reset(self) -> None:
-        """Puts mode, speed and time back to how the clock started; without a start time, that is the present."""
-        mode, now, speed = self._start
-        self._mode, self._speed = mode, speed
+        """Put mode, speed and time back to how the clock started; without a start time, that is the present."""
+        self._mode, now, self._speed = self._start
         self._put(self._wall() if now is None else now)
 
     def set_off(self, start: Mapping[str, Any]) -> None:
-        """Goes on from `start`, whose `mode`, `now` (epoch seconds, also in the past) and `speed` may each be left out."""
+        """Go on from `start`, whose `mode`, `now` (epoch seconds, also in the past) and `speed` may each be left out."""
         self.restore({**self.snapshot(), **start})
 
     @property
@@ -102,14 +95,14 @@ class Clock:
         return max(0.0, wall - self._wall_at)
 
     def _put(self, at: float) -> None:
-        """Lets time pass from `at` on."""
+        """Let time pass from `at` on."""
         self._at = at
         self._wall_at = self._wall_seen = self._wall()
         self._ticks_at = self._ticks()
 
     @contextmanager
     def held(self, *modes: Mode) -> Iterator[None]:
-        """In these modes time stands still meanwhile, but for being moved.
+        """Let time stand still meanwhile, but for being moved, in these modes.
 
         Afterwards accelerated time goes on from there. Real time is where it would have been, as it has to be right.
         """
@@ -133,11 +126,11 @@ class Clock:
         return int(self.now() * 1000)
 
     def set(self, mode: Mode, *, now: float | None = None, speed: float | None = None) -> None:
-        """Changes the mode, and moves on to `now` when given; raises ValueError when `now` lies in the past."""
+        """Change the mode, and move on to `now` when given; raise ValueError when `now` lies in the past."""
         present = self.now()
         if now is not None and now < present:
             raise ValueError(
-                f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts anew"
+                f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts again"
             )
         self._put(present if now is None else now)
         self._mode = mode
@@ -145,7 +138,7 @@ class Clock:
             self._speed = self._speed if speed is None else speed
 
     def move_to(self, at: float) -> None:
-        """Jumps to `at` (epoch seconds) if that lies ahead; otherwise nothing happens."""
+        """Jump to `at` (epoch seconds) if that lies ahead; otherwise do nothing."""
         self._put(max(self.now(), at))
 
     def steady(self) -> float:
@@ -164,7 +157,7 @@ class Clock:
         return {"mode": self._mode, "now": self.now(), "speed": self.speed}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Puts back what `snapshot` gave, whatever the time is now."""
+        """Put back what `snapshot` gave, whatever the time is now."""
         self._mode = snapshot["mode"]
         self._speed = snapshot["speed"] or self._speed
         self._put(float(snapshot["now"]))
@@ -178,10 +171,10 @@ def is_instant(value: Any) -> TypeGuard[float]:
 def random_source(seed: int | None, salt: str = "") -> random.Random:
     """A generator for ids and names: the same for the same seed and salt, different every time without a seed."""
     source = random.Random()
-    begin_anew(source, seed, salt)
+    begin_again(source, seed, salt)
     return source
 
 
-def begin_anew(source: random.Random, seed: int | None, salt: str = "") -> None:
-    """Lets a generator give what `random_source` of the same seed and salt gives."""
+def begin_again(source: random.Random, seed: int | None, salt: str = "") -> None:
+    """Let a generator give what `random_source` of the same seed and salt gives."""
     source.seed(random.SystemRandom().getrandbits(128) if seed is None else f"{seed}/{salt}")

@@ -117,7 +117,7 @@ class Overview:
         shown: deque[tuple[Scope, Record]] = deque(maxlen=MAX_FLOWS)
         found = 0
         for scope, record in self.store.everywhere("flows"):
-            name = record.name or record.entity().get("name") or ""  # a very long one is in its JSON only
+            name = record.entity().get("name") or ""
             if wanted in record.id or wanted in name.casefold():
                 shown.appendleft((scope, record))
                 found += 1

@@ -5,19 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.catalog import Catalog
-from flow_service_emulator.exports.runs import Run
-from flow_service_emulator.files.writers import remove_leftovers
+from flow_service_emulator.exports.runs import FILES, Run
 from flow_service_emulator.settings import flag_name, variable_name
-from flow_service_emulator.store.store import SetMeta, Store
+from flow_service_emulator.store.store import Store
 
-_PREFIX: Final = "files/"
 _SHOWN: Final = 300
 """Characters of a path that a message repeats."""
 
@@ -30,13 +27,6 @@ class Unremoved(NamedTuple):
     """The first one's path, relative to the export folder."""
     reason: str
     """What the system said about it."""
-
-    @classmethod
-    def of(cls, root: Path, failures: Sequence[tuple[str, OSError]]) -> Unremoved:
-        """From the path of each and its error."""
-        path, fault = failures[0]
-        example = os.fsencode(Path(path).relative_to(root)).decode(errors="replace")[:_SHOWN]
-        return cls(len(failures), example, fault.strerror or type(fault).__name__)
 
 
 class ExportFolderError(Exception):
@@ -71,21 +61,15 @@ class Exports:
     def files(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """Every file of every run that is on record and still there, oldest run first.
 
-        `filters` may name `flow`, `run`, `dataset`, `org` and `sandbox`. Sizes are in bytes; `path` is relative to the
-        export folder.
+        `filters` may name `flow`, `run`, `dataset`, `org` and `sandbox`. Sizes are in bytes; `path` is relative to the export
+        folder.
         """
         found = []
         runs = self._runs_of(filters) if filters.keys() & {"org", "sandbox"} else None
-        for key in self._store.meta_keys(_PREFIX):
-            run_id = key.removeprefix(_PREFIX)
-            if filters.get("run", run_id) != run_id or (runs is not None and run_id not in runs):
-                continue
-            files = self.of_run(run_id)
-            found += [
-                file
-                for file in files
-                if all(filters.get(name, file[name]) == file[name] for name in ("flow", "dataset"))
-            ]
+        for key in self._store.meta_keys(FILES):
+            run_id = key.removeprefix(FILES)
+            if filters.get("run", run_id) == run_id and (runs is None or run_id in runs):
+                found += [file for file in self.of_run(run_id) if _matches(file, filters)]
         return found
 
     def in_progress(self, run: Run, filters: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -94,11 +78,11 @@ class Exports:
         `folder` is where the files will be, relative to the export folder; `filters` are those of `files`.
         """
         org, sandbox = run.job.scope
-        if any(filters.get(name, value) != value for name, value in (("org", org), ("sandbox", sandbox))):
+        if filters.get("org", org) != org or filters.get("sandbox", sandbox) != sandbox:
             return []
         found = [
             {
-                "folder": "/".join(piece.parts),
+                "folder": piece.folder,
                 "size": size,
                 "rows": rows,
                 "expectedRows": piece.end - piece.first,
@@ -108,28 +92,16 @@ class Exports:
             }
             for piece, (rows, size) in zip(run.pieces, run.counts, strict=True)
         ]
-        return [
-            one
-            for one in found
-            if all(filters.get(name, one[name]) == one[name] for name in ("flow", "run", "dataset"))
-        ]
+        return [one for one in found if _matches(one, filters)]
 
     def of_run(self, run_id: str) -> list[dict[str, Any]]:
         """The files of one run that are still there, in the order in which they were written; as `files` answers them."""
-        entry = self._store.get_meta(_PREFIX + run_id) or {"flowId": "", "files": []}
+        entry = self._store.get_meta(FILES + run_id) or {"flowId": "", "files": []}
         return [
             {"path": path, "size": size, "rows": rows, "dataset": dataset_id, "flow": entry["flowId"], "run": run_id}
             for path, size, rows, dataset_id in entry["files"]
-            if self._is_there(path)
+            if (self._root / path).is_file()
         ]
-
-    def _runs_of(self, filters: Mapping[str, str]) -> set[str]:
-        """The ids of the runs of an organization, a sandbox, or both."""
-        return {
-            record.id
-            for (org, sandbox), record in self._store.everywhere("runs")
-            if filters.get("org", org) == org and filters.get("sandbox", sandbox) == sandbox
-        }
 
     def find(self, path: str) -> Path | None:
         """The file at a path relative to the export folder; None when there is none, or when the path leads outside."""
@@ -143,19 +115,6 @@ class Exports:
             # too long, with a NUL, not to be written in UTF-8; until Python 3.12 links in a circle are a RuntimeError
             return None
 
-    def _is_there(self, path: str) -> bool:
-        """Whether a file on record is still one. Looks at no path outside: a snapshot can say anything."""
-        if Path(path).anchor or ".." in Path(path).parts:
-            return False
-        try:
-            return stat.S_ISREG(os.lstat(self._root / path).st_mode)
-        except (OSError, ValueError):
-            return False
-
-    def clear_up(self) -> None:
-        """Removes the unfinished files that killed servers left. Whoever uses the folder would lose his."""
-        remove_leftovers(self._root, self._folders)
-
     def empty(self) -> Unremoved | None:
         """Removes the destinations' folders and all that is in them; nothing else, and nothing that a link leads to.
 
@@ -168,35 +127,26 @@ class Exports:
                 failures.append((path, fault))
 
         for folder in self._folders:
-            path = self._root / folder
-            try:
-                found = path.lstat().st_mode
-                if stat.S_ISLNK(found):
-                    path.unlink()
-                elif stat.S_ISDIR(found):
-                    _remove_tree(path, note)
-            except OSError as fault:
-                note(None, str(path), fault)
-            except RecursionError:  # of Python up to 3.12; no export goes so deep
-                failures.append((str(path), OSError(errno.ENAMETOOLONG, "its folders are nested too deep")))
+            if sys.version_info >= (3, 12):
+                shutil.rmtree(self._root / folder, onexc=note)
+            else:
+                shutil.rmtree(self._root / folder, onerror=lambda step, path, fault: note(step, path, fault[1]))
         # that a folder is not empty tells nothing beside what is in it
         told = [entry for entry in failures if entry[1].errno != errno.ENOTEMPTY] or failures
-        return Unremoved.of(self._root, told) if told else None
+        if not told:
+            return None
+        path, fault = told[0]
+        example = os.fsencode(Path(path).relative_to(self._root)).decode(errors="replace")[:_SHOWN]
+        return Unremoved(len(told), example, fault.strerror or type(fault).__name__)
+
+    def _runs_of(self, filters: Mapping[str, str]) -> set[str]:
+        """The ids of the runs of an organization, a sandbox, or both."""
+        return {
+            record.id
+            for (org, sandbox), record in self._store.everywhere("runs")
+            if filters.get("org", org) == org and filters.get("sandbox", sandbox) == sandbox
+        }
 
 
-def _remove_tree(folder: Path, note: Callable[[object, str, BaseException], None]) -> None:
-    """Removes a folder as far as it can be removed; `note` is told of what cannot."""
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(folder, onexc=note)
-    else:
-        shutil.rmtree(folder, onerror=lambda step, path, fault: note(step, path, fault[1]))
-
-
-def files_record(run_id: str, flow_id: str, files: list[tuple[str, int, int, str]]) -> SetMeta:
-    """What the store keeps of a run's files: (path, bytes, rows, dataset id) each."""
-    return SetMeta(_PREFIX + run_id, {"flowId": flow_id, "files": files})
-
-
-def forget_files(run_id: str) -> SetMeta:
-    """Lets the store forget the files of a run whose record is dropped."""
-    return SetMeta(_PREFIX + run_id, None)
+def _matches(file: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
+    return all(filters.get(name, file[name]) == file[name] for name in ("flow", "run", "dataset"))

@@ -9,9 +9,10 @@ import calendar
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from flow_service_emulator.files.templates import check_template
+from flow_service_emulator.exports.folders import check_template
 from flow_service_emulator.settings import LATEST_TIME
 from flow_service_emulator.validation.validation import ContractWarning, Violation
 from flow_service_emulator.validation.violation_text import literal
@@ -108,33 +109,13 @@ def read_schedule(
 
 
 def schedule_of(flow: Mapping[str, Any]) -> Schedule:
-    """The schedule of a stored flow. Raises ValueError for what no flow has that was checked: a data folder can hold anything."""
-    try:
-        params = flow["scheduleParams"]
-        start, interval, end = params["startTime"], params["interval"], params.get("endTime")
-        if end is None:
-            end = implied_end(flow["createdAt"] // 1000)
-        step = interval * (HOUR if params["timeUnit"] == "hour" else DAY)
-        if any(type(number) is not int or number < 0 for number in (start, step, end)):
-            raise ValueError(
-                f"startTime {start!r}, interval {interval!r} and endTime {end!r} are to be whole numbers from 0"
-            )
-    except (AttributeError, LookupError, TypeError, OverflowError, OSError) as fault:
-        raise ValueError(f"the flow has no schedule that can be read ({type(fault).__name__}: {fault})") from fault
-    return Schedule(start, step, end)
-
-
-def check_kept(flow: Mapping[str, Any]) -> None:
-    """Raises ValueError, saying what is wrong, for a flow from elsewhere whose schedule is not as this emulator stores it."""
+    """The schedule of a stored flow."""
     params = flow["scheduleParams"]
-    stored, violations, _ = read_schedule(params)
-    for violation in violations:
-        raise ValueError(violation.message)
-    if stored != params:
-        raise ValueError("scheduleParams has texts or letter case that are stored otherwise")
-    schedule_of(flow)
+    step = params["interval"] * (HOUR if params["timeUnit"] == "hour" else DAY)
+    return Schedule(params["startTime"], step, params.get("endTime") or implied_end(flow["createdAt"] // 1000))
 
 
+@lru_cache(1024)
 def implied_end(created_at: int) -> int:
     """When a schedule without `endTime` ends, whose flow was created at this instant: the same day six months later, or the
     last day of that month where there is no such day."""
@@ -204,59 +185,27 @@ def _read_word(
 def _check_repetition(stored: dict[str, Any], place: str, violations: list[Violation]) -> None:
     """Interval, unit and export mode: which go together (reference: Schedule)."""
     unit, interval, mode = stored.get("timeUnit"), stored.get("interval"), stored.get("exportMode")
+
+    def refuse(name: str, message: str, rule: str, example: Any) -> None:
+        violations.append(_violation(f"{place}.{name}", f"{place}.{name} must be {message}", rule, example))
+
     if unit is not None and unit not in UNITS:
-        violations.append(
-            _violation(
-                f"{place}.timeUnit", f'{place}.timeUnit must be "hour" or "day", got {literal(unit)}', "enum", "hour"
-            )
-        )
+        refuse("timeUnit", f'"hour" or "day", got {literal(unit)}', "enum", "hour")
     if mode is not None and mode not in (FULL, INCREMENTAL):
-        violations.append(
-            _violation(
-                f"{place}.exportMode",
-                f'{place}.exportMode must be "{INCREMENTAL}" or "{FULL}", got {literal(mode)}',
-                "enum",
-                INCREMENTAL,
-            )
-        )
+        refuse("exportMode", f'"{INCREMENTAL}" or "{FULL}", got {literal(mode)}', "enum", INCREMENTAL)
     if not isinstance(interval, int):
         return
     if unit == "hour" and interval not in HOURLY_INTERVALS:
-        violations.append(
-            _violation(
-                f"{place}.interval",
-                f'{place}.interval must be 3, 6, 8, 9, 12 or 24 with timeUnit "hour", got {interval}',
-                "enum",
-                3,
-            )
-        )
+        refuse("interval", f'3, 6, 8, 9, 12 or 24 with timeUnit "hour", got {interval}', "enum", 3)
     if unit == "day" and interval not in (0, 1):
-        violations.append(
-            _violation(
-                f"{place}.interval",
-                f'{place}.interval must be 1 (daily) or 0 (once) with timeUnit "day", got {interval}',
-                "enum",
-                1,
-            )
-        )
+        refuse("interval", f'1 (daily) or 0 (once) with timeUnit "day", got {interval}', "enum", 1)
     if unit == "day" and interval == 0 and mode != FULL:
-        violations.append(
-            _violation(
-                f"{place}.exportMode",
-                f'{place}.exportMode must be "{FULL}" with interval 0 (once), got {literal(mode)}',
-                "const",
-                FULL,
-            )
-        )
+        refuse("exportMode", f'"{FULL}" with interval 0 (once), got {literal(mode)}', "const", FULL)
     if mode == FULL and interval != 0:
-        violations.append(
-            _violation(
-                f"{place}.exportMode",
-                f'{place}.exportMode "{FULL}" goes only with timeUnit "day" and interval 0 (once), got interval {interval}',
-                "const",
-                INCREMENTAL,
-            )
+        message = (
+            f'{place}.exportMode "{FULL}" goes only with timeUnit "day" and interval 0 (once), got interval {interval}'
         )
+        violations.append(_violation(f"{place}.exportMode", message, "const", INCREMENTAL))
 
 
 def _check_templates(stored: dict[str, Any], place: str, violations: list[Violation]) -> None:

@@ -1,4 +1,4 @@
-"""Carries out the runs that fall due, one after another, in the planner's order; runs asked for by hand go first.
+"""Carry out the runs that fall due, one after another, in the planner's order; runs asked for by hand go first.
 
 One run at a time: exports of one flow never overlap, and the order is the same every time.
 """
@@ -11,26 +11,27 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from flow_service_emulator.clock import MODES, Clock, Mode
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.endable import Endable
-from flow_service_emulator.exports.export_limit import ExportLimit
-from flow_service_emulator.exports.exporter import ENDED, REPLACED, Exporter, explain
-from flow_service_emulator.exports.flow_planner import FlowPlanner
-from flow_service_emulator.exports.progress import ProgressReport, run_ended, told
-from flow_service_emulator.exports.runs import EXITS, FAILED, Job, Run
-from flow_service_emulator.exports.schedule import schedule_of
-from flow_service_emulator.store.store import SetMeta, Store, StoreError
+from flow_service_emulator.exports.planner import Due, Planner
+from flow_service_emulator.exports.runner import EXITS, Runner, explain
+from flow_service_emulator.exports.runs import Job, Run
+from flow_service_emulator.store.changes import SetMeta
+from flow_service_emulator.store.store import Store, StoreError
 
 log = logging.getLogger("emulator.scheduler")
 PROGRESS_SECONDS = 0.5
 """How often (seconds of the machine) the record of a long run is brought up to date."""
-TIME_KEY = "time"
-"""Under which key the store keeps how far time was (epoch seconds)."""
-MAX_REMEMBERED = 10_000
+LOG_SECONDS: Final = 30.0
+"""How often, at the least, the log tells of a long run; in its first minute more often."""
+FEW_ROWS: Final = 500
+"""Exports of so few rows are written at once: giving them to a thread would take as long as writing them."""
+TIME_KEY: Final = "time"
+"""Under which key the store has how far time was (epoch seconds)."""
+MAX_REMEMBERED: Final = 10_000
 """Runs that are remembered for the answer of a later advance, at most."""
 
 Told = tuple[Scope, dict[str, Any]]
@@ -38,32 +39,31 @@ Told = tuple[Scope, dict[str, Any]]
 
 
 class Scheduler:
-    """Runs what falls due by the timetable of its `planner`."""
+    """Run what falls due by its `planner`."""
 
-    def __init__(self, *, store: Store, exporter: Exporter, clock: Clock, max_exports: int) -> None:
+    def __init__(self, *, store: Store, runner: Runner, clock: Clock, max_exports: int) -> None:
         self._store = store
-        self._exporter = exporter
+        self._runner = runner
         self._clock = clock
+        self._max_exports = max_exports
         self._asked: deque[Job] = deque()
-        self._preparing = Endable()
+        self._preparing: asyncio.Timeout | None = None
         self._current: Run | None = None
         self._remembered: deque[Told] = deque(maxlen=MAX_REMEMBERED)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="export")
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
-        self.planner = FlowPlanner(store=store, clock=clock, wake=self._wake.set)
-        self._timetable = self.planner.timetable
-        self._limit = ExportLimit(max_exports, timetable=self._timetable, store=store)
+        self.planner = Planner(store=store, clock=clock, wake=self._wake.set)
         self._stopping = False
         self._claims = 0
         """How many wait, or have waited, to do something `undisturbed`."""
 
     def load(self) -> None:
-        """Makes the timetable from the store.
+        """Plan everything after the store.
 
         Runs that never ended, as the server was killed or the snapshot taken meanwhile, are ended as failed.
         """
-        unfinished = self._exporter.recover()
+        unfinished = self._runner.recover()
         if unfinished:
             log.warning(
                 "%d runs never ended; they are marked as failed, and the next ones carry their rows", unfinished
@@ -73,7 +73,7 @@ class Scheduler:
         self.planner.load()
 
     def keep_time(self, at: float | None = None) -> None:
-        """Writes down that time is at `at` (epoch seconds; the present, when left out), so that a data folder goes on from there.
+        """Store that time is at `at` (epoch seconds; the present, when left out), so that a data folder goes on from there.
 
         Raises StoreError. To be called before the clock is moved: what could not be written has then not happened.
         """
@@ -85,29 +85,26 @@ class Scheduler:
         return self._current
 
     def run_now(self, scope: Scope, flow: Entity, dataset_ids: frozenset[str] | None = None) -> Entity:
-        """Asks for a run outside the schedule; answers its entity, which waits for its turn."""
-        job, entity = self._exporter.request(scope, flow, int(self._clock.now()), dataset_ids)
+        """Ask for a run outside the schedule; return its entity, which waits for its turn."""
+        job, entity = self._runner.request(scope, flow, int(self._clock.now()), dataset_ids)
         self._asked.append(job)
         self._wake.set()
         return entity
 
     def clock_changed(self) -> None:
-        """Looks at the timetable anew, since time passes otherwise than before."""
+        """Look again at what is due, since time passes otherwise than before."""
         self._remembered.clear()
         self._wake.set()
 
     async def advance(
         self, goal: Callable[[float], float], *, tells_of: Callable[[Scope], bool] = lambda scope: True
     ) -> list[dict[str, Any]]:
-        """Moves the clock to its goal (epoch seconds) and carries out whatever falls due on the way.
+        """Move the clock to its goal (epoch seconds) and carry out whatever falls due on the way.
 
-        `goal` is given the present, and asked only when this advance's turn has come: so each adds to the one before, and none
-        sets out from a time before a reset. What it raises ends the advance before anything was done.
-
-        Answers the runs in order, with what a frozen clock ran at once since the last advance: those of the organizations and
-        sandboxes that `tells_of` says yes to. The others are told by the next advance that is asked for them. Raises ServiceError when the
-        way holds more exports than are allowed at once, or when the server ends or something is done `undisturbed` meanwhile:
-        then time stands at the last run that was carried out.
+        `goal` is given the present when this advance's turn has come: so each adds to the one before, and none sets out from a time
+        before a reset. Return the runs in order, with what a frozen clock ran at once since the last advance: those that `tells_of`
+        says yes to; the others are told by a later advance. Raise ServiceError when there are too many exports on the way, or when
+        the server ends or something is done `undisturbed` meanwhile: then time stands at the last run that was carried out.
         """
         self._check_backlog()
         async with self._turn:
@@ -120,7 +117,7 @@ class Scheduler:
     async def advance_and_set(
         self, goal: Callable[[float], float], *, mode: Mode | None = None, speed: float | None = None
     ) -> None:
-        """Moves the clock on as `advance` does, and lets time pass in another mode from exactly there.
+        """Move the clock on as `advance` does, and let time pass in another mode from exactly there.
 
         Time stands still meanwhile, whatever the mode. Where the advance is refused or broken off, the mode stays.
         """
@@ -133,18 +130,30 @@ class Scheduler:
         self.clock_changed()
 
     def _check_backlog(self) -> None:
-        """Refuses an advance that would wait very long for its turn; not where a reset comes first, and ends the backlog."""
-        if not self._claims:
-            self._limit.check_backlog(len(self._asked), self._clock.now())
+        """Refuse an advance that would wait very long for its turn; not where a reset comes first, and ends the backlog."""
+        if not self._claims and self._too_many(self._clock.now()):
+            raise ServiceError(
+                "control-conflict",
+                reason=f"more than {self._max_exports} exports are due already, and an advance would wait for them all; disable "
+                "or delete flows, reset, or start the server with a higher --max-exports",
+            )
+
+    def _too_many(self, until: float) -> bool:
+        return self.planner.exceeds(self._max_exports - len(self._asked), until)
 
     async def _move_on(self, to: float) -> list[Told]:
-        """An advance whose turn has come."""
-        self._limit.check_way(len(self._asked), to)
+        """Advance, now that it is this advance's turn."""
+        if self._too_many(to):
+            raise ServiceError(
+                "control-invalid",
+                reason=f"this advance would cause more than {self._max_exports} exports; advance in smaller steps, disable "
+                "flows, or start the server with a higher --max-exports",
+            )
         runs = list(self._remembered)
         self._remembered.clear()
         try:
-            while not self._disturbed and (job := self._take(until=to)) is not None:
-                runs.append((job.scope, await self._carry_out(job)))
+            while (told := await self._next(lambda: to)) is not None:
+                runs.append(told)
             self.check_going_on()
             if self._claims:
                 raise ServiceError(
@@ -161,44 +170,40 @@ class Scheduler:
         return runs
 
     async def serve(self) -> None:
-        """Carries out what falls due as time passes, until `stop`."""
+        """Carry out what falls due as time passes, until `stop`."""
         while not self._stopping:
             self._wake.clear()
             try:
                 await self._catch_up()
             except StoreError as reason:
                 log.error("exports wait until the data folder can be written to: %s", reason)
-                await self._pause()
+                await self._pause(1.0)
                 continue
             except EXITS:
                 raise
             except BaseException:  # of one export; the others go on
                 log.exception("an export failed in a way that it must not")
-                await self._pause()
+                await self._pause(1.0)
                 continue
-            first = self._timetable.first()
-            wait = self._clock.wait_for(first[0]) if first else None
-            try:
-                await asyncio.wait_for(self._wake.wait(), timeout=None if wait is None else min(wait, 3600.0))
-            except TimeoutError:
-                continue
+            first = self.planner.first()
+            wait = self._clock.wait_for(first.at) if first else None
+            await self._pause(None if wait is None else min(wait, 3600.0))
 
     async def _catch_up(self) -> None:
-        """Carries out whatever is due now. An accelerated clock waits for it: it could leave any number of exports behind."""
+        """Carry out whatever is due now. An accelerated clock waits for it: it could leave any number of exports behind."""
         async with self._turn:
             with self._clock.held("accelerated"):
-                while not self._disturbed and (job := self._take(until=self._clock.now())) is not None:
-                    summary = await self._carry_out(job)
+                while (told := await self._next(self._clock.now)) is not None:
                     if self._clock.mode == "frozen":
-                        self._remembered.append((job.scope, summary))
+                        self._remembered.append(told)
 
-    async def _pause(self) -> None:
-        """A second, or until something happens."""
+    async def _pause(self, seconds: float | None) -> None:
+        """Wait so long, or until something happens."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout=1.0)
+            await asyncio.wait_for(self._wake.wait(), timeout=seconds)
 
     async def undisturbed(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Does something to the store or clock while no run is under way, then makes the timetable anew.
+        """Do something to the store or clock while no run is under way, then plan everything again.
 
         A run in progress is ended first, and so is an advance. What `action` raises leaves everything else as it was.
         """
@@ -219,89 +224,115 @@ class Scheduler:
         return self._stopping or self._claims > 0
 
     def check_going_on(self) -> None:
-        """Raises `server-ending` once `stop` was called. May be called in any thread."""
+        """Raise `server-ending` once `stop` was called. May be called in any thread."""
         if self._stopping:
             raise ServiceError("server-ending")
 
     def stop(self) -> None:
-        """Ends `serve` and the run in progress, which is recorded as failed."""
+        """End `serve` and the run in progress, which is recorded as failed."""
         self._stopping = True
         self._end_run()
         self._wake.set()
 
     def close(self) -> None:
-        """Lets go of the worker thread."""
+        """End the worker thread."""
         self._worker.shutdown(wait=True)
 
-    def _take(self, *, until: float) -> Job | None:
-        """The next job due at `until` or before; the clock stands at its instant afterwards."""
-        if self._asked:
-            return self._asked.popleft()
-        while (first := self._timetable.first()) is not None and first[0] <= until:
-            due, flow_id, scope, scheduled_at = first
-            flow = self._store.get(scope, "flows", flow_id)
-            if flow is None:
-                self._timetable.remove(flow_id)
-                continue
-            at = max(due, self._clock.now())
-            job, changes = self._exporter.planned(scope, flow, scheduled_at, at)
-            # if they cannot be written, the export stays planned, and time where it is
-            self._store.write([*changes, SetMeta(TIME_KEY, at)])
-            self._clock.move_to(due)
-            self._timetable.remove(flow_id)
-            self.planner.plan_following(scope, flow_id, schedule_of(flow), max(due, scheduled_at))
-            return job
-        return None
-
     def _end_run(self) -> None:
-        """Lets the run in progress end before its time, also while its rows are made ready."""
+        """End the run in progress before its time, also while its rows are made ready."""
         if self._current is not None:
             self._current.cancelled = True
-        self._preparing.end()
+        if self._preparing is not None and not self._preparing.expired():
+            self._preparing.reschedule(0)  # an instant that is over
 
-    async def _carry_out(self, job: Job) -> dict[str, Any]:
-        """One run from plan to record. What the store could not take is done anew later: the job stays asked for."""
-        run = None
-        try:
-            if not await self._preparing.wait(self._exporter.prepare(job)) or self._disturbed:
-                return self._cut_off(job)
-            run = self._exporter.start(job)
-            return await self._write_and_record(job, run)
-        except StoreError:
-            if run is not None:
-                self._exporter.take_away(run)
-            self._asked.appendleft(job)
-            raise
-        except EXITS:
-            raise
-        except BaseException as fault:  # nothing will come of it, so it is not to wait for ever
-            if run is not None:
-                self._exporter.take_away(run)
-            self._exporter.fail(job, explain(fault))
-            raise
+    def _due(self, until: float) -> Job | Due | None:
+        """Return the next job or scheduled export that is due at `until` or before."""
+        if self._asked:
+            return self._asked[0]
+        first = self.planner.first()
+        return first if first is not None and first.at <= until else None
 
-    def _cut_off(self, job: Job) -> dict[str, Any]:
-        """Records that a run ended before it was started, and answers what there is to tell of it."""
-        problem = ENDED if self._stopping else REPLACED
-        self._exporter.fail(job, problem, cut_off=True)
-        self.planner.take_up_again(job.scope, job.flow_id)
-        return run_ended(job, FAILED, problem)
+    async def _next(self, until: Callable[[], float]) -> Told | None:
+        """Carry out the next run that is due. None when there is none, or something else is to be done first."""
+        while not self._disturbed and (due := self._due(until())) is not None:
+            try:
+                async with asyncio.timeout(None) as self._preparing:  # no limit, until `_end_run` sets one
+                    await self._runner.prepare()
+            except TimeoutError:
+                return None
+            finally:
+                self._preparing = None
+            if not self._disturbed and self._due(until()) is due:  # a flow may have been changed or deleted meanwhile
+                return due.scope, await self._carry_out(due)
+        return None
 
-    async def _write_and_record(self, job: Job, run: Run | None) -> dict[str, Any]:
+    async def _carry_out(self, due: Job | Due) -> dict[str, Any]:
+        """Carry out one run; return what an advance tells of it. What cannot be stored is done again later."""
+        run = self._begin(due)
         if run is None:
-            return told(job, "dropped")
+            run_id = due.run_id if isinstance(due, Job) else None
+            return {"id": run_id, "flowId": due.flow_id, "scheduledAt": due.scheduled_at, "status": "dropped"}
+        job = run.job
         self._current = run
         try:
-            loop = asyncio.get_running_loop()
-            writing = loop.run_in_executor(self._worker, self._exporter.write, run)
-            report = ProgressReport(run, loop.time())
-            while not (await asyncio.wait({writing}, timeout=PROGRESS_SECONDS))[0]:
-                with contextlib.suppress(StoreError):  # it is told again, at the latest when the run is over
-                    self._exporter.progress(run)
-                report.at(loop.time())
+            if run.expected_rows > FEW_ROWS:
+                await self._write_aside(run)
+            else:
+                self._runner.write(run)
+                await asyncio.sleep(0)  # other requests take their turn
+            status = self._runner.finish(run)
+        except EXITS:
+            raise
+        except BaseException as fault:
+            self._runner.remove_files(run)
+            if isinstance(fault, StoreError):
+                self._asked.appendleft(job)
+            else:  # nothing will come of it, so it is not to wait for ever
+                self._runner.fail(job, explain(fault))
+            raise
         finally:
             self._current = None
-        entity = self._exporter.finish(run)
         if run.cut_off:
             self.planner.take_up_again(job.scope, job.flow_id)
-        return run_ended(job, entity["metrics"]["statusSummary"]["status"], run.problem)
+        why = f" ({run.problem})" if run.problem else ""
+        log.info("run %s of flow %s for %d: %s%s", job.run_id, job.flow_id, job.scheduled_at, status, why)
+        return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
+
+    def _begin(self, due: Job | Due) -> Run | None:
+        """Record that a run is in progress; the clock stands at its instant afterwards.
+
+        If that cannot be stored, the run stays asked for or planned, and time is where it was.
+        """
+        if isinstance(due, Job):
+            run = self._runner.start(due, self._clock.now())
+            self._asked.popleft()
+            return run
+        at = max(due.at, self._clock.now())
+        run = self._runner.start_scheduled(due.scope, due.flow_id, due.scheduled_at, at, SetMeta(TIME_KEY, at))
+        self._clock.move_to(due.at)
+        self.planner.plan_following(due)
+        return run
+
+    async def _write_aside(self, run: Run) -> None:
+        """Write a run's files in the worker thread; its record and the log tell how far it is."""
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(self._worker, self._runner.write, run)
+        began = loop.time()
+        told_at = 0.0
+        while not (await asyncio.wait({writing}, timeout=PROGRESS_SECONDS))[0]:
+            with contextlib.suppress(StoreError):  # it is told again, at the latest when the run is over
+                self._runner.progress(run)
+            passed = loop.time() - began
+            if passed < told_at:
+                continue
+            told_at = passed + min(passed, LOG_SECONDS)
+            log.info(
+                "run %s of flow %s: %s of %s rows (%d %%), %.1f MB, %s rows/s",
+                run.job.run_id,
+                run.job.flow_id,
+                f"{run.rows:,}",
+                f"{run.expected_rows:,}",
+                100 * run.rows // max(run.expected_rows, 1),
+                run.bytes / 1e6,
+                f"{run.rows / passed:,.0f}",
+            )

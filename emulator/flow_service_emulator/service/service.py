@@ -27,7 +27,7 @@ from flow_service_emulator.entities import (
     operation_record,
 )
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.plan import dataset_ids
+from flow_service_emulator.exports.runner import dataset_ids
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.query.pages import ListQuery, Page, Records, run

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 Scope = tuple[str, str]
 """(imsOrgId, sandboxName)"""
 
@@ -38,22 +36,4 @@ class SetMeta:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class SetEncodedMeta:
-    """A value of the emulator's own to be kept whose JSON is made already, by `encoded_meta`."""
-
-    key: str
-    raw: bytes
-
-
-Change = Put | Delete | SetMeta | SetEncodedMeta
-
-
-def encoded_meta(key: str, value: Any) -> SetEncodedMeta:
-    """What SetMeta does with a value that is not None, its JSON made here: a large one in a thread. Raises TypeError for no JSON."""
-    return SetEncodedMeta(key, bytes(memoryview(orjson.dumps({"id": key, "value": value}))))
-
-
-def value_of(raw: bytes) -> Any:
-    """The value in what `Store.raw_meta` gives."""
-    return orjson.loads(raw).get("value")
+Change = Put | Delete | SetMeta

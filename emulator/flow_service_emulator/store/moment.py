@@ -55,17 +55,16 @@ def read_contents(storage: EntityStorage, snapshot: Any) -> Contents:
     version = snapshot.get("version") if isinstance(snapshot, dict) else None
     if version != SNAPSHOT_VERSION:
         raise SnapshotError(f"it has version {version}; this emulator reads {SNAPSHOT_VERSION}")
-    place = ""
+    place = "nextSeq"
     shelves: dict[str, Shelf] = {}
     try:
         next_seq = int(snapshot["nextSeq"])
         for name, documents in snapshot["tables"].items():
             shelf = shelves[name] = Shelf()
-            for seq, document in sorted((int(number), document) for number, document in documents.items()):
-                place = f"table {name!r}, record {seq}: "
-                shelf.put(storage.record(name, document, seq))
-                next_seq = max(next_seq, seq + 1)
+            for number in sorted(documents, key=int):
+                place = f"table {name!r}, record {number}"
+                shelf.put(storage.record(name, documents[number], int(number)))
+                next_seq = max(next_seq, int(number) + 1)
     except (AttributeError, LookupError, TypeError, ValueError) as fault:
-        reason = str(fault) if type(fault) is ValueError else f"it is no snapshot of this emulator: {place}{fault!r}"
-        raise SnapshotError(reason) from fault
+        raise SnapshotError(f"it is no snapshot of this emulator: {place}: {fault!r}") from fault
     return Contents({name: shelf for name, shelf in shelves.items() if shelf.records}, next_seq)

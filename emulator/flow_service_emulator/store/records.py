@@ -7,9 +7,9 @@ which cost the same in a full store as in an empty one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from sys import intern
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import orjson
 from tinydb import TinyDB
@@ -20,8 +20,6 @@ Indexes = Mapping[str, tuple[str, ...]]
 """Collection -> the top-level fields whose text, or list of texts, finds its entities."""
 
 FIRST_SEQ: Final = 1
-LONGEST_NAME: Final = 256
-"""Characters of a name that a record has at hand; longer ones are in its JSON only."""
 
 
 class StoreError(Exception):
@@ -31,18 +29,13 @@ class StoreError(Exception):
 class Record(NamedTuple):
     """A stored entity. A change puts another record in its place.
 
-    `seq` is its number in creation order: unique in the store, growing, and the same when the entity is replaced. `raw` is its
-    JSON as orjson writes it, without spaces. `created_at`, `updated_at` (epoch milliseconds) and `name` are what it has under
-    `createdAt`, `updatedAt` and `name`, so that lists are sorted and searched without decoding; None where it has none, or one
-    that is no whole number or no text of at most LONGEST_NAME characters. `keys` are what its collection's index finds it by.
+    `seq` is its number in creation order: unique in the store, growing, and the same when the entity is replaced. `raw` is its JSON
+    as orjson writes it, without spaces. `keys` are what its collection's index finds it by.
     """
 
     id: str
     seq: int
     raw: bytes
-    created_at: int = 0
-    updated_at: int | None = None
-    name: str | None = None
     keys: tuple[str, ...] = ()
 
     def entity(self) -> dict[str, Any]:
@@ -59,35 +52,23 @@ class Edit(NamedTuple):
     record: Record | None
 
 
-class _Oldest(Collection[Record], Protocol):
-    """Records, oldest first."""
-
-    def __reversed__(self) -> Iterator[Record]: ...
-
-
 class Records:
     """A view of records, newest first, that copies nothing; `reversed` gives the oldest first.
 
-    It shows the store as it is at the moment of looking. Nothing may be changed during a walk, except through `still`.
+    It shows the store as it is at the moment of looking. Nothing may be changed during a walk.
     """
 
-    __slots__ = ("_oldest_first",)
-
-    def __init__(self, oldest_first: _Oldest) -> None:
-        self._oldest_first = oldest_first
+    def __init__(self, records: dict[str, Record]) -> None:
+        self._records = records
 
     def __len__(self) -> int:
-        return len(self._oldest_first)
+        return len(self._records)
 
     def __iter__(self) -> Iterator[Record]:
-        return reversed(self._oldest_first)
+        return reversed(self._records.values())
 
     def __reversed__(self) -> Iterator[Record]:
-        return iter(self._oldest_first)
-
-    def still(self) -> Records:
-        """The same records in a list of their own, that a thread may walk through while entities come, change and go."""
-        return Records(list(self._oldest_first))
+        return iter(self._records.values())
 
 
 class Shelf:
@@ -100,7 +81,7 @@ class Shelf:
         self.by_key: dict[str, dict[str, Record]] = {}
 
     def put(self, record: Record) -> None:
-        """Adds a record, or puts it in the place of the one of its id."""
+        """Add a record, or put it in the place of the one of its id."""
         old = self.records.get(record.id)
         self.records[record.id] = record
         if old is not None:
@@ -113,7 +94,7 @@ class Shelf:
                 self.by_key[key] = dict(sorted(found.items(), key=lambda item: item[1].seq))
 
     def remove(self, id: str) -> None:
-        """Removes the record of this id, if there is one."""
+        """Remove the record of this id, if there is one."""
         record = self.records.pop(id, None)
         if record is not None:
             self._forget(id, record.keys)
@@ -135,31 +116,28 @@ class EntityStorage(Storage):
         self.next_seq = FIRST_SEQ
 
     def take_seq(self) -> int:
-        """A number for a new record. Numbers grow, and none is given twice."""
+        """Take a number for a new record. Numbers grow, and none is given twice."""
         seq = self.next_seq
         self.next_seq += 1
         return seq
 
     def record(self, table: str, document: Mapping[str, Any], seq: int) -> Record:
-        """The record of a document. Raises TypeError (orjson's) for what is no JSON."""
+        """Make the record of a document. Raise TypeError (orjson's) for what is no JSON."""
         # a copy: orjson encodes into a larger buffer, whose unused end would be lost to the allocator
-        return self.described(table, document, seq, bytes(memoryview(orjson.dumps(document))))
-
-    def described(self, table: str, document: Mapping[str, Any], seq: int, raw: bytes) -> Record:
-        """The same where the document's JSON is made already."""
-        created_at, updated_at, name = document.get("createdAt"), document.get("updatedAt"), document.get("name")
-        return Record(
-            document["id"],
-            seq,
-            raw,
-            created_at if isinstance(created_at, int) else 0,
-            updated_at if type(updated_at) is int else None,
-            intern(name) if type(name) is str and len(name) <= LONGEST_NAME else None,
-            self._keys_of(table, document),
-        )
+        raw = bytes(memoryview(orjson.dumps(document)))
+        fields = self.indexes.get(table.partition("/")[0])
+        if fields is None:
+            return Record(document["id"], seq, raw)
+        keys: dict[str, None] = {}
+        for field in fields:
+            value = document.get(field)
+            keys |= {
+                intern(key): None for key in (value if isinstance(value, list) else (value,)) if isinstance(key, str)
+            }
+        return Record(document["id"], seq, raw, tuple(keys))
 
     def commit(self, edits: Sequence[Edit]) -> None:
-        """Makes changes, all or none. Raises StoreError when they cannot be stored; nothing has changed then."""
+        """Make changes, all or none. Raise StoreError when they cannot be stored; nothing has changed then."""
         for table, id, record in edits:
             shelf = self.shelves.get(table)
             if record is None:
@@ -173,15 +151,15 @@ class EntityStorage(Storage):
                 self.next_seq = record.seq + 1
 
     def replace_all(self, shelves: dict[str, Shelf], next_seq: int) -> None:
-        """Puts other contents in the place of all there is, at once. Raises StoreError; then nothing has changed."""
+        """Put other contents in the place of all there is, at once. Raise StoreError; then nothing has changed."""
         self.shelves, self.next_seq = shelves, next_seq
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """Everything, as TinyDB has it: table -> id -> document."""
+        """Return everything, as TinyDB has it: table -> id -> document."""
         return {name: documents_of(shelf) for name, shelf in self.shelves.items()}
 
     def write(self, data: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replaces everything, as TinyDB does when it drops tables."""
+        """Replace everything, as TinyDB does when it drops tables."""
         shelves: dict[str, Shelf] = {}
         for name, documents in data.items():
             known = self.shelves.get(name, Shelf()).records
@@ -189,19 +167,6 @@ class EntityStorage(Storage):
             for id, document in documents.items():
                 shelf.put(self.record(name, document, known[id].seq if id in known else self.take_seq()))
         self.replace_all(shelves, self.next_seq)
-
-    def _keys_of(self, table: str, document: Mapping[str, Any]) -> tuple[str, ...]:
-        """By which keys its collection's index finds a document."""
-        fields = self.indexes.get(table.partition("/")[0])
-        if fields is None:
-            return ()
-        found: dict[str, None] = {}
-        for field in fields:
-            value = document.get(field)
-            for key in value if isinstance(value, list) else (value,):
-                if isinstance(key, str):
-                    found[intern(key)] = None
-        return tuple(found)
 
 
 class EntityTable(Table):
@@ -239,5 +204,5 @@ class EntityDatabase(TinyDB):
 
 
 def documents_of(shelf: Shelf) -> dict[str, Any]:
-    """A shelf as TinyDB reads a table."""
+    """Decode a shelf, as TinyDB reads a table."""
     return {id: record.entity() for id, record in shelf.records.items()}

@@ -8,14 +8,13 @@ caller: whatever comes in here is written and shown as it is.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-from flow_service_emulator.store.changes import Change, Delete, Put, Scope, SetEncodedMeta, SetMeta
+from flow_service_emulator.store.changes import Change, Delete, Put, Scope, SetMeta
 from flow_service_emulator.store.log import LogStorage
 from flow_service_emulator.store.moment import Contents, Moment, SnapshotError, moment_of, read_contents
 from flow_service_emulator.store.records import (
@@ -30,7 +29,6 @@ from flow_service_emulator.store.records import (
 )
 
 __all__ = [
-    "COLUMNS",
     "FIRST_SEQ",
     "META",
     "Change",
@@ -49,12 +47,6 @@ __all__ = [
 
 META: Final = "meta"
 """The table of the emulator's own values, `{"id": key, "value": value}` each; entities' tables have slashes in their names."""
-COLUMNS: Final[Mapping[str, Callable[[Record], Any]]] = {
-    "id": attrgetter("id"),
-    "name": attrgetter("name"),
-    "updatedAt": attrgetter("updated_at"),
-}
-"""Field -> how to read it from a record without decoding that, beside `createdAt`; None where only its JSON says."""
 _EMPTY: Final = Shelf()
 
 
@@ -92,6 +84,10 @@ class Store:
         record = self._shelf(table_name(scope, collection)).records.get(id)
         return None if record is None else record.raw
 
+    def seq(self, scope: Scope, collection: str, id: str) -> int:
+        """An entity's number in the order of creation. Raises KeyError where there is none."""
+        return self._shelf(table_name(scope, collection)).records[id].seq
+
     def replace(self, scope: Scope, collection: str, entity: Mapping[str, Any]) -> None:
         """Puts an entity in the place of the one of its id, whose number it keeps. Raises StoreError where there is none."""
         if self.raw(scope, collection, entity["id"]) is None:
@@ -112,20 +108,17 @@ class Store:
                 upcoming[place] = None
             else:
                 seq = self._storage.take_seq() if old is None else old.seq
-                if isinstance(document, bytes):
-                    upcoming[place] = Record(id, seq, document)
-                else:
-                    upcoming[place] = self._storage.record(name, document, seq)
+                upcoming[place] = self._storage.record(name, document, seq)
             edits.append(Edit(name, id, upcoming[place]))
         self._storage.commit(edits)
 
     def records(self, scope: Scope, collection: str) -> Records:
         """All entities of a collection, newest first, as records: a view that copies and decodes nothing."""
-        return Records(self._shelf(table_name(scope, collection)).records.values())
+        return Records(self._shelf(table_name(scope, collection)).records)
 
     def by_index(self, scope: Scope, collection: str, key: str) -> Records:
         """The entities that have `key` in one of the collection's indexed fields, newest first."""
-        return Records(self._shelf(table_name(scope, collection)).by_key.get(key, {}).values())
+        return Records(self._shelf(table_name(scope, collection)).by_key.get(key, {}))
 
     def everywhere(self, collection: str) -> Iterator[tuple[Scope, Record]]:
         """The entities of a collection in all scopes, oldest first. Nothing may be changed before the last."""
@@ -150,11 +143,6 @@ class Store:
         """One of the emulator's own values, or None."""
         record = self._shelf(META).records.get(key)
         return None if record is None else record.entity().get("value")
-
-    def raw_meta(self, key: str) -> bytes | None:
-        """One of the emulator's own values as `{"id": key, "value": value}` in JSON, or None; see `changes.value_of`."""
-        record = self._shelf(META).records.get(key)
-        return None if record is None else record.raw
 
     def meta_keys(self, prefix: str = "") -> list[str]:
         """The keys of the emulator's own values that begin so, in the order in which they were first set."""
@@ -197,11 +185,11 @@ class Store:
         """The collection of each scope that ever had one."""
         split = ((split_name(name), shelf) for name, shelf in self._storage.shelves.items())
         found = [(scope, shelf) for (scope, of), shelf in split if scope is not None and of == collection]
-        return [(scope, Records(shelf.records.values())) for scope, shelf in found]
+        return [(scope, Records(shelf.records)) for scope, shelf in found]
 
 
-def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | bytes | None]:
-    """A change's table and id, and the document put there, or its JSON, or None for a removal."""
+def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | None]:
+    """A change's table and id, and the document put there, or None for a removal."""
     match change:
         case Put(scope, collection, entity):
             return table_name(scope, collection), entity["id"], entity
@@ -209,8 +197,6 @@ def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | bytes | None]:
             return table_name(scope, collection), id, None
         case SetMeta(key, value):
             return META, key, None if value is None else {"id": key, "value": value}
-        case SetEncodedMeta(key, raw):
-            return META, key, raw
 
 
 def _scoped(scope: Scope, records: Iterable[Record]) -> Iterator[tuple[Scope, Record]]:

@@ -1,0 +1,261 @@
+"""Part files of an export (NDJSON or Parquet, with or without GZIP) and its manifest, whole or not at all.
+
+Files grow under hidden names in their folder and get their own once all of them are complete. Memory stays flat whatever the
+number of rows: batches are pulled one by one and written in slices. Nothing is forced to the disk (fsync): what is promised holds
+for a killed process, not for a power cut. Folders are texts here: a `Path` takes longer than the rest of a small export's names.
+"""
+
+# ruff: noqa: PTH103, PTH105, PTH102, PTH123
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
+
+import orjson
+
+from flow_service_emulator.files.gzip_stream import GzipStream
+from flow_service_emulator.files.row_encoding import cast_batch, encode_ndjson, encode_parquet, in_utc
+
+if TYPE_CHECKING:
+    from arro3.core import RecordBatch, Schema
+
+log = logging.getLogger("emulator.exporter")
+SLICE_ROWS: Final = 8192
+"""Rows encoded at a time; other threads wait for about 10 ms meanwhile (`row_encoding`)."""
+_BUFFER_BYTES: Final = 1 << 17
+
+Progress = Callable[[int, int], None]
+"""Called now and then while files are written, with the rows and the bytes written so far."""
+
+
+class WritingCancelled(Exception):
+    """Writing stopped because `cancelled` said so; nothing of the export is left."""
+
+
+class FileForm(NamedTuple):
+    """In which form rows are written: the target connection's `datasetFileType` and `compression`."""
+
+    file_type: Literal["JSON", "PARQUET"]
+    gzip: bool
+
+    @property
+    def extension(self) -> str:
+        """The end of the files' names, without the dot (reference: Exported files).
+
+        `gz.parquet` is Parquet whose column chunks use the GZIP codec, `parquet` one that uses none.
+        """
+        if self.file_type == "PARQUET":
+            return "gz.parquet" if self.gzip else "parquet"
+        return "json.gz" if self.gzip else "json"
+
+
+class WrittenFile(NamedTuple):
+    """A complete file on disk."""
+
+    name: str
+    """Without its folder."""
+    bytes: int
+    rows: int
+
+
+def part_names(run_id: str, index: int, form: FileForm) -> Iterator[str]:
+    """Yield the names of the part files of a run's piece, without end, such as
+    `part-00000-tid-4172098795867639101-0b8c5520-9999-4cff-bdf5-1f32c8c47cb9-451986-1-c000.json`.
+
+    As in the real service, whose files Spark writes, one export's files share the transaction's number and uuid, and the task's
+    number counts up (reference: Exported files).
+    """
+    transaction, task = _transaction(run_id, index)
+    for number in count():
+        yield f"part-{number:05d}-tid-{transaction}-{task + number}-1-c000.{form.extension}"
+
+
+def write_parts(
+    folder: str,
+    names: Iterator[str],
+    batches: Iterable[RecordBatch],
+    *,
+    schema: Schema,
+    form: FileForm,
+    rows_per_file: int,
+    progress: Progress = lambda rows, size: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[WrittenFile]:
+    """Write all rows of `batches` into part files, `rows_per_file` rows each at most; return them in order.
+
+    The files get their names together, after the last row. An error leaves what is written under hidden names; `remove_files` finds
+    it. No row gives no file (and a manifest with an empty list); the public documents do not say what the real service does there.
+
+    NDJSON is as `row_encoding.encode_ndjson` says, with timestamps in ISO 8601, UTC, ending in `Z`. The same batches give the same
+    bytes. `progress` and `cancelled` are called from this thread about every 8,192 rows. Raise `WritingCancelled`; what `batches`
+    raises; `UnwritableRows` for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
+    """
+    with contextlib.suppress(FileExistsError):  # a file of this name is met by what is written into it
+        try:
+            os.mkdir(folder)
+        except FileNotFoundError:
+            os.makedirs(folder)
+    source = _Source(iter(batches), schema, _utc(schema) if form.file_type == "JSON" else schema, progress, cancelled)
+    written: list[WrittenFile] = []
+    while source.has_rows():
+        name = next(names)
+        rows, size = _write_part(_unfinished(folder, name), source, form, rows_per_file)
+        written.append(WrittenFile(name, size, rows))
+    for file in written:
+        os.replace(_unfinished(folder, file.name), f"{folder}/{file.name}")
+    return written
+
+
+def write_manifest(
+    folder: str, *, run_id: str, destination_id: str, scheduled_at: float, files: Sequence[tuple[str, WrittenFile]]
+) -> None:
+    """Write the manifest of one export, the JSON list of its files. Raise OSError.
+
+    `files` has each file with the folder that it lies in as seen in the storage (`/path/of/target/…`); `scheduled_at` is in epoch
+    seconds. Name and fields are those of the real service, which documents them with a sample under "Include manifest file" on the
+    pages of its cloud storage destinations (Amazon S3, "Fill in destination details"). It has no record count (reference: Exported
+    files).
+    """
+    name = f"manifest-{destination_id}-{run_id}.json"
+    manifest = {
+        "flowRunId": run_id,
+        "scheduledTime": f"{datetime.fromtimestamp(int(scheduled_at), UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "exportResults": [{"sinkPath": sink_path, "name": file.name, "size": file.bytes} for sink_path, file in files],
+    }
+    with open(_unfinished(folder, name), "wb") as opened:
+        opened.write(orjson.dumps(manifest))
+    os.replace(_unfinished(folder, name), f"{folder}/{name}")
+
+
+def remove_files(root: Path, run_id: str, folders: Iterable[str]) -> None:
+    """Remove all files of a run, finished or not, from the folders of its pieces below `root`. What cannot be removed is logged."""
+    for index, folder in enumerate(folders):
+        marks = (_transaction(run_id, index)[0], f"-{run_id}.json")
+        found = (root / folder).iterdir() if (root / folder).is_dir() else ()
+        for path in [path for path in found if any(mark in path.name for mark in marks)]:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as fault:
+                log.warning(
+                    "the file %s of the failed run %s stays in %s: %s", path.name, run_id, folder, fault.strerror
+                )
+
+
+def _transaction(run_id: str, index: int) -> tuple[str, int]:
+    """What the names of the files of a run's piece have in common, and the first task's number.
+
+    It comes from the run's id, so that the files of a run that never ended are found.
+    """
+    digest = hashlib.sha256(f"{run_id}/{index}".encode()).digest()
+    transaction = 10**17 + int.from_bytes(digest[:8], "big") % (2**63 - 10**17)
+    return f"{transaction}-{uuid.UUID(bytes=digest[8:24], version=4)}", 1 + int.from_bytes(digest[24:], "big") % 999_999
+
+
+def _unfinished(folder: str, name: str) -> str:
+    return f"{folder}/.{name}.unfinished"
+
+
+_in_utc: dict[int, tuple[Schema, Schema]] = {}
+
+
+def _utc(schema: Schema) -> Schema:
+    """`in_utc`, remembered for the schemas of the last datasets: it looks into every column, and most exports are small."""
+    known = _in_utc.get(id(schema))
+    if known is None:
+        if len(_in_utc) >= 64:
+            _in_utc.clear()
+        known = _in_utc[id(schema)] = (schema, in_utc(schema))
+    return known[1]
+
+
+def _write_part(path: str, source: _Source, form: FileForm, most_rows: int) -> tuple[int, int]:
+    """Write one part file; return its rows and bytes."""
+    before = source.rows
+    with open(path, "wb", _BUFFER_BYTES) as opened:
+        file = _CountedFile(opened)
+        rows = source.slices(most_rows, file)
+        if form.file_type == "PARQUET":
+            encode_parquet(rows, source.schema, file, gzip=form.gzip)
+        elif form.gzip:
+            with GzipStream(file) as stream:
+                encode_ndjson(rows, source.schema, stream)
+        else:
+            encode_ndjson(rows, source.schema, file)
+    source.complete_file(file.size)
+    return source.rows - before, file.size
+
+
+@dataclass(slots=True)
+class _CountedFile:
+    """A file and the bytes written to it.
+
+    Not `tell`: it gives the GIL away for too short a time for any other thread to take it, yet each such thread then waits anew,
+    and calling it after every slice kept them all waiting for 60 ms and more.
+    """
+
+    opened: BinaryIO
+    size: int = 0
+
+    def write(self, data: bytes, /) -> int:
+        self.size += len(data)
+        return self.opened.write(data)
+
+
+@dataclass(slots=True)
+class _Source:
+    """The rows of an export, handed out in slices from one part file to the next, and counted."""
+
+    batches: Iterator[RecordBatch]
+    given_schema: Schema
+    schema: Schema
+    progress: Progress
+    cancelled: Callable[[], bool]
+    rows: int = 0
+    _complete_bytes: int = 0
+    _rest: RecordBatch | None = None
+
+    def has_rows(self) -> bool:
+        """Whether a row is left; pulls the next batch if need be."""
+        while self._rest is None:
+            batch = next(self.batches, None)
+            if batch is None:
+                return False
+            self._rest = batch if batch.num_rows else None
+        return True
+
+    def slices(self, most_rows: int, file: _CountedFile) -> Iterator[RecordBatch]:
+        """The next rows, `most_rows` at most, for `file`."""
+        end = self.rows + most_rows
+        while self.rows < end and self.has_rows():
+            yield self._take(min(SLICE_ROWS, end - self.rows))
+            self._report(self._complete_bytes + file.size)
+
+    def complete_file(self, size: int) -> None:
+        self._complete_bytes += size
+        self._report(self._complete_bytes)
+
+    def _take(self, most_rows: int) -> RecordBatch:
+        assert self._rest is not None, "has_rows comes first"
+        taken = self._rest
+        self._rest = (
+            None  # nothing is held of a batch that is used up: it would stay in memory while the next one is made
+        )
+        if taken.num_rows > most_rows:
+            self._rest = taken.slice(most_rows)
+            taken = taken.slice(0, most_rows)
+        self.rows += taken.num_rows
+        return taken if self.schema is self.given_schema else cast_batch(taken, self.schema)
+
+    def _report(self, size: int) -> None:
+        self.progress(self.rows, size)
+        if self.cancelled():
+            raise WritingCancelled(f"cancelled after {self.rows} rows")

@@ -1,0 +1,374 @@
+"""One run: a flow's datasets become files, and the run's record tells what happened.
+
+A run is planned and recorded on the event loop, its files are written by a worker thread, and the record is finished on the event
+loop again; so the store is only ever touched by one thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.entities import Entity, Scope, derived_uuid, hex_text, new_entity
+from flow_service_emulator.exports.files import (
+    FileForm,
+    WritingCancelled,
+    part_names,
+    remove_files,
+    write_manifest,
+    write_parts,
+)
+from flow_service_emulator.exports.folders import DEFAULT_TEMPLATE, expand_template, safe_parts
+from flow_service_emulator.exports.runs import (
+    FAILED,
+    FAILED_CODE,
+    FAILED_MESSAGE,
+    FILES,
+    IN_PROGRESS,
+    RUNNING,
+    SUCCESS,
+    WAITING,
+    Job,
+    Piece,
+    Run,
+    marker_value,
+    read_marker,
+    run_record,
+)
+from flow_service_emulator.exports.schedule import FULL, schedule_of
+from flow_service_emulator.faults.faults import Faults, RunFailure
+from flow_service_emulator.faults.rules import AFTER, BEFORE
+from flow_service_emulator.rows.seeded import RowSource
+from flow_service_emulator.store.changes import Change, Delete, Put, SetMeta
+from flow_service_emulator.store.store import Store
+
+log = logging.getLogger("emulator.exporter")
+
+NOTES: Final = "flow/"
+"""What the keys begin with under which the store has what `notes_of` tells."""
+ENDED: Final = "Job aborted. The server ended while the run was in progress"
+_FLOW_GONE: Final = "Job aborted. The flow was deleted while the run waited"
+EXITS: Final = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
+"""What ends the process or a task. All else that a run meets is its own failure; arro3 panics with what is no Exception."""
+
+
+class Aborted(Exception):
+    """A run cannot be carried out; the message says why, as the run's record is to tell it."""
+
+
+class Runner:
+    """Plan, write and record runs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalog: Catalog,
+        library: Library,
+        clock: Clock,
+        export_dir: Path,
+        rows_per_file: int,
+        keep_runs: int,
+        faults: Faults,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._library = library
+        self._clock = clock
+        self._root = export_dir
+        self._rows_per_file = rows_per_file
+        self._keep_runs = keep_runs
+        self._faults = faults
+
+    def request(
+        self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None
+    ) -> tuple[Job, Entity]:
+        """Record a run that waits for its turn; return the job that will carry it out and the run's entity."""
+        number = notes_of(self._store, flow["id"]).get("runs", 0) + 1
+        job = Job(scope, flow["id"], _run_id(flow["id"], number), scheduled_at, dataset_ids)
+        entity = _new_record(job, flow, self._clock.now_ms(), random.Random(f"{job.run_id}/{WAITING}"))
+        waiting = SetMeta(RUNNING + job.run_id, marker_value(job, []))
+        self._store.write([Put(scope, "runs", entity), waiting, noted(self._store, flow["id"], runs=number)])
+        return job, entity
+
+    async def prepare(self) -> None:
+        """Make the rows of all datasets ready: files are read in a thread."""
+        try:
+            await self._library.refresh()
+        except EXITS:
+            raise
+        except BaseException as fault:  # `start` meets it again and says so
+            log.debug("the rows of a run cannot be made ready: %s", fault)
+
+    def start_scheduled(self, scope: Scope, flow_id: str, scheduled_at: int, at: float, also: SetMeta) -> Run | None:
+        """Begin a run of the schedule at the instant `at` (epoch seconds), with `also` in the same write."""
+        number = notes_of(self._store, flow_id).get("runs", 0) + 1
+        job = Job(scope, flow_id, _run_id(flow_id, number), scheduled_at, by_schedule=True)
+        return self.start(job, at, [noted(self._store, flow_id, runs=number, scheduled=scheduled_at), also])
+
+    def start(self, job: Job, at: float, also: Sequence[SetMeta] = ()) -> Run | None:
+        """Begin a run at the instant `at` (epoch seconds). None when its flow is gone."""
+        flow = self._store.get(job.scope, "flows", job.flow_id)
+        if flow is None:
+            self.fail(job, _FLOW_GONE)
+            return None
+        now_ms, rng = int(at * 1000), random.Random(job.run_id)
+        entity = self._store.get(job.scope, "runs", job.run_id) or _new_record(job, flow, now_ms, rng)
+        run = Run(job, entity, now_ms, rng)
+        try:
+            ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self._ends(flow["id"])
+            run.pieces = list(self._pieces(job, flow, ends, at))
+            run.counts = [(0, 0)] * len(run.pieces)
+            exports = [(piece.folder.partition("/")[0], piece.dataset_id) for piece in run.pieces]
+            run.fault = self._faults.plan_run(job.scope, job.flow_id, exports)
+        except EXITS:
+            raise
+        except BaseException as fault:  # whatever is wrong with this flow, the others go on
+            run.problem = explain(fault)
+        run.entity = run_record(run, IN_PROGRESS, now_ms=now_ms)
+        marker = marker_value(job, [piece.folder for piece in run.pieces])
+        self._store.write([*also, Put(job.scope, "runs", run.entity), SetMeta(RUNNING + job.run_id, marker)])
+        return run
+
+    def write(self, run: Run) -> None:
+        """Write a run's files; may be called in a worker thread. A fault goes into `run.problem`, and its files are removed."""
+        if run.problem is not None:
+            return
+        try:
+            if run.fault is not None:
+                run.fault.strike(BEFORE)
+            for index, piece in enumerate(run.pieces):
+                self._write_piece(run, index, piece)
+            self._write_manifests(run)
+            if run.fault is not None:
+                run.fault.strike(AFTER)
+        except RunFailure as failure:
+            run.code = failure.fault.code or FAILED_CODE
+            run.problem = failure.fault.message or FAILED_MESSAGE
+            self.remove_files(run)
+        except BaseException as fault:  # the run's failure, and not the server's; arro3 can panic
+            run.problem = explain(fault)
+            run.cut_off = isinstance(fault, WritingCancelled)
+            self.remove_files(run)
+
+    def progress(self, run: Run) -> None:
+        """Bring the record of a long run up to date."""
+        if self._store.raw(run.job.scope, "runs", run.job.run_id) is not None:
+            run.entity = run_record(run, IN_PROGRESS, now_ms=self._clock.now_ms())
+            self._store.write([Put(run.job.scope, "runs", run.entity)])
+
+    def finish(self, run: Run) -> str:
+        """Record how a run ended, where the next one starts, and the flow's `lastRunDetails`; return the status."""
+        status = FAILED if run.problem is not None else SUCCESS
+        record = run_record(run, status, now_ms=self._clock.now_ms())
+        scope, flow_id, run_id = run.job.scope, run.job.flow_id, run.job.run_id
+        changes: list[Change] = [Put(scope, "runs", record), SetMeta(RUNNING + run_id, None)]
+        flow = self._store.get(scope, "flows", flow_id)
+        if flow is not None:
+            duration = record["metrics"]["durationSummary"]
+            changes.append(Put(scope, "flows", {**flow, "lastRunDetails": {"id": run_id, "state": status, **duration}}))
+            if run.cut_off and run.job.by_schedule and schedule_of(flow).following(run.job.scheduled_at) is None:
+                # no later one has its rows: it is made again
+                changes.append(noted(self._store, flow_id, scheduled=None))
+            if status == SUCCESS:
+                changes.append(noted(self._store, flow_id, ends=_advanced(self._ends(flow_id), run.pieces)))
+        files = [
+            (f"{piece.folder}/{file.name}", file.bytes, file.rows, piece.dataset_id)
+            for index, piece in enumerate(run.pieces)
+            for file in run.files.get(index, [])
+        ]
+        if files:
+            changes.append(SetMeta(FILES + run_id, {"flowId": flow_id, "files": files}))
+        runs = self._store.by_index(scope, "runs", flow_id)
+        for old in islice(reversed(runs), max(0, len(runs) - self._keep_runs)):
+            changes += [Delete(scope, "runs", old.id), SetMeta(FILES + old.id, None)]
+        self._store.write(changes)
+        return status
+
+    def recover(self) -> int:
+        """Mark the runs that were never finished as failed and remove their files; return how many.
+
+        A killed server leaves such, and a snapshot that was taken during a run has them.
+        """
+        keys = self._store.meta_keys(RUNNING)
+        for key in keys:
+            job, folders = read_marker(key, self._store.get_meta(key))
+            remove_files(self._root, job.run_id, folders)
+            self.fail(job, ENDED, cut_off=True)
+        return len(keys)
+
+    def fail(self, job: Job, problem: str, *, cut_off: bool = False) -> None:
+        """Record that a run failed of which nothing is left but its record, if that is there."""
+        entity = self._store.get(job.scope, "runs", job.run_id)
+        if entity is None:
+            self._store.write([SetMeta(RUNNING + job.run_id, None)])
+        else:
+            rng = random.Random(f"{job.run_id}/{FAILED}")
+            self.finish(Run(job, entity, entity["createdAt"], rng, problem=problem, cut_off=cut_off))
+
+    def remove_files(self, run: Run) -> None:
+        """Remove the files of a run that failed, or that could not be recorded."""
+        run.files.clear()
+        run.counts = [(0, 0)] * len(run.pieces)
+        remove_files(self._root, run.job.run_id, [piece.folder for piece in run.pieces])
+
+    def _pieces(self, job: Job, flow: Entity, ends: Mapping[str, int], at: float) -> Iterator[Piece]:
+        """What a run exports at the instant `at` (epoch seconds), in the order of its targets, sources and datasets.
+
+        `ends` is up to which position each dataset has been exported. A dataset that several source connections have goes to a
+        target once. Raises Aborted.
+        """
+        template = flow["scheduleParams"].get("foldernameTemplate") or flow["scheduleParams"].get("folderNameTemplate")
+        datasets = list(self._datasets(job, flow))
+        for target_id in dict.fromkeys(flow["targetConnectionIds"]):
+            target = self._existing(job.scope, "targetConnections", target_id)
+            destination = self._catalog.connection_specs[target["connectionSpec"]["id"]].destination
+            if destination is None:
+                raise Aborted(f"Job aborted. The target connection {target_id} is not one to a destination")
+            params = target["params"]
+            container = params.get(destination.container_param, "") if destination.container_param else ""
+            head = (destination.folder, container, str(params[destination.path_param]))
+            form = FileForm(params["datasetFileType"], params["compression"] == "GZIP")
+            for source_id, dataset_id, rows in datasets:
+                values = {
+                    "DESTINATION": destination.folder,
+                    "DESTINATION_NAME": destination.folder,
+                    "DESTINATION_INSTANCE_ID": target["id"],
+                    "DESTINATION_INSTANCE_NAME": target["name"],
+                    "DATASET_ID": dataset_id,
+                    "DATASET_NAME": self._library.name(dataset_id),
+                    "SANDBOX_NAME": job.scope[1],
+                    "ORGANIZATION_NAME": job.scope[0],
+                }
+                parts = safe_parts(*head, expand_template(template or DEFAULT_TEMPLATE, values, job.scheduled_at))
+                folder = "/".join(parts)
+                # the first time all rows that are young enough, then those added since
+                end = rows.count_at(at)
+                first = min(end, max(rows.first_at(at), ends.get(dataset_id, 0)))
+                yield Piece(dataset_id, source_id, target_id, folder, form, rows, first, end)
+
+    def _datasets(self, job: Job, flow: Entity) -> Iterator[tuple[str, str, RowSource]]:
+        """(source connection's id, dataset's id, rows) of each dataset that the run is about."""
+        seen = set()
+        for source_id in flow["sourceConnectionIds"]:
+            for dataset in self._existing(job.scope, "sourceConnections", source_id)["params"]["datasets"]:
+                dataset_id = dataset["dataSetId"]
+                if dataset_id in seen or (job.dataset_ids is not None and dataset_id not in job.dataset_ids):
+                    continue
+                seen.add(dataset_id)
+                if not self._library.has(dataset_id):
+                    raise Aborted(f"Job aborted. The dataset {dataset_id} is not eligible any more")
+                try:
+                    yield source_id, dataset_id, self._library.rows(dataset_id)
+                except ValueError as fault:
+                    raise Aborted(f"Job aborted. The dataset {dataset_id} cannot be read: {fault}") from fault
+
+    def _existing(self, scope: Scope, collection: str, entity_id: str) -> Entity:
+        entity = self._store.get(scope, collection, entity_id)
+        if entity is None:
+            raise Aborted(f"Job aborted. The {collection} resource {entity_id} of the flow is not found")
+        return entity
+
+    def _write_piece(self, run: Run, index: int, piece: Piece) -> None:
+        batches = piece.rows.batches(piece.first, piece.end)
+        if run.fault is not None:
+            batches = run.fault.break_off(index, batches)
+
+        def moved(rows: int, size: int) -> None:
+            run.counts[index] = (rows, size)
+
+        run.files[index] = write_parts(
+            f"{self._root}/{piece.folder}",
+            part_names(run.job.run_id, index, piece.form),
+            batches,
+            schema=piece.rows.arrow_schema,
+            form=piece.form,
+            rows_per_file=self._rows_per_file,
+            progress=moved,
+            cancelled=lambda: run.cancelled,
+        )
+        rows, expected = run.counts[index][0], piece.end - piece.first
+        if rows != expected:
+            raise Aborted(f"Job aborted. The dataset {piece.dataset_id} gave {rows} rows, {expected} were expected")
+
+    def _write_manifests(self, run: Run) -> None:
+        """One manifest in each folder, beside the part files that it lists."""
+        folders: dict[str, list[int]] = {}
+        for index, piece in enumerate(run.pieces):
+            folders.setdefault(piece.folder, []).append(index)
+        for folder, indexes in folders.items():
+            write_manifest(
+                f"{self._root}/{folder}",
+                run_id=run.job.run_id,
+                destination_id=run.pieces[indexes[0]].target_id,
+                scheduled_at=run.job.scheduled_at,
+                files=[("/" + folder.partition("/")[2], file) for index in indexes for file in run.files[index]],
+            )
+
+    def _ends(self, flow_id: str) -> dict[str, int]:
+        """Dataset id -> the position up to which this flow has exported its rows."""
+        ends: dict[str, int] = notes_of(self._store, flow_id).get("ends", {})
+        return ends
+
+
+def dataset_ids(store: Store, scope: Scope, flow: Entity) -> list[str]:
+    """The datasets of a flow, of those of its source connections that are there."""
+    sources = [store.get(scope, "sourceConnections", source_id) for source_id in flow["sourceConnectionIds"]]
+    return [dataset["dataSetId"] for source in sources if source for dataset in source["params"]["datasets"]]
+
+
+def notes_of(store: Store, flow_id: str) -> dict[str, Any]:
+    """What the store has of a flow beside its entity.
+
+    `scheduled`: the last instant of its schedule that it exported for; absent when there was none, or None when that is to be done
+    again. `runs`: how many runs it has had. `ends`: dataset id -> the position up to which its rows were exported.
+    """
+    return store.get_meta(NOTES + flow_id) or {}
+
+
+def noted(store: Store, flow_id: str, **notes: Any) -> SetMeta:
+    """What changes some of these notes."""
+    return SetMeta(NOTES + flow_id, {**notes_of(store, flow_id), **notes})
+
+
+def explain(fault: BaseException) -> str:
+    """A fault as the run's record tells it, without the paths of this machine."""
+    if isinstance(fault, Aborted):
+        return str(fault)
+    if isinstance(fault, OSError):
+        return f"Job aborted. Writing the files failed: {fault.strerror or type(fault).__name__}"
+    return f"Job aborted. {fault or type(fault).__name__}"
+
+
+def _run_id(flow_id: str, number: int) -> str:
+    """The id of a flow's run.
+
+    It comes from the flow's id and the number of its runs alone: runs go on beside a client's requests, and whatever both drew
+    from would differ from one time to the next. Files have their names from it.
+    """
+    return derived_uuid(f"{flow_id}/{number}")
+
+
+def _new_record(job: Job, flow: Entity, now_ms: int, rng: random.Random) -> Entity:
+    body = {"flowId": flow["id"], "flowSpec": flow["flowSpec"], "providerRefId": hex_text(rng)}
+    return {
+        **new_entity(body, scope=job.scope, rng=rng, now_ms=now_ms),
+        "id": job.run_id,
+        "metrics": {"statusSummary": {"status": WAITING, "activityRefs": []}},
+        "activities": [],
+    }
+
+
+def _advanced(ends: dict[str, int], pieces: list[Piece]) -> dict[str, int]:
+    """Up to where datasets have been exported after a run's pieces. That never falls: time may have been put back meanwhile."""
+    for piece in pieces:
+        ends[piece.dataset_id] = max(piece.end, ends.get(piece.dataset_id, 0))
+    return ends
