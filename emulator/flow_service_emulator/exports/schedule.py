@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from flow_service_emulator.exports.folders import check_template
 from flow_service_emulator.settings import LATEST_TIME
@@ -72,40 +72,8 @@ def read_schedule(
     Answers the parameters as they are stored (numeric strings made numbers, words in their documented letter case), every
     violation and every warning.
     """
-    violations: list[Violation] = []
-    warnings: list[ContractWarning] = []
-    stored = dict(params)
-    for name in _NUMBERS:
-        _read_number(stored, name, place, violations, warnings)
-    for name, words in (("timeUnit", UNITS), ("exportMode", (FULL, INCREMENTAL))):
-        _read_word(stored, name, words, place, warnings)
-    for name in ("interval", "timeUnit", "startTime"):
-        if stored.get(name) is None:
-            violations.append(_violation(f"{place}.{name}", f"{place}.{name} is required", "required", _EXAMPLES[name]))
-    _check_repetition(stored, place, violations)
-    start, end = stored.get("startTime"), stored.get("endTime")
-    if isinstance(start, int) and isinstance(end, int) and end <= start:
-        violations.append(
-            _violation(f"{place}.endTime", f"{place}.endTime must come after startTime {start}, got {end}", "minimum")
-        )
-    _check_templates(stored, place, violations)
-    for name in sorted(set(stored) - _KNOWN)[:MAX_NAMED]:
-        warnings.append(
-            ContractWarning(
-                "unknown-field",
-                f"{place}.{name[:60]}",
-                f"{place}.{name[:60]} is not documented; it is stored and has no effect",
-            )
-        )
-    if "frequency" in stored:
-        warnings.append(
-            ContractWarning(
-                "frequency-sent",
-                f"{place}.frequency",
-                f"{place}.frequency is not documented for dataset exports; timeUnit and interval decide",
-            )
-        )
-    return stored, violations, warnings
+    reading = _Reading(dict(params), place)
+    return reading.read(), reading.violations, reading.warnings
 
 
 def schedule_of(flow: Mapping[str, Any]) -> Schedule:
@@ -126,107 +94,109 @@ def implied_end(created_at: int) -> int:
 
 
 _EXAMPLES: dict[str, Any] = {"interval": 3, "timeUnit": "hour", "startTime": 1675901210, "endTime": 1691625600}
+_BAD: Final = object()
+"""Stands where a number could not be read, so that later checks of it keep still."""
 
 
-def _read_number(
-    stored: dict[str, Any], name: str, place: str, violations: list[Violation], warnings: list[ContractWarning]
-) -> None:
-    """Makes a numeric string a number (a real client sends them) and refuses what is no whole number in range."""
-    value = stored.get(name)
-    if value is None:
-        if name == "endTime":
-            stored.pop(name, None)
-        return
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit():
-        warnings.append(
-            ContractWarning(
-                "numeric-string",
-                f"{place}.{name}",
-                f'{place}.{name} was sent as the string "{value}"; the API documents a number',
-            )
+class _Reading:
+    """`scheduleParams` being read, and what is found."""
+
+    def __init__(self, stored: dict[str, Any], place: str) -> None:
+        self.stored = stored
+        self.place = place
+        self.violations: list[Violation] = []
+        self.warnings: list[ContractWarning] = []
+
+    def read(self) -> dict[str, Any]:
+        stored = self.stored
+        for name in ("endTime", "timeUnit", "exportMode", *_TEMPLATE_NAMES):
+            if stored.get(name, _BAD) is None:
+                del stored[name]
+        for name in _NUMBERS:
+            if stored.get(name) is not None:
+                stored[name] = self._number(name, stored[name])
+        for name, words in (("timeUnit", UNITS), ("exportMode", (FULL, INCREMENTAL))):
+            self._word(name, words)
+        for name in ("interval", "timeUnit", "startTime"):
+            if stored.get(name) is None:
+                self._refuse(name, " is required", "required", _EXAMPLES[name])
+        self._check_repetition()
+        start, end = stored.get("startTime"), stored.get("endTime")
+        if isinstance(start, int) and isinstance(end, int) and end <= start:
+            self._refuse("endTime", f" must come after startTime {start}, got {end}", "minimum")
+        for name in _TEMPLATE_NAMES:
+            if name in stored:
+                self._check_template(name, stored[name])
+        for name in sorted(set(stored) - _KNOWN)[:MAX_NAMED]:
+            self._warn("unknown-field", name[:60], " is not documented; it is stored and has no effect")
+        if "frequency" in stored:
+            message = " is not documented for dataset exports; timeUnit and interval decide"
+            self._warn("frequency-sent", "frequency", message)
+        return stored
+
+    def _refuse(self, name: str, message: str, rule: str, example: Any = None) -> None:
+        path = f"{self.place}.{name}"
+        self.violations.append(
+            Violation(path=path, message=f"{path}{message}", rule=rule, pattern=None, example=example)
         )
-        value = int(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) <= LATEST_TIME:
-        value = int(value)
-    limit = 24 if name == "interval" else int(LATEST_TIME)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
+
+    def _warn(self, code: str, name: str, message: str) -> None:
+        path = f"{self.place}.{name}"
+        self.warnings.append(ContractWarning(code, path, f"{path}{message}"))
+
+    def _number(self, name: str, sent: Any) -> Any:
+        """Make a numeric string a number (a real client sends them), and refuse what is no whole number in range."""
+        value = sent
+        if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit():
+            self._warn("numeric-string", name, f' was sent as the string "{value}"; the API documents a number')
+            value = int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) <= LATEST_TIME:
+            value = int(value)
+        limit = 24 if name == "interval" else int(LATEST_TIME)
+        if not isinstance(value, bool) and isinstance(value, int) and 0 <= value <= limit:
+            return value
         wanted, hint, example = "epoch seconds, a whole number", "", _EXAMPLES[name]
         if name == "interval":
             wanted = "3, 6, 8, 9, 12 or 24 with timeUnit hour; 1 or 0 (once) with timeUnit day"
         elif isinstance(value, int) and limit < value <= 1000 * limit:
             wanted, example = "epoch seconds", value // 1000
             hint = f", which looks like milliseconds: in seconds it is {example}"
-        message = f"{place}.{name} must be {wanted}; got {literal(stored[name])}{hint}"
-        violations.append(_violation(f"{place}.{name}", message, "type", example))
-        stored[name] = _BAD
-        return
-    stored[name] = value
+        self._refuse(name, f" must be {wanted}; got {literal(sent)}{hint}", "type", example)
+        return _BAD
 
+    def _word(self, name: str, words: tuple[str, ...]) -> None:
+        """Put a word into its documented letter case."""
+        value = self.stored.get(name)
+        if not isinstance(value, str) or value in words:
+            return
+        for word in words:
+            if value.lower() == word.lower():
+                self.stored[name] = word
+                self._warn("enum-letter-case", name, f': "{value}" is taken as "{word}"')
 
-def _read_word(
-    stored: dict[str, Any], name: str, words: tuple[str, ...], place: str, warnings: list[ContractWarning]
-) -> None:
-    """Puts a word into its documented letter case."""
-    value = stored.get(name)
-    if value is None:
-        stored.pop(name, None)
-    if not isinstance(value, str) or value in words:
-        return
-    for word in words:
-        if value.lower() == word.lower():
-            stored[name] = word
-            warnings.append(
-                ContractWarning(
-                    "enum-letter-case", f"{place}.{name}", f'{place}.{name}: "{value}" is taken as "{word}"'
-                )
-            )
+    def _check_repetition(self) -> None:
+        """Check which interval, unit and export mode go together (reference: Schedule)."""
+        unit, interval, mode = (self.stored.get(name) for name in ("timeUnit", "interval", "exportMode"))
+        if unit is not None and unit not in UNITS:
+            self._refuse("timeUnit", f' must be "hour" or "day", got {literal(unit)}', "enum", "hour")
+        if mode is not None and mode not in (FULL, INCREMENTAL):
+            wanted = f' must be "{INCREMENTAL}" or "{FULL}", got {literal(mode)}'
+            self._refuse("exportMode", wanted, "enum", INCREMENTAL)
+        if not isinstance(interval, int):
+            return
+        if unit == "hour" and interval not in HOURLY_INTERVALS:
+            wanted = f' must be 3, 6, 8, 9, 12 or 24 with timeUnit "hour", got {interval}'
+            self._refuse("interval", wanted, "enum", 3)
+        if unit == "day" and interval not in (0, 1):
+            self._refuse("interval", f' must be 1 (daily) or 0 (once) with timeUnit "day", got {interval}', "enum", 1)
+        if unit == "day" and interval == 0 and mode != FULL:
+            wanted = f' must be "{FULL}" with interval 0 (once), got {literal(mode)}'
+            self._refuse("exportMode", wanted, "const", FULL)
+        if mode == FULL and interval != 0:
+            wanted = f' "{FULL}" goes only with timeUnit "day" and interval 0 (once), got interval {interval}'
+            self._refuse("exportMode", wanted, "const", INCREMENTAL)
 
-
-def _check_repetition(stored: dict[str, Any], place: str, violations: list[Violation]) -> None:
-    """Interval, unit and export mode: which go together (reference: Schedule)."""
-    unit, interval, mode = stored.get("timeUnit"), stored.get("interval"), stored.get("exportMode")
-
-    def refuse(name: str, message: str, rule: str, example: Any) -> None:
-        violations.append(_violation(f"{place}.{name}", f"{place}.{name} must be {message}", rule, example))
-
-    if unit is not None and unit not in UNITS:
-        refuse("timeUnit", f'"hour" or "day", got {literal(unit)}', "enum", "hour")
-    if mode is not None and mode not in (FULL, INCREMENTAL):
-        refuse("exportMode", f'"{INCREMENTAL}" or "{FULL}", got {literal(mode)}', "enum", INCREMENTAL)
-    if not isinstance(interval, int):
-        return
-    if unit == "hour" and interval not in HOURLY_INTERVALS:
-        refuse("interval", f'3, 6, 8, 9, 12 or 24 with timeUnit "hour", got {interval}', "enum", 3)
-    if unit == "day" and interval not in (0, 1):
-        refuse("interval", f'1 (daily) or 0 (once) with timeUnit "day", got {interval}', "enum", 1)
-    if unit == "day" and interval == 0 and mode != FULL:
-        refuse("exportMode", f'"{FULL}" with interval 0 (once), got {literal(mode)}', "const", FULL)
-    if mode == FULL and interval != 0:
-        message = (
-            f'{place}.exportMode "{FULL}" goes only with timeUnit "day" and interval 0 (once), got interval {interval}'
-        )
-        violations.append(_violation(f"{place}.exportMode", message, "const", INCREMENTAL))
-
-
-def _check_templates(stored: dict[str, Any], place: str, violations: list[Violation]) -> None:
-    for name in _TEMPLATE_NAMES:
-        if stored.get(name) is None:
-            stored.pop(name, None)
-            continue
-        template = stored[name]
+    def _check_template(self, name: str, template: Any) -> None:
         reason = check_template(template) if isinstance(template, str) else f"a text is needed, got {literal(template)}"
         if reason:
-            violations.append(
-                _violation(f"{place}.{name}", f"{place}.{name}: {reason}", "pattern", "%DATASET_ID%/%EXPORT_TIME%")
-            )
-
-
-class _Bad:
-    """Stands where a number could not be read, so that later checks of it keep still."""
-
-
-_BAD = _Bad()
-
-
-def _violation(path: str, message: str, rule: str, example: Any = None) -> Violation:
-    return Violation(path=path, message=message, rule=rule, pattern=None, example=example)
+            self._refuse(name, f": {reason}", "pattern", "%DATASET_ID%/%EXPORT_TIME%")
