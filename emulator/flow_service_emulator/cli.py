@@ -146,12 +146,16 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from flow_service_emulator.report_command import Wanted, run_report
+    from flow_service_emulator.report_command import run_report
+    from flow_service_emulator.reports.merge import NoReport
 
     if options.url is not None and options.files:
         return _fail("--url does not go with saved reports: their report is made without a server", status=2)
     options.url = options.url or DEFAULT_URL
-    return run_report(Wanted(**{name: getattr(options, name) for name in Wanted._fields}), _fail)
+    try:
+        return run_report(options)
+    except NoReport as reason:
+        return _fail(str(reason), status=2)
 
 
 def _check_fixtures(options: argparse.Namespace) -> int:

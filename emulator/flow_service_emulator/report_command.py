@@ -5,54 +5,28 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from argparse import Namespace
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from flow_service_emulator.reports.formats import ENDINGS, fails, form_of, rendered
 from flow_service_emulator.reports.merge import NoReport, beyond, merged
-from flow_service_emulator.reports.words import Detail, Severity, left_out, verdict
+from flow_service_emulator.reports.words import left_out, verdict
 from flow_service_emulator.settings import wants_colour
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 
 TIMEOUT_SECONDS: Final = 30.0
-FAILED, NOT_FETCHED = 1, 2
-"""Exit statuses: the report has what it must not have; there is no report."""
+FAILED: Final = 1
+"""Exit status: the report has what it must not have."""
 
 
-class Wanted(NamedTuple):
-    """What the command is asked for: the report of the server at `url`, or that of saved `files` together.
+def run_report(wanted: Namespace) -> int:
+    """Shows a report, on standard output or in a file; answers the exit status. Raises NoReport where there is none.
 
-    `baseline` is an older report, what it has is left out; `form` None goes by the ending of `output`, and is text without
-    one; `output` None is standard output.
+    Of the server at `url`, or of saved `files` together, without what `baseline`, an older report, has. `form` None goes by the
+    ending of `output`, and is text without one; `output` None is standard output.
     """
-
-    url: str
-    files: Sequence[Path]
-    baseline: Path | None
-    form: str | None
-    fail_on: Severity
-    output: Path | None
-    coverage: Detail = "short"
-    """How much a text says of the coverage."""
-
-
-def run_report(wanted: Wanted, fail: Callable[[str, int], int]) -> int:
-    """Shows a report, on standard output or in a file.
-
-    Answers 0, FAILED when the report has what `fail_on` names or worse, and NOT_FETCHED, after `fail` was told why, when it
-    could not be had or not be written.
-    """
-    try:
-        report = _report(wanted)
-    except NoReport as reason:
-        return fail(str(reason), NOT_FETCHED)
-    return FAILED if fails(report, wanted.fail_on) else 0
-
-
-def _report(wanted: Wanted) -> Mapping[str, Any]:
-    """Makes the report, and shows it. Raises NoReport."""
     output = wanted.output
     form = wanted.form or ("text" if output is None else form_of(output))
     if form is None:
@@ -69,13 +43,13 @@ def _report(wanted: Wanted) -> Mapping[str, Any]:
     text = rendered(report, form, wanted.fail_on, colour=colour, coverage=wanted.coverage)
     if output is None:
         _show(text)
-        return report
-    try:
-        output.write_text(text, "utf-8")
-    except OSError as reason:
-        raise NoReport(f"cannot write {output}: {reason.strerror or reason}") from None
-    print(f"{output}: {'; '.join(filter(None, (verdict(report), left_out(report))))}", file=sys.stderr)
-    return report
+    else:
+        try:
+            output.write_text(text, "utf-8")
+        except OSError as reason:
+            raise NoReport(f"cannot write {output}: {reason.strerror or reason}") from None
+        print(f"{output}: {'; '.join(filter(None, (verdict(report), left_out(report))))}", file=sys.stderr)
+    return FAILED if fails(report, wanted.fail_on) else 0
 
 
 def _show(text: str) -> None:

@@ -35,14 +35,14 @@ class _Sums:
     """What has been counted. The same as JSON is a snapshot; raises LookupError or TypeError for what is none."""
 
     def __init__(self, snapshot: Mapping[str, Any] | None = None) -> None:
-        kept: Mapping[str, Any] = snapshot or {"verdicts": {}, "rules": {}, "findings": [], "coverage": None}
-        self.verdicts: Counter[str] = Counter(kept["verdicts"])
-        self.rules: Counter[str] = Counter(kept["rules"])
+        stored: Mapping[str, Any] = snapshot or {"verdicts": {}, "rules": {}, "findings": [], "coverage": None}
+        self.verdicts: Counter[str] = Counter(stored["verdicts"])
+        self.rules: Counter[str] = Counter(stored["rules"])
         self.findings: dict[tuple[str, ...], dict[str, Any]] = {
-            (finding["rule"], *identity(finding)): dict(finding) for finding in kept["findings"]
+            (finding["rule"], *identity(finding)): dict(finding) for finding in stored["findings"]
         }
         self.places = Counter(rule for rule, *_ in self.findings)
-        self.coverage = Coverage(kept["coverage"])
+        self.coverage = Coverage(stored["coverage"])
 
     def snapshot(self) -> dict[str, Any]:
         findings = [dict(finding) for finding in self.findings.values()]

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.api.routes import BASE
+from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.instants import epoch_seconds
 
 MAX_LIMIT: Final = 1_000_000
@@ -17,10 +18,6 @@ FILTERS: Final = ("method", "path", "status", "since", "limit", "operation", "ve
 """The filters by name."""
 _PLAIN: Final = ("method", "operation", "verdict", "org", "sandbox")
 """Those that name the very value of an entry's field."""
-
-
-class FilterError(ValueError):
-    """A filter that is unknown or has a value that it cannot have; says what is allowed."""
 
 
 class Filters(NamedTuple):
@@ -39,15 +36,15 @@ class Filters(NamedTuple):
 
     @classmethod
     def read(cls, parameters: Sequence[tuple[str, str]], verdicts: Sequence[str]) -> Filters:
-        """Reads a query's parameters. Raises FilterError."""
+        """Reads a query's parameters. Raises `control-invalid`, which says what is allowed."""
         given: dict[str, Any] = {}
         for name, value in parameters:
             if name not in FILTERS:
-                raise FilterError(f'"{name[:60]}" is no filter; there are {", ".join(FILTERS)}')
+                raise _invalid(f'"{name[:60]}" is no filter; there are {", ".join(FILTERS)}')
             if name in given or (name == "since" and given.keys() & {"number", "at"}):
-                raise FilterError(f"{name} was given twice")
+                raise _invalid(f"{name} was given twice")
             if not value:
-                raise FilterError(f"{name} must not be empty")
+                raise _invalid(f"{name} must not be empty")
             if name == "since":
                 given |= _since(value)
             else:
@@ -67,8 +64,12 @@ class Filters(NamedTuple):
         return self.path is None or _path_matches(self.path, entry["path"])
 
 
-def _wrong(name: str, allowed: str, value: str) -> FilterError:
-    return FilterError(f"{name} must be {allowed}; got {value[:60]!r}")
+def _invalid(reason: str) -> ServiceError:
+    return ServiceError("control-invalid", reason=reason)
+
+
+def _wrong(name: str, allowed: str, value: str) -> ServiceError:
+    return _invalid(f"{name} must be {allowed}; got {value[:60]!r}")
 
 
 def _method(value: str) -> str:

@@ -25,7 +25,7 @@ from flow_service_emulator.masking import SECRET_ANSWERS, Masker
 MAX_BYTES: Final = 32_000_000
 """Bytes of all requests together; the oldest are dropped for it, as they are for their number."""
 MAX_BODY: Final = 16_384
-"""Bytes of a body that are kept; of a longer one only its size is."""
+"""Bytes of a body that are stored; of a longer one only its size is."""
 UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
 """Beginnings of paths that are the emulator's own, or a browser's doing."""
 FRONT_DOOR: Final = "/"
@@ -81,7 +81,7 @@ class Recorder:
             if self._entries:
                 duration = (self._clock.steady() - answered.began) * 1000
                 head = _head(seen, duration, answered.headers, verdict, findings)
-                self._add(Recorded(_copy(head), _kept(exchange.body), _kept(seen.answer)))
+                self._add(Recorded(_copy(head), _stored(exchange.body), _stored(seen.answer)))
         except Exception:
             log.exception("%s %s could not be recorded", exchange.method, exchange.path[:200])
 
@@ -210,7 +210,7 @@ def _head(
     )
 
 
-def _kept(body: bytes) -> bytes:
+def _stored(body: bytes) -> bytes:
     return _copy(body) if len(body) <= MAX_BODY else b""
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.contract.contract import VERDICTS, Contract
-from flow_service_emulator.contract.filters import FilterError, Filters
+from flow_service_emulator.contract.filters import Filters
 from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.inputs import parameters
 from flow_service_emulator.errors import ServiceError
@@ -30,11 +30,7 @@ class ReportCalls:
 
     async def list_requests(self, exchange: Exchange) -> Reply:
         """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""
-        try:
-            filters = Filters.read(exchange.query, VERDICTS)
-        except FilterError as reason:
-            raise ServiceError("control-invalid", reason=reason) from None
-        recorder = self._recorder
+        recorder, filters = self._recorder, Filters.read(exchange.query, VERDICTS)
         return Reply({"items": recorder.find(filters), "number": recorder.number, "dropped": recorder.dropped})
 
     async def delete_requests(self, exchange: Exchange) -> Reply:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from flow_service_emulator.reports.words import REPORT_FORMAT, SEVERITIES, identity
 
 MAX_FINDINGS: Final = 50
-"""Findings kept of one rule, as in the report of one server."""
+"""Findings of one rule, as in the report of one server."""
 
 
 class NoReport(ValueError):
@@ -118,8 +118,8 @@ def _coverage(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         each = [part[dimension] for part in parts if dimension in part]
         met: dict[str, dict[str, Any]] = {}
         for entry in (entry for part in each for entry in part["met"]):
-            kept = met.setdefault(entry["name"], {**entry, "count": 0})
-            kept["count"] += entry["count"]
+            known = met.setdefault(entry["name"], {**entry, "count": 0})
+            known["count"] += entry["count"]
         never = {entry["name"]: entry for part in each for entry in part["never"] if entry["name"] not in met}
         merged[dimension] = {"total": len(met) + len(never), "met": [*met.values()], "never": [*never.values()]}
     return merged
