@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; answers the process's exit status: 0 for success, 1 for a failure, 2 for wrong usage."""
+    """Run a command and return the exit status: 0 for success, 1 for a failure, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -129,7 +129,7 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """Serves until it is told to end."""
+    """Serve until it is told to end."""
     try:
         settings = read_settings({declared.name: getattr(options, declared.name) for declared in fields(Settings)})
     except ValueError as reason:

@@ -98,7 +98,7 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def _read_on(self, rest: bytes) -> None:
-        """Reads on with a new parser, which gets the same head without the offer; the request has been begun already."""
+        """Read on with a new parser that gets the same head without the offer. The request has begun already."""
         headers = b"".join(b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade")
         self.parser = httptools.HttpRequestParser(self)
         self.cycle.more_body = self._reading_on = True
@@ -133,7 +133,7 @@ class Server(uvicorn.Server):
         """Kept so that it is not collected as garbage before it is done."""
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serves until SIGTERM or SIGINT."""
+        """Serve until SIGTERM or SIGINT."""
         super().run([self._listener] if sockets is None else sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -146,7 +146,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ends in good order on a signal; the process then exits with status 0, unlike uvicorn's own."""
+        """End in good order on a signal; the process then exits with status 0, unlike uvicorn's own."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
@@ -161,7 +161,7 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings, fail: Callable[[str], int]) -> int:
-    """Opens the data and export folders, listens and serves; answers the exit status. `fail` reports what stops it."""
+    """Open the data and export folders, listen and serve. Return the exit status; `fail` reports what stops it."""
     set_up_logging(settings.log_format)
     if ignored := variables_of_kubernetes():
         log.info("ignored, as Kubernetes sets them for a Service of this name: %s", ", ".join(ignored))

@@ -105,7 +105,7 @@ def _switch(value: str) -> bool:
 
 
 def setting(default: Any, parse: Callable[[str], Any], placeholder: str, help: str) -> Any:
-    """Declares one setting: its default, how its text is read, what stands for its value in help, and what it does."""
+    """Declare one setting: its default, how its text is read, what stands for its value in help, and what it does."""
     return field(default=default, metadata={"parse": parse, "placeholder": placeholder, "help": help})
 
 

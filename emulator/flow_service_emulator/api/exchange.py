@@ -121,7 +121,7 @@ def decode_json(body: bytes, depth: int = MAX_DEPTH, loads: Callable[[bytes], An
 
 
 class Answered:
-    """Sends an answer on, and takes down what went out; of the body nothing unless it is to be recorded (`seen`).
+    """Sends an answer on, and remembers it for the recorder; of its body nothing unless the request is recorded (`seen`).
 
     `began` is when its request came in, in seconds of `Clock.steady`.
     """

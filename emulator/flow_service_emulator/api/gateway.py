@@ -79,7 +79,7 @@ def claimed_scope(headers: Mapping[str, str]) -> Scope:
 
 
 class Gateway:
-    """Checks every request's headers before the service sees it, and hands out tokens."""
+    """Checks every request's headers before the service sees it, and issues tokens."""
 
     def __init__(self, *, tokens: Tokens, check_auth: bool, orgs: tuple[str, ...], sandboxes: tuple[str, ...]) -> None:
         self._tokens = tokens

@@ -53,14 +53,14 @@ class Injector:
         self._stopping = False
 
     def stop(self) -> None:
-        """Ends every delay that is under way, so that a server can shut down at once. To be called on the event loop."""
+        """End every delay that is under way, so that a server can shut down at once. Call it on the event loop."""
         self._stopping = True
         self._end_pauses(dropped=False)
 
     def drop_delayed(self) -> None:
-        """Ends the connections of all requests that are being delayed: what they were sent to is gone, as after a reset.
+        """End the connections of all requests that are being delayed: what they were sent to is gone, as after a reset.
 
-        Carried out later, they would change what has begun anew. To be called on the event loop.
+        Carried out later, they would change what came after the reset. Call it on the event loop.
         """
         self._end_pauses(dropped=True)
 
@@ -73,7 +73,7 @@ class Injector:
     async def meet(
         self, exchange: Exchange, operation: Operation | None, params: Mapping[str, str], receive: Receive, send: Send
     ) -> Deliver | None:
-        """Does what the rules say before a request is looked at, and answers how its answer is to be sent; None is as ever.
+        """Do what the rules say before a request is handled. Return how its answer is to be sent; None is the usual way.
 
         The request's body must have been read. Raises ServiceError for an error in the service's place, and ConnectionEnded
         when the connection has been ended.
@@ -170,7 +170,7 @@ class Injector:
         return deliver
 
     async def _pause(self, exchange: Exchange, receive: Receive, send: Send, seconds: float) -> None:
-        """Waits, in seconds of the machine. Raises ConnectionEnded when the client goes away meanwhile, or is dropped.
+        """Wait, in seconds of the machine. Raises ConnectionEnded when the client goes away meanwhile, or is dropped.
 
         Of a request that is dropped nothing is noted, as it belongs to what was before.
         """
@@ -192,13 +192,13 @@ class Injector:
 
 
 async def _gone(receive: Receive) -> None:
-    """Waits for the client to go away."""
+    """Wait for the client to go away."""
     while (await receive())["type"] != "http.disconnect":
         await asyncio.sleep(0.1)  # not as uvicorn does it
 
 
 async def _reset(receive: Receive, send: Send) -> None:
-    """Drops the connection without an answer: the client gets a TCP reset. Raises ConnectionEnded."""
+    """Drop the connection without an answer: the client gets a TCP reset. Raises ConnectionEnded."""
     transport = _transport(receive)
     if transport is None:
         await _leave_open(send)
@@ -206,7 +206,7 @@ async def _reset(receive: Receive, send: Send) -> None:
         with contextlib.suppress(OSError):  # closed already
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         transport.abort()
-        await receive()  # until the server has noticed, lest it miss the answer
+        await receive()  # until the server has noticed: it logs an error for a request without an answer
     raise ConnectionEnded
 
 
@@ -235,7 +235,7 @@ def _transport(receive: Receive) -> Any:
 
 
 async def _leave_open(send: Send) -> None:
-    """Begins an answer that never ends: the server closes the connection."""
+    """Begin an answer that never ends: the server closes the connection."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
 
 

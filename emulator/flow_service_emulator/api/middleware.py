@@ -45,7 +45,7 @@ class Recorder(Protocol):
         """What takes down the answer to a request of this path that has just come in."""
 
     def record(self, exchange: Exchange, answered: Answered) -> None:
-        """Records a request that has been answered."""
+        """Record a request that has been answered."""
 
 
 class Middleware:
@@ -181,7 +181,7 @@ class Middleware:
 
 
 def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> list[ContractWarning]:
-    """Puts all values of a header that was sent several times into it (RFC 9110, section 5.3), and warns of that."""
+    """Put all values of a header that was sent several times into it (RFC 9110, section 5.3), and warn of it."""
     values: dict[str, list[str]] = {}
     for name, value in fields:
         values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))

@@ -33,7 +33,7 @@ class OriginGuard:
         self._suffixes = (*UNREGISTRABLE, *(name for name in self._allowed if name.startswith(".")))
 
     def check(self, method: str, headers: Mapping[str, str]) -> None:
-        """Raises `host-not-allowed`. A client that sends none of the headers is no browser."""
+        """Raise `host-not-allowed`. A client that sends none of the headers is no browser."""
         host = headers.get("host", "")
         if host and not self._is_ours(_name_of(host)):
             raise ServiceError(

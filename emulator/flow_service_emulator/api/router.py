@@ -1,6 +1,6 @@
 """Finds the operation of a request.
 
-Starlette's router tries one pattern after the other, which took a quarter of a look-up's time with these 70 paths.
+Starlette's router tries one pattern after the other, which took a fifth of a look-up's time with these 70 paths.
 """
 
 from __future__ import annotations

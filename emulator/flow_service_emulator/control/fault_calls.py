@@ -27,12 +27,12 @@ class FaultCalls:
         return self._reply()
 
     async def put_faults(self, exchange: Exchange) -> Reply:
-        """Puts one rule, `{"rules": [...]}` or `{"scenario": name}` in the place of all that are there."""
+        """Put one rule, `{"rules": [...]}` or `{"scenario": name}` in the place of all that are there."""
         self._faults.set(self._read(exchange))
         return self._reply()
 
     async def add_faults(self, exchange: Exchange) -> Reply:
-        """Puts one rule, `{"rules": [...]}` or `{"scenario": name}` behind those that are there; answers what was added."""
+        """Put one rule, `{"rules": [...]}` or `{"scenario": name}` behind those that are there, and answer what was added."""
         added = self._read(exchange, taken=[rule.id for rule in self._faults.rules])
         self._faults.set([*self._faults.rules, *added])
         return Reply({"rules": [rule.as_json() for rule in added]})

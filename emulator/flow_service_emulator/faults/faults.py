@@ -78,7 +78,7 @@ class RunFault:
     """Both are the service's own where the rule says nothing."""
 
     def strike(self, stage: str) -> None:
-        """Raises RunFailure if this is the stage at which the run fails."""
+        """Raise RunFailure if this is the stage at which the run fails."""
         if stage == self.stage:
             raise RunFailure(self)
 
@@ -101,7 +101,7 @@ class Faults:
         self.active = False
 
     def set(self, rules: Iterable[Rule]) -> None:
-        """Puts these in the place of all rules. Requests and runs that were hit before are not touched."""
+        """Put these in the place of all rules. Requests and runs that were hit before are not touched."""
         self.rules = tuple(rules)
         self.active = any(not rule.is_run for rule in self.rules)
 
@@ -163,7 +163,7 @@ class Faults:
         return True
 
     def _fires(self, rule: Rule) -> bool:
-        """Counts a match, and says whether the rule fires for it."""
+        """Count a match, and return whether the rule fires for it."""
         says = rule.says
         rule.matched += 1
         if rule.matched < says.get("nth", 1) or rule.fired >= says.get("times", math.inf):
@@ -214,7 +214,7 @@ class FaultsState:
         self._faults.set(read)
 
     def read(self, snapshot: Any) -> list[Rule]:
-        """Raises ValueError, saying what is wrong, for what is no snapshot of rules."""
+        """Raise ValueError, saying what is wrong, for what is no snapshot of rules."""
         try:
             plain = [{name: entry[name] for name in entry if name != "expired"} for entry in snapshot]
             rules = read_rules(plain, self._words)

@@ -56,7 +56,7 @@ _ALL = (
     Scenario(
         "lost-update",
         "Somebody else changes the entity just before the first PATCH is looked at, so its etag is not the latest any more: 412.",
-        "On 412 fetches the entity again, makes its change anew on what is there now, and sends it with the new etag.",
+        "On 412 fetches the entity again, makes its change again on what is there now, and sends it with the new etag.",
         ({"kind": "etag-changed"},),
     ),
     Scenario(
