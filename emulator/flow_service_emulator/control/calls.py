@@ -49,7 +49,7 @@ def control_calls(
         ("listRequests", "GET", "/requests", reports.list_requests, "The journal of the service's requests, newest last"),
         ("deleteRequests", "DELETE", "/requests", reports.delete_requests, "Empty the journal"),
         ("getContract", "GET", "/contract", reports.get_contract, "The contract report: violations, warnings, coverage"),
-        ("deleteContract", "DELETE", "/contract", reports.delete_contract, "Let the contract report begin again"),
+        ("deleteContract", "DELETE", "/contract", reports.delete_contract, "Empty the contract report"),
         ("dashboard", "GET", "", dashboard_file("index.html"), "The dashboard"),
         ("dashboardWithSlash", "GET", "/", dashboard_file("index.html"), "The dashboard"),
         ("dashboardFile", "GET", "/page/{file}", dashboard_file(), "A file of the dashboard"),
