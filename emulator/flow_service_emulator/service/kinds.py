@@ -7,7 +7,6 @@ reference, sections "Entities" and "Where the sources disagree", and the error t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from flow_service_emulator.catalog import ConnectionSpec, FlowSpec
@@ -34,25 +33,34 @@ MODE: Final = "Server-to-server"
 AUTH_FIELDS: Final = frozenset({"specName", "params"})
 
 
-@dataclass(frozen=True, slots=True)
 class Kind:
-    """What differs between connections, source connections, target connections and flows."""
+    """What differs between connections, source connections, target connections and flows.
 
-    collection: str
-    reference: str
-    """The field that names its spec."""
-    complete: Callable[[Draft, Any], None]
-    """Checks and completes a draft; it is given the spec that the draft names, or None."""
-    derived: frozenset[str]
-    """Fields that the server derives; a patch may not touch them."""
-    fixed: Mapping[str, str]
-    """Path -> why a patch may not touch it."""
-    blocked_by: tuple[str, str]
-    """(which flows keep an entity from deletion: `any`, `enabled` or ``, the error's name)"""
-    envelope: SchemaValidator
-    """The outer form of its bodies."""
-    fields: frozenset[str]
-    """The top-level fields that it can have, the server's among them."""
+    `reference` is the field that names its spec, and `complete` checks and completes a draft, given that spec or None. A patch may
+    touch neither the fields in `derived`, which the server derives, nor the paths in `fixed`, each with the reason. `blocked_by`
+    says which flows keep an entity from deletion (`any`, `enabled` or none), and the error's name.
+    """
+
+    def __init__(
+        self,
+        collection: str,
+        reference: str,
+        complete: Callable[[Draft, Any], None],
+        *,
+        derived: tuple[str, ...] = (),
+        fixed: Mapping[str, str] | None = None,
+        blocked_by: tuple[str, str] = ("", ""),
+    ) -> None:
+        self.collection = collection
+        self.reference = reference
+        self.complete = complete
+        self.derived = frozenset(derived)
+        self.fixed = fixed or {}
+        self.blocked_by = blocked_by
+        self.envelope = SchemaValidator(BODIES[collection])
+        """The outer form of its bodies."""
+        self.fields = FIELDS[collection] | SERVER_FIELDS
+        """The top-level fields that it can have, the server's among them."""
 
 
 def check(kind: Kind, body: Any, context: Context, change: Change | None = None) -> Entity:
@@ -309,34 +317,22 @@ def _fitting(
 def entity_kinds() -> dict[str, Kind]:
     """Collection -> kind, with the envelopes compiled."""
     spec = {"/connectionSpec": "create a new one with the other spec"}
-    datasets = {
-        "/params/datasets": "create a new source connection with the other datasets and put it into the flow",
-    }
-    inherits = {"inheritedAttributes"}
+    datasets = {"/params/datasets": "create a new source connection with the other datasets and put it into the flow"}
+    flow_spec = {"/flowSpec": "create a new flow with the other spec"}
     in_flow = ("enabled", "in-active-flow")
-    rows: tuple[tuple[str, str, Callable[[Draft, Any], None], set[str], dict[str, str], tuple[str, str]], ...] = (
-        ("connections", "connectionSpec", _complete_connection, set(), {}, ("any", "base-connection-in-use")),
-        ("sourceConnections", "connectionSpec", _complete_source, inherits, {**spec, **datasets}, in_flow),
-        ("targetConnections", "connectionSpec", _complete_target, inherits, spec, in_flow),
-        (
-            "flows",
-            "flowSpec",
-            _complete_flow,
-            inherits | {"runs", "lastOperation", "lastRunDetails"},
-            {"/flowSpec": "create a new flow with the other spec"},
-            ("", ""),
+    inherits = ("inheritedAttributes",)
+    of_runs = ("runs", "lastOperation", "lastRunDetails")
+    kinds = (
+        Kind("connections", "connectionSpec", _complete_connection, blocked_by=("any", "base-connection-in-use")),
+        Kind(
+            "sourceConnections",
+            "connectionSpec",
+            _complete_source,
+            derived=inherits,
+            fixed=spec | datasets,
+            blocked_by=in_flow,
         ),
+        Kind("targetConnections", "connectionSpec", _complete_target, derived=inherits, fixed=spec, blocked_by=in_flow),
+        Kind("flows", "flowSpec", _complete_flow, derived=inherits + of_runs, fixed=flow_spec),
     )
-    return {
-        collection: Kind(
-            collection,
-            reference,
-            complete,
-            frozenset(derived),
-            fixed,
-            blocked_by,
-            envelope=SchemaValidator(BODIES[collection]),
-            fields=FIELDS[collection] | SERVER_FIELDS,
-        )
-        for collection, reference, complete, derived, fixed, blocked_by in rows
-    }
+    return {kind.collection: kind for kind in kinds}

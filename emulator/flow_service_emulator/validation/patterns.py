@@ -52,9 +52,8 @@ class PatternKeyword:
     """`pattern` as a keyword of jsonschema_rs's own validators."""
 
     def __init__(self, parent_schema: dict[str, object], value: str, schema_path: list[str | int]) -> None:
-        self._pattern = value
-        compiled(value)
+        self._is_valid = compiled(value).is_valid
 
     def validate(self, instance: object) -> None:
-        if isinstance(instance, str) and not matches(self._pattern, instance):
+        if isinstance(instance, str) and not (len(instance) <= MAX_MATCHED and self._is_valid(instance)):
             raise ValueError

@@ -8,7 +8,7 @@ property is neither required nor looked at (reference: "Where the sources disagr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jsonschema_rs
 import orjson
@@ -21,7 +21,13 @@ Keys = tuple[str | int, ...]
 """Where a value stands in another: names of properties and numbers of items."""
 
 _DRAFT_7: Final = "http://json-schema.org/draft-07/schema#"
-_OPERATORS: Final = ("CONTAINS", "NOT_CONTAINS", "EQUALS", "NOT_EQUALS")
+_OPERATORS: Final = {
+    "CONTAINS": (False, False),
+    "NOT_CONTAINS": (False, True),
+    "EQUALS": (True, False),
+    "NOT_EQUALS": (True, True),
+}
+"""Operator -> (whether it asks for equality, whether it is negated)."""
 _ITEM: Final = 0
 """Stands for any item of an array."""
 
@@ -35,16 +41,6 @@ class SchemaError(ValueError):
         self.reason = reason
 
 
-class _Annotation:
-    """A keyword that nothing is refused for, as it is not known what the real service does with it."""
-
-    def __init__(self, parent_schema: dict[str, object], value: object, schema_path: list[str | int]) -> None:
-        pass
-
-    def validate(self, instance: object) -> None:
-        pass
-
-
 def engine(schema: Schema) -> Draft7Validator:
     """The engine of a schema. Raises SchemaError for what is no draft 7, has a pattern that is none or refers elsewhere."""
     try:
@@ -52,7 +48,7 @@ def engine(schema: Schema) -> Draft7Validator:
         return Draft7Validator(
             {key: value for key, value in schema.items() if key not in ("$schema", "$id")},
             validate_formats=False,
-            keywords={"pattern": PatternKeyword, "contentEncoding": _Annotation, "contentMediaType": _Annotation},
+            keywords={"pattern": PatternKeyword},
             pattern_options=OPTIONS,  # of patternProperties
             retriever=_retrieve,
         )
@@ -60,28 +56,49 @@ def engine(schema: Schema) -> Draft7Validator:
         raise SchemaError(_pointer(fault.instance_path), fault.message) from fault
 
 
-def check_conditions(schema: Mapping[str, Any]) -> None:
-    """Raises SchemaError for a `conditional` that is not understood."""
-    conditions = dict(_conditions(schema))
-    for name, conditional in conditions.items():
-        place = _pointer(("properties", name, "conditional"))
+class Condition(NamedTuple):
+    """The `conditional` of the property `name`, with its field as keys."""
+
+    name: str
+    field: Keys
+    equality: bool
+    negated: bool
+    value: Any
+
+    def holds(self, value: Any, context: Mapping[str, Any]) -> bool:
+        """Whether it is true; its field is looked up in `context` where that knows it, and else in the value itself."""
+        found = value_at(context if self.field[0] in context else value, self.field)
+        if self.equality:
+            holds = _same(found, self.value)
+        elif isinstance(found, list):
+            holds = any(_same(item, self.value) for item in found)
+        else:
+            holds = isinstance(found, str) and isinstance(self.value, str) and self.value in found
+        return holds is not self.negated
+
+
+def conditions(schema: Mapping[str, Any]) -> list[Condition]:
+    """The conditions of a schema. Raises SchemaError for a `conditional` that is not understood."""
+    found = []
+    for name, part in schema.get("properties", {}).items():
+        if not isinstance(part, dict) or "conditional" not in part:
+            continue
+        place, conditional = _pointer(("properties", name, "conditional")), part["conditional"]
         if (
             not isinstance(conditional, dict)
             or not isinstance(conditional.get("field"), str)
             or "value" not in conditional
         ):
             raise SchemaError(place, "a conditional has a field (a dotted path), an operator and a value")
-        if conditional.get("operator") not in _OPERATORS:
-            known = ", ".join(_OPERATORS)
-            raise SchemaError(place, f'unknown operator "{conditional.get("operator")}"; known are {known}')
-    if orjson.dumps(schema).count(b'"conditional":') > len(conditions):
+        operator = conditional.get("operator")
+        if not isinstance(operator, str) or operator not in _OPERATORS:
+            raise SchemaError(place, f'unknown operator "{operator}"; known are {", ".join(_OPERATORS)}')
+        found.append(
+            Condition(name, tuple(conditional["field"].split(".")), *_OPERATORS[operator], conditional["value"])
+        )
+    if orjson.dumps(schema).count(b'"conditional":') > len(found):
         raise SchemaError("", "a conditional stands in an outermost property; deeper ones are not supported")
-
-
-def false_conditions(schema: Mapping[str, Any], value: Any, context: Mapping[str, Any]) -> frozenset[str]:
-    """The properties whose condition is false; its field is looked up in `context` first, and else in the value itself."""
-    seen = {**value, **context} if isinstance(value, dict) else context
-    return frozenset(name for name, conditional in _conditions(schema) if not _holds(conditional, seen))
+    return found
 
 
 def without(schema: Mapping[str, Any], names: frozenset[str]) -> Schema:
@@ -96,7 +113,7 @@ def without(schema: Mapping[str, Any], names: frozenset[str]) -> Schema:
 def value_at(value: Any, keys: Iterable[str | int]) -> Any:
     """What stands at a place of a value; None where there is none."""
     for key in keys:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get(key)
         elif isinstance(value, list) and isinstance(key, int) and key < len(value):
             value = value[key]
@@ -164,28 +181,6 @@ def _schemas_below(part: Schema, key: str | int) -> list[Any]:
     if key in part.get("properties", ()):
         return [part["properties"][key]]
     return [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
-
-
-def _conditions(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    properties = schema.get("properties", {}).items()
-    return [
-        (name, part["conditional"]) for name, part in properties if isinstance(part, dict) and "conditional" in part
-    ]
-
-
-def _holds(conditional: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    found, wanted, operator = (
-        value_at(seen, conditional["field"].split(".")),
-        conditional["value"],
-        conditional["operator"],
-    )
-    if operator.endswith("EQUALS"):
-        holds = _same(found, wanted)
-    elif isinstance(found, list):
-        holds = any(_same(item, wanted) for item in found)
-    else:
-        holds = isinstance(found, str) and isinstance(wanted, str) and wanted in found
-    return holds is not operator.startswith("NOT_")
 
 
 def _same(one: Any, other: Any) -> bool:

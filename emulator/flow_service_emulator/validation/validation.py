@@ -16,9 +16,8 @@ from flow_service_emulator.validation.schemas import (
     Place,
     Schema,
     SchemaError,
-    check_conditions,
+    conditions,
     engine,
-    false_conditions,
     value_at,
     without,
 )
@@ -34,6 +33,7 @@ MAX_VALUES: Final = 5_000
 """Values (counting those inside others) up to which a value that is not valid is searched for what is wrong."""
 MAX_VIOLATIONS: Final = 50
 """Violations that are reported of one value; warnings and unknown fields likewise."""
+_NONE: Final[frozenset[str]] = frozenset()
 _WITHOUT_EXAMPLE: Final = frozenset({"enum", "const", "additionalProperties", "propertyNames", "false"})
 
 
@@ -79,16 +79,16 @@ class Reading(NamedTuple):
 class SchemaValidator:
     """Checks, reads and masks the values of one JSON Schema (draft 7); compiled once.
 
-    `examples` is an example object that holds a valid value for each property. Raises SchemaError. Formats and content
-    encodings are annotations, as in draft 7: what the real service does with them is not known, so nothing is refused.
+    `examples` is an example object that holds a valid value for each property. Raises SchemaError. Formats are annotations,
+    as in draft 7: what the real service does with them is not known, so nothing is refused for them.
     """
 
     def __init__(self, schema: Schema, examples: Mapping[str, Any] | None = None) -> None:
         self.schema = schema
         self._examples = examples or {}
-        self._engines: dict[frozenset[str], Draft7Validator] = {frozenset(): engine(schema)}
+        self._engines: dict[frozenset[str], Draft7Validator] = {_NONE: engine(schema)}
         """One for each set of properties whose condition is false."""
-        check_conditions(schema)
+        self._conditions = conditions(schema)
         self.has_passwords = b'"format":"password"' in orjson.dumps(schema)
         self._whole = Place(schema, [schema])
 
@@ -101,7 +101,7 @@ class SchemaValidator:
         `{"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}`. `stored` is the value that is there now, in a change:
         a password that is masked in both is as valid as it was.
         """
-        unasked = false_conditions(self.schema, value, context or {})
+        unasked = self._unasked(value, context or {})
         validator = self._engines.get(unasked)
         if validator is None:
             validator = self._engines[unasked] = engine(without(self.schema, unasked))
@@ -124,7 +124,7 @@ class SchemaValidator:
 
     def applicable(self, context: Mapping[str, Any]) -> Schema:
         """The schema in a context; a property whose condition is false is `True` there."""
-        return without(self.schema, false_conditions(self.schema, {}, context))
+        return without(self.schema, self._unasked({}, context))
 
     def read(self, value: Any, path: str = "") -> Reading:
         """The value as it is meant; the same object where nothing in it has to change. `path` is its place in the body."""
@@ -135,6 +135,12 @@ class SchemaValidator:
     def mask(self, value: Any) -> Any:
         """A copy in which every password is MASK, whatever was given in its place; the value itself if there is none."""
         return _masked(value, self._whole) if self.has_passwords else value
+
+    def _unasked(self, value: Any, context: Mapping[str, Any]) -> frozenset[str]:
+        """The properties whose condition is false."""
+        if not self._conditions:
+            return _NONE
+        return frozenset([each.name for each in self._conditions if not each.holds(value, context)])
 
     def _order(self, error: ValidationError) -> list[int]:
         """Where the schema says it, as a number for each step, and then which item it is about."""
@@ -222,9 +228,11 @@ def _read(value: Any, place: Place, keys: Keys, path: str, warnings: list[Contra
         unknown += strange[: MAX_VIOLATIONS - len(unknown)]
     changed = {}
     for name, item in value.items():
-        option = _read(item, place.below(name), (*keys, name), path, warnings, unknown)
-        if option is not item:
-            changed[name] = option
+        below = place.below(name)
+        if below.words if isinstance(item, str) else below.parts:
+            option = _read(item, below, (*keys, name), path, warnings, unknown)
+            if option is not item:
+                changed[name] = option
     return {**value, **changed} if changed else value
 
 
