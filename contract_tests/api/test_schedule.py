@@ -74,24 +74,30 @@ def test_every_interval(api: Api, interval: int, unit: str, step: int) -> None:
     assert instants(api, HOUR + 2 * step) == [SOON, SOON + step, SOON + 2 * step]
 
 
-@pytest.mark.emulator_only
-def test_once(api: Api) -> None:
-    """Reference, Schedule: `day` with 0 and DAILY_FULL_EXPORT."""
-    api.flow(S3, ONCE)
-    assert instants(api, 60 * DAY) == [SOON]
+When = list[tuple[int, list[int]]]
+"""(by how many seconds the clock is advanced, the instants that are exported)"""
+WHEN: dict[str, tuple[dict[str, Any], When]] = {
+    # reference, Schedule: `day` with 0 and DAILY_FULL_EXPORT
+    "once": (ONCE, [(60 * DAY, [SOON])]),
+    "once, with a start in the past": ({**ONCE, "startTime": NOW - 5 * DAY}, [(60 * DAY, [NOW - 5 * DAY])]),
+    "nothing before the start": (HOURLY, [(HOUR - 1, []), (1, [SOON])]),
+    "a start right now": ({**HOURLY, "startTime": NOW}, [(3 * HOUR, [NOW, NOW + 3 * HOUR])]),
+    # reference, Schedule: `endTime`, epoch seconds
+    "the end is the last instant": (
+        {**HOURLY, "endTime": SOON + 6 * HOUR},
+        [(2 * DAY, [SOON, SOON + 3 * HOUR, SOON + 6 * HOUR])],
+    ),
+    "an end that is over": ({**HOURLY, "startTime": NOW - DAY, "endTime": NOW - HOUR}, [(2 * DAY, [])]),
+    "an end that is now": ({**HOURLY, "startTime": NOW - DAY, "endTime": NOW}, [(2 * DAY, [NOW])]),
+}
 
 
 @pytest.mark.emulator_only
-def test_once_with_a_start_in_the_past(api: Api) -> None:
-    api.flow(S3, {**ONCE, "startTime": NOW - 5 * DAY})
-    assert instants(api, 60 * DAY) == [NOW - 5 * DAY]
-
-
-@pytest.mark.emulator_only
-def test_nothing_before_the_start(api: Api) -> None:
-    api.flow(S3, HOURLY)
-    assert instants(api, HOUR - 1) == []
-    assert instants(api, 1) == [SOON]
+@pytest.mark.parametrize("case", WHEN)
+def test_when_exports_come(api: Api, case: str) -> None:
+    schedule, steps = WHEN[case]
+    api.flow(S3, schedule)
+    assert [(seconds, instants(api, seconds)) for seconds, _ in steps] == steps
 
 
 @pytest.mark.emulator_only
@@ -106,25 +112,6 @@ def test_a_start_in_the_past(api: Api, start: int) -> None:
 
 
 @pytest.mark.emulator_only
-def test_a_start_right_now(api: Api) -> None:
-    api.flow(S3, {**HOURLY, "startTime": NOW})
-    assert instants(api, 3 * HOUR) == [NOW, NOW + 3 * HOUR]
-
-
-@pytest.mark.emulator_only
-def test_the_end_is_the_last_instant(api: Api) -> None:
-    """Reference, Schedule: `endTime`, epoch seconds."""
-    api.flow(S3, {**HOURLY, "endTime": SOON + 6 * HOUR})
-    assert instants(api, 2 * DAY) == [SOON, SOON + 3 * HOUR, SOON + 6 * HOUR]
-
-
-@pytest.mark.emulator_only
-def test_a_schedule_whose_end_is_over(api: Api) -> None:
-    api.flow(S3, {**HOURLY, "startTime": NOW - DAY, "endTime": NOW - HOUR})
-    assert instants(api, 2 * DAY) == []
-
-
-@pytest.mark.emulator_only
 def test_a_schedule_that_ends_right_after_its_start(api: Api) -> None:
     """And not one that ends where it starts."""
     flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, 'endTime': SOON + 1})}")
@@ -132,12 +119,6 @@ def test_a_schedule_that_ends_right_after_its_start(api: Api) -> None:
     ids = flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0]
     later: dict[str, Any] = {**HOURLY, "startTime": NOW + 3 * DAY, "endTime": NOW + 3 * DAY}
     assert set(violations(api.post("/flows", S3.flow(*ids, **later)))) == {"scheduleParams.endTime"}
-
-
-@pytest.mark.emulator_only
-def test_a_schedule_that_ends_now_exports_at_once(api: Api) -> None:
-    api.flow(S3, {**HOURLY, "startTime": NOW - DAY, "endTime": NOW})
-    assert instants(api, 2 * DAY) == [NOW]
 
 
 @pytest.mark.emulator_only
@@ -233,45 +214,36 @@ def test_disabled_before_the_first_export_and_enabled_in_time(api: Api) -> None:
     assert instants(api, HOUR) == [SOON]
 
 
-@pytest.mark.emulator_only
-def test_a_new_interval_counts_from_the_next_export(api: Api) -> None:
-    flow = api.flow(S3, HOURLY)
-    assert instants(api, HOUR) == [SOON]
-    patch_schedule(api, flow, interval=8, timeUnit="hour", startTime=SOON)
-    assert instants(api, 16 * HOUR) == [SOON + 8 * HOUR, SOON + 16 * HOUR]
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], When]] = {
+    # after the first export: the schedule before, what is sent instead, and what comes then
+    "a new interval counts from the next export": (
+        HOURLY,
+        {"interval": 8, "timeUnit": "hour", "startTime": SOON},
+        [(16 * HOUR, [SOON + 8 * HOUR, SOON + 16 * HOUR])],
+    ),
+    "a new start moves the grid": (
+        HOURLY,
+        {"startTime": SOON + 2 * HOUR + MINUTE},
+        [(6 * HOUR, [SOON + 2 * HOUR + MINUTE, SOON + 5 * HOUR + MINUTE])],
+    ),
+    "a new start in the past is not replayed": (
+        HOURLY,
+        {"startTime": NOW - DAY},
+        [(0, []), (2 * HOUR, [NOW + 3 * HOUR])],
+    ),
+    "a new end ends it": (HOURLY, {**HOURLY, "endTime": SOON + 3 * HOUR}, [(DAY, [SOON + 3 * HOUR])]),
+    "a flow that was to run once gets another date": (ONCE, {"startTime": SOON + DAY}, [(9 * DAY, [SOON + DAY])]),
+}
 
 
 @pytest.mark.emulator_only
-def test_a_new_start_moves_the_grid(api: Api) -> None:
-    flow = api.flow(S3, HOURLY)
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_new_schedule(api: Api, case: str) -> None:
+    before, sent, steps = CHANGES[case]
+    flow = api.flow(S3, before)
     assert instants(api, HOUR) == [SOON]
-    patch_schedule(api, flow, startTime=SOON + 2 * HOUR + MINUTE)
-    assert instants(api, 6 * HOUR) == [SOON + 2 * HOUR + MINUTE, SOON + 5 * HOUR + MINUTE]
-
-
-@pytest.mark.emulator_only
-def test_a_new_start_in_the_past_is_not_replayed(api: Api) -> None:
-    flow = api.flow(S3, HOURLY)
-    assert instants(api, HOUR) == [SOON]
-    patch_schedule(api, flow, startTime=NOW - DAY)
-    assert instants(api, 0) == []
-    assert instants(api, 2 * HOUR) == [NOW + 3 * HOUR]
-
-
-@pytest.mark.emulator_only
-def test_a_new_end_ends_it(api: Api) -> None:
-    flow = api.flow(S3, HOURLY)
-    assert instants(api, HOUR) == [SOON]
-    patch_schedule(api, flow, **HOURLY, endTime=SOON + 3 * HOUR)
-    assert instants(api, DAY) == [SOON + 3 * HOUR]
-
-
-@pytest.mark.emulator_only
-def test_a_flow_that_was_to_run_once_gets_another_date(api: Api) -> None:
-    flow = api.flow(S3, ONCE)
-    assert instants(api, HOUR) == [SOON]
-    patch_schedule(api, flow, startTime=SOON + DAY)
-    assert instants(api, 9 * DAY) == [SOON + DAY]
+    patch_schedule(api, flow, **sent)
+    assert [(seconds, instants(api, seconds)) for seconds, _ in steps] == steps
 
 
 # --- which rows ---------------------------------------------------------------------------------------------------
