@@ -6,6 +6,7 @@ Source: "Flow Service error messages" and the Platform troubleshooting guide, as
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,25 +59,56 @@ def answers(name: str, *marks: pytest.MarkDecorator) -> Callable[[Trigger], Trig
     return enter
 
 
-def bare(api: Api, drop: str = "", **headers: str) -> httpx.Response:
-    """A GET whose headers lack one, or have other values (`_` for `-`)."""
-    request = api.http.build_request("GET", f"{BASE}/flows")
-    if drop:
-        del request.headers[drop]
-    for name, value in headers.items():
-        request.headers[name.replace("_", "-")] = value
-    return api.http.send(request)
+IS_FLOW = "inheritedAttributes.properties.isDestinationFlow"
+GETS: dict[str, tuple[str, dict[str, object]]] = {
+    "limit-with-count": ("/flows?limit=10&count=true", {}),
+    "sort-order-invalid": ("/flows?orderby=name desc", {}),
+    "orderby-field-invalid": ("/flows?orderby=-colour", {"field": "colour"}),
+    "resource-not-found": (f"/targetConnections/{MISSING}", {"collection": "targetConnections", "id": MISSING}),
+    "filter-operator-not-implemented": ("/flows?property=name~^S3", {"operator": "~"}),
+    "filter-operator-single-value": ("/flows?property=createdAt<1,2", {"operator": "<"}),
+    "filter-operator-unsupported-for-field": (f"/flows?property={IS_FLOW}>true", {"operator": ">", "field": IS_FLOW}),
+    "filter-field-invalid": ("/flows?property=colour==blue", {"field": "colour"}),
+    "filter-operator-invalid": ("/flows?property=name=>x", {"operator": "=>"}),
+    "query-param-unknown": ("/flows?colour=blue", {"param": "colour"}),
+    "value-invalid": ("/flows?limit=101", {"value": "101", "field": "limit"}),
+    "query-value-invalid": ("/flows?property=name==", {}),
+    "path-not-found": ("/flow", {"method": "GET", "path": f"{BASE}/flow"}),
+}
+"""Name of an error -> what to get for it, and what its message must name."""
+BASE_CONNECTION = S3.base_connection()
+POSTS: dict[str, tuple[str, dict[str, Any] | None, dict[str, object]]] = {
+    "body-empty": ("/connections", None, {}),
+    "spec-id-invalid": ("/connections", {**BASE_CONNECTION, "connectionSpec": {"id": MISSING, "version": "1.0"}}, {}),
+    "auth-spec-not-found": (
+        "/connections",
+        {**BASE_CONNECTION, "auth": {"specName": "Acces Key", "params": {}}},
+        {"specName": "Acces Key", "id": S3.spec},
+    ),
+    "run-flow-not-found": ("/runs", {"flowId": MISSING}, {"id": MISSING}),
+    "flow-id-empty": ("/runs", {"flowId": ""}, {}),
+    "state-invalid": ("/connections", {**BASE_CONNECTION, "state": "paused"}, {"state": "paused"}),
+    "spec-version-missing": (
+        "/connections",
+        {**BASE_CONNECTION, "connectionSpec": {"id": S3.spec}},
+        {"field": "connectionSpec"},
+    ),
+}
+HEADERS: dict[str, dict[str, str | None]] = {
+    "org-header-empty": {"x-gw-ims-org-id": ""},
+    "token-empty": {"authorization": "Bearer"},
+    "token-invalid": {"authorization": "Basic YWxpY2U6c2VjcmV0"},
+    "gateway-token-missing": {"authorization": None},
+    "gateway-api-key-missing": {"x-api-key": None},
+    "gateway-org-missing": {"x-gw-ims-org-id": None},
+}
+"""Name of an error -> a header that another value brings it about for, or (None) its absence."""
 
 
 @answers("provider-rejected")
 def provider_rejected(api: Api) -> Answer:
     base = api.created("connections", S3.base_connection())
     return api.post("/targetConnections", S3.target_connection(base, datasetFileType="CSV")), {}
-
-
-@answers("limit-with-count")
-def limit_with_count(api: Api) -> Answer:
-    return api.get("/flows?limit=10&count=true"), {}
 
 
 @answers("if-match-missing")
@@ -91,20 +123,10 @@ def version_mismatch(api: Api) -> Answer:
     return api.patch(f"/flows/{flow_id}", '"stale"', NAME), {"supplied": '"stale"', "current": current}
 
 
-@answers("body-empty")
-def body_empty(api: Api) -> Answer:
-    return api.post("/connections"), {}
-
-
 @answers("state-in-create")
 def state_in_create(api: Api) -> Answer:
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
     return api.post("/flows", {**S3.flow(source, target, **api.later), "state": "enabled"}), {}
-
-
-@answers("spec-id-invalid")
-def spec_id_invalid(api: Api) -> Answer:
-    return api.post("/connections", {**S3.base_connection(), "connectionSpec": {"id": MISSING, "version": "1.0"}}), {}
 
 
 @answers("connection-spec-immutable")
@@ -112,12 +134,6 @@ def connection_spec_immutable(api: Api) -> Answer:
     path = f"/connections/{api.created('connections', S3.base_connection())}"
     patch = [{"op": "replace", "path": "/connectionSpec/id", "value": LANDING_ZONE.spec}]
     return api.patch(path, api.item(path)["etag"], patch), {}
-
-
-@answers("auth-spec-not-found")
-def auth_spec_not_found(api: Api) -> Answer:
-    auth = {"specName": "Acces Key", "params": {}}
-    return api.post("/connections", {**S3.base_connection(), "auth": auth}), {"specName": "Acces Key", "id": S3.spec}
 
 
 @answers("base-connection-in-use")
@@ -132,21 +148,6 @@ def action_not_applicable(api: Api) -> Answer:
     return api.post(f"/flows/{api.flow(S3, api.later)}/action?op=enable"), {"action": "enable", "state": "enabled"}
 
 
-@answers("run-flow-not-found")
-def run_flow_not_found(api: Api) -> Answer:
-    return api.post("/runs", {"flowId": MISSING}), {"id": MISSING}
-
-
-@answers("sort-order-invalid")
-def sort_order_invalid(api: Api) -> Answer:
-    return api.get("/flows", params={"orderby": "name desc"}), {}
-
-
-@answers("orderby-field-invalid")
-def orderby_field_invalid(api: Api) -> Answer:
-    return api.get("/flows", params={"orderby": "-colour"}), {"field": "colour"}
-
-
 @answers("operation-unsupported")
 def operation_unsupported(api: Api) -> Answer:
     return api.post(f"/flows/{api.flow(S3, api.later)}/action?op=explode"), {"op": "explode"}
@@ -157,109 +158,16 @@ def sub_action_unsupported(api: Api) -> Answer:
     return api.post(f"/flows/{api.flow(S3, api.later)}/action?op=disable&subOp=gently"), {"subOp": "gently"}
 
 
-@answers("resource-not-found")
-def resource_not_found(api: Api) -> Answer:
-    return api.get(f"/targetConnections/{MISSING}"), {"collection": "targetConnections", "id": MISSING}
-
-
-@answers("filter-operator-not-implemented")
-def filter_operator_not_implemented(api: Api) -> Answer:
-    return api.get("/flows?property=name~^S3"), {"operator": "~"}
-
-
-@answers("filter-operator-single-value")
-def filter_operator_single_value(api: Api) -> Answer:
-    return api.get("/flows?property=createdAt<1,2"), {"operator": "<"}
-
-
-@answers("flow-id-empty")
-def flow_id_empty(api: Api) -> Answer:
-    return api.post("/runs", {"flowId": ""}), {}
-
-
 @answers("in-active-flow")
 def in_active_flow(api: Api) -> Answer:
     (source,) = api.item(f"/flows/{api.flow(S3, api.later)}")["sourceConnectionIds"]
     return api.delete(f"/sourceConnections/{source}"), {"id": source}
 
 
-@answers("filter-operator-unsupported-for-field")
-def filter_operator_unsupported_for_field(api: Api) -> Answer:
-    field = "inheritedAttributes.properties.isDestinationFlow"
-    return api.get(f"/flows?property={field}>true"), {"operator": ">", "field": field}
-
-
-@answers("filter-field-invalid")
-def filter_field_invalid(api: Api) -> Answer:
-    return api.get("/flows?property=colour==blue"), {"field": "colour"}
-
-
-@answers("filter-operator-invalid")
-def filter_operator_invalid(api: Api) -> Answer:
-    return api.get("/flows?property=name=>x"), {"operator": "=>"}
-
-
-@answers("query-param-unknown")
-def query_param_unknown(api: Api) -> Answer:
-    return api.get("/flows?colour=blue"), {"param": "colour"}
-
-
-@answers("value-invalid")
-def value_invalid(api: Api) -> Answer:
-    return api.get("/flows?limit=101"), {"value": "101", "field": "limit"}
-
-
-@answers("query-value-invalid")
-def query_value_invalid(api: Api) -> Answer:
-    return api.get("/flows?property=name=="), {}
-
-
 @answers("patch-invalid")
 def patch_invalid(api: Api) -> Answer:
     path = f"/flows/{api.flow(S3, api.later)}"
     return api.patch(path, api.item(path)["etag"], [{"op": "remove", "path": "/nothing"}]), {}
-
-
-@answers("state-invalid")
-def state_invalid(api: Api) -> Answer:
-    return api.post("/connections", {**S3.base_connection(), "state": "paused"}), {"state": "paused"}
-
-
-@answers("org-header-empty")
-def org_header_empty(api: Api) -> Answer:
-    return bare(api, x_gw_ims_org_id=""), {}
-
-
-@answers("token-empty")
-def token_empty(api: Api) -> Answer:
-    return bare(api, authorization="Bearer"), {}
-
-
-@answers("token-invalid")
-def token_invalid(api: Api) -> Answer:
-    return bare(api, authorization="Basic YWxpY2U6c2VjcmV0"), {}
-
-
-@answers("spec-version-missing")
-def spec_version_missing(api: Api) -> Answer:
-    return api.post("/connections", {**S3.base_connection(), "connectionSpec": {"id": S3.spec}}), {
-        "field": "connectionSpec"
-    }
-
-
-@answers("gateway-token-missing")
-def gateway_token_missing(api: Api) -> Answer:
-    return bare(api, "authorization"), {}
-
-
-@answers("gateway-api-key-missing")
-def gateway_api_key_missing(api: Api) -> Answer:
-    return bare(api, "x-api-key"), {}
-
-
-@answers("gateway-org-missing")
-def gateway_org_missing(api: Api) -> Answer:
-    return bare(api, "x-gw-ims-org-id"), {}
 
 
 @answers("adhoc-invalid")
@@ -287,11 +195,6 @@ def content_type_missing(api: Api) -> Answer:
 @answers("body-malformed")
 def body_malformed(api: Api) -> Answer:
     return api.http.post(f"{BASE}/connections", content=b"{", headers={"Content-Type": "application/json"}), {}
-
-
-@answers("path-not-found")
-def path_not_found(api: Api) -> Answer:
-    return api.get("/flow"), {"method": "GET", "path": f"{BASE}/flow"}
 
 
 @answers("method-not-allowed")
@@ -331,17 +234,33 @@ def host_not_allowed(api: Api) -> Answer:
     return api.http.post("/__emulator/reset", headers={"Origin": "https://evil.example"}), {}
 
 
-def injected(name: str) -> Trigger:
-    """What causes an error by a fault that is set for it."""
-
-    def trigger(api: Api) -> Answer:
-        api.control("PUT", "/faults", {"rules": [{"kind": "error", "error": name}]})
-        return api.get("/flows"), {}
-
-    return trigger
+def injected(api: Api, name: str) -> Answer:
+    api.control("PUT", "/faults", {"rules": [{"kind": "error", "error": name}]})
+    return api.get("/flows"), {}
 
 
-TRIGGERS |= {name: injected(name) for name in INJECTED}
+def got(api: Api, name: str) -> Answer:
+    path, fields = GETS[name]
+    return api.get(path), fields
+
+
+def posted(api: Api, name: str) -> Answer:
+    path, body, fields = POSTS[name]
+    return api.post(path, body), fields
+
+
+def with_header(api: Api, name: str) -> Answer:
+    request = api.http.build_request("GET", f"{BASE}/flows")
+    for header, value in HEADERS[name].items():
+        if value is None:
+            del request.headers[header]
+        else:
+            request.headers[header] = value
+    return api.http.send(request), {}
+
+
+for trigger, names in ((injected, INJECTED), (got, GETS), (posted, POSTS), (with_header, HEADERS)):
+    TRIGGERS |= {name: partial(trigger, name=name) for name in names}
 MARKS |= dict.fromkeys(INJECTED, pytest.mark.emulator_only)
 
 
