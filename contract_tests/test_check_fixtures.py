@@ -56,7 +56,7 @@ def test_the_built_in_fixtures_are_in_order(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_broken_file_is_told_with_its_reason(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    specs = {"connection-specs/a.json": "{", "flow-specs/a.json": "{}", "schemas/a.json": {"type": "strng"}}
+    specs = {"connection-specs/a.json": "{", "flow-specs/a.json": "{}", "schemas/other.json": {"type": "strng"}}
     files: dict[str, Any] = {name: content for name, (content, _) in BROKEN.items()}
     status, told, faults = checked(capsys, write(tmp_path, {**files, **specs, **GOOD}))
     assert (status, told) == (1, "")

@@ -258,10 +258,10 @@ def test_python_s_datetimes_and_dates_say_their_types() -> None:
     assert values[1] == {"at": "2026-01-31T12:30:15.250000+00:00", "day": "2026-01-31", "b": [{"n": "2026-01-31"}]}
     found = read(Job("json", upload=True), json.dumps({"schema": types["items"], "records": values}).encode())
     assert shape(pa.struct(pa.schema(found.schema))) == [
-        ("a", "int64"),
         ("b", [[("at", "timestamp[ms, tz=UTC]"), ("n", "date32[day]")]]),
         ("at", "timestamp[ms, tz=UTC]"),
         ("day", "date32[day]"),
+        ("a", "int64"),
     ]
 
 

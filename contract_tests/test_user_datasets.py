@@ -116,7 +116,7 @@ def test_records_come_out_as_they_went_in(api: Api) -> None:
     ]
     assert [list(row) for row in rows] == [
         ["id", "total", "lines", "customer"],
-        ["id", "total", "coupon", "lines", "customer"],
+        ["id", "total", "lines", "customer", "coupon"],
     ]
 
 
@@ -429,6 +429,23 @@ def test_columns_of_csv_are_typed_only_where_nothing_is_lost(api: Api, files: Pa
         },
         {"zip": "010", "amount": 2, "vip": False, "mixed": "x", "long": "1"},
     ]
+
+
+def test_a_schema_of_the_same_name_says_the_types_of_a_file(api: Api, files: Path, folder: Path) -> None:
+    properties = {"code": {"type": "string"}, "n": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}}
+    schemas = files.parent / "schemas"
+    schemas.mkdir()
+    (schemas / "typed.json").write_text(json.dumps({"type": "object", "properties": properties}))
+    (files / "typed.csv").write_text("code,n,at,more\n7,1,2026-01-31T13:00:00+01:00,x\n")
+    api.flow(S3, SCHEDULE, datasets=["typed"], datasetFileType="PARQUET", compression="NONE")
+    api.advance(0)
+    (item,) = api.control("GET", "/exports")["items"]
+    schema = pq.read_schema(folder / "exports" / item["path"])
+    assert [str(type_) for type_ in schema.types] == ["string", "int32", "timestamp[ms, tz=UTC]", "string"]
+    (files / "typed.csv").write_text("code,n,at,more\n7,x,,\n")
+    assert "record 1, field n: 'x' is no Int32" in own(api)["typed.csv"]["problem"]
+    (schemas / "typed.json").unlink()
+    schemas.rmdir()
 
 
 @pytest.mark.parametrize(

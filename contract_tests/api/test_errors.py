@@ -36,7 +36,6 @@ ELSEWHERE = {
     "server-ending": "test_interruptions.py",
     "content-encoding-unsupported": "test_http.py",
     "snapshot-too-large": "test_large_answers.py",
-    "control-unavailable": "test_own_data.py",
 }
 """Rows that need the machine in another state, and where they are tested."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.control.inputs import CONTROL, invalid, number, shown
 from flow_service_emulator.datasets.dataset_files import ID_PATTERN
-from flow_service_emulator.datasets.faults import NotJson, Unread
+from flow_service_emulator.datasets.faults import NotJson
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.datasets.reading import UPLOADS
 from flow_service_emulator.datasets.segments import Segments
@@ -29,7 +29,6 @@ WAYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The field that says in which way a dataset is given -> the fields that go with it."""
 MAX_NAME: Final = 200
-RETRY_SECONDS: Final = "1"
 
 
 class DatasetCalls:
@@ -176,15 +175,13 @@ def _check_further(found: Segments) -> None:
 
 @contextlib.contextmanager
 def _faults_told() -> Iterator[None]:
-    """Around the reading of content: what is wrong with it is the caller's fault; what keeps it from being read is not."""
+    """Around the reading of content: what is wrong with it is the caller's fault."""
     try:
         yield
     except NotJson as fault:
         raise ServiceError("body-malformed", reason=str(fault)) from None
     except ValueError as fault:
         raise invalid(str(fault)) from None
-    except Unread as fault:
-        raise ServiceError("control-unavailable", reason=str(fault), headers={"Retry-After": RETRY_SECONDS}) from None
 
 
 def _check_schema(schema: Any) -> None:

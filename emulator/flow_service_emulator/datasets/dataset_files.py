@@ -2,7 +2,8 @@
 
 Every file in the folder `datasets` of `--fixtures` is a dataset whose id and name are the file's name without extension. As long
 as a file only gets longer, the rows that are added are new; when what was in it has changed, all of its rows are. (A JSON
-document that describes made-up datasets is none of these; the catalog reads it at the start.)
+document that describes made-up datasets is none of these; the catalog reads it at the start.) What types CSV and JSON have in it,
+a schema of the same name in the folder `schemas` may say; it is read together with the file.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from flow_service_emulator.datasets.faults import FileFault, Unread
+from flow_service_emulator.datasets.faults import FileFault
 from flow_service_emulator.datasets.process import GoOn, read
-from flow_service_emulator.datasets.reading import READERS, Job
+from flow_service_emulator.datasets.reading import READERS, Job, types_of
 from flow_service_emulator.datasets.segments import Mark
 from flow_service_emulator.datasets.user_rows import Relocated, StoredRows
+from flow_service_emulator.fixture_files import FixtureError, read_entry
 from flow_service_emulator.rows.seeded import RowSource
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
+
+if TYPE_CHECKING:
+    from arro3.core import Schema
 
 log = logging.getLogger("emulator.datasets")
 
@@ -233,7 +238,9 @@ def _look(
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
                 raise FileFault("it is no regular file")
-            rows = read(Job(path.suffix.lower().removeprefix("."), before=before.get(name)), path, go_on)
+            form = path.suffix.lower().removeprefix(".")
+            types = None if form == "parquet" else _types(folder.parent / "schemas" / f"{path.stem}.json")
+            rows = read(Job(form, types=types, before=before.get(name)), path, go_on)
             if not rows.facts.get("described"):
                 source = StoredRows(rows.schema, rows.rows, rows.__getitem__)
                 begins, waiting = rows.begin_with(before.get(name)), rows.facts.get("waiting", 0)
@@ -242,9 +249,17 @@ def _look(
             raise
         except OSError as fault:
             file = file._replace(problem=fault.strerror or type(fault).__name__)
-        except Unread as fault:
-            file = file._replace(problem=str(fault), signature=(0, 0, 0))  # the next look tries again
         except Exception as fault:  # whatever is in a user's file, the others are to be had
             file = file._replace(problem=str(fault) or type(fault).__name__)
         looked[name] = file
     return looked
+
+
+def _types(schema: Path) -> Schema | None:
+    """The columns that a JSON Schema of the file's name says, if there is one. Raises FileFault."""
+    if not schema.is_file():
+        return None
+    try:
+        return types_of(read_entry(schema).value)
+    except (FixtureError, FileFault) as fault:
+        raise FileFault(f"schemas/{schema.name}: {fault}") from fault

@@ -25,10 +25,6 @@ class RecordFault(FileFault):
         super().__init__(f"record {number}, field {field}: {reason}" if field else f"record {number}: {reason}")
 
 
-class Unread(Exception):
-    """Content that could not be read for a reason which is not its own, so that another try may succeed; the message says which."""
-
-
 @contextlib.contextmanager
 def panics_as_faults(fault: type[ValueError], told: str) -> Iterator[None]:
     """Raise `fault`, beginning with `told`, in the place of a panic and of what else arro3 raises.

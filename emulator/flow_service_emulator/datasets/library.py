@@ -153,7 +153,7 @@ class Library:
     ) -> None:
         """Store a user's dataset, whose content is a `body` of the format `form`; `read` says what of.
 
-        `check` is called right before that, as the id may have become another's (`owner`) by then. Raises FileFault, Unread,
+        `check` is called right before that, as the id may have become another's (`owner`) by then. Raises FileFault,
         StoreError, ServiceError while the server is ending, and what `read` and `check` raise.
         """
         before = self._put[dataset_id].mark if dataset_id in self._put else None

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final
 
-from flow_service_emulator.datasets.faults import FileFault, NotJson, Unread
+from flow_service_emulator.datasets.faults import FileFault, NotJson
 from flow_service_emulator.datasets.reading import Job, Source, convert
 from flow_service_emulator.datasets.segments import Mark, Segments, schema_in, scratch, stream_of
 
@@ -36,12 +36,8 @@ MAX_SECONDS: Final = 30
 """Seconds of a processor for an upload."""
 _START: Final = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from flow_service_emulator.datasets.process import main; main()"
 _LOOK_SECONDS: Final = 0.025
-_WHOLE, _REFUSED, _NOT_JSON, _NO_MEMORY = 5, 3, 6, 4
+_WHOLE, _REFUSED, _NOT_JSON = 5, 3, 6
 """The exit statuses: 0 is also that of a process which somebody has ended midway."""
-_NO_MORE: Final = b"memory allocation of"
-"""What Rust says before it aborts where memory ends."""
-_CRASHES: Final = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
-"""Signals that come of what a process does itself, and so of the content. Any other one is somebody's, or the machine's."""
 _LAST_WORDS: Final = 2_000
 
 log = logging.getLogger("emulator.datasets")
@@ -50,7 +46,7 @@ log = logging.getLogger("emulator.datasets")
 def read(job: Job, source: Source, go_on: GoOn = lambda: None) -> Segments:
     """The rows of some content. For a worker thread.
 
-    Raises FileFault for what is wrong with it, OSError where a file cannot be read, Unread, and what `go_on` raises.
+    Raises FileFault for what is wrong with it, OSError, and what `go_on` raises.
     """
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     if size > SMALL or job.form == "parquet":
@@ -85,30 +81,22 @@ def _read_in_process(job: Job, source: Source, go_on: GoOn) -> Segments:
     except InterruptedError:
         raise
     except OSError as fault:
-        raise Unread(f"no process can be started that reads this: {fault.strerror or fault}") from fault
+        raise FileFault(f"no process can be started that reads it: {fault.strerror or fault}") from fault
 
 
-def _fault(status: int, told: bytes, complaints: bytes, upload: bool) -> Exception:
+def _fault(status: int, told: bytes, complaints: bytes, upload: bool) -> FileFault:
     if status in (_REFUSED, _NOT_JSON):
         return (NotJson if status == _NOT_JSON else FileFault)(told.decode("utf-8", "replace"))
-    smaller = "; a file in the datasets folder of --fixtures may take more" if upload else ""
-    if status == _NO_MEMORY or (status == -signal.SIGABRT and _NO_MORE in complaints):
-        most = f"{MAX_MEMORY if upload else MAX_FILE_MEMORY} bytes of memory"
-    elif status == -getattr(signal, "SIGXCPU", 0):
-        most = f"{MAX_SECONDS} seconds of a processor"
-    else:
-        try:
-            end = signal.Signals(-status).name
-        except ValueError:
-            end = f"the exit status {status}"
-        words = complaints[-_LAST_WORDS:].decode("utf-8", "backslashreplace").strip() or "nothing"
-        log.warning("the process that reads datasets ended with %s; what it said last: %s", end, words)
-        if end in _CRASHES:
-            # where memory ends, not all libraries say so
-            most = f", which may take {MAX_MEMORY if upload else MAX_FILE_MEMORY} bytes of memory"
-            return FileFault(f"it cannot be read: it ends the process that reads it ({end}){most}{smaller}")
-        return Unread(f"the process that reads it was ended with {end}, which is not the content's doing")
-    return FileFault(f"reading it takes more than {most}{smaller}")
+    try:
+        end = signal.Signals(-status).name
+    except ValueError:
+        end = f"exit status {status}"
+    words = complaints[-_LAST_WORDS:].decode("utf-8", "backslashreplace").strip() or "nothing"
+    log.warning("the process that reads datasets ended with %s; what it said last: %s", end, words)
+    most = f"{MAX_FILE_MEMORY} bytes of memory"
+    if upload:
+        most = f"{MAX_MEMORY} bytes of memory and {MAX_SECONDS} seconds; a file in the datasets folder of --fixtures may take more"
+    return FileFault(f"it cannot be read: it ends the process that reads it ({end}), which may take {most}")
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
@@ -146,8 +134,6 @@ def main() -> None:
     try:
         convert(job, source, target)
         target.flush()
-    except MemoryError:
-        sys.exit(_NO_MEMORY)
     except (ValueError, OSError) as fault:
         target.seek(0)
         target.truncate()

@@ -70,7 +70,7 @@ class _Shape:
 
 
 class RecordShape:
-    """The fields of all records seen so far, in an order that goes with that of their names in the records.
+    """The fields of all records seen so far, in the order in which they came.
 
     `given` are columns that are there from the beginning; further ones are added.
     """
@@ -120,8 +120,7 @@ class RecordShape:
                         name, f"more than {MAX_FIELDS} different fields; put what has changing names into a map"
                     )
                 self._given = None
-                shape = _Shape()
-                _insert(fields, name, shape, record)
+                shape = fields[name] = _Shape()
             kind = type(value)
             if kind is shape.kind and kind in _PLAIN:
                 continue
@@ -168,22 +167,6 @@ class RecordShape:
 
 _PLAIN: Final = frozenset({str, bool})
 """Of these every value is as good as the first; a number can be too large, or none."""
-
-
-def _insert(fields: dict[str, _Shape], name: str, shape: _Shape, record: dict[str, Any]) -> None:
-    """Puts a new field behind the one that it stands behind in the record."""
-    before: str | None = None
-    for other in record:
-        if other == name:
-            break
-        before = other
-    behind = list(fields.items())
-    if before is not None:
-        behind = behind[list(fields).index(before) + 1 :]
-    for other, _ in behind:
-        del fields[other]
-    fields[name] = shape
-    fields.update(behind)
 
 
 class _Clash(Exception):

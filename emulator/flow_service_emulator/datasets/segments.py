@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -125,6 +124,8 @@ def batches_in(stream: bytes) -> list[RecordBatch]:
 
 def scratch() -> IO[bytes]:
     """A file without a name, which is gone with the process. Raises OSError."""
+    import tempfile  # most servers never read anything large
+
     try:
         return tempfile.TemporaryFile()
     except OSError:  # such as in a container whose file system is read-only
