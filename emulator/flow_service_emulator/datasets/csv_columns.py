@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -73,12 +74,12 @@ class CsvColumns:
 
         whole = dict.fromkeys((_WHOLE, _LARGE), DataType.int64())
         types = {_NUMBERS: DataType.float64(), _TRUTH: DataType.bool(), **whole}
-        kinds: list[str | None] = [_TEXT if name in given else None for name in self._names]
+        kinds = [{_TEXT} if name in given else set() for name in self._names]
         for batch in self._text_batches():
-            for index, kind in enumerate(kinds):
-                if kind != _TEXT:
-                    kinds[index] = _merged(kind, _kind(batch.column(index)))
-        return [types.get(kind or _TEXT) for kind in kinds]
+            for index, found in enumerate(kinds):
+                if _TEXT not in found:
+                    found.update(map(_kind, {text for text in batch.column(index).to_pylist() if text is not None}))
+        return [types.get(reduce(_merged, found)) if found else None for found in kinds]
 
     def _text_batches(self) -> Iterator[RecordBatch]:
         from arro3.io import read_csv
@@ -123,46 +124,25 @@ def _header(source: Path | bytes) -> tuple[str, list[str]]:
     return separator, names
 
 
-def _kind(column: Array) -> str | None:
-    """Of what kind all values of a text column are; None when they are all null."""
-    from arro3.compute import cast, max, min
-    from arro3.core import DataType
-
-    if column.null_count == len(column):
-        return None
-    numbers = cast(column, DataType.int64())
-    if numbers.null_count == column.null_count and _alike(cast(numbers, column.type), column):
-        return _WHOLE if min(numbers).as_py() >= -EXACT and max(numbers).as_py() <= EXACT else _LARGE
-    texts = [value for value in column.to_pylist() if value is not None]
-    if all(map(_is_number, texts)):
-        return _NUMBERS
-    return _TRUTH if {"true", "false"}.issuperset(texts) else _TEXT
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text is a number that a float is."""
+def _kind(text: str) -> str:
+    """Of what kind a value is: a number only where that is written the way JSON writes it, and a float has all its digits."""
+    if text in ("true", "false"):
+        return _TRUTH
     if _NUMBER.fullmatch(text) is None or text == "-0":
-        return False
+        return _TEXT
     if text.lstrip("-").isdigit():
-        return abs(int(text)) <= EXACT
+        number = abs(int(text))
+        return _WHOLE if number <= EXACT else _LARGE if number < 2**63 else _TEXT
     digits = re.split("[eE]", text)[0].replace("-", "").replace(".", "").lstrip("0")
-    return len(digits) <= _MAX_DIGITS and abs(float(text)) != float("inf")
+    return _NUMBERS if len(digits) <= _MAX_DIGITS and abs(float(text)) != float("inf") else _TEXT
 
 
-def _alike(first: Array, second: Array) -> bool:
-    """Whether two columns hold the same; arrays of themselves compare their names too."""
-    from arro3.core import RecordBatch, Schema
-
-    schema = Schema([second.field])
-    return RecordBatch.from_arrays([first], schema=schema) == RecordBatch.from_arrays([second], schema=schema)
-
-
-def _merged(before: str | None, kind: str | None) -> str | None:
-    if before is None or kind is None or before == kind:
-        return before if kind is None else kind
-    return {frozenset((_WHOLE, _NUMBERS)): _NUMBERS, frozenset((_WHOLE, _LARGE)): _LARGE}.get(
-        frozenset((before, kind)), _TEXT
-    )
+def _merged(first: str, second: str) -> str:
+    """The kind of a column that has values of both."""
+    if first == second:
+        return first
+    both = {frozenset((_WHOLE, _NUMBERS)): _NUMBERS, frozenset((_WHOLE, _LARGE)): _LARGE}
+    return both.get(frozenset((first, second)), _TEXT)
 
 
 def _misfit(start: int, name: str, texts: Array, made: Array) -> RecordFault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -64,45 +65,36 @@ def strangers(folder: Path) -> list[FixtureError]:
 
     Hidden ones, and those that are called README, LICENSE or CHANGELOG, are nobody's concern.
     """
-    inside = _entries(folder)
-    if not any(entry.name in FOLDERS for entry in inside):
-        meant = f"; is {folder.parent} meant?" if folder.resolve().name in FOLDERS else ""
-        reason = f"nothing is read from it, as it has none of the folders {', '.join(FOLDERS)}{meant}"
-        return [*(fault for entry in inside if (fault := _misnamed(entry))), FixtureError(folder, "", reason)]
     found = []
+    inside = _entries(folder)
+    known = [entry for entry in inside if entry.name in FOLDERS]
+    names = ", ".join(FOLDERS)
     for entry in inside:
-        if entry.name in FOLDERS:
-            found += [stranger for each in _entries(entry) if (stranger := _unread(each, FOLDERS[entry.name]))]
-        else:
-            reason = f"nothing is read from it; the folders that are read are {', '.join(FOLDERS)}"
-            found.append(_misnamed(entry) or FixtureError(entry, "", reason))
+        near = get_close_matches(entry.name.lower(), FOLDERS, 1, 0.75) if entry.is_dir() else []
+        if entry in known:
+            found += _unread(entry)
+        elif near:
+            found.append(FixtureError(entry, "", f"nothing is read from it; has it to be named {near[0]}?"))
+        elif known:
+            found.append(FixtureError(entry, "", f"nothing is read from it; the folders that are read are {names}"))
+    if not known:
+        meant = f"; is {folder.parent} meant?" if folder.resolve().name in FOLDERS else ""
+        reason = f"nothing is read from it, as it has none of the folders {names}{meant}"
+        found.append(FixtureError(folder, "", reason))
     return found
 
 
-def _misnamed(entry: Path) -> FixtureError | None:
-    """A fault where a folder's name is nearly that of one that is read."""
-    from difflib import get_close_matches  # on first use: most folders are in order
-
-    near = get_close_matches(entry.name.lower(), FOLDERS, 1, 0.75)
-    if not near or not entry.is_dir():
-        return None
-    return FixtureError(entry, "", f"nothing is read from it; has it to be named {near[0]}?")
-
-
-def _unread(entry: Path, extensions: Collection[str]) -> FixtureError | None:
-    """A fault where an entry of one of the folders is not read."""
-    exact = extensions is not FOLDERS["datasets"]
-    if (entry.suffix if exact else entry.suffix.lower()) in extensions:
-        return None
-    what = "it is a folder" if entry.is_dir() else f"files that are read end in {', '.join(extensions)}"
-    return FixtureError(entry, "", f"nothing is read from it: {what}")
+def _unread(folder: Path) -> list[FixtureError]:
+    """The entries of one of the folders that are not read."""
+    found, extensions = [], FOLDERS[folder.name]
+    for entry in _entries(folder):
+        suffix = entry.suffix.lower() if folder.name == "datasets" else entry.suffix
+        if suffix not in extensions:
+            what = "it is a folder" if entry.is_dir() else f"files that are read end in {', '.join(extensions)}"
+            found.append(FixtureError(entry, "", f"nothing is read from it: {what}"))
+    return found
 
 
 def _entries(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if not entry.name.startswith(".") and not entry.name.lower().startswith(_NOTES)
-    )
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [entry for entry in entries if not entry.name.lower().startswith((".", *_NOTES))]
