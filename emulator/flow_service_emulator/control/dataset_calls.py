@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
@@ -14,11 +13,10 @@ from flow_service_emulator.control.inputs import CONTROL, invalid, number, shown
 from flow_service_emulator.datasets.dataset_files import ID_PATTERN
 from flow_service_emulator.datasets.faults import NotJson
 from flow_service_emulator.datasets.library import Library
-from flow_service_emulator.datasets.reading import UPLOADS
+from flow_service_emulator.datasets.reading import UPLOADS, check_schema
 from flow_service_emulator.datasets.segments import Segments
 from flow_service_emulator.datasets.user_datasets import Content, read_made_up
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.fixture_files import Entry, FixtureError
 from flow_service_emulator.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
 from flow_service_emulator.validation.validation import MAX_DEPTH, is_shallow
 
@@ -135,13 +133,13 @@ class DatasetCalls:
             if not has_records:
                 raise invalid(f'"records" must be an array of objects, got {shown(body["records"])}')
             if "schema" in body:
-                _check_schema(body["schema"])
+                check_schema(body["schema"])
             if growth and not found.mark.rows:
                 raise invalid("rowsPerHour needs records: the rows that are added repeat them in turn")
             return Content(name, found.mark.rows, growth, None, found)
         schema = self._like(body["like"]) if ways[0] == "like" else body["schema"]
         if ways[0] == "schema":
-            _check_schema(schema)
+            check_schema(schema)
         rows = number(body, "rows", 0, MAX_ROWS, whole=True)
         return read_made_up(name, schema, int(rows), growth)
 
@@ -182,18 +180,6 @@ def _faults_told() -> Iterator[None]:
         raise ServiceError("body-malformed", reason=str(fault)) from None
     except ValueError as fault:
         raise invalid(str(fault)) from None
-
-
-def _check_schema(schema: Any) -> None:
-    """Raises `control-invalid` for what is no JSON Schema of draft 7."""
-    if not isinstance(schema, dict):
-        raise invalid(
-            f'"schema" must be a JSON Schema (draft 7), such as {{"type": "object", "properties": {{}}}}; got {shown(schema)}'
-        )
-    try:
-        Entry(Path("schema"), "", schema).check_schema("", schema)
-    except FixtureError as fault:
-        raise invalid(f'"schema"{fault.place and " at " + fault.place}: {fault.reason}') from None
 
 
 def _all_required(schema: dict[str, Any]) -> dict[str, Any]:

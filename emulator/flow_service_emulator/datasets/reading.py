@@ -117,8 +117,21 @@ def _json(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
     return _of_records(value, types)
 
 
+def check_schema(schema: Any) -> None:
+    """Raise FileFault for what is no JSON Schema of draft 6 or 7."""
+    from flow_service_emulator.fixture_files import Entry, FixtureError
+
+    if not isinstance(schema, Mapping):
+        raise FileFault('"schema" must be a JSON Schema (draft 7), such as {"type": "object", "properties": {}}')
+    try:
+        Entry(Path("schema"), "", schema).check_schema("", schema)
+    except FixtureError as fault:
+        raise FileFault(f'"schema"{fault.place and " at " + fault.place}: {fault.reason}') from None
+
+
 def types_of(schema: Mapping[str, Any]) -> Schema:
     """The columns of records after a JSON Schema, of which just the types count. Raises FileFault."""
+    check_schema(schema)
     from arro3.core import Schema
 
     from flow_service_emulator.rows.row_schema import parse_row_schema

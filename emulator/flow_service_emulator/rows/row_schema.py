@@ -91,13 +91,11 @@ Node = Scalar | Object | List | Map
 
 
 def parse_row_schema(schema: Mapping[str, Any]) -> tuple[Object, DatasetKind]:
-    """The columns of a JSON Schema (draft 7) and whether its rows are people or events (`x-kind`).
+    """The columns of a JSON Schema and whether its rows are people or events (`x-kind`).
 
-    `allOf` and references within the schema are followed (`schema_parts`). Without `x-kind`, a schema with a property `timestamp` is one of events. Raises SchemaError where rows cannot be
-    made from it.
+    It has to be a valid one of draft 7. `allOf` and references within it are followed (`schema_parts`). Without `x-kind`, a schema
+    with a property `timestamp` is one of events. Raises SchemaError where rows cannot be made from it.
     """
-    if not isinstance(schema, Mapping):
-        raise SchemaError((), f"a schema has to be a JSON object, not {shown(schema)}")
     schema = written_out(schema)
     root = _node((), schema, optional=False)
     if not isinstance(root, Object):
@@ -132,13 +130,9 @@ def _type(path: Path, schema: Mapping[str, Any]) -> Any:
     if given is _MISSING:
         given = _implied_type(path, schema)
     types = [given] if isinstance(given, str) else given
-    if not isinstance(types, list) or not all(isinstance(type_, str) for type_ in types):
-        raise SchemaError(path, f"type is {shown(given)}; expected a type's name")
     names = [type_ for type_ in types if type_ != "null"]
     if len(names) != 1:
         raise SchemaError(path, f"a column has one type (and possibly 'null'), not {shown(given)}")
-    if names[0] not in ("object", "array", "string", "integer", "number", "boolean"):
-        raise SchemaError(path, f"type {shown(names[0])} is not supported")
     return names[0]
 
 
@@ -147,7 +141,7 @@ def _implied_type(path: Path, schema: Mapping[str, Any]) -> str:
         return "object"
     if "items" in schema:
         return "array"
-    choices = _list_of(path, schema, "enum") or ([schema["const"]] if "const" in schema else [])
+    choices = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
     kinds = {_type_of(choice) for choice in choices if choice is not None}
     if kinds == {"integer", "number"}:
         return "number"
@@ -158,14 +152,14 @@ def _implied_type(path: Path, schema: Mapping[str, Any]) -> str:
 
 def _object(path: Path, schema: Mapping[str, Any], optional: bool) -> Object:
     properties = schema.get("properties")
-    if not isinstance(properties, Mapping) or not properties:
+    if not properties:
         raise SchemaError(path, "an object needs properties")
-    required = _list_of(path, schema, "required") or []
+    required = schema.get("required", [])
     for name in required:
-        if not isinstance(name, str) or name not in properties:
+        if name not in properties:
             raise SchemaError(path, f"required names {shown(name)}, which is not among the properties")
     for name in properties:
-        if not isinstance(name, str) or not name or "\0" in name or not _is_text(name):
+        if not name or "\0" in name or not _is_text(name):
             raise SchemaError(path, f"{shown(name)} cannot be a column's name")
     fields = tuple(
         (name, _node((*path, name), part, optional=name not in required)) for name, part in properties.items()
@@ -213,9 +207,9 @@ def _map(path: Path, schema: Mapping[str, Any], optional: bool) -> Map:
 def _list(path: Path, schema: Mapping[str, Any], optional: bool) -> List:
     if not isinstance(schema.get("items"), Mapping):
         raise SchemaError(path, "an array needs items: one schema for all of them")
-    least = _size(path, schema, "minItems", 0)
+    least = _size(schema, "minItems", 0)
     usual = max(least, _USUAL_MAX_ITEMS >> path.count(ITEMS), 1)
-    most = _size(path, schema, "maxItems", usual)
+    most = _size(schema, "maxItems", usual)
     if least > most:
         raise SchemaError(path, f"minItems {least} is greater than maxItems {most}")
     item = _node((*path, ITEMS), schema["items"], optional=False)
@@ -266,16 +260,13 @@ def _bits(node: Scalar, schema: Mapping[str, Any]) -> int:
 
 
 def _with_lengths(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
-    least = _size(node.path, schema, "minLength", 0)
-    most = _size(node.path, schema, "maxLength", max(least, MAX_TEXT))
+    least = _size(schema, "minLength", 0)
+    most = _size(schema, "maxLength", max(least, MAX_TEXT))
     if least > most:
         raise SchemaError(node.path, f"minLength {least} is greater than maxLength {most}")
     if least > MAX_TEXT:
         raise SchemaError(node.path, f"minLength {least} is more than {MAX_TEXT} characters")
-    form = schema.get("format", "")
-    if not isinstance(form, str):
-        raise SchemaError(node.path, f"format is {shown(form)}; expected a name")
-    return node._replace(format=form, min_length=least, max_length=min(most, MAX_TEXT))
+    return node._replace(format=schema.get("format", ""), min_length=least, max_length=min(most, MAX_TEXT))
 
 
 def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
@@ -292,8 +283,6 @@ def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
     steps = _number(node, schema, "multipleOf")
     low, low_excluded = max(lows, default=(None, False))
     high, high_excluded = min(highs, key=lambda found: (found[0], not found[1]), default=(None, False))
-    if steps and steps[0] <= 0:
-        raise SchemaError(node.path, f"multipleOf is {float(steps[0]):g}; expected a number above 0")
     step = steps[0] if steps else None
     if node.type == "integer":
         step = Fraction((step or Fraction(1)).numerator)
@@ -309,7 +298,7 @@ def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
 
 
 def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
-    choices = _list_of(node.path, schema, "enum")
+    choices = schema.get("enum")
     if choices == []:
         raise SchemaError(node.path, "enum is empty")
     if "const" in schema:
@@ -318,7 +307,7 @@ def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
         choices = [schema["const"]]
     wanted = "enum or const"
     if choices is None and "pattern" in schema:
-        choices = _list_of(node.path, schema, "examples")
+        choices = schema.get("examples")
         wanted = "examples"
         if not choices:
             raise SchemaError(node.path, "a property with a pattern needs examples (or enum) to take values from")
@@ -376,33 +365,17 @@ def multiples(node: Scalar, low: Fraction, high: Fraction, step: Fraction) -> ra
 
 def _number(node: Scalar, schema: Mapping[str, Any], key: str) -> list[Fraction]:
     """The limit `key` as an exact number, in a list that is empty where it is absent."""
-    given = schema.get(key)
     if key not in schema:
         return []
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        raise SchemaError(node.path, f"{key} is {shown(given)}; expected a number")
+    given = schema[key]
     limit = _INT64 if node.type == "integer" else MAX_NUMBER
     if not -limit <= given < limit:
         raise SchemaError(node.path, f"{key} {shown(given)} is out of range")
     return [Fraction(str(given))]
 
 
-def _size(path: Path, schema: Mapping[str, Any], key: str, usual: int) -> int:
-    given = schema.get(key, usual)
-    if isinstance(given, float) and given.is_integer():
-        given = int(given)
-    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
-        raise SchemaError(path, f"{key} is {shown(given)}; expected a whole number of at least 0")
-    return given
-
-
-def _list_of(path: Path, schema: Mapping[str, Any], key: str) -> list[Any] | None:
-    given = schema.get(key, _MISSING)
-    if given is _MISSING:
-        return None
-    if not isinstance(given, list):
-        raise SchemaError(path, f"{key} is {shown(given)}; expected a list")
-    return given
+def _size(schema: Mapping[str, Any], key: str, usual: int) -> int:
+    return int(schema.get(key, usual))
 
 
 def _type_of(value: Any) -> str:
