@@ -94,7 +94,7 @@ class Catalog(NamedTuple):
 
 
 def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Catalog:
-    """Reads and checks the fixtures of `base` (by default `fixtures_dir()`), with those of `extra` on top.
+    """Read and checks the fixtures of `base` (by default `fixtures_dir()`), with those of `extra` on top.
 
     `extra` has the same sub-folders, all of them optional. What has an id that is there takes its place;
     the rest is added. Its `datasets/` may also hold a user's own records, which are none of the catalog's

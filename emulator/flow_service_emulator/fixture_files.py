@@ -55,7 +55,7 @@ class FixtureErrors(FixtureError):
 
 
 class Faults:
-    """Gathers the faults of parts that do not depend on each other: `with` it around each, `settle` in the end."""
+    """Gather the faults of parts that do not depend on each other: `with` it around each, `settle` in the end."""
 
     def __init__(self) -> None:
         self.found: list[FixtureError] = []
@@ -70,7 +70,7 @@ class Faults:
         return True
 
     def settle(self) -> None:
-        """Raises what was found, as FixtureErrors; nothing where all is in order."""
+        """Raise what was found, as FixtureErrors; nothing where all is in order."""
         if self.found:
             raise FixtureErrors(self.found)
 
@@ -87,7 +87,7 @@ class Entry(NamedTuple):
         return FixtureError(self.file, self.place + place, shorten(reason))
 
     def check_shape(self, name: str) -> None:
-        """Raises FixtureErrors for everything that is not of a shape (`fixtures/shapes.json`)."""
+        """Raise FixtureErrors for everything that is not of a shape (`fixtures/shapes.json`)."""
         faults = Faults()
         for fault in shape(name).iter_errors(self.value):
             with faults:
@@ -95,12 +95,12 @@ class Entry(NamedTuple):
         faults.settle()
 
     def check_draft(self, place: str, schema: Mapping[str, Any]) -> None:
-        """Raises FixtureError where the schema at `place` declares another draft of JSON Schema than 6 or 7."""
+        """Raise FixtureError where the schema at `place` declares another draft of JSON Schema than 6 or 7."""
         if str(schema.get("$schema", DRAFT_7)).rstrip("#") not in _DRAFTS:
             raise self.fault(f"{place}/$schema", f"only draft 7 is supported: {DRAFT_7}")
 
     def check_schema(self, place: str, schema: Mapping[str, Any]) -> None:
-        """Raises FixtureError where the schema at `place` is no JSON Schema of draft 7."""
+        """Raise FixtureError where the schema at `place` is no JSON Schema of draft 7."""
         # The draft is looked at first: the library would look for one that it does not know on the network.
         self.check_draft(place, schema)
         try:

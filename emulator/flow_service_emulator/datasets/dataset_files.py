@@ -132,7 +132,7 @@ class DatasetFiles:
             self.assemble()
 
     def go_on(self) -> None:
-        """Raises InterruptedError once `stop` was called."""
+        """Raise InterruptedError once `stop` was called."""
         if self._stopping:
             raise InterruptedError(errno.EINTR, "the server is ending")
 

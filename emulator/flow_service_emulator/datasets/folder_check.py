@@ -32,7 +32,7 @@ class Checked(NamedTuple):
 
 
 def check_folder(folder: Path | None) -> Checked:
-    """Reads the built-in fixtures and those of a folder, its files of records included, the way that a server does.
+    """Read the built-in fixtures and those of a folder, its files of records included, the way that a server does.
 
     For a process of its own: it starts an event loop. Raises FixtureError where the folder is none.
     """

@@ -145,7 +145,7 @@ def main() -> None:
 
 
 def _bound_process(memory: int, seconds: int | None) -> None:
-    """Lets this process take so many bytes more than it has, and so many seconds, where the system knows such bounds."""
+    """Let this process take so many bytes more than it has, and so many seconds, where the system knows such bounds."""
     if sys.platform == "win32":
         return
     import resource

@@ -83,7 +83,7 @@ class RecordShape:
         self.records = 0
 
     def note(self, records: Iterable[Any]) -> None:
-        """Looks at further records. Raises RecordFault for the first that cannot be taken; this object is of no use then."""
+        """Look at further records. Raises RecordFault for the first that cannot be taken; this object is of no use then."""
         for record in records:
             self.records += 1
             if type(record) is not dict:

@@ -59,7 +59,7 @@ class GzipStream:
                 self._pool.shutdown(wait=True, cancel_futures=True)
 
     def write(self, data: bytes, /) -> int:
-        """Takes bytes to compress and answers how many, which is all of them."""
+        """Take bytes to compress and answers how many, which is all of them."""
         self._parts.append(data)
         self._size += len(data)
         while self._size > BLOCK_BYTES:

@@ -31,7 +31,7 @@ class UnwritableRows(Exception):
 
 
 def encode_ndjson(batches: Iterator[RecordBatch], schema: Schema, target: ByteSink) -> None:
-    """Writes one JSON object a line: nulls left out (within arrays they stay), no spaces, NaN as `null`.
+    """Write one JSON object a line: nulls left out (within arrays they stay), no spaces, NaN as `null`.
 
     Timestamps come out as they are in `schema`: use `in_utc` for a `Z`. Raises what `batches` and `target`
     raise, and `UnwritableRows`.
@@ -46,7 +46,7 @@ def encode_ndjson(batches: Iterator[RecordBatch], schema: Schema, target: ByteSi
 
 
 def encode_parquet(batches: Iterator[RecordBatch], schema: Schema, target: ByteSink, *, gzip: bool) -> None:
-    """Writes a Parquet file whose column chunks use the GZIP codec, or none. Raises as `encode_ndjson`."""
+    """Write a Parquet file whose column chunks use the GZIP codec, or none. Raises as `encode_ndjson`."""
     from arro3.core import RecordBatchReader
     from arro3.io import write_parquet
 

@@ -30,7 +30,7 @@ _REACH: Final = {"later": (30, 90, 365), "earlier": (1, 30, 60), "long ago": (1_
 
 
 class ColumnBuilder:
-    """Builds the columns of one dataset from what `sources` offers."""
+    """Build the columns of one dataset from what `sources` offers."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources

@@ -26,7 +26,7 @@ _NAMESPACES: Final = ("ECID", "Email", "CRMID")
 
 
 class ListPools:
-    """Makes the columns of lists; `leaf` makes the column that a plain value is taken from."""
+    """Make the columns of lists; `leaf` makes the column that a plain value is taken from."""
 
     def __init__(self, sources: Sources, leaf: Callable[[Scalar], Column]) -> None:
         self._sources = sources
