@@ -156,25 +156,22 @@ class UserDatasets:
         Raises StoreError, and FileFault for rows that cannot be one dataset with the others.
         """
         old = self._datasets[dataset_id]
-        streams = [self._stream(dataset_id, index) for index in range(len(old.streams))]
-        rows, digest = [*old.streams], further.mark.digest
-        first = len(streams)
-        if further.schema != schema_in(streams[0]):
-            first, (streams, rows, digest) = 0, _with_columns(further.schema, streams, further)
+        texts = self._texts(old)
+        first, rows, digest = len(texts), [*old.streams], further.mark.digest
+        added = [further[index] for index in range(1, len(further))]
+        if further.schema != schema_in(b64decode(texts[0])):
+            first, (added, rows, digest) = 0, _with_columns(further.schema, [*map(b64decode, texts[1:]), *added])
+        elif len(added) == 1 and rows[-1] and rows[-1] + further.rows[1] <= _FEW:
+            first -= 1
+            added = [_joined(further.schema, [b64decode(texts[first]), *added])]
+            rows[-1] += further.rows[1]
         else:
-            added = [further[index] for index in range(1, len(further))]
-            if len(added) == 1 and rows[-1] and rows[-1] + further.rows[1] <= _FEW:
-                added = [_joined(further.schema, [streams.pop(), *added])]
-                rows[-1] += further.rows[1]
-                first -= 1
-            else:
-                rows += further.rows[1:]
-            streams += added
-        if sum(map(len, streams)) > MAX_ROWS_BYTES:
+            rows += further.rows[1:]
+        if sum(map(len, texts[:first])) * 3 // 4 + sum(map(len, added)) > MAX_ROWS_BYTES:
             raise FileFault(f"its rows take, with the further ones, more than {MAX_ROWS_BYTES} bytes")
         count = sum(rows)
         new = replace(old, rows=count, rows_at_anchor=count, anchor=self._clock.now(), digest=digest, streams=rows)
-        self._write(new, {index: b64encode(streams[index]).decode() for index in range(first, len(streams))})
+        self._write(new, {index: b64encode(stream).decode() for index, stream in enumerate(added, first)})
         return count - old.rows
 
     def columns_for_more(self, dataset_id: str) -> Schema:
@@ -184,7 +181,7 @@ class UserDatasets:
             raise ValueError("its rows are made after a schema; only a dataset that was put with records takes more")
         if dataset.rows_per_hour or dataset.rows_at_anchor != dataset.rows:
             raise ValueError("it grows by rowsPerHour, its records repeated; put it without that to append to it")
-        return schema_in(self._stream(dataset_id, 0))
+        return schema_in(b64decode(self._texts(dataset)[0]))
 
     def delete(self, dataset_id: str) -> None:
         """Forget a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
@@ -217,17 +214,17 @@ class UserDatasets:
         self._datasets[dataset.id] = dataset
         self._sources.pop(dataset.id, None)
 
-    def _stream(self, dataset_id: str, index: int) -> bytes:
-        text = self._store.get_meta(stream_key(dataset_id, index))
-        if not isinstance(text, str):
-            raise ValueError(f"the dataset {dataset_id} has lost rows")
-        return b64decode(text)
+    def _texts(self, dataset: UserDataset) -> list[str]:
+        """Its streams in base64. Raises ValueError where one is missing."""
+        texts = [self._store.get_meta(stream_key(dataset.id, index)) for index in range(len(dataset.streams))]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"the dataset {dataset.id} has lost rows")
+        return texts
 
     def _source(self, dataset: UserDataset) -> RowSource:
         source: RowSource
         if dataset.schema is None:
-            keys = [stream_key(dataset.id, index) for index in range(len(dataset.streams))]
-            texts = [self._store.get_meta(key) or "" for key in keys]  # an export, in its thread, cannot ask the store
+            texts = self._texts(dataset)  # an export, in its thread, cannot ask the store
             source = StoredRows(
                 schema_in(b64decode(texts[0])),
                 dataset.streams,
@@ -293,11 +290,11 @@ def _joined(schema: Schema, streams: Iterable[bytes]) -> bytes:
     return stream_of(schema, *table.combine_chunks().to_batches())
 
 
-def _with_columns(schema: Schema, streams: Sequence[bytes], further: Segments) -> tuple[list[bytes], list[int], str]:
-    """Streams with other columns than they have, and further ones behind; their numbers of rows, and the digest of all."""
+def _with_columns(schema: Schema, streams: Iterable[bytes]) -> tuple[list[bytes], list[int], str]:
+    """Streams with other columns than they have; their numbers of rows, and the digest of all."""
     fingerprint = Fingerprint()
     found, rows = [stream_of(schema)], [0]
-    for stream in (*streams[1:], *(further[index] for index in range(1, len(further)))):
+    for stream in streams:
         batches = batches_in(stream)
         if batches[0].schema != schema:
             batches = [new for batch in batches for new in decoded(rows_as_text(batch, nulls=True), schema)]
