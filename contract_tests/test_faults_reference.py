@@ -11,19 +11,41 @@ from pathlib import Path
 import pytest
 
 from contract_tests.support import ServerProcess
-from flow_service_emulator.faults.rules import KINDS, fields_of
-from flow_service_emulator.faults.scenarios import kinds_table, scenarios_table
+from flow_service_emulator.faults.rules import KINDS, Kind, fields_of
+from flow_service_emulator.faults.scenarios import SCENARIOS
 
 SECTION = (
     (Path(__file__).parent.parent / "README.md").read_text("utf-8").partition("\n## Faults\n")[2].partition("\n## ")[0]
 )
 
 
-@pytest.mark.parametrize(("name", "table"), [("fault kinds", kinds_table()), ("fault scenarios", scenarios_table())])
-def test_tables(name: str, table: str) -> None:
-    """`python -c 'from flow_service_emulator.faults.scenarios import *; print(kinds_table(), scenarios_table(), sep="\\n\\n")'` prints what belongs there."""
+def own_fields(kind: Kind) -> str:
+    """The fields, each with whether it is needed or what it is by default."""
+    told = []
+    for name in dict.fromkeys((*kind.own, *kind.defaults)):
+        note = " (needed)" if name in kind.needed else f" ({kind.defaults[name]})" if name in kind.defaults else ""
+        told.append(f"`{name}`{note}")
+    return ", ".join(told)
+
+
+TABLES = {
+    "fault kinds": [
+        ("kind", "what it does", "its own fields"),
+        *((f"`{name}`", kind.does, own_fields(kind)) for name, kind in KINDS.items()),
+    ],
+    "fault scenarios": [
+        ("scenario", "what happens", "a good client"),
+        *((f"`{name}`", each["happens"], each["goodClient"]) for name, each in SCENARIOS.items()),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables(name: str) -> None:
+    """What is missing in the README stands in the failure."""
+    heads, *rows = (f"| {' | '.join(row)} |" for row in TABLES[name])
     (found,) = re.findall(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", SECTION, re.DOTALL)
-    assert found == table
+    assert found == "\n".join([heads, "|---" * len(TABLES[name][0]) + "|", *rows])
 
 
 def test_every_field_is_named() -> None:

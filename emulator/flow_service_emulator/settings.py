@@ -1,4 +1,4 @@
-"""One declaration of every setting drives the flags, the `FLOW_EMULATOR_*` variables and the README's table."""
+"""One table of settings: the flags, the `FLOW_EMULATOR_*` variables and the README's table are made of it."""
 
 from __future__ import annotations
 
@@ -220,18 +220,6 @@ def environment_of_tests(environment: Mapping[str, str] | None = None) -> dict[s
     give it that one's data folder."""
     variables = os.environ if environment is None else environment
     return {name: value for name, value in variables.items() if not name.startswith(ENV_PREFIX)}
-
-
-def settings_table() -> str:
-    """The settings as a Markdown table, for the README."""
-    lines = ["| flag | variable | default | what it does |", "|---|---|---|---|"]
-    for declared in fields(Settings):
-        placeholder = declared.metadata["placeholder"]
-        default = declared.default
-        shown = "off" if default is False else "" if default in (None, ()) else f"`{default}`"
-        flag = f"{flag_name(declared.name)} {placeholder}".strip()
-        lines.append(f"| `{flag}` | `{variable_name(declared.name)}` | {shown} | {declared.metadata['help']} |")
-    return "\n".join(lines)
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:

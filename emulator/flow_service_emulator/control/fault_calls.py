@@ -53,7 +53,7 @@ class FaultCalls:
 
     async def list_scenarios(self, exchange: Exchange) -> Reply:
         """The named bundles of rules, each with what happens and what a good client does about it."""
-        return Reply({"items": [scenario.as_json() for scenario in SCENARIOS.values()]})
+        return Reply({"items": [{"name": name, **scenario} for name, scenario in SCENARIOS.items()]})
 
     def _reply(self) -> Reply:
         return Reply({"rules": [rule.as_json() for rule in self._faults.rules]})
@@ -82,7 +82,7 @@ def _scenario_rules(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(name, str) or name not in SCENARIOS:
         raise RuleError("scenario", f"there is no scenario {str(name)[:60]!r}", SCENARIOS)
     narrowed = {field: body[field] for field in ("org", "sandbox") if field in body}
-    return [{**rule, **narrowed} for rule in SCENARIOS[name].rules]
+    return [{**rule, **narrowed} for rule in SCENARIOS[name]["rules"]]
 
 
 def _known(body: Mapping[str, Any], names: tuple[str, ...]) -> None:
