@@ -167,7 +167,6 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     )
     table = [*of_service, *of_emulator]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
-
     middleware = Middleware(
         Router(table),
         Lifespan(lifespan=_lifespan(scheduler, store)),
@@ -183,7 +182,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
 
 
 def _lifespan(scheduler: Scheduler, store: Store) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """Runs due exports for as long as the application is served."""
+    """Run due exports for as long as the application is served."""
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:

@@ -19,7 +19,7 @@ BASE: Final = "/data/foundation/flowservice"
 
 
 class SpecRecord(NamedTuple):
-    """A spec in the form that the query room reads."""
+    """A spec in the form that lists read."""
 
     seq: int
     created_at: int
@@ -123,7 +123,7 @@ class Routes:
         return Reply({"id": entity["id"], "connectionSpec": entity["connectionSpec"], "status": "success"})
 
     async def act(self, exchange: Exchange) -> Reply:
-        """Enables or disables a flow; a body is not needed, and refused as elsewhere when it cannot be read."""
+        """Enable or disable a flow; a body is not needed, and refused as elsewhere when it cannot be read."""
         exchange.json()
         return Reply(_tag(self._service.act(exchange.caller, exchange.path_params["id"], exchange.query)))
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from flow_service_emulator import __version__
 from flow_service_emulator.api.gateway import DEFAULT_SANDBOX, GATEWAY_PREFIX, MAX_NAME
+from flow_service_emulator.api.injection import SERVICE_PREFIXES
 from flow_service_emulator.api.operations import READABLE, Operation, parameter
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog
@@ -17,14 +18,9 @@ from flow_service_emulator.errors import ErrorKind, ErrorTable
 from flow_service_emulator.openapi.answers import ETAG, TEXT, Schema, answer_schemas, array, record, ref
 from flow_service_emulator.openapi.requests import request_schemas
 
-SERVICE: Final = ("/data/", "/ims/")
-"""Where the service's own operations are; all others are the emulator's."""
 JSON: Final = "application/json"
-FORM: Final = "application/x-www-form-urlencoded"
 ERROR: Final = "error."
 """What the names of the error components begin with; the error's name follows."""
-INJECTED: Final = "injected fault"
-"""How `appliesTo` begins for errors that only occur where a test asks for them."""
 ABOUT: Final = (
     "A local emulator of the Flow Service: dataset export to cloud storage. Every GET is answered for HEAD too. "
     "An operation's operationId is its name in the emulator's journal and contract report."
@@ -59,7 +55,7 @@ def document(table: Sequence[Operation], catalog: Catalog) -> dict[str, Any]:
     """The description of a table of operations."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in table:
-        is_service = operation.path.startswith(SERVICE)
+        is_service = operation.path.startswith(SERVICE_PREFIXES)
         described = _operation(operation, table, catalog.errors) if is_service else _control_call(operation)
         paths.setdefault(_path(operation), {})[operation.method.lower()] = described
     tags = dict.fromkeys(map(_tag, table))
@@ -114,7 +110,7 @@ def _operation(operation: Operation, table: Sequence[Operation], errors: ErrorTa
         "security": [{"token": [], "apiKey": []}] if behind_gateway else [],
     }
     if operation.body is not None:
-        form = JSON if behind_gateway else FORM
+        form = JSON if behind_gateway else "application/x-www-form-urlencoded"
         entry["requestBody"] = {"required": True, "content": {form: {"schema": ref(operation.body)}}}
     return entry
 
@@ -158,7 +154,7 @@ def _errors(operation: Operation, table: Sequence[Operation], errors: ErrorTable
     names = [*operation.errors, *_ANYWHERE]
     if operation.path.startswith(GATEWAY_PREFIX):
         names += _GATEWAY
-        names += [kind.name for kind in errors.kinds.values() if kind.applies_to.startswith(INJECTED)]
+        names += [kind.name for kind in errors.kinds.values() if kind.applies_to.startswith("injected fault")]
         if operation.body is not None:
             names += ["content-type-missing", "body-malformed"]
     if "{id}" in operation.path:

@@ -34,8 +34,7 @@ _PATCH: Final = array(
     description="JSON Patch (RFC 6902), all or nothing. The letter case of op does not matter.",
     examples=[[{"op": "replace", "path": "/name", "value": "a new name"}]],
 )
-_SOME_ID: Final = "11111111-2222-4333-8444-555555555555"
-"""Stands in examples for the id of an entity that was made before."""
+_SOME_ID: Final = "11111111-2222-4333-8444-555555555555"  # in examples, of an entity that was made before
 
 
 def request_schemas(catalog: Catalog) -> dict[str, Schema]:
@@ -90,14 +89,11 @@ def _adhoc_run() -> Schema:
 
 def _token() -> Schema:
     """The token endpoint's form."""
-    needed: Schema = {"type": "string", "minLength": 1}
-    forms = [
-        record(
-            {"grant_type": {"const": grant}, **dict.fromkeys(fields, needed), "scope": TEXT, "org_id": TEXT},
-            required=("grant_type", *fields),
-        )
-        for grant, fields in GRANTS.items()
-    ]
+    forms = []
+    for grant, fields in GRANTS.items():
+        needed: Schema = {name: {"type": "string", "minLength": 1} for name in fields}
+        form = {"grant_type": {"const": grant}, **needed, "scope": TEXT, "org_id": TEXT}
+        forms.append(record(form, required=("grant_type", *fields)))
     return {"anyOf": forms}
 
 
