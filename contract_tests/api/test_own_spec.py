@@ -125,6 +125,10 @@ def test_every_keyword(seventh: Api, base: str, name: str) -> None:
         assert found[place]["rule"] == rule
         assert place == f"params.{name}" + (told if name in DEEP else "")
         assert name in DEEP or told in found[place]["message"]
+        if rule == "type" and name in CASES:
+            kind = {str: "the string ", int: "the number ", float: "the number "}.get(type(value), "")
+            assert f", got {kind}" in found[place]["message"]
+            assert kind or ", got the " not in found[place]["message"]
 
 
 @pytest.mark.parametrize("operator", CONDITIONS)
