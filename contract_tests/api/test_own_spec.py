@@ -98,6 +98,7 @@ def seventh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         condition = {"field": "codec.name", "operator": operator, "value": "zip"}
         schema["properties"][operator] = {"conditional": condition, "type": "integer"}
     schema["required"].append("EQUALS")
+    schema["properties"]["palette"] = {"items": {"properties": {"colour": {"enum": COLOURS}}}}
     schema["properties"]["secret"] = {"type": "string", "format": "password", "minLength": 6}
     own["flow-specs"] |= {"id": SEVENTH.flow_spec, "name": "Seventh", "targetConnectionSpecIds": [SEVENTH.spec]}
     for kind, content in own.items():
@@ -145,6 +146,12 @@ def test_a_field_on_a_condition(seventh: Api, base: str, operator: str) -> None:
         seventh.created("targetConnections", SEVENTH.target_connection(base, **params))
     answer = seventh.post("/targetConnections", SEVENTH.target_connection(base, codec={"name": "zip"}))
     assert violations(answer)["params.EQUALS"]["rule"] == "required"
+
+
+def test_the_documented_letter_case_is_stored_at_any_depth(seventh: Api, base: str) -> None:
+    body = SEVENTH.target_connection(base, palette=[{"colour": "green"}, {"colour": "RED"}, {}])
+    stored = seventh.item(f"/targetConnections/{seventh.created('targetConnections', body)}")
+    assert stored["params"]["palette"] == [{"colour": "green"}, {"colour": "red"}, {}]
 
 
 def test_a_password_of_its_own_is_never_shown(seventh: Api, base: str) -> None:
