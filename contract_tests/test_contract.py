@@ -18,7 +18,7 @@ from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE,
 from flow_service_emulator.api.operations import UNSUPPORTED
 from flow_service_emulator.api.routes import ELSEWHERE, elsewhere
 from flow_service_emulator.catalog import fixtures_dir
-from flow_service_emulator.contract.coverage import DIMENSIONS
+from flow_service_emulator.contract.rules import DIMENSIONS
 
 PACKAGE = Path(__file__).parent.parent / "emulator" / "flow_service_emulator"
 

@@ -13,7 +13,7 @@ from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.cli import main
 from flow_service_emulator.contract.rules import source_url
-from flow_service_emulator.reports.formats import rendered
+from flow_service_emulator.reports.forms import rendered
 
 # --- a spec's version -------------------------------------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ from flow_service_emulator.api.exchange import Answered, Exchange
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import VERDICTS, Contract
-from flow_service_emulator.contract.filters import FILTERS, Filters
 from flow_service_emulator.contract.recorder import MAX_BODY, Recorder
+from flow_service_emulator.control.report_calls import FILTERS
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.testing.client import ControlClient
 from flow_service_emulator.testing.requests import Requests
@@ -252,7 +252,7 @@ def test_the_ring_is_bounded_in_bytes() -> None:
         asyncio.run(answered({"type": "http.response.start", "status": 200, "headers": []}))
         asyncio.run(answered({"type": "http.response.body", "body": b"x" * size}))
         recorder.record(Exchange("GET", "/data/x", "", {}, "id", operation="list:flows"), answered)
-    kept = recorder.find(Filters())
+    kept = recorder.find()
     assert [entry["number"] for entry in kept] == list(range(120 - len(kept) + 1, 121))
     assert 50_000 < sum(len(entry["answer"].get("text", "")) + 300 for entry in kept) <= 100_000
 
@@ -317,7 +317,7 @@ def test_a_failure_in_here_harms_no_request(caplog: pytest.LogCaptureFixture) ->
         exchange = Exchange("GET", "/data/x", "", {}, "id", operation="list:flows", warnings=warnings)
         recorder.record(exchange, recorder.answered("/data/x", nowhere))
     assert "could not be recorded" in caplog.text
-    assert [entry["number"] for entry in recorder.find(Filters())] == [2]
+    assert [entry["number"] for entry in recorder.find()] == [2]
 
 
 def test_of_the_emulators_own_answers_nothing_is_kept() -> None:

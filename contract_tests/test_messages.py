@@ -15,7 +15,7 @@ import pytest
 from contract_tests.support import Api, serving, violations
 from contract_tests.tutorial import S3, SOURCE_CONNECTION
 from flow_service_emulator.fixture_files import Entry, FixtureError
-from flow_service_emulator.reports.words import printable
+from flow_service_emulator.reports.report import printable
 from flow_service_emulator.server import formatter
 
 

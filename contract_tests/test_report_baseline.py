@@ -14,9 +14,17 @@ from hypothesis import strategies as st
 from contract_tests.support import Api
 from contract_tests.tutorial import DATA_LAKE
 from flow_service_emulator.cli import main
-from flow_service_emulator.reports.formats import FORMATS, rendered
-from flow_service_emulator.reports.merge import NoReport, beyond, merged
-from flow_service_emulator.reports.words import REPORT_FORMAT, SEVERITIES, identity, left_out, verdict
+from flow_service_emulator.reports.forms import FORMATS, rendered
+from flow_service_emulator.reports.report import (
+    REPORT_FORMAT,
+    SEVERITIES,
+    NoReport,
+    beyond,
+    identity,
+    left_out,
+    merged,
+    verdict,
+)
 
 WHERE = {"entry": 1, "requestId": "r", "method": "GET", "path": "/p", "status": 400, "at": 0.0}
 RULES = ("violated", "broken", "warned", "hinted")

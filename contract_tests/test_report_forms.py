@@ -19,8 +19,8 @@ from contract_tests.support import Api, ServerProcess, assert_error
 from contract_tests.test_contract import LENIENCES, report, use
 from contract_tests.tutorial import BASE, DATA_LAKE, S3
 from flow_service_emulator.cli import main
-from flow_service_emulator.reports.formats import FORMATS, rendered
-from flow_service_emulator.reports.words import TITLES
+from flow_service_emulator.reports.forms import FORMATS, rendered
+from flow_service_emulator.reports.report import TITLES
 
 EVIL = "<script>alert(1)</script>&\"'\x1b[31m]]>"
 

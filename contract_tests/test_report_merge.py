@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from contract_tests.support import Api
 from contract_tests.tutorial import BASE
-from flow_service_emulator.reports.merge import NoReport, merged
-from flow_service_emulator.reports.words import REPORT_FORMAT, identity
+from flow_service_emulator.reports.report import REPORT_FORMAT, NoReport, identity, merged
 
 REQUESTS: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/flows?limit=5", None),

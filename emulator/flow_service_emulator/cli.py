@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from flow_service_emulator import __version__
-from flow_service_emulator.reports.formats import ENDINGS, FORMATS, form_named
-from flow_service_emulator.reports.words import DETAILS, SEVERITIES
+from flow_service_emulator.reports.forms import ENDINGS, FORMATS, form_named
+from flow_service_emulator.reports.report import DETAILS, SEVERITIES
 from flow_service_emulator.settings import DEFAULT_URL, Settings, flag_name, read_settings, variable_name
 
 PROGRAM = "flow-service-emulator"
@@ -147,7 +147,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from flow_service_emulator.report_command import run_report
-    from flow_service_emulator.reports.merge import NoReport
+    from flow_service_emulator.reports.report import NoReport
 
     if options.url is not None and options.files:
         return _fail("--url does not go with saved reports: their report is made without a server", status=2)

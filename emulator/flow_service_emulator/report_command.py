@@ -10,9 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from flow_service_emulator.reports.formats import ENDINGS, fails, form_of, rendered
-from flow_service_emulator.reports.merge import NoReport, beyond, merged
-from flow_service_emulator.reports.words import left_out, verdict
+from flow_service_emulator.reports.forms import ENDINGS, fails, form_of, rendered
+from flow_service_emulator.reports.report import NoReport, beyond, left_out, merged, verdict
 from flow_service_emulator.settings import wants_colour
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 

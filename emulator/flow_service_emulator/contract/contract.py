@@ -1,4 +1,4 @@
-"""Holds every request against the contract, and keeps the sums: what was refused, what is fragile, what was never tried.
+"""Holds every request against the contract, and keeps the sums: what was refused, what is fragile, what was met and what never.
 
 The sums are bounded and do not depend on what the journal still has.
 """
@@ -6,52 +6,68 @@ The sums are bounded and do not depend on what the journal still has.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs
 
 from flow_service_emulator import __version__
 from flow_service_emulator.catalog import Catalog
-from flow_service_emulator.contract.coverage import Coverage, what_is_there
-from flow_service_emulator.contract.habits import Habits
-from flow_service_emulator.contract.judge import AUTHORIZATION, ORG, SANDBOX, Judge
-from flow_service_emulator.contract.rules import Rule, contract_rules
-from flow_service_emulator.contract.seen import Finding, Seen
-from flow_service_emulator.reports.words import REPORT_FORMAT, identity
+from flow_service_emulator.contract.judge import AUTHORIZATION, ORG, SANDBOX, Finding, Judge, Seen
+from flow_service_emulator.contract.rules import DIMENSIONS, Rule, contract_rules, form, what_is_there
+from flow_service_emulator.reports.report import MAX_FINDINGS, built, by_count, identity
 
-MAX_PLACES: Final = 50
-"""Findings of one rule told apart by operation, place and kind; what comes on top is only counted."""
+Value = TypeVar("Value")
 MAX_MESSAGE: Final = 500
+MAX_REMEMBERED: Final = 5_000
+"""Deleted entities, and pages; what was seen longest ago is forgotten first."""
+MAX_NAMES: Final = 2_000
+"""Names counted in each dimension; there are far fewer to be met, but a client can make some up."""
+MAX_NAME: Final = 100
+WHOLE_PAGE: Final = 20
+"""A smaller `limit` is taken as asking for the first few on purpose."""
 ANY: Final = "*"
 EVERYWHERE: Final = (AUTHORIZATION, "headers.x-api-key", ORG, SANDBOX)
 """Places that are the same for all operations; what is found there is told once, with ANY as its operation."""
 OK, WARNING, VIOLATION, INJECTED, FAILED = "ok", "warning", "violation", "injected", "failed"
 VERDICTS: Final = (OK, WARNING, VIOLATION, INJECTED, FAILED)
 """Nothing to say; works, but; refused; a fault rule's doing; the emulator's own failure."""
+_NOTHING: Final[Mapping[str, Any]] = {
+    "verdicts": {}, "rules": {}, "findings": (), "coverage": {name: {} for name in DIMENSIONS},
+    "deleted": (), "pages": {},
+}  # fmt: skip
 _INDEX: Final = re.compile(r"\[\d+\]")
+_END: Final = b'"}}}'
+"""How a list ends that announces a next page."""
+_MORE: Final = re.compile(rb'"end":(\d+),"total":\d+,"hasNext":true\}\}$')
+"""How a list of datasets ends that has more."""
 
 
-class _Sums:
-    """What has been counted. The same as JSON is a snapshot; raises LookupError or TypeError for what is none."""
+class Sums:
+    """What has been counted, and what is remembered of earlier requests, for every organization and sandbox apart.
 
-    def __init__(self, snapshot: Mapping[str, Any] | None = None) -> None:
-        stored: Mapping[str, Any] = snapshot or {"verdicts": {}, "rules": {}, "findings": [], "coverage": None}
+    A snapshot is the same as JSON; what is none raises LookupError, TypeError or ValueError.
+    """
+
+    def __init__(self, stored: Mapping[str, Any] = _NOTHING) -> None:
         self.verdicts: Counter[str] = Counter(stored["verdicts"])
         self.rules: Counter[str] = Counter(stored["rules"])
         self.findings: dict[tuple[str, ...], dict[str, Any]] = {
             (finding["rule"], *identity(finding)): dict(finding) for finding in stored["findings"]
         }
         self.places = Counter(rule for rule, *_ in self.findings)
-        self.coverage = Coverage(stored["coverage"])
+        self.met: dict[str, dict[str, int]] = {name: dict(stored["coverage"][name]) for name in DIMENSIONS}
+        self.deleted = dict.fromkeys(stored["deleted"], True)
+        self.pages: dict[str, dict[str, Any]] = dict(stored["pages"])
+        """The pages that were announced and not fetched: the `operation`, and which request announced it (`where`)."""
 
     def snapshot(self) -> dict[str, Any]:
-        findings = [dict(finding) for finding in self.findings.values()]
         return {
-            "verdicts": dict(self.verdicts),
-            "rules": dict(self.rules),
-            "findings": findings,
-            "coverage": {dimension: dict(counts) for dimension, counts in self.coverage.met.items()},
-        }
+            "verdicts": dict(self.verdicts), "rules": dict(self.rules),
+            "findings": [dict(finding) for finding in self.findings.values()],
+            "coverage": {dimension: dict(counts) for dimension, counts in self.met.items()},
+            "deleted": list(self.deleted), "pages": dict(self.pages),
+        }  # fmt: skip
 
     def add(self, finding: Finding, seen: Seen) -> None:
         operation = ANY if finding.place in EVERYWHERE else seen.name
@@ -59,14 +75,73 @@ class _Sums:
         key = (finding.rule, operation, place, finding.kind)
         known = self.findings.get(key)
         if known is not None:
-            known["count"] += 1
-            known["last"] = seen.where
-        elif self.places[finding.rule] < MAX_PLACES:
+            known |= {"count": known["count"] + 1, "last": seen.where}
+        elif self.places[finding.rule] < MAX_FINDINGS:
             self.places[finding.rule] += 1
             self.findings[key] = {
                 "rule": finding.rule, "operation": operation, "place": place, "kind": finding.kind,
                 "message": finding.message[:MAX_MESSAGE], "count": 1, "first": seen.where, "last": seen.where,
             }  # fmt: skip
+
+    def cover(self, seen: Seen) -> None:
+        """Counts what was met: an operation, status or error however it came about, the rest when it was accepted."""
+        exchange, name, met = seen.exchange, seen.exchange.operation, self.met
+        if seen.status:
+            _count(met["statuses"], str(seen.status))
+        if exchange.error is not None:
+            _count(met["errors"], exchange.error)
+        if name is None:
+            return
+        _count(met["operations"], name)
+        if not seen.was_taken:
+            return
+        if exchange.query_string:
+            for parameter in {part.partition("=")[0] for part in exchange.query_string.split("&")[:MAX_NAMES]}:
+                _count(met["parameters"], f"{name} {parameter}")
+        if exchange.body and isinstance(body := seen.body, dict):
+            for field, value in body.items():
+                _count(met["fields"], f"{name} {field}")
+                for below in value if isinstance(value, dict) else ():
+                    _count(met["fields"], f"{name} {field}.{below}")
+            if name == "create:targetConnections":
+                params = body.get("params", {})
+                _count(met["destinations"], body["connectionSpec"]["id"])
+                if "datasetFileType" in params:
+                    _count(met["fileForms"], form(params["datasetFileType"], params.get("compression", "NONE")))
+
+    def remember(self, seen: Seen) -> None:
+        """Remembers what was deleted and which next page was announced, and forgets the page that was fetched."""
+        name, query = seen.exchange.operation or "", seen.exchange.query_string
+        if not seen.was_taken:
+            return
+        announced = ""
+        if name.startswith("delete:"):
+            _put(self.deleted, seen.place, True)
+        elif name.startswith("list:"):
+            if "continuationToken=" in query:
+                self._fetched(seen, _parameter(query, "continuationToken"))
+            if seen.answer.endswith(_END):
+                announced = seen.answer.rpartition(b"?continuationToken=")[2].removesuffix(_END).decode()
+        elif name == "listConfigs":
+            self._fetched(seen, _parameter(query, "start") or "0")
+            if more := _MORE.search(seen.answer[-200:]):
+                announced = str(int(more[1]) + 1)
+        limit = _parameter(query, "limit") if announced and "limit" in query else ""
+        if announced and not (limit.isdecimal() and int(limit) < WHOLE_PAGE):
+            _put(self.pages, f"{seen.place}\n{announced}", {"operation": name, "where": seen.where})
+
+    def _fetched(self, seen: Seen, page: str) -> None:
+        self.pages.pop(f"{seen.place}\n{page}", None)
+
+    def pages_not_followed(self) -> list[dict[str, Any]]:
+        """A finding for each operation that announced pages which have not been fetched by now."""
+        found: dict[str, dict[str, Any]] = {}
+        message = "the answer announced a next page, which was not asked for"
+        for page in self.pages.values():
+            new = {"operation": page["operation"], "place": "", "kind": "", "message": message, "count": 0}
+            finding = found.setdefault(page["operation"], new | {"first": page["where"]})
+            finding |= {"count": finding["count"] + 1, "last": page["where"]}
+        return list(found.values())
 
 
 class Contract:
@@ -94,25 +169,30 @@ class Contract:
         self.reset()
 
     def reset(self) -> None:
-        self._sums = _Sums()
-        self._habits = Habits()
+        self._sums = Sums()
 
     def clear(self) -> None:
         """Empties the report. What was deleted is still known."""
-        self._sums = _Sums()
-        self._habits.pages.clear()
+        self._sums = Sums({**_NOTHING, "deleted": self._sums.deleted})
 
     def judge(self, seen: Seen) -> tuple[str, list[Finding]]:
         """The verdict on a request, one of VERDICTS, and what it rests on. Adds both to the report."""
-        sums = self._sums
-        findings = self._judge.findings(seen, self._habits)
-        sums.coverage.note(seen)
-        self._habits.note(seen)
+        sums, exchange = self._sums, seen.exchange
+        findings = self._judge.findings(seen, sums.deleted)
+        sums.cover(seen)
+        sums.remember(seen)
+        verdict = WARNING if findings else OK
         if findings:
-            sums.rules.update({finding.rule for finding in findings})
+            broken = {finding.rule for finding in findings}
+            sums.rules.update(broken)
             for finding in findings:
                 sums.add(finding, seen)
-        verdict = self._verdict(seen, findings)
+            if any(self.rules[rule]["severity"] == VIOLATION for rule in broken):
+                verdict = VIOLATION
+        if verdict != VIOLATION and exchange.fault is not None:
+            verdict = INJECTED
+        elif verdict == OK and exchange.error is not None and exchange.error not in self.rules:
+            verdict = FAILED
         sums.verdicts[verdict] += 1
         return verdict, findings
 
@@ -122,73 +202,65 @@ class Contract:
 
     def report(self) -> dict[str, Any]:
         """The whole report as JSON."""
-        if self._there is None:
-            self._there = what_is_there(self._document(), self._catalog)
-        counts = Counter(self._sums.rules)
-        findings: dict[str, list[dict[str, Any]]] = {}
-        for finding in self._sums.findings.values():
-            findings.setdefault(finding["rule"], []).append(finding)
-        if pages := self._pages_not_followed():
-            findings["page-not-followed"] = pages
-            counts["page-not-followed"] = sum(page["count"] for page in pages)
-        told = [self._told(rule, counts[rule.id], findings.get(rule.id, [])) for rule in self.rules.values()]
-        violations = [rule for rule in told if rule["count"] and rule["severity"] == VIOLATION]
-        warnings = [rule for rule in told if rule["count"] and rule["severity"] == WARNING]
-        coverage = self._sums.coverage.report(self._there)
-        return {
-            "format": REPORT_FORMAT,
-            "emulator": __version__,
-            "now": self._now(),
-            "summary": {
-                "requests": self._sums.verdicts.total(),
-                "verdicts": self.verdicts(),
-                "violations": len(violations),
-                "warnings": len(warnings),
-                "coverage": {
-                    name: {"met": len(part["met"]), "total": part["total"]} for name, part in coverage.items()
-                },
-            },
-            "violations": violations,
-            "warnings": warnings,
-            "coverage": coverage,
-            "rules": [{name: value for name, value in rule.items() if name != "findings"} for rule in told],
-            "unmatchedFaults": list(self._unmatched()),
-        }
+        sums = self._sums
+        counts = Counter(sums.rules)
+        findings: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for finding in sums.findings.values():
+            findings[finding["rule"]].append({name: value for name, value in finding.items() if name != "rule"})
+        findings["page-not-followed"] = sums.pages_not_followed()
+        counts["page-not-followed"] = len(sums.pages)
+        return built(
+            [
+                {**rule, "count": counts[name], "findings": by_count(findings[name])}
+                for name, rule in self.rules.items()
+            ],
+            self._coverage(),
+            requests=sums.verdicts.total(),
+            verdicts=self.verdicts(),
+            emulator=__version__,
+            now=self._now(),
+            unmatchedFaults=list(self._unmatched()),
+        )
 
     def snapshot(self) -> dict[str, Any]:
-        return self._sums.snapshot() | {"habits": self._habits.snapshot()}
+        return self._sums.snapshot()
 
-    def read(self, snapshot: Any) -> tuple[_Sums, Habits]:
+    def read(self, snapshot: Any) -> Sums:
         """Raises ValueError for what is no snapshot of the report."""
         try:
-            return _Sums(snapshot), Habits(**snapshot["habits"])
+            return Sums(snapshot)
         except (LookupError, TypeError, ValueError):
             raise ValueError("this is no snapshot of the contract report") from None
 
-    def restore(self, read: tuple[_Sums, Habits]) -> None:
-        self._sums, self._habits = read
+    def restore(self, read: Sums) -> None:
+        self._sums = read
 
-    def _verdict(self, seen: Seen, findings: Sequence[Finding]) -> str:
-        exchange = seen.exchange
-        if findings and VIOLATION in [self.rules[finding.rule].severity for finding in findings]:
-            return VIOLATION
-        if exchange.fault is not None:
-            return INJECTED
-        if exchange.error is not None and not findings and exchange.error not in self.rules:
-            return FAILED
-        return WARNING if findings else OK
+    def _coverage(self) -> dict[str, Any]:
+        """For each dimension what was met, with how often, and what was not."""
+        if self._there is None:
+            self._there = what_is_there(self._document(), self._catalog)
+        report = {}
+        for dimension, counts in self._sums.met.items():
+            names = self._there[dimension].items()
+            met = [{"name": name, "title": title, "count": counts[name]} for name, title in names if name in counts]
+            never = [{"name": name, "title": title} for name, title in names if name not in counts]
+            report[dimension] = {"total": len(names), "met": met, "never": never}
+        return report
 
-    def _pages_not_followed(self) -> list[dict[str, Any]]:
-        """A finding for each operation that announced pages which have not been fetched by now."""
-        found: dict[str, dict[str, Any]] = {}
-        message = "the answer announced a next page, which was not asked for"
-        for page in self._habits.pages.values():
-            new = {"operation": page["operation"], "place": "", "kind": "", "message": message, "count": 0}
-            finding = found.setdefault(page["operation"], new | {"first": page["where"]})
-            finding |= {"count": finding["count"] + 1, "last": page["where"]}
-        return list(found.values())
 
-    @staticmethod
-    def _told(rule: Rule, count: int, findings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        told = [{name: value for name, value in finding.items() if name != "rule"} for finding in findings]
-        return rule.as_json() | {"count": count, "findings": sorted(told, key=lambda finding: -finding["count"])}
+def _count(counts: dict[str, int], name: str) -> None:
+    if name in counts:
+        counts[name] += 1
+    elif len(counts) < MAX_NAMES:
+        counts[name[:MAX_NAME]] = 1
+
+
+def _put(entries: dict[str, Value], key: str, value: Value) -> None:
+    entries.pop(key, None)
+    entries[key] = value
+    if len(entries) > MAX_REMEMBERED:
+        del entries[next(iter(entries))]
+
+
+def _parameter(query: str, name: str) -> str:
+    return parse_qs(query, keep_blank_values=True).get(name, [""])[-1]

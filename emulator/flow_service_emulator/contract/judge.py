@@ -6,15 +6,16 @@ Source of the leniences: reference, "Where the sources disagree"; the tutorial a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, Final, NamedTuple
 
+import orjson
+
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.routes import BASE, elsewhere
 from flow_service_emulator.catalog import Catalog
-from flow_service_emulator.contract.habits import Habits
-from flow_service_emulator.contract.rules import Rule
-from flow_service_emulator.contract.seen import Finding, Seen
 from flow_service_emulator.service.kinds import DATASETS_WORKFLOW
 from flow_service_emulator.validation.violation_text import literal
 
@@ -33,36 +34,110 @@ _ENTITY: Final = re.compile(rf"({re.escape(BASE)}/\w+)/[^/]+")
 _POINTER: Final = re.compile(r"(?:^|[ (])(/[^\s:;,)]*)")
 
 
-class Judge:
-    """Knows the fixtures, and nothing of the store."""
+class Finding(NamedTuple):
+    """A rule that a request met.
 
-    def __init__(self, catalog: Catalog, rules: Mapping[str, Rule]) -> None:
+    `place` is where in the request: `query.limit`, `headers.if-match`, `params.bucketName` for a field of the body,
+    `/scheduleParams/interval` for what a patch names, and a path for what no route takes; empty for all of it. `kind` is which
+    way of several the rule was broken in, such as `required` or `enum`; empty where it has one.
+    """
+
+    rule: str
+    place: str
+    message: str
+    kind: str = ""
+
+
+@dataclass
+class Seen:
+    """A request with its answer. `at` is emulator time (epoch seconds), `status` is 0 when no answer went out."""
+
+    exchange: Exchange
+    number: int
+    at: float
+    status: int
+    answer: bytes
+
+    @property
+    def name(self) -> str:
+        """The operation's name; for a request that no route took, its method."""
+        return self.exchange.operation or self.exchange.method[:16]
+
+    @property
+    def place(self) -> str:
+        """Organization, sandbox and path."""
+        return "\n".join((*self.exchange.scope, self.exchange.path))
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether the request was carried out, as far as its answer says."""
+        return 200 <= self.status < 400
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Which request it was, for the report."""
+        exchange = self.exchange
+        return {
+            "entry": self.number, "requestId": exchange.request_id, "method": exchange.method,
+            "path": exchange.path[:200], "status": self.status, "at": self.at,
+        }  # fmt: skip
+
+    @cached_property
+    def body(self) -> Any:
+        """The request's body; None for what is no JSON."""
+        try:
+            return orjson.loads(self.exchange.body)
+        except orjson.JSONDecodeError:
+            return None
+
+    @property
+    def message(self) -> str:
+        """The sentence of the error that was answered."""
+        answer = self.exchange.answer
+        names = ("errorMessage", "message", "detail", "error_description")
+        return next((answer[name] for name in names if isinstance(answer.get(name), str)), "")
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """The details of the error that was answered, such as `violations` or `allowed`."""
+        answer = self.exchange.answer
+        report = answer.get("report", answer)
+        return report if isinstance(report, dict) else {}
+
+
+class Judge:
+    """Knows the fixtures, and nothing of the store. `rules` are the names of the rules."""
+
+    def __init__(self, catalog: Catalog, rules: Collection[str]) -> None:
         self._catalog = catalog
         self._errors = catalog.errors.kinds
         self._rules = rules
         self._used_params = cache(self._params_of_datasets)
 
-    def findings(self, seen: Seen, habits: Habits) -> list[Finding]:
-        """Each once, at most MAX_OF_REQUEST."""
+    def findings(self, seen: Seen, deleted: Collection[str]) -> list[Finding]:
+        """Each once, at most MAX_OF_REQUEST. A look for what was `deleted` before is none: a client may make sure."""
         exchange = seen.exchange
         found = [Finding(warning.rule, warning.path, warning.message) for warning in exchange.warnings]
         if exchange.error is not None:
             if not exchange.injected:
-                found += self._refusal(seen, habits)
+                found += self._refusal(seen, deleted)
         elif seen.was_taken:
             found += self._leniences(seen)
         if exchange.path.startswith("/data/"):
             found += self._headers(seen)
         return list(dict.fromkeys(found))[:MAX_OF_REQUEST] if found else found
 
-    def _refusal(self, seen: Seen, habits: Habits) -> Iterator[Finding]:
+    def _refusal(self, seen: Seen, deleted: Collection[str]) -> Iterator[Finding]:
         """What a refusal says about the client; nothing when a fault rule refused in the service's place."""
         exchange, error = seen.exchange, seen.exchange.error or ""
+        fields: Mapping[str, Any] = exchange.error_fields or {}
         if error == "version-mismatch" and exchange.fault is None:
             yield _refused_etag(seen)
-        elif error == "gateway-token-not-valid" and (expired := seen.fields.get("expired")) is not None:
-            yield Finding("token-expired", AUTHORIZATION, f"the token expired {seen.at - expired:.0f} s ago")
-        elif error in self._rules and not (error == "resource-not-found" and habits.was_deleted(seen)):
+        elif error == "gateway-token-not-valid" and fields.get("expired") is not None:
+            yield Finding("token-expired", AUTHORIZATION, f"the token expired {seen.at - fields['expired']:.0f} s ago")
+        elif error == "resource-not-found" and exchange.method == "GET" and seen.place in deleted:
+            pass
+        elif error in self._rules:
             violations = seen.report.get("violations")
             if isinstance(violations, list) and violations:
                 for violation in violations[:MAX_OF_REQUEST]:
@@ -157,7 +232,8 @@ def _refused_etag(seen: Seen) -> Finding:
 
 def _place_and_kind(seen: Seen, error: str, place: str) -> tuple[str, str]:
     """Of a refused request whose answer has no violations. The kind `required` is that of what is missing."""
-    exchange, fields, operation = seen.exchange, seen.fields, seen.name
+    exchange, operation = seen.exchange, seen.name
+    fields = exchange.error_fields or {}
     sent = {part.partition("=")[0] for part in exchange.query_string.split("&")[:100]}
     field, kind = "", ""
     match error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -18,8 +18,7 @@ from starlette.types import Send
 from flow_service_emulator.api.exchange import Answered, Exchange
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import Contract
-from flow_service_emulator.contract.filters import Filters
-from flow_service_emulator.contract.seen import Finding, Seen
+from flow_service_emulator.contract.judge import Finding, Seen
 from flow_service_emulator.masking import SECRET_ANSWERS, Masker
 
 MAX_BYTES: Final = 32_000_000
@@ -105,12 +104,14 @@ class Recorder:
         index = number - self.dropped - 1
         return 0 <= index < len(self._ring) and orjson.loads(self._ring[index].head)["requestId"] == request_id
 
-    def find(self, filters: Filters) -> list[dict[str, Any]]:
-        """The entries looked for, as they may be shown, newest last; of more than `limit` the newest."""
-        skipped = max(0, filters.number - self.dropped) if filters.number is not None else 0
-        heads = ((recorded, orjson.loads(recorded.head)) for recorded in islice(self._ring, skipped, None))
-        found = [(recorded, head) for recorded, head in heads if filters.accept(head)]
-        return [self._shown(recorded, head) for recorded, head in found[-filters.limit if filters.limit else 0 :]]
+    def find(
+        self, accept: Callable[[Mapping[str, Any]], bool] = bool, *, after: int = 0, limit: int = 0
+    ) -> list[dict[str, Any]]:
+        """The entries after a number that are accepted, as they may be shown, newest last; of more than `limit` the newest."""
+        later = islice(self._ring, max(0, after - self.dropped), None)
+        heads = ((recorded, orjson.loads(recorded.head)) for recorded in later)
+        found = [(recorded, head) for recorded, head in heads if accept(head)]
+        return [self._shown(recorded, head) for recorded, head in found[-limit if limit else 0 :]]
 
     def snapshot(self) -> Taken:
         return Taken(self, self.number, list(self._ring))
@@ -161,7 +162,7 @@ class Recorder:
                     answer["unread"] = _unread(answer["size"], reason)
         for finding in head["findings"]:
             rule = self._contract.rules[finding["rule"]]
-            finding |= {"severity": rule.severity, "fix": rule.fix}
+            finding |= {"severity": rule["severity"], "fix": rule["fix"]}
         return head
 
 

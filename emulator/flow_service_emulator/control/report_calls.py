@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.contract.contract import VERDICTS, Contract
-from flow_service_emulator.contract.filters import Filters
+from flow_service_emulator.api.routes import BASE
+from flow_service_emulator.contract.contract import OK, VERDICTS, Contract
 from flow_service_emulator.contract.recorder import Recorder
-from flow_service_emulator.control.inputs import parameters
+from flow_service_emulator.control.inputs import invalid, parameters
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.reports.formats import FORMATS, rendered
-from flow_service_emulator.reports.words import DETAILS, SEVERITIES, Detail, Severity
+from flow_service_emulator.instants import epoch_seconds
+from flow_service_emulator.reports.forms import FORMATS, rendered
+from flow_service_emulator.reports.report import DETAILS, SEVERITIES, Detail, Severity
 
 PAGE_POLICY: Final = (
     ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"),
     ("x-content-type-options", "nosniff"),
 )
 """The report is one page that needs nothing from anywhere, and is held to that."""
+
+FILTERS: Final = ("method", "path", "status", "since", "limit", "operation", "verdict", "org", "sandbox")
+"""What of the journal can be asked for."""
+MAX_LIMIT: Final = 1_000_000
 
 
 class ReportCalls:
@@ -30,8 +37,16 @@ class ReportCalls:
 
     async def list_requests(self, exchange: Exchange) -> Reply:
         """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""
-        recorder, filters = self._recorder, Filters.read(exchange.query, VERDICTS)
-        return Reply({"items": recorder.find(filters), "number": recorder.number, "dropped": recorder.dropped})
+        recorder, given = self._recorder, parameters(exchange, FILTERS)
+        for name, value in given.items():
+            if not value:
+                raise invalid(f"{name} must not be empty")
+        limit = given.get("limit", "")
+        if limit and (not re.fullmatch(r"[0-9]{1,8}", limit) or not 1 <= int(limit) <= MAX_LIMIT):
+            raise _wrong("limit", f"a whole number from 1 to {MAX_LIMIT}", limit)
+        after, at = _since(given.get("since", "0"))
+        items = recorder.find(_accepts(given, at), after=after, limit=int(limit or 0))
+        return Reply({"items": items, "number": recorder.number, "dropped": recorder.dropped})
 
     async def delete_requests(self, exchange: Exchange) -> Reply:
         """Empties the journal; the contract report stays."""
@@ -71,6 +86,50 @@ def _chosen(exchange: Exchange, allowed: Mapping[str, Any]) -> dict[str, str]:
     given = parameters(exchange, allowed)
     for name, value in given.items():
         if value not in allowed[name]:
-            reason = f"{name} must be one of {', '.join(allowed[name])}; got {value[:60]!r}"
-            raise ServiceError("control-invalid", reason=reason)
+            raise _wrong(name, f"one of {', '.join(allowed[name])}", value)
     return given
+
+
+def _accepts(given: Mapping[str, str], at: float) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether an entry of the journal, of the instant `at` or later, is looked for. Raises `control-invalid`."""
+    equal = {name: given[name] for name in ("method", "operation", "verdict", "org", "sandbox") if name in given}
+    if "method" in equal:
+        if not equal["method"].isascii() or not equal["method"].isalpha():
+            raise _wrong("method", "a method's name, such as GET", equal["method"])
+        equal["method"] = equal["method"].upper()
+    if equal.get("verdict", OK) not in VERDICTS:
+        raise _wrong("verdict", f"one of {', '.join(VERDICTS)}", equal["verdict"])
+    status, path = given.get("status", "*"), given.get("path", "*")
+    if status != "*" and not re.fullmatch(r"[1-5](\d\d|xx)", status, re.IGNORECASE | re.ASCII):
+        raise _wrong("status", "a status such as 404, or a class such as 4xx", status)
+    status = status.lower().replace("x", "?")
+    glob = path if "*" in path or "?" in path else f"{path}*"
+
+    def accept(entry: Mapping[str, Any]) -> bool:
+        """By path with a glob or its beginning; the service's base path may be left out."""
+        paths = (entry["path"], entry["path"].removeprefix(BASE))
+        return (
+            entry["at"] >= at
+            and all(entry[name] == value for name, value in equal.items())
+            and fnmatchcase(str(entry["status"]), status)
+            and any(fnmatchcase(each, glob) for each in paths)
+        )
+
+    return accept
+
+
+def _since(value: str) -> tuple[int, float]:
+    """An entry's number (entries after it), or an instant of the emulator's time (entries from then on)."""
+    if re.fullmatch(r"[0-9]{1,8}", value):
+        return int(value), 0.0
+    try:
+        seconds = epoch_seconds(value)
+    except (ValueError, OverflowError):
+        seconds = -1.0
+    if not 0 <= seconds < 1e12:
+        raise _wrong("since", "an entry's number, epoch seconds, or a time such as 2026-01-01T00:00:00Z", value)
+    return 0, seconds
+
+
+def _wrong(name: str, allowed: str, value: str) -> ServiceError:
+    return invalid(f"{name} must be {allowed}; got {value[:60]!r}")

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from flow_service_emulator.reports.words import (
+from flow_service_emulator.reports.report import (
     TITLES,
     UNMATCHED,
     counted,
@@ -22,7 +22,6 @@ from flow_service_emulator.reports.words import (
     told,
     unmatched,
     verdict,
-    where,
 )
 
 SECTIONS: Final = (
@@ -95,11 +94,9 @@ def _rule(rule: Mapping[str, Any]) -> Iterator[str]:
 <p class="dim"><code>{escape(rule["id"])}</code>{code}, {counted(rule["count"], "request")}</p>
 <dl><dt>How to fix it</dt><dd>{escape(rule["fix"])}</dd><dt>Source</dt><dd>{_source(rule)}</dd></dl>
 <ul class="findings">"""
-    for finding in rule["findings"]:
-        place, message = map(escape, told(finding))
-        times = f", {finding['count']:,} times in all" if finding["count"] > 1 else ""
+    for place, message, where in (map(escape, finding) for finding in told(rule)):
         yield f"<li>{f'<code>{place}</code> ' if place else ''}{message}"
-        yield f'<br><span class="request">{escape(where(finding))}{times}</span></li>'
+        yield f'<br><span class="request">{where}</span></li>'
     yield "</ul></article>"
 
 

@@ -123,7 +123,7 @@ class Contract:
 
 def report_format(path: Path) -> str:
     """The form of report that a file's ending asks for. Raises ValueError for another ending."""
-    from flow_service_emulator.reports.formats import ENDINGS, form_of
+    from flow_service_emulator.reports.forms import ENDINGS, form_of
 
     form = form_of(path)
     if form is None:

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from flow_service_emulator.reports.formats import fails, rendered
-from flow_service_emulator.reports.merge import beyond, merged
-from flow_service_emulator.reports.words import SEVERITIES, Severity, verdict
+from flow_service_emulator.reports.forms import fails, rendered
+from flow_service_emulator.reports.report import SEVERITIES, Severity, beyond, merged, verdict
 from flow_service_emulator.testing.client import FlowServiceError
 from flow_service_emulator.testing.flow_service import FlowService
 from flow_service_emulator.testing.requests import report_format

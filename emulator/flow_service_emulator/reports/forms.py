@@ -1,0 +1,220 @@
+"""The contract report in its four forms; each is made of the report's JSON alone, by the server or by the command."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from flow_service_emulator.reports.report import (
+    SEVERITIES,
+    TITLES,
+    UNMATCHED,
+    Detail,
+    Severity,
+    all_rules,
+    counted,
+    grouped,
+    left_out,
+    printable,
+    quality,
+    told,
+    unmatched,
+    verdict,
+)
+
+FORMATS: Final[Mapping[str, str]] = {
+    "json": "application/json",
+    "text": "text/plain; charset=utf-8",
+    "junit": "application/xml; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}
+"""The forms, and the content type of each."""
+ENDINGS: Final[Mapping[str, str]] = {".html": "html", ".json": "json", ".xml": "junit", ".txt": "text"}
+"""Ending of a file's name -> the form that belongs into it."""
+WIDTH: Final = 100
+ALL_NAMES: Final = "  Every name: report --coverage full, ?coverage=full, or the report as HTML or JSON."
+MAX_SHOWN: Final = 10
+"""Findings shown of one rule."""
+_RED, _YELLOW, _GREEN, _BOLD, _DIM, _END = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+_SECTIONS: Final = (
+    ("violations", _RED, "VIOLATIONS: the real service refuses this"),
+    ("warnings", _YELLOW, "WARNINGS: works, but is undocumented, deprecated or fragile"),
+)
+Paint = Callable[[str, str], str]
+
+
+def form_of(path: Path) -> str | None:
+    """The form that a file's ending asks for; None for another ending."""
+    return ENDINGS.get(path.suffix.lower())
+
+
+def form_named(name: str) -> str:
+    """The form of a name, which may also be the ending of its files: `xml` is `junit`. Other names stay as they are."""
+    return name if name in FORMATS else ENDINGS.get(f".{name}", name)
+
+
+def rendered(
+    report: Mapping[str, Any],
+    form: str,
+    fail_on: Severity = "violation",
+    *,
+    colour: bool = False,
+    coverage: Detail = "short",
+) -> str:
+    """The report in one of FORMATS.
+
+    `fail_on` is from which severity on JUnit's test cases fail; `colour` is for terminals, and `coverage` for texts.
+    """
+    if form == "text":
+        return text_report(report, colour=colour, coverage=coverage)
+    if form == "junit":
+        return junit_report(report, fail_on)
+    if form == "html":
+        from flow_service_emulator.reports.html import html_report
+
+        return html_report(report)
+    return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def fails(report: Mapping[str, Any], fail_on: Severity) -> bool:
+    """Whether the report has what `fail_on` names, or worse."""
+    return bool(report["violations"]) or (fail_on == "warning" and bool(report["warnings"]))
+
+
+def text_report(report: Mapping[str, Any], *, colour: bool = False, coverage: Detail = "short") -> str:
+    """The report as lines of text. `coverage` is how much is said of it."""
+
+    def paint(code: str, text: str) -> str:
+        return f"{code}{text}{_END}" if colour else text
+
+    return "\n".join(line.rstrip() for line in _lines(report, paint, coverage)) + "\n"
+
+
+def _lines(report: Mapping[str, Any], paint: Paint, coverage: Detail) -> Iterator[str]:
+    requests = report["summary"]["requests"]
+    colour = {"bad": _RED, "good": _GREEN, "unknown": _YELLOW}[quality(report)]
+    seen = f"{counted(requests, 'request')}, " if requests else ""
+    yield paint(_BOLD, f"Contract report: {seen}") + paint(colour, verdict(report))
+    if known := left_out(report):
+        yield known
+    for key, code, title in _SECTIONS:
+        if report[key]:
+            yield from ("", paint(code + _BOLD, title))
+        for rule in report[key]:
+            yield from _rule(rule, paint)
+    if rules := unmatched(report):
+        yield from ("", paint(_BOLD, UNMATCHED))
+        yield from (line for rule in rules for line in _wrapped("  - ", rule))
+    yield from ("", paint(_BOLD, "COVERAGE: what this client has met, and what it never has"))
+    dimension = _dimension if coverage == "full" else _dimension_in_short
+    for name, part in report["coverage"].items():
+        yield from dimension(TITLES.get(name, name), part, paint)
+    if coverage == "short" and any(part["never"] for part in report["coverage"].values()):
+        yield paint(_DIM, ALL_NAMES)
+
+
+def _rule(rule: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    code = f" [{rule['code']}]" if "code" in rule else ""
+    yield ""
+    yield f"  {paint(_BOLD, rule['title'])} ({rule['id']}{code}, {counted(rule['count'], 'request')})"
+    yield from _wrapped("    fix:    ", rule["fix"])
+    yield from _wrapped("    source: ", rule["source"])
+    for place, message, where in islice(told(rule), MAX_SHOWN):
+        yield from _wrapped("    - ", ": ".join(filter(None, (place, message))))
+        yield from (paint(_DIM, line) for line in _wrapped("      ", where))
+    if len(rule["findings"]) > MAX_SHOWN:
+        yield f"    and {len(rule['findings']) - MAX_SHOWN} more places"
+
+
+def _dimension(title: str, part: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    yield ""
+    yield f"  {paint(_BOLD, title)}: {len(part['met'])} of {part['total']}"
+    for lead, names in (("    met:   ", part["met"]), ("    never: ", part["never"])):
+        if names:
+            yield from _wrapped(lead, _listed(names))
+
+
+def _dimension_in_short(title: str, part: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    """One line: how much was met and how often, and of what was not as much as has room."""
+    line = f": {len(part['met'])} of {part['total']}"
+    if part["met"]:
+        line += f", {counted(sum(entry['count'] for entry in part['met']), 'time')}"
+    names = [printable(entry["title"]) for entry in part["never"]]
+    room = WIDTH - len(title) - len(line) - len("  ; never  and 999 more")
+    shown = [name for index, name in enumerate(names) if len(", ".join(names[: index + 1])) + 2 <= room]
+    left = len(names) - len(shown)
+    if names:
+        line += "; never " + (", ".join(shown) + (f" and {left} more" if left else "") if shown else f"{left} of them")
+    yield f"  {paint(_BOLD, title)}{line}"
+
+
+def _listed(names: Sequence[Mapping[str, Any]]) -> str:
+    """Names for a line that is wrapped between them: the first word, a method or a code, stays with what follows."""
+    return ", ".join(name.replace(" ", "\N{NO-BREAK SPACE}", 1) for name in grouped(names))
+
+
+def _wrapped(lead: str, text: str) -> Iterator[str]:
+    text = printable(re.sub(r"[ \t\r\n]+", " ", text))
+    lines = textwrap.wrap(text, WIDTH - len(lead), break_long_words=False, break_on_hyphens=False) or [""]
+    for index, line in enumerate(lines):
+        yield (lead if index == 0 else " " * len(lead)) + line.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
+    """For build servers: each rule is a test case, and the coverage goes along as properties.
+
+    A violated rule fails. A rule that was only warned of is skipped with the warning as its reason, which build servers show
+    without turning the build red; with `fail_on` `warning` it fails as well.
+    """
+    from xml.etree.ElementTree import (  # a server that is not asked does not pay for it
+        Element,
+        SubElement,
+        indent,
+        tostring,
+    )
+
+    root = Element("testsuites", name="Flow Service contract")
+    for severity in SEVERITIES:
+        suite = SubElement(root, "testsuite", name=f"{severity}s")
+        properties = SubElement(suite, "properties")
+        for name, value in _properties(report).items():
+            SubElement(properties, "property", name=name, value=value)
+        fails = severity == "violation" or fail_on == "warning"
+        for rule in all_rules(report):
+            if rule["severity"] != severity:
+                continue
+            title = printable(f"{rule['id']}: {rule['title']}")
+            case = SubElement(suite, "testcase", classname=f"contract.{severity}", name=title, time="0")
+            if not rule["findings"]:
+                continue
+            summary = printable(f"{counted(rule['count'], 'request')}. {rule['fix']}")
+            lines = [f"How to fix it: {rule['fix']}", f"Source: {rule['source']}", ""]
+            for place, message, where in told(rule):
+                lines += [": ".join(filter(None, (place, message))), f"  {where}"]
+            outcome = SubElement(case, "failure" if fails else "skipped", message=summary)
+            if fails:
+                outcome.set("type", rule["id"])
+            (outcome if fails else SubElement(case, "system-out")).text = printable("\n".join(lines))
+    for element in (*root, root):
+        for count, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            element.set(count, str(len(list(element.iter(tag)))))
+    indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _properties(report: Mapping[str, Any]) -> dict[str, str]:
+    summary = report["summary"]
+    properties = {"requests": str(summary["requests"])}
+    if known := left_out(report):
+        properties["baseline"] = known
+    if rules := unmatched(report):
+        properties["unmatchedFaults"] = printable("; ".join(rules))
+    for dimension, part in summary["coverage"].items():
+        properties[f"coverage.{dimension}"] = f"{part['met']} of {part['total']}"
+    return properties
