@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 from flow_service_emulator import __version__
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.contract.judge import AUTHORIZATION, ORG, SANDBOX, Finding, Judge, Seen
-from flow_service_emulator.contract.rules import DIMENSIONS, Rule, contract_rules, form, what_is_there
+from flow_service_emulator.contract.rules import DIMENSIONS, Rule, contract_rules, what_is_there
 from flow_service_emulator.reports.report import MAX_FINDINGS, built, by_count, identity
 
 Value = TypeVar("Value")
@@ -107,7 +107,8 @@ class Sums:
                 params = body.get("params", {})
                 _count(met["destinations"], body["connectionSpec"]["id"])
                 if "datasetFileType" in params:
-                    _count(met["fileForms"], form(params["datasetFileType"], params.get("compression", "NONE")))
+                    name = f"{params['datasetFileType']} {params.get('compression', 'NONE')}".upper()
+                    _count(met["fileForms"], name)
 
     def remember(self, seen: Seen) -> None:
         """Remembers what was deleted and which next page was announced, and forgets the page that was fetched."""

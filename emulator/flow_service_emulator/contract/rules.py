@@ -78,13 +78,9 @@ def what_is_there(document: Mapping[str, Any], catalog: Catalog) -> dict[str, di
             properties = spec.target.schema.get("properties", {})
             for file_type in properties.get("datasetFileType", {}).get("enum", ()):
                 for compression in properties.get("compression", {}).get("enum", ("NONE",)):
-                    name = form(file_type, compression)
+                    name = f"{file_type} {compression}".upper()
                     there["fileForms"][name] = name
     return there
-
-
-def form(file_type: str, compression: str) -> str:
-    return f"{file_type} {compression}".upper()
 
 
 def _schema_fields(schema: Any, schemas: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, None]:

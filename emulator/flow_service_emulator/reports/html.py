@@ -25,11 +25,7 @@ from flow_service_emulator.reports.report import (
 )
 
 SECTIONS: Final = (
-    (
-        "violations",
-        "The real service refuses this.",
-        "No violations: the real service would have taken every request.",
-    ),
+    ("violations", "The real service refuses this.", "No violations: the real service would have taken every request."),
     ("warnings", "This works, but it is undocumented, deprecated or fragile.", "No warnings."),
 )
 """(key of the report, what it means, what is said when it is empty)."""
