@@ -671,3 +671,10 @@ def test_reset_forgets_every_scope(api: Api) -> None:
     api.control("POST", "/reset")
     assert_error(other.get(path), "resource-not-found")
     other.close()
+
+
+def test_content_encoding_is_an_annotation(api: Api) -> None:
+    """Draft 7 leaves `contentEncoding` to readers, and what the service does with a key of another form is not published."""
+    body = SFTP.base_connection(1)
+    body["auth"] = {**body["auth"], "params": {**body["auth"]["params"], "sshKey": "no base64!"}}
+    assert api.post("/connections", body).status_code == 201

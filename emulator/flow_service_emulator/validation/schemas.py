@@ -7,14 +7,17 @@ property is neither required nor looked at (reference: "Where the sources disagr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import jsonschema_rs
 import orjson
-from jsonschema_rs import Draft7Validator, ValidationError
 
-from flow_service_emulator.validation.patterns import OPTIONS, PatternKeyword
+from flow_service_emulator.validation.patterns import OPTIONS, PatternKeyword, matches
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 Schema = dict[str, Any]
 Keys = tuple[str | int, ...]
@@ -41,19 +44,53 @@ class SchemaError(ValueError):
         self.reason = reason
 
 
-def engine(schema: Schema) -> Draft7Validator:
-    """The engine of a schema. Raises SchemaError for what is no draft 7, has a pattern that is none or refers elsewhere."""
-    try:
-        jsonschema_rs.meta.validate({**schema, "$schema": _DRAFT_7})
-        return Draft7Validator(
-            {key: value for key, value in schema.items() if key not in ("$schema", "$id")},
-            validate_formats=False,
-            keywords={"pattern": PatternKeyword},
-            pattern_options=OPTIONS,  # of patternProperties
-            retriever=_retrieve,
-        )
-    except ValidationError as fault:
-        raise SchemaError(_pointer(fault.instance_path), fault.message) from fault
+class Engine:
+    """A schema with both of its engines: jsonschema_rs says a quick yes, and of what is left jsonschema says what is wrong.
+
+    Raises SchemaError for what is no draft 7, has a pattern that is none or refers elsewhere.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
+        try:
+            jsonschema_rs.meta.validate({**self._schema, "$schema": _DRAFT_7})
+            self._quick = jsonschema_rs.Draft7Validator(
+                self._schema,
+                validate_formats=False,
+                keywords={"pattern": PatternKeyword},
+                pattern_options=OPTIONS,  # of patternProperties
+                retriever=_retrieve,
+            )
+        except jsonschema_rs.ValidationError as fault:
+            raise SchemaError(_pointer(fault.instance_path), fault.message) from fault
+
+    def is_valid(self, value: Any) -> bool:
+        """Whether the value is valid beyond doubt: jsonschema_rs also holds it against `contentEncoding`, an annotation."""
+        return self._quick.is_valid(value)
+
+    def errors(self, value: Any) -> Iterator[ValidationError]:
+        """What jsonschema finds wrong, in the order of the schema."""
+        yield from _validator_class()(self._schema).iter_errors(value)
+
+
+@cache
+def _validator_class() -> Any:
+    """jsonschema's validator of draft 7, with patterns in bounded time, and without its quadratic `uniqueItems`."""
+    # on first use: a server that has not refused anything yet does not pay for it
+    from jsonschema import Draft7Validator, ValidationError
+    from jsonschema.validators import extend
+
+    unique = jsonschema_rs.Draft7Validator({"uniqueItems": True})
+
+    def pattern(validator: Any, limit: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if isinstance(value, str) and not matches(limit, value):
+            yield ValidationError("pattern")
+
+    def unique_items(validator: Any, limit: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if limit and not unique.is_valid(value):
+            yield ValidationError("uniqueItems")
+
+    return extend(Draft7Validator, {"pattern": pattern, "uniqueItems": unique_items})
 
 
 class Condition(NamedTuple):

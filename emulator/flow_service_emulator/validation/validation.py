@@ -1,27 +1,30 @@
 """Bodies held against JSON Schemas: what is wrong, what is lenient, and what is a password.
 
-jsonschema_rs decides. Its own messages quote the value, and so passwords: the sentences are in `violation_text.py`.
+jsonschema decides. Its own messages quote the value, and so passwords: the sentences are in `violation_text.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
-from jsonschema_rs import Draft7Validator, ValidationError, ValidationErrorKind
 
+from flow_service_emulator.validation.patterns import matches
 from flow_service_emulator.validation.schemas import (
+    Engine,
     Keys,
     Place,
     Schema,
     SchemaError,
     conditions,
-    engine,
     value_at,
     without,
 )
 from flow_service_emulator.validation.violation_text import literal, path_text, violation_text
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 __all__ = ["MASK", "ContractWarning", "Keys", "Reading", "SchemaError", "SchemaValidator", "Violation", "value_at"]
 
@@ -86,7 +89,7 @@ class SchemaValidator:
     def __init__(self, schema: Schema, examples: Mapping[str, Any] | None = None) -> None:
         self.schema = schema
         self._examples = examples or {}
-        self._engines: dict[frozenset[str], Draft7Validator] = {_NONE: engine(schema)}
+        self._engines: dict[frozenset[str], Engine] = {_NONE: Engine(schema)}
         """One for each set of properties whose condition is false."""
         self._conditions = conditions(schema)
         self.has_passwords = b'"format":"password"' in orjson.dumps(schema)
@@ -102,18 +105,18 @@ class SchemaValidator:
         a password that is masked in both is as valid as it was.
         """
         unasked = self._unasked(value, context or {})
-        validator = self._engines.get(unasked)
-        if validator is None:
-            validator = self._engines[unasked] = engine(without(self.schema, unasked))
-        if validator.is_valid(value):
+        engine = self._engines.get(unasked)
+        if engine is None:
+            engine = self._engines[unasked] = Engine(without(self.schema, unasked))
+        if engine.is_valid(value):
             return []
         if not is_shallow(value, MAX_DEPTH, MAX_VALUES):
             place = path or "the body"
             message = f"{place} has more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, too many to check"
             return [Violation(path, message, "size")]
         found: dict[tuple[str, str], Violation] = {}
-        for error in sorted(validator.iter_errors(value), key=self._order):
-            keys = error.instance_path
+        for error in engine.errors(value):
+            keys = error.absolute_path
             if error.instance == MASK == value_at(stored, keys) and self._whole.at(keys).is_password:
                 continue
             for violation in self._told(error, path):
@@ -142,19 +145,11 @@ class SchemaValidator:
             return _NONE
         return frozenset([each.name for each in self._conditions if not each.holds(value, context)])
 
-    def _order(self, error: ValidationError) -> list[int]:
-        """Where the schema says it, as a number for each step, and then which item it is about."""
-        order: list[int] = []
-        part: Any = self.schema
-        for step in error.schema_path:
-            order.append(step if isinstance(step, int) else list(part).index(step))
-            part = part[step]
-        return order + [key for key in error.instance_path if isinstance(key, int)]
-
     def _told(self, error: ValidationError, path: str) -> Iterator[Violation]:
-        kind, limit = error.kind, value_at(self.schema, error.schema_path)
-        rule = kind.name.removesuffix("Schema")  # "falseSchema" says of a schema `false` that nothing fits it
-        several = isinstance(kind, ValidationErrorKind.OneOfMultipleValid)
+        rule, limit = str(error.validator or "false"), error.validator_value
+        if "propertyNames" in error.absolute_schema_path:
+            rule = "propertyNames"
+        several = rule == "oneOf" and not error.context
         for keys in _places(error):
             place = path_text(path, keys)
             hidden = any(self._whole.at(keys[:end]).is_password for end in range(len(keys) + 1))
@@ -196,14 +191,16 @@ def is_shallow(value: Any, depth: int = MAX_DEPTH, most: float = float("inf")) -
 
 def _places(error: ValidationError) -> list[Keys]:
     """What an error is about: for one on the names of properties, these."""
-    keys: Keys = tuple(error.instance_path)
-    kind = error.kind
-    if isinstance(kind, ValidationErrorKind.Required):
-        return [(*keys, kind.property)]
-    if isinstance(kind, ValidationErrorKind.AdditionalProperties):
-        return [(*keys, name) for name in kind.unexpected[:MAX_VIOLATIONS]]
-    if isinstance(kind, ValidationErrorKind.PropertyNames):
-        return [(*keys, str(kind.error.instance))]
+    keys, value, limit = tuple(error.absolute_path), error.instance, error.validator_value
+    if "propertyNames" in error.absolute_schema_path:
+        return [(*keys, str(value))]
+    if error.validator == "required":
+        return [(*keys, name) for name in limit if name not in value]
+    if error.validator == "additionalProperties":
+        schema = error.schema
+        known, patterns = schema.get("properties", ()), schema.get("patternProperties", ())
+        extras = [name for name in value if name not in known and not any(matches(each, name) for each in patterns)]
+        return [(*keys, name) for name in extras[:MAX_VIOLATIONS]]
     return [keys]
 
 
