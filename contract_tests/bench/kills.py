@@ -86,7 +86,7 @@ def rounds(folder: Path, count: int, seed: int) -> Verdict:
         with serving(folder, "--data-dir", str(data), "--rows-per-file", "300") as server:
             verdict.slowest_start = max(verdict.slowest_start, time.perf_counter() - began)
             with closing(Api(server.url)) as api:
-                api.advance(0)  # the exports that were broken off are begun again: their files are no strays
+                api.advance(0)  # what falls due is over, so that no file is half written
                 left = [path for path in data.iterdir() if path.name not in ("entities.log", "lock")]
                 verdict.wrong += [f"left behind: {path}" for path in (*left, *server.export_dir.rglob("*.unfinished"))]
                 for entity_id, etag in known.items():
