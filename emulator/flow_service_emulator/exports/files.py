@@ -131,7 +131,7 @@ def write_manifest(
         "scheduledTime": f"{datetime.fromtimestamp(int(scheduled_at), UTC):%Y-%m-%dT%H:%M:%SZ}",
         "exportResults": [{"sinkPath": sink_path, "name": file.name, "size": file.bytes} for sink_path, file in files],
     }
-    with open(_unfinished(folder, name), "wb") as opened:
+    with open(_unfinished(folder, name), "wb", 0) as opened:
         opened.write(orjson.dumps(manifest))
     os.replace(_unfinished(folder, name), f"{folder}/{name}")
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -18,31 +19,11 @@ from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.datasets.library import Library
 from flow_service_emulator.entities import Entity, Scope, derived_uuid, hex_text, new_entity
-from flow_service_emulator.exports.files import (
-    FileForm,
-    WritingCancelled,
-    part_names,
-    remove_files,
-    write_manifest,
-    write_parts,
-)
+from flow_service_emulator.exports import files as part_files
+from flow_service_emulator.exports import runs
+from flow_service_emulator.exports.files import FileForm, WritingCancelled, part_names, write_manifest, write_parts
 from flow_service_emulator.exports.folders import DEFAULT_TEMPLATE, expand_template, safe_parts
-from flow_service_emulator.exports.runs import (
-    FAILED,
-    FAILED_CODE,
-    FAILED_MESSAGE,
-    FILES,
-    IN_PROGRESS,
-    RUNNING,
-    SUCCESS,
-    WAITING,
-    Job,
-    Piece,
-    Run,
-    marker_value,
-    read_marker,
-    run_record,
-)
+from flow_service_emulator.exports.runs import Job, Piece, Run, marker_value, read_marker, run_record
 from flow_service_emulator.exports.schedule import FULL, schedule_of
 from flow_service_emulator.faults.faults import Faults, RunFailure
 from flow_service_emulator.faults.rules import AFTER, BEFORE
@@ -64,45 +45,34 @@ class Aborted(Exception):
     """A run cannot be carried out; the message says why, as the run's record is to tell it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
     """Plan, write and record runs."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        catalog: Catalog,
-        library: Library,
-        clock: Clock,
-        export_dir: Path,
-        rows_per_file: int,
-        keep_runs: int,
-        faults: Faults,
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._library = library
-        self._clock = clock
-        self._root = export_dir
-        self._rows_per_file = rows_per_file
-        self._keep_runs = keep_runs
-        self._faults = faults
+    store: Store
+    catalog: Catalog
+    library: Library
+    clock: Clock
+    export_dir: Path
+    rows_per_file: int
+    keep_runs: int
+    faults: Faults
 
     def request(
         self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None
     ) -> tuple[Job, Entity]:
         """Record a run that waits for its turn; return the job that will carry it out and the run's entity."""
-        number = notes_of(self._store, flow["id"]).get("runs", 0) + 1
+        number = notes_of(self.store, flow["id"]).get("runs", 0) + 1
         job = Job(scope, flow["id"], _run_id(flow["id"], number), scheduled_at, dataset_ids)
-        entity = _new_record(job, flow, self._clock.now_ms(), random.Random(f"{job.run_id}/{WAITING}"))
-        waiting = SetMeta(RUNNING + job.run_id, marker_value(job, []))
-        self._store.write([Put(scope, "runs", entity), waiting, noted(self._store, flow["id"], runs=number)])
+        entity = _new_record(job, flow, self.clock.now_ms(), random.Random(f"{job.run_id}/{runs.WAITING}"))
+        waiting = SetMeta(runs.RUNNING + job.run_id, marker_value(job, []))
+        self.store.write([Put(scope, "runs", entity), waiting, noted(self.store, flow["id"], runs=number)])
         return job, entity
 
     async def prepare(self) -> None:
         """Make the rows of all datasets ready: files are read in a thread."""
         try:
-            await self._library.refresh()
+            await self.library.refresh()
         except EXITS:
             raise
         except BaseException as fault:  # `start` meets it again and says so
@@ -110,32 +80,32 @@ class Runner:
 
     def start_scheduled(self, scope: Scope, flow_id: str, scheduled_at: int, at: float, also: SetMeta) -> Run | None:
         """Begin a run of the schedule at the instant `at` (epoch seconds), with `also` in the same write."""
-        number = notes_of(self._store, flow_id).get("runs", 0) + 1
+        number = notes_of(self.store, flow_id).get("runs", 0) + 1
         job = Job(scope, flow_id, _run_id(flow_id, number), scheduled_at, by_schedule=True)
-        return self.start(job, at, [noted(self._store, flow_id, runs=number, scheduled=scheduled_at), also])
+        return self.start(job, at, [noted(self.store, flow_id, runs=number, scheduled=scheduled_at), also])
 
     def start(self, job: Job, at: float, also: Sequence[SetMeta] = ()) -> Run | None:
         """Begin a run at the instant `at` (epoch seconds). None when its flow is gone."""
-        flow = self._store.get(job.scope, "flows", job.flow_id)
+        flow = self.store.get(job.scope, "flows", job.flow_id)
         if flow is None:
             self.fail(job, _FLOW_GONE)
             return None
         now_ms, rng = int(at * 1000), random.Random(job.run_id)
-        entity = self._store.get(job.scope, "runs", job.run_id) or _new_record(job, flow, now_ms, rng)
+        entity = self.store.get(job.scope, "runs", job.run_id) or _new_record(job, flow, now_ms, rng)
         run = Run(job, entity, now_ms, rng)
         try:
             ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self._ends(flow["id"])
             run.pieces = list(self._pieces(job, flow, ends, at))
             run.counts = [(0, 0)] * len(run.pieces)
             exports = [(piece.folder.partition("/")[0], piece.dataset_id) for piece in run.pieces]
-            run.fault = self._faults.plan_run(job.scope, job.flow_id, exports)
+            run.fault = self.faults.plan_run(job.scope, job.flow_id, exports)
         except EXITS:
             raise
         except BaseException as fault:  # whatever is wrong with this flow, the others go on
             run.problem = explain(fault)
-        run.entity = run_record(run, IN_PROGRESS, now_ms=now_ms)
+        run.entity = run_record(run, runs.IN_PROGRESS, now_ms=now_ms)
         marker = marker_value(job, [piece.folder for piece in run.pieces])
-        self._store.write([*also, Put(job.scope, "runs", run.entity), SetMeta(RUNNING + job.run_id, marker)])
+        self.store.write([*also, Put(job.scope, "runs", run.entity), SetMeta(runs.RUNNING + job.run_id, marker)])
         return run
 
     def write(self, run: Run) -> None:
@@ -151,8 +121,8 @@ class Runner:
             if run.fault is not None:
                 run.fault.strike(AFTER)
         except RunFailure as failure:
-            run.code = failure.fault.code or FAILED_CODE
-            run.problem = failure.fault.message or FAILED_MESSAGE
+            run.code = failure.fault.code or runs.FAILED_CODE
+            run.problem = failure.fault.message or runs.FAILED_MESSAGE
             self.remove_files(run)
         except BaseException as fault:  # the run's failure, and not the server's; arro3 can panic
             run.problem = explain(fault)
@@ -161,36 +131,36 @@ class Runner:
 
     def progress(self, run: Run) -> None:
         """Bring the record of a long run up to date."""
-        if self._store.raw(run.job.scope, "runs", run.job.run_id) is not None:
-            run.entity = run_record(run, IN_PROGRESS, now_ms=self._clock.now_ms())
-            self._store.write([Put(run.job.scope, "runs", run.entity)])
+        if self.store.raw(run.job.scope, "runs", run.job.run_id) is not None:
+            run.entity = run_record(run, runs.IN_PROGRESS, now_ms=self.clock.now_ms())
+            self.store.write([Put(run.job.scope, "runs", run.entity)])
 
     def finish(self, run: Run) -> str:
         """Record how a run ended, where the next one starts, and the flow's `lastRunDetails`; return the status."""
-        status = FAILED if run.problem is not None else SUCCESS
-        record = run_record(run, status, now_ms=self._clock.now_ms())
+        status = runs.FAILED if run.problem is not None else runs.SUCCESS
+        record = run_record(run, status, now_ms=self.clock.now_ms())
         scope, flow_id, run_id = run.job.scope, run.job.flow_id, run.job.run_id
-        changes: list[Change] = [Put(scope, "runs", record), SetMeta(RUNNING + run_id, None)]
-        flow = self._store.get(scope, "flows", flow_id)
+        changes: list[Change] = [Put(scope, "runs", record), SetMeta(runs.RUNNING + run_id, None)]
+        flow = self.store.get(scope, "flows", flow_id)
         if flow is not None:
             duration = record["metrics"]["durationSummary"]
             changes.append(Put(scope, "flows", {**flow, "lastRunDetails": {"id": run_id, "state": status, **duration}}))
             if run.cut_off and run.job.by_schedule and schedule_of(flow).following(run.job.scheduled_at) is None:
                 # no later one has its rows: it is made again
-                changes.append(noted(self._store, flow_id, scheduled=None))
-            if status == SUCCESS:
-                changes.append(noted(self._store, flow_id, ends=_advanced(self._ends(flow_id), run.pieces)))
+                changes.append(noted(self.store, flow_id, scheduled=None))
+            if status == runs.SUCCESS:
+                changes.append(noted(self.store, flow_id, ends=_advanced(self._ends(flow_id), run.pieces)))
         files = [
             (f"{piece.folder}/{file.name}", file.bytes, file.rows, piece.dataset_id)
             for index, piece in enumerate(run.pieces)
             for file in run.files.get(index, [])
         ]
         if files:
-            changes.append(SetMeta(FILES + run_id, {"flowId": flow_id, "files": files}))
-        runs = self._store.by_index(scope, "runs", flow_id)
-        for old in islice(reversed(runs), max(0, len(runs) - self._keep_runs)):
-            changes += [Delete(scope, "runs", old.id), SetMeta(FILES + old.id, None)]
-        self._store.write(changes)
+            changes.append(SetMeta(runs.FILES + run_id, {"flowId": flow_id, "files": files}))
+        past = self.store.by_index(scope, "runs", flow_id)
+        for old in islice(reversed(past), max(0, len(past) - self.keep_runs)):
+            changes += [Delete(scope, "runs", old.id), SetMeta(runs.FILES + old.id, None)]
+        self.store.write(changes)
         return status
 
     def recover(self) -> int:
@@ -198,27 +168,27 @@ class Runner:
 
         A killed server leaves such, and a snapshot that was taken during a run has them.
         """
-        keys = self._store.meta_keys(RUNNING)
+        keys = self.store.meta_keys(runs.RUNNING)
         for key in keys:
-            job, folders = read_marker(key, self._store.get_meta(key))
-            remove_files(self._root, job.run_id, folders)
+            job, folders = read_marker(key, self.store.get_meta(key))
+            part_files.remove_files(self.export_dir, job.run_id, folders)
             self.fail(job, ENDED, cut_off=True)
         return len(keys)
 
     def fail(self, job: Job, problem: str, *, cut_off: bool = False) -> None:
         """Record that a run failed of which nothing is left but its record, if that is there."""
-        entity = self._store.get(job.scope, "runs", job.run_id)
+        entity = self.store.get(job.scope, "runs", job.run_id)
         if entity is None:
-            self._store.write([SetMeta(RUNNING + job.run_id, None)])
+            self.store.write([SetMeta(runs.RUNNING + job.run_id, None)])
         else:
-            rng = random.Random(f"{job.run_id}/{FAILED}")
+            rng = random.Random(f"{job.run_id}/{runs.FAILED}")
             self.finish(Run(job, entity, entity["createdAt"], rng, problem=problem, cut_off=cut_off))
 
     def remove_files(self, run: Run) -> None:
         """Remove the files of a run that failed, or that could not be recorded."""
         run.files.clear()
         run.counts = [(0, 0)] * len(run.pieces)
-        remove_files(self._root, run.job.run_id, [piece.folder for piece in run.pieces])
+        part_files.remove_files(self.export_dir, run.job.run_id, [piece.folder for piece in run.pieces])
 
     def _pieces(self, job: Job, flow: Entity, ends: Mapping[str, int], at: float) -> Iterator[Piece]:
         """What a run exports at the instant `at` (epoch seconds), in the order of its targets, sources and datasets.
@@ -230,7 +200,7 @@ class Runner:
         datasets = list(self._datasets(job, flow))
         for target_id in dict.fromkeys(flow["targetConnectionIds"]):
             target = self._existing(job.scope, "targetConnections", target_id)
-            destination = self._catalog.connection_specs[target["connectionSpec"]["id"]].destination
+            destination = self.catalog.connection_specs[target["connectionSpec"]["id"]].destination
             if destination is None:
                 raise Aborted(f"Job aborted. The target connection {target_id} is not one to a destination")
             params = target["params"]
@@ -244,7 +214,7 @@ class Runner:
                     "DESTINATION_INSTANCE_ID": target["id"],
                     "DESTINATION_INSTANCE_NAME": target["name"],
                     "DATASET_ID": dataset_id,
-                    "DATASET_NAME": self._library.name(dataset_id),
+                    "DATASET_NAME": self.library.name(dataset_id),
                     "SANDBOX_NAME": job.scope[1],
                     "ORGANIZATION_NAME": job.scope[0],
                 }
@@ -264,15 +234,15 @@ class Runner:
                 if dataset_id in seen or (job.dataset_ids is not None and dataset_id not in job.dataset_ids):
                     continue
                 seen.add(dataset_id)
-                if not self._library.has(dataset_id):
+                if not self.library.has(dataset_id):
                     raise Aborted(f"Job aborted. The dataset {dataset_id} is not eligible any more")
                 try:
-                    yield source_id, dataset_id, self._library.rows(dataset_id)
+                    yield source_id, dataset_id, self.library.rows(dataset_id)
                 except ValueError as fault:
                     raise Aborted(f"Job aborted. The dataset {dataset_id} cannot be read: {fault}") from fault
 
     def _existing(self, scope: Scope, collection: str, entity_id: str) -> Entity:
-        entity = self._store.get(scope, collection, entity_id)
+        entity = self.store.get(scope, collection, entity_id)
         if entity is None:
             raise Aborted(f"Job aborted. The {collection} resource {entity_id} of the flow is not found")
         return entity
@@ -286,12 +256,12 @@ class Runner:
             run.counts[index] = (rows, size)
 
         run.files[index] = write_parts(
-            f"{self._root}/{piece.folder}",
+            f"{self.export_dir}/{piece.folder}",
             part_names(run.job.run_id, index, piece.form),
             batches,
             schema=piece.rows.arrow_schema,
             form=piece.form,
-            rows_per_file=self._rows_per_file,
+            rows_per_file=self.rows_per_file,
             progress=moved,
             cancelled=lambda: run.cancelled,
         )
@@ -306,7 +276,7 @@ class Runner:
             folders.setdefault(piece.folder, []).append(index)
         for folder, indexes in folders.items():
             write_manifest(
-                f"{self._root}/{folder}",
+                f"{self.export_dir}/{folder}",
                 run_id=run.job.run_id,
                 destination_id=run.pieces[indexes[0]].target_id,
                 scheduled_at=run.job.scheduled_at,
@@ -315,7 +285,7 @@ class Runner:
 
     def _ends(self, flow_id: str) -> dict[str, int]:
         """Dataset id -> the position up to which this flow has exported its rows."""
-        ends: dict[str, int] = notes_of(self._store, flow_id).get("ends", {})
+        ends: dict[str, int] = notes_of(self.store, flow_id).get("ends", {})
         return ends
 
 
@@ -362,7 +332,7 @@ def _new_record(job: Job, flow: Entity, now_ms: int, rng: random.Random) -> Enti
     return {
         **new_entity(body, scope=job.scope, rng=rng, now_ms=now_ms),
         "id": job.run_id,
-        "metrics": {"statusSummary": {"status": WAITING, "activityRefs": []}},
+        "metrics": {"statusSummary": {"status": runs.WAITING, "activityRefs": []}},
         "activities": [],
     }
 

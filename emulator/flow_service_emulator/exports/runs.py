@@ -43,21 +43,13 @@ class Job(NamedTuple):
 
 def marker_value(job: Job, folders: list[str]) -> dict[str, Any]:
     """What is needed to clear up after a run that never ended: `folders` are those of its pieces, in their order."""
-    return {
-        "scope": list(job.scope),
-        "flowId": job.flow_id,
-        "scheduledAt": job.scheduled_at,
-        "bySchedule": job.by_schedule,
-        "folders": folders,
-    }
+    return {"job": [job.scope, job.flow_id, job.scheduled_at, job.by_schedule], "folders": folders}
 
 
 def read_marker(key: str, value: Mapping[str, Any]) -> tuple[Job, list[str]]:
-    """The job and the folders of what `marker_value` gave."""
-    org, sandbox = value["scope"]
-    run_id = key.removeprefix(RUNNING)
-    job = Job((org, sandbox), value["flowId"], run_id, value["scheduledAt"], by_schedule=value["bySchedule"])
-    return job, value["folders"]
+    """Return the job and the folders of what `marker_value` gave."""
+    (org, sandbox), flow_id, scheduled_at, by_schedule = value["job"]
+    return Job((org, sandbox), flow_id, key.removeprefix(RUNNING), scheduled_at, None, by_schedule), value["folders"]
 
 
 class Piece(NamedTuple):

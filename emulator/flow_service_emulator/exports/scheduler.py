@@ -63,11 +63,8 @@ class Scheduler:
 
         Runs that never ended, as the server was killed or the snapshot taken meanwhile, are ended as failed.
         """
-        unfinished = self._runner.recover()
-        if unfinished:
-            log.warning(
-                "%d runs never ended; they are marked as failed, and the next ones carry their rows", unfinished
-            )
+        if unfinished := self._runner.recover():
+            log.warning("%d runs never ended; they have failed, and the next ones carry their rows", unfinished)
         self._asked.clear()
         self._remembered.clear()
         self.planner.load()
@@ -326,13 +323,8 @@ class Scheduler:
             if passed < told_at:
                 continue
             told_at = passed + min(passed, LOG_SECONDS)
-            log.info(
-                "run %s of flow %s: %s of %s rows (%d %%), %.1f MB, %s rows/s",
-                run.job.run_id,
-                run.job.flow_id,
-                f"{run.rows:,}",
-                f"{run.expected_rows:,}",
-                100 * run.rows // max(run.expected_rows, 1),
-                run.bytes / 1e6,
-                f"{run.rows / passed:,.0f}",
+            rows, of = run.rows, run.expected_rows
+            text = (
+                f"{rows:,} of {of:,} rows ({100 * rows // of} %), {run.bytes / 1e6:.1f} MB, {rows / passed:,.0f} rows/s"
             )
+            log.info("run %s of flow %s: %s", run.job.run_id, run.job.flow_id, text)

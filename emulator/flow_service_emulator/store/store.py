@@ -120,15 +120,14 @@ class Store:
         """The entities that have `key` in one of the collection's indexed fields, newest first."""
         return Records(self._shelf(table_name(scope, collection)).by_key.get(key, {}))
 
-    def everywhere(self, collection: str) -> Iterator[tuple[Scope, Record]]:
+    def everywhere(self, collection: str, *, newest_first: bool = False) -> Iterator[tuple[Scope, Record]]:
         """The entities of a collection in all scopes, oldest first. Nothing may be changed before the last."""
-        walks = [_scoped(scope, reversed(records)) for scope, records in self._everywhere(collection)]
-        return heapq.merge(*walks, key=lambda pair: pair[1].seq)
+        walks = [_scoped(scope, records, newest_first) for scope, records in self._everywhere(collection)]
+        return heapq.merge(*walks, key=lambda pair: pair[1].seq, reverse=newest_first)
 
     def newest(self, collection: str, limit: int) -> Iterator[tuple[Scope, Record]]:
         """The newest entities of a collection in all scopes, newest first, `limit` at most."""
-        walks = [_scoped(scope, records) for scope, records in self._everywhere(collection)]
-        return islice(heapq.merge(*walks, key=lambda pair: -pair[1].seq), limit)
+        return islice(self.everywhere(collection, newest_first=True), limit)
 
     def count(self, collection: str) -> int:
         """How many entities a collection has in all scopes."""
@@ -199,8 +198,8 @@ def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | None]:
             return META, key, None if value is None else {"id": key, "value": value}
 
 
-def _scoped(scope: Scope, records: Iterable[Record]) -> Iterator[tuple[Scope, Record]]:
-    return ((scope, record) for record in records)
+def _scoped(scope: Scope, records: Records, newest_first: bool) -> Iterator[tuple[Scope, Record]]:
+    return ((scope, record) for record in (records if newest_first else reversed(records)))
 
 
 @lru_cache(1024)
