@@ -148,16 +148,6 @@ def test_base_connections(client: Client) -> None:
         assert client.status == 200
 
 
-def test_refused_credentials(client: Client) -> None:
-    """What the service refuses reaches the client's caller with its reasons."""
-    refused = client.flows.createBaseConnectionS3Target("s3", "", "")
-    assert refused["type"].endswith("FLOW-1100-400")
-    assert {place["path"] for place in refused["report"]["violations"]} == {
-        "auth.params.s3AccessKey",
-        "auth.params.s3SecretKey",
-    }
-
-
 def test_changes_to_connections(client: Client) -> None:
     """Patches with its `"op": "Replace"`, each kind by the client's own call for it, and a stale etag."""
     flows = client.flows
