@@ -12,7 +12,7 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.test_catalog import write
 from flow_service_emulator.cli import main
-from flow_service_emulator.datasets.folder_check import strangers
+from flow_service_emulator.folder_check import strangers
 from flow_service_emulator.settings import Settings
 
 GOOD = {"datasets/a.csv": "n\n1\n2\n", "datasets/b.ndjson": '{"n": 1}\n', "README.md": "ours", "datasets/.keep": ""}

@@ -18,8 +18,8 @@ import pytest
 
 from contract_tests.support import Api, serving
 from contract_tests.tutorial import DATA_LAKE, S3
-from flow_service_emulator.datasets.process import read
-from flow_service_emulator.datasets.reading import Job
+from flow_service_emulator.data.datasets.process import read
+from flow_service_emulator.data.datasets.reading import Job
 from flow_service_emulator.testing.records import plain as plain_records
 
 FORMS = {

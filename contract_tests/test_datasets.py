@@ -27,9 +27,9 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft7Validator
 
 from flow_service_emulator.catalog import load_catalog
-from flow_service_emulator.datasets.faults import FileFault
-from flow_service_emulator.datasets.reading import check_schema
-from flow_service_emulator.rows.seeded import MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
+from flow_service_emulator.data.datasets.faults import FileFault
+from flow_service_emulator.data.datasets.reading import check_schema
+from flow_service_emulator.data.rows.seeded import MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
 
 ANCHOR = 1_700_000_000.0
 ROWS = 1_500

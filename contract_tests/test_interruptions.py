@@ -22,7 +22,7 @@ from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, S3
 from flow_service_emulator.clock import random_source
-from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import new_entity
 from flow_service_emulator.settings import Settings
 

@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from contract_tests.bench.processes import resident_bytes
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error, serving
-from flow_service_emulator.datasets import process
-from flow_service_emulator.datasets.faults import FileFault
-from flow_service_emulator.datasets.folder_check import check_folder
-from flow_service_emulator.datasets.library import Library
-from flow_service_emulator.datasets.reading import MAX_UPLOAD_ROWS, Job
-from flow_service_emulator.datasets.user_rows import StoredRows
+from flow_service_emulator.data.datasets import process
+from flow_service_emulator.data.datasets.faults import FileFault
+from flow_service_emulator.data.datasets.library import Library
+from flow_service_emulator.data.datasets.reading import MAX_UPLOAD_ROWS, Job
+from flow_service_emulator.data.datasets.user_rows import StoredRows
+from flow_service_emulator.folder_check import check_folder
 from flow_service_emulator.settings import Settings
 
 CSV, NDJSON, PARQUET, JSON = (

@@ -20,6 +20,9 @@ from arro3.core import RecordBatch, Schema
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flow_service_emulator.data.forms import gzip_stream
+from flow_service_emulator.data.forms.gzip_stream import GzipStream
+from flow_service_emulator.data.forms.row_encoding import UnwritableRows
 from flow_service_emulator.exports import files
 from flow_service_emulator.exports.files import (
     FileForm,
@@ -30,9 +33,6 @@ from flow_service_emulator.exports.files import (
     write_manifest,
     write_parts,
 )
-from flow_service_emulator.files import gzip_stream
-from flow_service_emulator.files.gzip_stream import GzipStream
-from flow_service_emulator.files.row_encoding import UnwritableRows
 
 FORMS = [
     FileForm("JSON", False),

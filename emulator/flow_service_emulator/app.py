@@ -33,14 +33,14 @@ from flow_service_emulator.control.fault_calls import FaultCalls
 from flow_service_emulator.control.report_calls import ReportCalls
 from flow_service_emulator.control.state import ClockState, StoreState
 from flow_service_emulator.control.state_calls import Part, StateCalls
-from flow_service_emulator.datasets.folder_check import strangers
-from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports, prepare_folder
 from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.faults.faults import Faults, FaultsState
 from flow_service_emulator.faults.rules import Vocabulary
+from flow_service_emulator.folder_check import strangers
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.openapi import PATH, answering, description
 from flow_service_emulator.service.service import INDEXES, FlowService
@@ -87,7 +87,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     prepare_folder(settings.export_dir)
     store = Store(settings.data_dir, indexes=INDEXES)
     library = Library(
-        catalog,
+        catalog.datasets,
         store=store,
         clock=clock,
         seed=settings.seed or 0,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flow_service_emulator.built_in import fixtures_dir as fixtures_dir
-from flow_service_emulator.dataset_fixtures import DatasetFixture, read_datasets
+from flow_service_emulator.data.datasets.dataset_fixtures import DatasetFixture, read_datasets
 from flow_service_emulator.errors import ErrorTable
 from flow_service_emulator.fixture_files import (
     Entry,

@@ -161,8 +161,8 @@ def _report(options: argparse.Namespace) -> int:
 def _check_fixtures(options: argparse.Namespace) -> int:
     import logging
 
-    from flow_service_emulator.datasets.folder_check import check_folder
     from flow_service_emulator.fixture_files import FixtureError
+    from flow_service_emulator.folder_check import check_folder
 
     logging.getLogger("emulator").addHandler(logging.NullHandler())  # what a server would warn of is told as a fault
     try:

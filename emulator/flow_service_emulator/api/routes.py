@@ -9,7 +9,7 @@ import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
-from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.pages import Page, run
 from flow_service_emulator.query.query import parse, parse_page_window

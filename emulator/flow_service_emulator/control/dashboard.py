@@ -18,7 +18,7 @@ from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.inputs import CONTROL, invalid, parameters
-from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports

@@ -16,7 +16,7 @@ import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.control.inputs import CONTROL, invalid, parameters, shown
-from flow_service_emulator.datasets.faults import panics_as_faults
+from flow_service_emulator.data.datasets.faults import panics_as_faults
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports
 from flow_service_emulator.exports.scheduler import Scheduler

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from flow_service_emulator.clock import MODES, Clock, is_instant
-from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.exports.scheduler import TIME_KEY
 from flow_service_emulator.settings import flag_name
 from flow_service_emulator.store.store import FIRST_SEQ, Contents, SetMeta, Store

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
-from flow_service_emulator.files.gzip_stream import GzipStream
-from flow_service_emulator.files.row_encoding import cast_batch, encode_ndjson, encode_parquet, in_utc
+from flow_service_emulator.data.forms.gzip_stream import GzipStream
+from flow_service_emulator.data.forms.row_encoding import cast_batch, encode_ndjson, encode_parquet, in_utc
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema

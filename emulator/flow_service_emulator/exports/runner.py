@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.data.datasets.library import Library
+from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.entities import Entity, Scope, derived_uuid, hex_text, new_entity
 from flow_service_emulator.exports import files as part_files
 from flow_service_emulator.exports import runs
@@ -27,7 +28,6 @@ from flow_service_emulator.exports.runs import Job, Piece, Run, marker_value, re
 from flow_service_emulator.exports.schedule import FULL, schedule_of
 from flow_service_emulator.faults.faults import Faults, RunFailure
 from flow_service_emulator.faults.rules import AFTER, BEFORE
-from flow_service_emulator.rows.seeded import RowSource
 from flow_service_emulator.store.changes import Change, Delete, Put, SetMeta
 from flow_service_emulator.store.store import Store
 

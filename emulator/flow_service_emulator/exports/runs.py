@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.entities import Entity, Scope, etag_text, uuid_text
 from flow_service_emulator.exports.files import FileForm, WrittenFile
 from flow_service_emulator.faults.faults import RunFault
-from flow_service_emulator.rows.seeded import RowSource
 
 WAITING, IN_PROGRESS, SUCCESS, FAILED = "waiting", "inProgress", "success", "failed"
 FAILED_CODE: Final = "ACTIVATION_BATCH-0000-FAILED"

@@ -15,7 +15,7 @@ import orjson
 
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.datasets.library import Library
+from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import (
     DISABLED,
     ENABLED,

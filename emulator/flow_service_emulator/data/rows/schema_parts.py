@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-from flow_service_emulator.rows.schema_error import ITEMS, Path, SchemaError, shown
+from flow_service_emulator.data.rows.schema_error import ITEMS, Path, SchemaError, shown
 
 MAX_DEPTH: Final = 12
 """The most levels of properties inside each other."""

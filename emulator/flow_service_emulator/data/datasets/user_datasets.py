@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.datasets.faults import FileFault
-from flow_service_emulator.datasets.reading import decoded
-from flow_service_emulator.datasets.segments import (
+from flow_service_emulator.data.datasets.faults import FileFault
+from flow_service_emulator.data.datasets.reading import decoded
+from flow_service_emulator.data.datasets.segments import (
     Fingerprint,
     Mark,
     Segments,
@@ -31,10 +31,10 @@ from flow_service_emulator.datasets.segments import (
     schema_in,
     stream_of,
 )
-from flow_service_emulator.datasets.user_rows import Relocated, StoredRows
-from flow_service_emulator.rows.row_schema import parse_row_schema
-from flow_service_emulator.rows.schema_error import SchemaError
-from flow_service_emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
+from flow_service_emulator.data.datasets.user_rows import Relocated, StoredRows
+from flow_service_emulator.data.rows.row_schema import parse_row_schema
+from flow_service_emulator.data.rows.schema_error import SchemaError
+from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.store.store import SetMeta, Store
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flow_service_emulator.data.rows.row_schema import parse_row_schema
+from flow_service_emulator.data.rows.schema_error import ITEMS, SchemaError
 from flow_service_emulator.fixture_files import (
     Entry,
     Faults,
@@ -14,8 +16,6 @@ from flow_service_emulator.fixture_files import (
     pointer,
     read_entry,
 )
-from flow_service_emulator.rows.row_schema import parse_row_schema
-from flow_service_emulator.rows.schema_error import ITEMS, SchemaError
 
 
 class DatasetFixture(NamedTuple):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
-from flow_service_emulator.datasets.faults import RecordFault
+from flow_service_emulator.data.datasets.faults import RecordFault
 
 if TYPE_CHECKING:
     from arro3.core import DataType, Field, Schema

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flow_service_emulator.rows.columns import SMALL_POOL, Column, Pooled, Window, referenced
-from flow_service_emulator.rows.draws import Dice, Stream, spread
-from flow_service_emulator.rows.meanings import entity_rows
-from flow_service_emulator.rows.row_schema import DatasetKind, List, Map, Node, Object, Scalar
-from flow_service_emulator.rows.schema_error import Path
+from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, Window, referenced
+from flow_service_emulator.data.rows.draws import Dice, Stream, spread
+from flow_service_emulator.data.rows.meanings import entity_rows
+from flow_service_emulator.data.rows.row_schema import DatasetKind, List, Map, Node, Object, Scalar
+from flow_service_emulator.data.rows.schema_error import Path
 
 if TYPE_CHECKING:
     from arro3.core import Array, DataType, Field

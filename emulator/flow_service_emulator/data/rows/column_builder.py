@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from flow_service_emulator.rows.columns import SMALL_POOL, Column, Gappy, MapOf, OneItem, Pooled, Struct, Time
-from flow_service_emulator.rows.draws import spread
-from flow_service_emulator.rows.identity_columns import id_column, is_row_id, number_id_column, person_column
-from flow_service_emulator.rows.list_pools import ListPools
-from flow_service_emulator.rows.meanings import (
+from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Gappy, MapOf, OneItem, Pooled, Struct, Time
+from flow_service_emulator.data.rows.draws import spread
+from flow_service_emulator.data.rows.identity_columns import id_column, is_row_id, number_id_column, person_column
+from flow_service_emulator.data.rows.list_pools import ListPools
+from flow_service_emulator.data.rows.meanings import (
     fitting,
     number_entity,
     number_range,
@@ -18,9 +18,9 @@ from flow_service_emulator.rows.meanings import (
     text_meaning,
     time_meaning,
 )
-from flow_service_emulator.rows.row_schema import List, Map, Node, Object, Scalar, allows, multiples
-from flow_service_emulator.rows.schema_error import SchemaError
-from flow_service_emulator.rows.sources import Sources, arrow_field, arrow_type
+from flow_service_emulator.data.rows.row_schema import List, Map, Node, Object, Scalar, allows, multiples
+from flow_service_emulator.data.rows.schema_error import SchemaError
+from flow_service_emulator.data.rows.sources import Sources, arrow_field, arrow_type
 
 _DAY: Final = 86_400_000
 _NUMBERS: Final = 4_096

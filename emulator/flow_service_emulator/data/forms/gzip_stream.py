@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from flow_service_emulator.files.row_encoding import ByteSink
+    from flow_service_emulator.data.forms.row_encoding import ByteSink
 
 BLOCK_BYTES = 1 << 20
 """What one thread compresses at a time. Also the size up to which no thread is started."""

@@ -14,8 +14,8 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from flow_service_emulator.datasets.faults import FileFault, RecordFault, panics_as_faults
-from flow_service_emulator.datasets.record_shape import EXACT, MAX_FIELDS, name_fault, type_name
+from flow_service_emulator.data.datasets.faults import FileFault, RecordFault, panics_as_faults
+from flow_service_emulator.data.datasets.record_shape import EXACT, MAX_FIELDS, name_fault, type_name
 
 if TYPE_CHECKING:
     from arro3.core import Array, DataType, RecordBatch, Schema

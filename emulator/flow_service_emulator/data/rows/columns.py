@@ -12,8 +12,8 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from flow_service_emulator.rows.arrow_text import even_offsets, fixed_width, joined, row_by_row
-from flow_service_emulator.rows.draws import BLOCK, Dice, Stream
+from flow_service_emulator.data.rows.arrow_text import even_offsets, fixed_width, joined, row_by_row
+from flow_service_emulator.data.rows.draws import BLOCK, Dice, Stream
 
 if TYPE_CHECKING:
     from arro3.core import Array, DataType, Field

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from flow_service_emulator.rows import vocabulary as words
-from flow_service_emulator.rows.columns import (
+from flow_service_emulator.data.rows import vocabulary as words
+from flow_service_emulator.data.rows.columns import (
     MAX_POSITIONS,
     SMALL_POOL,
     Code,
@@ -20,11 +20,11 @@ from flow_service_emulator.rows.columns import (
     referenced,
     uuid_code,
 )
-from flow_service_emulator.rows.draws import Dice, Stream, spread
-from flow_service_emulator.rows.meanings import email_part, fitting, own_values, words_of
-from flow_service_emulator.rows.row_schema import Scalar
-from flow_service_emulator.rows.schema_error import ITEMS, SchemaError
-from flow_service_emulator.rows.sources import Sources
+from flow_service_emulator.data.rows.draws import Dice, Stream, spread
+from flow_service_emulator.data.rows.meanings import email_part, fitting, own_values, words_of
+from flow_service_emulator.data.rows.row_schema import Scalar
+from flow_service_emulator.data.rows.schema_error import ITEMS, SchemaError
+from flow_service_emulator.data.rows.sources import Sources
 
 _DEVICES: Final = 512
 _REFERENCES: Final = 64

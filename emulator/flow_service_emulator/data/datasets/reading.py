@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from flow_service_emulator.datasets.faults import FileFault, NotJson, panics_as_faults
-from flow_service_emulator.datasets.record_shape import MAX_FIELDS, RecordShape, all_nullable
-from flow_service_emulator.datasets.segments import Fingerprint, Mark, rows_as_text, write_segments
+from flow_service_emulator.data.datasets.faults import FileFault, NotJson, panics_as_faults
+from flow_service_emulator.data.datasets.record_shape import MAX_FIELDS, RecordShape, all_nullable
+from flow_service_emulator.data.datasets.segments import Fingerprint, Mark, rows_as_text, write_segments
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, RecordBatchReader, Schema
@@ -90,7 +90,7 @@ def convert(job: Job, source: Source, target: IO[bytes]) -> None:
 
 
 def _json(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
-    from flow_service_emulator.dataset_fixtures import describes_datasets
+    from flow_service_emulator.data.datasets.dataset_fixtures import describes_datasets
 
     if isinstance(source, Path) and (size := source.stat().st_size) > MAX_ARRAY_BYTES:
         raise FileFault(
@@ -134,9 +134,9 @@ def types_of(schema: Mapping[str, Any]) -> Schema:
     check_schema(schema)
     from arro3.core import Schema
 
-    from flow_service_emulator.rows.row_schema import parse_row_schema
-    from flow_service_emulator.rows.schema_error import SchemaError
-    from flow_service_emulator.rows.sources import arrow_field
+    from flow_service_emulator.data.rows.row_schema import parse_row_schema
+    from flow_service_emulator.data.rows.schema_error import SchemaError
+    from flow_service_emulator.data.rows.sources import arrow_field
 
     try:
         fields = [arrow_field(name, node) for name, node in parse_row_schema(_types_alone(schema))[0].fields]
@@ -279,7 +279,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _csv(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
-    from flow_service_emulator.datasets.csv_columns import CsvColumns
+    from flow_service_emulator.data.datasets.csv_columns import CsvColumns
 
     columns = CsvColumns(source, job.types)
     return _going_with(job, columns.schema, columns.batches())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flow_service_emulator.catalog import Catalog, load_catalog
-from flow_service_emulator.datasets.dataset_files import EXTENSIONS, DatasetFiles, FileDataset
+from flow_service_emulator.data.datasets.dataset_files import EXTENSIONS, DatasetFiles, FileDataset
 from flow_service_emulator.fixture_files import FixtureError
 from flow_service_emulator.store.store import Store
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from flow_service_emulator.datasets.segments import batches_in
-from flow_service_emulator.rows.seeded import Arrivals, RowSource
+from flow_service_emulator.data.datasets.segments import batches_in
+from flow_service_emulator.data.rows.seeded import Arrivals, RowSource
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema

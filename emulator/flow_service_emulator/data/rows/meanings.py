@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.built_in import built_in
-from flow_service_emulator.rows import vocabulary as words
-from flow_service_emulator.rows.draws import Dice, spread
-from flow_service_emulator.rows.schema_error import ITEMS, Path
+from flow_service_emulator.data.rows import vocabulary as words
+from flow_service_emulator.data.rows.draws import Dice, spread
+from flow_service_emulator.data.rows.schema_error import ITEMS, Path
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 _GIVEN: Final[dict[str, Any]] = built_in("meanings.json")

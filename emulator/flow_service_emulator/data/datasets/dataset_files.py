@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from flow_service_emulator.datasets.faults import FileFault
-from flow_service_emulator.datasets.process import GoOn, read
-from flow_service_emulator.datasets.reading import READERS, Job, types_of
-from flow_service_emulator.datasets.segments import Mark
-from flow_service_emulator.datasets.user_rows import Relocated, StoredRows
+from flow_service_emulator.data.datasets.faults import FileFault
+from flow_service_emulator.data.datasets.process import GoOn, read
+from flow_service_emulator.data.datasets.reading import READERS, Job, types_of
+from flow_service_emulator.data.datasets.segments import Mark
+from flow_service_emulator.data.datasets.user_rows import Relocated, StoredRows
+from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.fixture_files import FixtureError, read_entry
-from flow_service_emulator.rows.seeded import RowSource
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
 
 if TYPE_CHECKING:

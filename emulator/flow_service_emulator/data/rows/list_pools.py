@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import orjson
 
-from flow_service_emulator.rows import vocabulary as words
-from flow_service_emulator.rows.columns import SMALL_POOL, Column, Pooled, values_of
-from flow_service_emulator.rows.draws import Dice, Stream
-from flow_service_emulator.rows.meanings import time_meaning
-from flow_service_emulator.rows.row_schema import MAX_MAP_ENTRIES, List, Map, Node, Object, Scalar, values_in
-from flow_service_emulator.rows.schema_error import ITEMS, Path, SchemaError
-from flow_service_emulator.rows.sources import Sources, arrow_type
+from flow_service_emulator.data.rows import vocabulary as words
+from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, values_of
+from flow_service_emulator.data.rows.draws import Dice, Stream
+from flow_service_emulator.data.rows.meanings import time_meaning
+from flow_service_emulator.data.rows.row_schema import MAX_MAP_ENTRIES, List, Map, Node, Object, Scalar, values_in
+from flow_service_emulator.data.rows.schema_error import ITEMS, Path, SchemaError
+from flow_service_emulator.data.rows.sources import Sources, arrow_type
 
 _DAY: Final = 86_400_000
 _REACH: Final = 364 * _DAY

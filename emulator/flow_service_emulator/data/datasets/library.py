@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
-from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.datasets.arrow_json_schema import json_schema_of
-from flow_service_emulator.datasets.dataset_files import DatasetFiles, FileDataset
-from flow_service_emulator.datasets.faults import FileFault
-from flow_service_emulator.datasets.process import read as read_content
-from flow_service_emulator.datasets.reading import Job
-from flow_service_emulator.datasets.segments import Segments
-from flow_service_emulator.datasets.user_datasets import Content, UserDatasets
+from flow_service_emulator.data.datasets.arrow_json_schema import json_schema_of
+from flow_service_emulator.data.datasets.dataset_files import DatasetFiles, FileDataset
+from flow_service_emulator.data.datasets.dataset_fixtures import DatasetFixture
+from flow_service_emulator.data.datasets.faults import FileFault
+from flow_service_emulator.data.datasets.process import read as read_content
+from flow_service_emulator.data.datasets.reading import Job
+from flow_service_emulator.data.datasets.segments import Segments
+from flow_service_emulator.data.datasets.user_datasets import Content, UserDatasets
+from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.store.store import Store
 
 FIXTURES, CALL, FILE = "fixtures", "call", "file"
@@ -44,9 +44,16 @@ class Library:
     """
 
     def __init__(
-        self, catalog: Catalog, *, store: Store, clock: Clock, seed: int, anchor: float, folder: Path | None = None
+        self,
+        fixtures: Mapping[str, DatasetFixture],
+        *,
+        store: Store,
+        clock: Clock,
+        seed: int,
+        anchor: float,
+        folder: Path | None = None,
     ) -> None:
-        self._fixtures = catalog.datasets
+        self._fixtures = fixtures
         self._clock = clock
         self._seed = seed
         self.anchor = anchor

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final
 
-from flow_service_emulator.datasets.faults import FileFault, NotJson
-from flow_service_emulator.datasets.reading import Job, Source, convert
-from flow_service_emulator.datasets.segments import Mark, Segments, schema_in, scratch, stream_of
+from flow_service_emulator.data.datasets.faults import FileFault, NotJson
+from flow_service_emulator.data.datasets.reading import Job, Source, convert
+from flow_service_emulator.data.datasets.segments import Mark, Segments, schema_in, scratch, stream_of
 
 GoOn = Callable[[], None]
 """Called now and then while content is read; what it raises ends that."""
@@ -34,7 +34,7 @@ MAX_FILE_MEMORY: Final = 4_000_000_000
 """The same for a file, of which a row group has to be in memory: only what is wrong takes more."""
 MAX_SECONDS: Final = 30
 """Seconds of a processor for an upload."""
-_START: Final = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from flow_service_emulator.datasets.process import main; main()"
+_START: Final = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from flow_service_emulator.data.datasets.process import main; main()"
 _LOOK_SECONDS: Final = 0.025
 _WHOLE, _REFUSED, _NOT_JSON = 5, 3, 6
 """The exit statuses: 0 is also that of a process which somebody has ended midway."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
-from flow_service_emulator.datasets.faults import FileFault, panics_as_faults
+from flow_service_emulator.data.datasets.faults import FileFault, panics_as_faults
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, RecordBatchReader, Schema

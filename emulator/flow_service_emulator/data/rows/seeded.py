@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flow_service_emulator.rows.draws import Stream
-from flow_service_emulator.rows.row_schema import parse_row_schema
-from flow_service_emulator.rows.schema_error import SchemaError
+from flow_service_emulator.data.rows.draws import Stream
+from flow_service_emulator.data.rows.row_schema import parse_row_schema
+from flow_service_emulator.data.rows.schema_error import SchemaError
 
 if TYPE_CHECKING:
     from arro3.core import Array, RecordBatch, Schema
 
-    from flow_service_emulator.rows.columns import Window
+    from flow_service_emulator.data.rows.columns import Window
 
 __all__ = ["BATCH_ROWS", "MAX_AGE_SECONDS", "Arrivals", "GeneratedRows", "RowSource", "SchemaError"]
 
@@ -168,8 +168,8 @@ class GeneratedRows:
         from arro3.core import Schema
 
         # Only an export needs these; the start of the server would be 10 ms longer.
-        from flow_service_emulator.rows.column_builder import ColumnBuilder
-        from flow_service_emulator.rows.sources import Sources, arrow_field
+        from flow_service_emulator.data.rows.column_builder import ColumnBuilder
+        from flow_service_emulator.data.rows.sources import Sources, arrow_field
 
         root, kind = parse_row_schema(schema)
         self._arrivals = Arrivals(rows, rows_per_hour, anchor)
@@ -196,7 +196,7 @@ class GeneratedRows:
 
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         """See RowSource. A batch has at most BATCH_ROWS rows; the content of a row does not depend on the range."""
-        from flow_service_emulator.rows.columns import MAX_POSITIONS
+        from flow_service_emulator.data.rows.columns import MAX_POSITIONS
 
         if not 0 <= first <= end:
             raise ValueError(f"there is no range of positions from {first} to {end}")
@@ -207,7 +207,7 @@ class GeneratedRows:
     def _batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         from arro3.core import RecordBatch
 
-        from flow_service_emulator.rows.columns import Window
+        from flow_service_emulator.data.rows.columns import Window
 
         while first < end:
             bound = self._arrivals.rows if first < self._arrivals.rows else end

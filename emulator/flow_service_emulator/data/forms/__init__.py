@@ -1,0 +1,1 @@
+"""The forms of exported files: NDJSON and Parquet, with GZIP or without."""

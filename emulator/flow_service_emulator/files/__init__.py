@@ -1,1 +1,0 @@
-"""Exported files: their folders, names, forms and bytes."""
