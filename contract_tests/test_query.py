@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from flow_service_emulator.entities import SERVER_FIELDS
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.pages import Page, Record, run
-from flow_service_emulator.query.query import parse
+from flow_service_emulator.query.query import Page, Record, parse, run
 from flow_service_emulator.service.bodies import FIELDS as documented
 
 FIELDS = SERVER_FIELDS.union(*documented.values(), ("x", "tags", "nested"))
@@ -296,7 +295,6 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
         FIELD,
         {"field": "inheritedAttributes.targetConnections.id"},
     ),
-    ("property=" + "x." * 16 + "x==a", FIELD, {"field": "x." * 16 + "x"}),
     ("property=" + "x" * 5000 + "==a", FIELD, {"field": "x" * 97 + "..."}),
     ("property=connectionSpec.id", FIELD, {"field": "connectionSpec.id"}),
     ("limit=1&limit=2", VALUE, {"value": "1, 2", "field": "limit"}),
@@ -305,8 +303,6 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
     ("property=name==a,", QUERY, {"value": "a,"}),
     ('property=name=="a"b', QUERY, {"value": '"a"b'}),
     ('property=name=="a\\"', QUERY, {"value": '"a\\"'}),
-    ("property=name==" + "a," * 2000 + "a", QUERY, {"value": "of more than 1000 values"}),
-    ("property=name==" + "a" * 20_000, QUERY, {"value": "of more than 16000 characters"}),
 ]
 
 

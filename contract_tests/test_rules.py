@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from contract_tests.tutorial import S3, SFTP, SOURCE_CONNECTION
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.service.drafts import Context
-from flow_service_emulator.service.kinds import check, entity_kinds
+from flow_service_emulator.service.bodies import KINDS
+from flow_service_emulator.service.kinds import Context, check
 from flow_service_emulator.service.patching import apply_patch
 
-KINDS = entity_kinds()
 CATALOG = load_catalog()
 BASE_ID = "11111111-2222-4333-8444-555555555555"
 RECORDED = {"connections": {BASE_ID: {"id": BASE_ID, "connectionSpec": {"id": S3.spec, "version": "1.0"}}}}

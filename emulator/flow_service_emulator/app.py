@@ -14,11 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flow_service_emulator.api.gateway import Gateway, Tokens
 from flow_service_emulator.api.injection import SERVICE_PREFIXES, Injector
-from flow_service_emulator.api.landing_zone import LandingZone
-from flow_service_emulator.api.middleware import Middleware
+from flow_service_emulator.api.middleware import Middleware, Router
 from flow_service_emulator.api.operations import Operation, operations
 from flow_service_emulator.api.origins import OriginGuard
-from flow_service_emulator.api.router import Router
 from flow_service_emulator.api.routes import Routes
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.clock import Clock, begin_again, random_source
@@ -116,7 +114,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     service = FlowService(
         store=store, catalog=catalog, library=library, clock=clock, rng=ids, scheduler=scheduler, masker=masker
     )
-    of_service = operations(Routes(service, catalog, library), gateway, LandingZone(clock))
+    of_service = operations(Routes(service, catalog, library, clock), gateway)
 
     # injected faults
     names = [operation.name for operation in of_service if operation.path.startswith(SERVICE_PREFIXES)]

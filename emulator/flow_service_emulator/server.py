@@ -113,7 +113,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Emulator, listener: socket.socket) -> None:
         config = uvicorn.Config(
-            app,
+            app.app,
             loop="asyncio",
             http=HttpProtocol,
             ws="none",

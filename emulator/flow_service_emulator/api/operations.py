@@ -12,10 +12,8 @@ from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Handler
 from flow_service_emulator.api.gateway import Gateway
-from flow_service_emulator.api.landing_zone import CONTAINERS, LandingZone
-from flow_service_emulator.api.routes import BASE, Routes, unsupported
-from flow_service_emulator.query.pages import MAX_LIMIT
-from flow_service_emulator.query.query import DEFAULT_WINDOW, MAX_PROPERTIES
+from flow_service_emulator.api.routes import BASE, CONTAINERS, Routes, unsupported
+from flow_service_emulator.query.query import DEFAULT_WINDOW, MAX_LIMIT
 from flow_service_emulator.service.service import ACTIONS
 
 Schema = dict[str, Any]
@@ -116,7 +114,7 @@ _IF_MATCH: Final = (parameter("If-Match", _ETAG, "the entity's etag, with its qu
 _LIST: Final = (
     parameter(
         "property",
-        {"type": "array", "items": _TEXT, "maxItems": MAX_PROPERTIES},
+        {"type": "array", "items": _TEXT},
         "a filter `<path><operator><value>` with an operator out of == != < > <= >=, where `[]` reaches into an array and a "
         "value with commas means any of them; or, without an operator, the top-level fields to answer, separated by commas. "
         "Several filters are ANDed.",
@@ -141,7 +139,7 @@ _ACTION: Final = (parameter("op", {"enum": list(ACTIONS)}, "in any letter case",
 
 
 # fmt: off
-def operations(routes: Routes, gateway: Gateway, zone: LandingZone) -> list[Operation]:
+def operations(routes: Routes, gateway: Gateway) -> list[Operation]:
     """The whole table."""
     row, table = Operation, []
     for names, kind in READABLE.items():
@@ -172,9 +170,9 @@ def operations(routes: Routes, gateway: Gateway, zone: LandingZone) -> list[Oper
             "Run a Flow now", RUN, "Created", 201, "RunRequest"),
         row("adhocRun", "POST", ADHOC, routes.adhoc_run,
             "Export single datasets of Flows now", ADHOC_RUN, "AdhocRun", 200, "AdhocRunRequest"),
-        row("landingZone", "GET", LANDING_ZONE, zone.container,
+        row("landingZone", "GET", LANDING_ZONE, routes.landing_zone,
             "The Data Landing Zone's container", ZONE, "LandingZone", parameters=_ZONE),
-        row("landingZoneCredentials", "GET", f"{LANDING_ZONE}/credentials", zone.credentials,
+        row("landingZoneCredentials", "GET", f"{LANDING_ZONE}/credentials", routes.landing_zone_credentials,
             "Credentials for the Data Landing Zone", ZONE, "LandingZoneCredentials", parameters=_ZONE),
         row("token", "POST", "/ims/token/v3", gateway.token,
             "An access token", TOKEN, "Token", 200, "TokenRequest"),

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
+from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.pages import Page, run
-from flow_service_emulator.query.query import parse, parse_page_window
+from flow_service_emulator.query.query import Page, parse, parse_page_window, run
 from flow_service_emulator.service.service import FlowService, not_found
 
 BASE: Final = "/data/foundation/flowservice"
+CONTAINERS: Final = {"dlz_destination": "dlz-destination", "user_drop_zone": "dlz-user-container"}
+"""`type` of a landing zone -> name of its container."""
+CONTAINER_TTL_DAYS: Final = "7"
+CREDENTIAL_DAYS: Final = 90
 
 
 class SpecRecord(NamedTuple):
@@ -29,10 +36,11 @@ class SpecRecord(NamedTuple):
 class Routes:
     """The handlers, each of a few lines: what is asked goes to the service, what it answers goes out."""
 
-    def __init__(self, service: FlowService, catalog: Catalog, library: Library) -> None:
+    def __init__(self, service: FlowService, catalog: Catalog, library: Library, clock: Clock) -> None:
         self._service = service
         self._catalog = catalog
         self._library = library
+        self._clock = clock
         self._specs: Mapping[str, Mapping[str, ConnectionSpec | FlowSpec]] = {
             "connectionSpecs": catalog.connection_specs,
             "flowSpecs": catalog.flow_specs,
@@ -139,6 +147,29 @@ class Routes:
                 dataset["statusURL"] = f"http://{host}{BASE}/runs/{dataset.pop('runId')}"
         return Reply({"destinations": destinations})
 
+    async def landing_zone(self, exchange: Exchange) -> Reply:
+        """The Data Landing Zone that comes with an organization: its container (reference, section "Endpoints")."""
+        return Reply({"containerName": _container(exchange), "containerTTL": CONTAINER_TTL_DAYS})
+
+    async def landing_zone_credentials(self, exchange: Exchange) -> Reply:
+        """Credentials that open nothing, the same for a day."""
+        container = _container(exchange)
+        expiry = datetime.fromtimestamp(self._clock.now() + CREDENTIAL_DAYS * 86_400, UTC).strftime("%Y-%m-%d")
+        digest = hashlib.sha256(
+            "/".join((*exchange.scope, container, expiry)).encode("utf-8", "surrogatepass")
+        ).hexdigest()
+        account = f"emulator{digest[:12]}"
+        token = f"sv=2022-11-02&sr=c&se={expiry}T00%3A00%3A00Z&sp=racwdlm&sig={quote(digest[:43] + '=', safe='')}"
+        return Reply(
+            {
+                "containerName": container,
+                "SASToken": token,
+                "storageAccountName": account,
+                "SASUri": f"https://{account}.blob.core.windows.net/{container}?{token}",
+                "expiryDate": expiry,
+            }
+        )
+
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     "/data/foundation/access-control": "Access Control API",
@@ -188,3 +219,10 @@ def _page_body(collection: str, page: Page) -> Any:
     links = f'{{"next":{{"href":"/{collection}?continuationToken={page.next_token}"}}}}' if page.next_token else "{}"
     end = b'],"_links":' + links.encode() + b"}"
     return b'{"items":[' + b",".join(page.items) + end
+
+
+def _container(exchange: Exchange) -> str:
+    kind = dict(exchange.query).get("type", "(missing)")
+    if kind not in CONTAINERS:
+        raise ServiceError("value-invalid", value=kind[:100], field="type", report={"allowed": list(CONTAINERS)})
+    return CONTAINERS[kind]

@@ -1,4 +1,10 @@
-"""Filters of the query language: `property=<path><operator><value>`. The operators are a table of small objects."""
+"""Conditions of the query language, `property=<path><operator><value>`, and the field paths in them.
+
+A path (`name`, `connectionSpec.id`, `inheritedAttributes.targetConnections[].id`) begins with one of the collection's fields;
+deeper names are free, as `params` differ from spec to spec. Where the documentation gives a field's type, a path or a value that
+cannot fit it is refused at once instead of silently matching nothing. Source: reference, sections "Entities" and "Sorting,
+filtering, paging".
+"""
 
 from __future__ import annotations
 
@@ -6,16 +12,19 @@ import operator
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.fields import BOOLEANS, FieldPath, echo, value_invalid
 
-MAX_VALUES: Final = 1000
+Kind = Literal["text", "number", "boolean", "object", "array"]
 
+BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
+MAX_ECHO_CHARS: Final = 100
+
+_STEP: Final = re.compile(r"""([^\s.,\[\]"'=!<>~]+)(\[\])?""")
 _OPERATOR: Final = re.compile(r"[=!<>~]+")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
-_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"\s*(?=,|\Z)', re.DOTALL)
+_VALUE: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*+)"\s*|([^\s",][^,]*))(,|\Z)', re.DOTALL)
 _STATUS_WORDS: Final[Mapping[str, frozenset[str]]] = {
     "runs": frozenset({"status", "state"}),
     "flows": frozenset({"lastRunDetails.state"}),
@@ -23,6 +32,66 @@ _STATUS_WORDS: Final[Mapping[str, frozenset[str]]] = {
 """Collection -> the paths, or their last names, of run status words, which compare without regard to case."""
 _SAME_STATUS: Final[Mapping[str, str]] = {"processing": "inprogress"}
 """A status word -> the other name that it is stored by (reference: Entities, Run)."""
+_FIELDS_BY_KIND: Final[Mapping[Kind, str]] = {
+    "text": """id name description state version etag createdBy updatedBy createdClient updatedClient sandboxId sandboxName
+        imsOrgId baseConnectionId flowId providerId providerRefId runs sourceConnectionIds[] targetConnectionIds[]
+        connectionSpec.id connectionSpec.version flowSpec.id flowSpec.version auth.specName scheduleParams.timeUnit
+        lastRunDetails.id lastRunDetails.state metrics.statusSummary.status params.datasets[].dataSetId""",
+    "number": """createdAt updatedAt scheduleParams.interval scheduleParams.startTime scheduleParams.endTime
+        lastRunDetails.startedAtUTC lastRunDetails.completedAtUTC metrics.durationSummary.startedAtUTC
+        metrics.durationSummary.completedAtUTC metrics.sizeSummary.inputBytes metrics.sizeSummary.outputBytes
+        metrics.recordSummary.inputRecordCount metrics.recordSummary.outputRecordCount
+        metrics.fileSummary.inputFileCount metrics.fileSummary.outputFileCount""",
+    "boolean": "inheritedAttributes.properties.isDestinationFlow inheritedAttributes.properties.isSourceFlow",
+    "object": """connectionSpec flowSpec auth auth.params params scheduleParams attributes inheritedAttributes
+        inheritedAttributes.properties inheritedAttributes.baseConnection lastOperation lastRunDetails metrics
+        metrics.durationSummary metrics.sizeSummary metrics.recordSummary metrics.fileSummary metrics.statusSummary""",
+    "array": """sourceConnectionIds targetConnectionIds transformations activities params.datasets
+        inheritedAttributes.sourceConnections inheritedAttributes.targetConnections
+        metrics.recordSummary.sourceSummaries metrics.recordSummary.targetSummaries""",
+}
+KINDS: Final[Mapping[str, Kind]] = {path: kind for kind, paths in _FIELDS_BY_KIND.items() for path in paths.split()}
+"""Path -> the type that the documentation gives; a path that is not here may hold anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPath:
+    """A place in an entity."""
+
+    text: str
+    steps: tuple[tuple[str, bool], ...]
+    """(name, whether `[]` follows it)"""
+    kind: Kind | None
+    """The documented type of what is there."""
+
+    @classmethod
+    def parse(cls, text: str, fields: Collection[str]) -> FieldPath | None:
+        """Reads a path; None when it is malformed, of an unknown field, or cannot fit the documented types."""
+        steps: list[tuple[str, bool]] = []
+        path, kind = "", None
+        for part in text.split("."):
+            step = _STEP.fullmatch(part)
+            if step is None or kind not in (None, "object"):
+                return None
+            steps.append((step[1], step[2] is not None))
+            path += step[1]
+            kind = KINDS.get(path)
+            if step[2] is not None:
+                if kind not in (None, "array"):
+                    return None
+                path += "[]"
+                kind = KINDS.get(path)
+            path += "."
+        return cls(text, tuple(steps), kind) if steps[0][0] in fields else None
+
+    def values(self, entity: Any) -> list[Any]:
+        """What stands at this place: nothing, one value, or one for each item of the arrays on the way."""
+        found = [entity]
+        for name, reaches in self.steps:
+            found = [value[name] for value in found if isinstance(value, dict) and name in value]
+            if reaches:
+                found = [item for value in found if isinstance(value, list) for item in value]
+        return found
 
 
 Typed = tuple[str, Any]
@@ -142,13 +211,11 @@ def _check_fit(field: FieldPath, symbol: str, values: list[list[Typed]]) -> None
     """Whether operator and values suit the field's documented type; without one, `true` and `false` still have no order."""
     ordering = OPERATORS[symbol].compare is not None
     kinds = [{kind for kind, _ in value} for value in values]
-    unsupported = ServiceError("filter-operator-unsupported-for-field", operator=symbol, field=echo(field.text))
-    if field.kind in ("object", "array"):
-        raise unsupported
-    if ordering and len(values) > 1:
+    unordered = field.kind == "boolean" or (field.kind is None and "boolean" in kinds[0])
+    if field.kind not in ("object", "array") and ordering and len(values) > 1:
         raise ServiceError("filter-operator-single-value", operator=symbol)
-    if ordering and (field.kind == "boolean" or (field.kind is None and "boolean" in kinds[0])):
-        raise unsupported
+    if field.kind in ("object", "array") or (ordering and unordered):
+        raise ServiceError("filter-operator-unsupported-for-field", operator=symbol, field=echo(field.text))
     for value, possible in zip(values, kinds, strict=True):
         if field.kind in ("number", "boolean") and field.kind not in possible:
             raise value_invalid(value[0][1], field.text, "a number" if field.kind == "number" else list(BOOLEANS))
@@ -161,19 +228,25 @@ def parse_values(text: str) -> list[list[Typed]]:
     `"\"00…\""`. Two quotes alone are the empty text; a value without any character is an error.
     """
     values: list[list[Typed]] = []
-    rest = text
-    while len(values) < MAX_VALUES:
-        quoted = _QUOTED.match(rest)
-        if quoted is not None:
-            values.append(readings(re.sub(r'\\(["\\])', r"\1", quoted[1]), quoted=True))
-            rest = rest[quoted.end() :]
-        else:
-            bare, comma, tail = rest.partition(",")
-            values.append(readings(bare.strip()))
-            if not bare.strip() or bare.startswith('"'):
-                raise ServiceError("query-value-invalid", value=echo(text))
-            rest = comma + tail
-        if not rest:
-            return values
-        rest = rest[1:].lstrip()
-    raise ServiceError("query-value-invalid", value=f"of more than {MAX_VALUES} values")
+    end, comma = 0, ","
+    while comma:
+        match = _VALUE.match(text, end)
+        if match is None:
+            raise ServiceError("query-value-invalid", value=echo(text))
+        quoted, bare, comma = match.groups()
+        values.append(
+            readings(bare.strip()) if quoted is None else readings(re.sub(r'\\(["\\])', r"\1", quoted), quoted=True)
+        )
+        end = match.end()
+    return values
+
+
+def value_invalid(value: str, field: str, allowed: str | list[str]) -> ServiceError:
+    """Row 1452-400, whose report says what is allowed: the values, or in words which."""
+    return ServiceError("value-invalid", value=echo(value), field=echo(field), report={"allowed": allowed})
+
+
+def echo(text: str) -> str:
+    """A client's text as an error message repeats it: at most 100 characters, and always writable as UTF-8."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= MAX_ECHO_CHARS else text[: MAX_ECHO_CHARS - 3] + "..."

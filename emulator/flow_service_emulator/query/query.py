@@ -1,34 +1,36 @@
-"""The query language of lists: `property`, `orderby`, `limit`, `continuationToken`, `count`.
+"""The query language of lists: `property`, `orderby`, `limit`, `continuationToken`, `count`, and the page that it asks for.
 
-`parse` turns a request's parameters into a `ListQuery`, which `pages.run` applies to records. Source: reference,
-section "Sorting, filtering, paging". What the reference leaves open: a list without `limit` is a full page of
-100; `limit`, `orderby`, `count` and `continuationToken` may be given once, and a second one is refused; a
-token's own filter, projection, order and limit win over those repeated beside it.
+Source: reference, section "Sorting, filtering, paging". What the reference leaves open: a list without `limit` is a full page of
+100; `limit`, `orderby`, `count` and `continuationToken` may be given once, and a second one is refused; a token's own filter,
+projection, order and limit win over those repeated beside it. Values of different types have an order too, that of document
+databases: missing, null, booleans, numbers, texts, arrays, objects; arrays are all alike, and so are objects. Entities that are
+alike stand newest first, except that an ascending `createdAt` puts the oldest first, so that `createdAt` and `-createdAt` are each
+other's reverse whatever the clock did.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import heapq
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import replace
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
+from functools import cmp_to_key
+from itertools import islice
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.fields import BOOLEANS, FieldPath, echo, value_invalid
-from flow_service_emulator.query.filters import Filter, parse_filter
-from flow_service_emulator.query.pages import CHECK_BYTES, MAX_LIMIT, ListQuery, Position, checksum
+from flow_service_emulator.query.filters import BOOLEANS, FieldPath, Filter, echo, parse_filter, value_invalid
 
+MAX_LIMIT: Final = 100
 DEFAULT_WINDOW: Final = 20
-MAX_PROPERTIES: Final = 20
-MAX_ORDER_FIELDS: Final = 8
-MAX_TEXT_CHARS: Final = 16_000
-"""How long `property` and `orderby` may be together, so that a token, which carries them, stays usable in a
-URL."""
+MAX_KEY_CHARS: Final = 256
+"""Texts are ordered by their first characters only, so that a token, which carries them, stays usable in a URL."""
 
 _PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN = "property", "orderby", "limit", "count", "continuationToken"
 _LIST_PARAMS: Final = frozenset({_PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN})
@@ -36,9 +38,164 @@ _WINDOW_PARAMS: Final = frozenset({"outputType", "outputField", "start", "limit"
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _WORDED_ORDER: Final = re.compile(r"[\s:](asc|desc|ascending|descending)\Z", re.IGNORECASE)
 _NAME: Final = re.compile(r"[\w$@-]{1,100}")
+_RANKS: Final[Mapping[type, int]] = {type(None): 1, bool: 2, int: 3, float: 3, str: 4, list: 5, dict: 6}
 
 Params = Sequence[tuple[str, str]]
 """A query string's names and values, decoded, in order."""
+SortKey = tuple[int, Any]
+"""(rank of the type, comparable value)"""
+
+
+@cmp_to_key
+def _falling(one: SortKey, other: SortKey) -> int:
+    """A sort key turned around."""
+    return (one < other) - (one > other)
+
+
+class Record(Protocol):
+    """A stored entity: `seq` is its number in creation order (unique), and `raw` its JSON."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def raw(self) -> bytes: ...
+
+
+class Records(Iterable[Record], Sized, Protocol):
+    """The records of a collection, newest first."""
+
+
+class Position(NamedTuple):
+    """Where an entity stands: its sort keys, one for each field of the order, and its number in creation order."""
+
+    keys: Sequence[SortKey]
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: the items as JSON, the token of the next page if there is one, and the count if that was asked for."""
+
+    items: list[bytes]
+    next_token: str | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """What a client asked of a list."""
+
+    collection: str
+    properties: tuple[str, ...] = ()
+    orderby: str | None = None
+    """These two are the texts that the next three were read from."""
+    filters: tuple[Filter, ...] = ()
+    projection: frozenset[str] | None = None
+    order: tuple[tuple[FieldPath, bool], ...] = ()
+    """(path, whether it falls) of each field; without fields it is newest first."""
+    limit: int = MAX_LIMIT
+    count: bool = False
+    after: Position | None = None
+    """Where the last item stood that was seen already."""
+
+    def exact(self, field: str) -> str | None:
+        """The one text that `field` must equal (`flowId==…`, or `targetConnectionIds[]==…`), if a filter says so.
+
+        Whoever has an index of the field can give `run` the records of that text alone.
+        """
+        exact = (each.exact for each in self.filters if each.path.text.removesuffix("[]") == field)
+        return next((text for text in exact if text is not None), None)
+
+    def token(self, position: Position) -> str:
+        """A continuation token: this query and the last item's position, as opaque, URL-safe text without `=`."""
+        payload = orjson.dumps([self.collection, self.properties, self.orderby, self.limit, [*position]])
+        return base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
+
+    def comparable(self, position: Position) -> tuple[Any, ...]:
+        """A position as something that sorts in this order."""
+        pairs = zip(self.order, position.keys, strict=True)
+        oldest_first = any(path.text == "createdAt" and not falls for path, falls in self.order)
+        seq = position.seq if oldest_first else -position.seq
+        return *(_falling(key) if falls else key for (_, falls), key in pairs), seq
+
+
+def parse(params: Params, *, collection: str, fields: Collection[str]) -> ListQuery:
+    """Reads the parameters of a list request; `fields` are the top-level fields that the collection's entities can have.
+
+    Raises ServiceError: 1401, 1432, 1433, 1440, 1443, 1448, 1449, 1450, 1451, 1452 or 1453.
+    """
+    single = _single_values(params, _LIST_PARAMS, several=_PROPERTY)
+    properties = tuple(value for name, value in params if name == _PROPERTY)
+    limit = _whole(single[_LIMIT], _LIMIT, least=1, most=MAX_LIMIT) if _LIMIT in single else None
+    count = single.get(_COUNT, "false").lower()  # a real client sends Python's `False`
+    if count not in BOOLEANS:
+        raise value_invalid(single[_COUNT], _COUNT, list(BOOLEANS))
+    if BOOLEANS[count] and limit is not None:
+        raise ServiceError("limit-with-count")
+    query = _read_query(collection, properties, single.get(_ORDERBY), limit or MAX_LIMIT, fields)
+    if _TOKEN in single:
+        query = _read_token(single[_TOKEN], collection, fields)
+    return replace(query, count=BOOLEANS[count])
+
+
+def run(query: ListQuery, records: Records) -> Page:
+    """One page of the records that match, or their count.
+
+    Entities that exist throughout are seen exactly once over all pages, whatever is created or deleted meanwhile; one
+    whose sort field is changed while a client pages moves, and may be seen twice or not at all.
+    """
+    if query.count:
+        return Page([], count=sum(1 for _ in _matching(query, records)) if query.filters else len(records))
+    found = _first_by_fields(query, records) if query.order else _newest(query, records)
+    page = found[: query.limit]
+    items = [raw if query.projection is None else _projected(raw, query.projection) for _, raw in page]
+    return Page(items, next_token=query.token(page[-1][0]) if len(found) > query.limit else None)
+
+
+def _newest(query: ListQuery, records: Iterable[Record]) -> list[tuple[Position, bytes]]:
+    """The page's records and the one after it; stops as soon as they are found."""
+    if query.after is not None:
+        last = query.after.seq
+        records = (record for record in records if record.seq < last)
+    pairs = _matching(query, records) if query.filters else ((record.seq, record.raw, None) for record in records)
+    return [(Position((), seq), raw) for seq, raw, _ in islice(pairs, query.limit + 1)]
+
+
+def _first_by_fields(query: ListQuery, records: Iterable[Record]) -> list[tuple[Position, bytes]]:
+    """The same for any other order: decodes every record, and keeps no more than a page of them."""
+    after = None if query.after is None else query.comparable(query.after)
+
+    def placed() -> Iterator[tuple[tuple[Any, ...], tuple[Position, bytes]]]:
+        for seq, raw, entity in _matching(query, records):
+            position = Position([_sort_key(path.values(entity)) for path, _ in query.order], seq)
+            key = query.comparable(position)
+            if after is None or key > after:
+                yield key, (position, raw)
+
+    return [found for _, found in heapq.nsmallest(query.limit + 1, placed(), key=itemgetter(0))]
+
+
+def _matching(query: ListQuery, records: Iterable[Record]) -> Iterator[tuple[int, bytes, Any]]:
+    """Number, JSON and value of the records that meet every filter."""
+    for record in records:
+        raw = record.raw  # once: another thread may change the record meanwhile
+        entity = orjson.loads(raw)
+        if all(condition.matches(entity) for condition in query.filters):
+            yield record.seq, raw, entity
+
+
+def _sort_key(found: Sequence[Any]) -> SortKey:
+    """The sort key of what an entity has at a path."""
+    if not found:
+        return (0, 0)
+    value = found[0]
+    if isinstance(value, str):
+        value = value[:MAX_KEY_CHARS]
+    return (_RANKS[type(value)], value if isinstance(value, str | int | float) else 0)
+
+
+def _projected(raw: bytes, projection: frozenset[str]) -> bytes:
+    return orjson.dumps({name: value for name, value in orjson.loads(raw).items() if name in projection})
 
 
 class PageWindow(NamedTuple):
@@ -49,29 +206,10 @@ class PageWindow(NamedTuple):
     properties: tuple[str, ...] | None
 
 
-def parse(params: Params, *, collection: str, fields: Collection[str]) -> ListQuery:
-    """Reads the parameters of a list request; `fields` are the top-level fields that the collection's
-    entities can have.
-
-    Raises ServiceError: 1401, 1432, 1433, 1440, 1443, 1448, 1449, 1450, 1451, 1452 or 1453.
-    """
-    single = _single_values(params, _LIST_PARAMS, several=_PROPERTY)
-    properties = tuple(value for name, value in params if name == _PROPERTY)
-    limit = _whole(single[_LIMIT], _LIMIT, least=1, most=MAX_LIMIT) if _LIMIT in single else None
-    count = _boolean(single[_COUNT], _COUNT) if _COUNT in single else False
-    if count and limit is not None:
-        raise ServiceError("limit-with-count")
-    query = _read_query(collection, properties, single.get(_ORDERBY), limit or MAX_LIMIT, fields)
-    if _TOKEN in single:
-        query = _read_token(single[_TOKEN], collection, fields)
-    return replace(query, count=count)
-
-
 def parse_page_window(params: Params) -> PageWindow:
     """Reads the parameters of `/connectionSpecs/{id}/configs`. Raises ServiceError: 1451 or 1452.
 
-    Source: reference, section "Endpoints": `outputType` and `outputField` are required and have one value
-    each.
+    Source: reference, section "Endpoints": `outputType` and `outputField` are required and have one value each.
     """
     single = _single_values(params, _WINDOW_PARAMS)
     for name, wanted in (("outputType", "activationDatasets"), ("outputField", "datasets")):
@@ -80,10 +218,8 @@ def parse_page_window(params: Params) -> PageWindow:
     properties = None
     if "properties" in single:
         properties = tuple(part.strip() for part in single["properties"].split(","))
-        if len(properties) > MAX_LIMIT or not all(_NAME.fullmatch(name) for name in properties):
-            raise value_invalid(
-                single["properties"], "properties", f"names of fields, {MAX_LIMIT} at most, with commas between them"
-            )
+        if not all(_NAME.fullmatch(name) for name in properties):
+            raise value_invalid(single["properties"], "properties", "names of fields, with commas between them")
     return PageWindow(
         start=_whole(single.get("start", "0"), "start", least=0),
         limit=_whole(single.get(_LIMIT, str(DEFAULT_WINDOW)), _LIMIT, least=1, most=MAX_LIMIT),
@@ -96,70 +232,47 @@ def _single_values(params: Params, known: Collection[str], several: str | None =
     for name, _ in params:
         if name not in known:
             raise ServiceError("query-param-unknown", param=echo(name))
-    times = Counter(name for name, _ in params if name != several)
-    for name, number in times.items():
-        if number > 1:
-            given = ", ".join(value for other, value in params if other == name)
-            raise value_invalid(given, name, "one value")
+    for name, times in Counter(name for name, _ in params if name != several).items():
+        if times > 1:
+            raise value_invalid(", ".join(value for other, value in params if other == name), name, "one value")
     return {name: value for name, value in params if name != several}
 
 
 def _whole(text: str, name: str, *, least: int, most: int | None = None) -> int:
     number = int(text) if _WHOLE.fullmatch(text) else -1
     if number < least or (most is not None and number > most):
-        allowed = f"a whole number from {least}" + (f" to {most}" if most is not None else " on")
-        raise value_invalid(text, name, allowed)
+        raise value_invalid(text, name, f"a whole number from {least}" + (f" to {most}" if most is not None else " on"))
     return number
-
-
-def _boolean(text: str, name: str) -> bool:
-    """`true` or `false` in any letter case: a real client sends Python's `False`."""
-    value = BOOLEANS.get(text.lower())
-    if value is None:
-        raise value_invalid(text, name, list(BOOLEANS))
-    return value
 
 
 def _read_query(
     collection: str, properties: tuple[str, ...], orderby: str | None, limit: int, fields: Collection[str]
 ) -> ListQuery:
-    if len(properties) > MAX_PROPERTIES:
-        raise ServiceError("query-value-invalid", value=f"of more than {MAX_PROPERTIES} property parameters")
-    if sum(map(len, properties)) + len(orderby or "") > MAX_TEXT_CHARS:
-        raise ServiceError("query-value-invalid", value=f"of more than {MAX_TEXT_CHARS} characters")
     filters: list[Filter] = []
     names: set[str] = set()
     for text in properties:
         condition = parse_filter(text, collection=collection, fields=fields)
-        if condition is None:
-            names |= _read_projection(text, fields)
-        else:
+        if condition is not None:
             filters.append(condition)
+            continue
+        for name in text.split(","):
+            if not name.strip():
+                raise ServiceError("query-value-invalid", value=echo(text))
+            if name.strip() not in fields:
+                raise ServiceError("filter-field-invalid", field=echo(name.strip()))
+            names.add(name.strip())
     order = () if orderby is None else _read_order(orderby, fields)
     return ListQuery(collection, properties, orderby, tuple(filters), frozenset(names) or None, order, limit)
 
 
-def _read_projection(text: str, fields: Collection[str]) -> set[str]:
-    names = {name.strip() for name in text.split(",")}
-    if "" in names:
-        raise ServiceError("query-value-invalid", value=echo(text))
-    unknown = sorted(name for name in names if name not in fields)
-    if unknown:
-        raise ServiceError("filter-field-invalid", field=echo(unknown[0]))
-    return names
-
-
 def _read_order(text: str, fields: Collection[str]) -> tuple[tuple[FieldPath, bool], ...]:
-    """Reads an `orderby`. Raises ServiceError sort-order-invalid (1432), orderby-field-invalid (1433) or 1453.
+    """Reads an `orderby`. Raises ServiceError sort-order-invalid (1432) or orderby-field-invalid (1433).
 
     A `+` in a query string arrives as a space, so that a leading space means ascending too. A field that
     comes again later has nothing left to order and is ignored.
     """
-    parts = text.split(",", MAX_ORDER_FIELDS)
-    if len(parts) > MAX_ORDER_FIELDS:
-        raise ServiceError("query-value-invalid", value=f"of more than {MAX_ORDER_FIELDS} orderby fields")
     order: dict[str, tuple[FieldPath, bool]] = {}
-    for part in parts:
+    for part in text.split(","):
         name = (part[1:] if part.startswith(("-", "+", " ")) else part).rstrip()
         if not name or not (name[0].isalnum() or name[0] in "_$@") or _WORDED_ORDER.search(name[-24:]):
             raise ServiceError("sort-order-invalid")
@@ -171,18 +284,14 @@ def _read_order(text: str, fields: Collection[str]) -> tuple[tuple[FieldPath, bo
 
 
 def _read_token(token: str, collection: str, fields: Collection[str]) -> ListQuery:
-    """The query that a token carries. Raises ServiceError value-invalid (1452) for a token that no page of
-    this collection gave."""
+    """The query that a token carries. Raises ServiceError value-invalid (1452) for one that no page of this collection gave."""
     try:
-        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        payload = data[CHECK_BYTES:]
-        if data[:CHECK_BYTES] != checksum(payload):
-            raise ValueError("made up or damaged")
+        payload = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         name, properties, orderby, limit, (keys, seq) = orjson.loads(payload)
         after = Position([(rank, value) for rank, value in keys], seq)
         query = replace(_read_query(name, tuple(properties), orderby, limit, fields), after=after)
         if name != collection or query.token(after) != token:
             raise ValueError("of another collection, or spelt otherwise")
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, TypeError, binascii.Error) as error:
         raise value_invalid(token, _TOKEN, "the token of a next page, as it was answered") from error
     return query

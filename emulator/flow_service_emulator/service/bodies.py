@@ -1,12 +1,16 @@
-"""The request bodies as JSON Schemas: what every destination has in common.
+"""The kinds of entities as data: the bodies that create them, their fields, what a patch may change, what keeps them from deletion.
 
-They check the outer form; `params` and `auth` are checked against the specs in `fixtures/`. The OpenAPI description shows
-these same schemas.
+The bodies' JSON Schemas check the outer form; `params` and `auth` are checked against the specs in `fixtures/`. The OpenAPI
+description shows these same schemas.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from flow_service_emulator.entities import SERVER_FIELDS
+from flow_service_emulator.validation.validation import SchemaValidator
 
 Schema = dict[str, Any]
 
@@ -92,3 +96,43 @@ FIELDS: Final[dict[str, frozenset[str]]] = {
     for collection, others in _OTHER_FIELDS.items()
 }
 """Collection -> the top-level fields of its entities beside the server's; filters and orders may name these."""
+
+
+class Kind(NamedTuple):
+    """What differs between connections, source connections, target connections and flows.
+
+    `reference` is the field that names its spec. A patch may touch neither the fields in `derived`, which the server derives, nor
+    the paths in `fixed`, each with the reason. `blocked_by` says which flows keep an entity from deletion (`any`, `enabled` or
+    none), and the error's name.
+    """
+
+    collection: str
+    reference: str
+    envelope: SchemaValidator
+    """The outer form of its bodies."""
+    fields: frozenset[str]
+    """The top-level fields that it can have, the server's among them."""
+    derived: frozenset[str]
+    fixed: Mapping[str, str]
+    blocked_by: tuple[str, str]
+
+
+_SPEC_FIXED: Final = {"/connectionSpec": "create a new one with the other spec"}
+_DATASETS: Final = "create a new source connection with the other datasets and put it into the flow"
+_INHERITS: Final = ("inheritedAttributes",)
+_IN_FLOW: Final = ("enabled", "in-active-flow")
+KINDS: Final[dict[str, Kind]] = {
+    name: Kind(
+        name, reference, SchemaValidator(BODIES[name]), FIELDS[name] | SERVER_FIELDS, frozenset(derived), fixed, blocked
+    )
+    for name, reference, derived, fixed, blocked in (
+        ("connections", "connectionSpec", (), {}, ("any", "base-connection-in-use")),
+        ("sourceConnections", "connectionSpec", _INHERITS, {**_SPEC_FIXED, "/params/datasets": _DATASETS}, _IN_FLOW),
+        ("targetConnections", "connectionSpec", _INHERITS, _SPEC_FIXED, _IN_FLOW),
+        (
+            *("flows", "flowSpec", (*_INHERITS, "runs", "lastOperation", "lastRunDetails")),
+            *({"/flowSpec": "create a new flow with the other spec"}, ("", "")),
+        ),
+    )
+}
+"""Collection -> kind."""

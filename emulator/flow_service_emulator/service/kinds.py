@@ -1,66 +1,126 @@
-"""The table of entity kinds: how each is checked and completed, what a patch may change, and what keeps it from deletion.
+"""The rules for bodies: how each kind of entity is checked and completed, and what is found wrong or lenient in it.
 
-One set of handlers works over this table; only what really differs between kinds stands here. Source of the rules:
-reference, sections "Entities" and "Where the sources disagree", and the error table.
+One way for all kinds; only what really differs between them has a function of its own. Source of the rules: reference, sections
+"Entities" and "Where the sources disagree", and the error table.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
 
-from flow_service_emulator.catalog import ConnectionSpec, FlowSpec
-from flow_service_emulator.entities import SERVER_FIELDS, STATES, Entity, implied_id
+import orjson
+
+from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
+from flow_service_emulator.data.datasets.library import Library
+from flow_service_emulator.entities import SERVER_FIELDS, STATES, Entity, Scope, implied_id
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.schedule import implied_end, read_schedule
-from flow_service_emulator.service.bodies import BODIES, FIELDS
-from flow_service_emulator.service.drafts import (
-    MAX_NAMED,
-    Change,
-    Context,
-    Draft,
-    as_sent,
-    refuse_all,
-    short,
-    unknown_spec,
-)
-from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
-from flow_service_emulator.validation.violation_text import literal
+from flow_service_emulator.service.bodies import Kind
+from flow_service_emulator.validation.validation import ContractWarning, Keys, SchemaValidator, Violation, value_at
+from flow_service_emulator.validation.violation_text import literal, path_text
 
 DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
 OTHER_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "SEGMENTS"}}}
 MODE: Final = "Server-to-server"
 AUTH_FIELDS: Final = frozenset({"specName", "params"})
+MAX_NAMED: Final = 5
+"""Violations that the message itself names, and unknown fields that are warned of, at most."""
 
 
-class Kind:
-    """What differs between connections, source connections, target connections and flows.
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the rules ask of the world around a body. The catalog and a look-up are enough to judge a recorded request."""
 
-    `reference` is the field that names its spec, and `complete` checks and completes a draft, given that spec or None. A patch may
-    touch neither the fields in `derived`, which the server derives, nor the paths in `fixed`, each with the reason. `blocked_by`
-    says which flows keep an entity from deletion (`any`, `enabled` or none), and the error's name.
-    """
+    catalog: Catalog
+    find: Callable[[str, str], Entity | None]
+    """(collection, id) -> the entity of the same scope, or None."""
+    datasets: Library | None = None
+    """None where it is not known which datasets are eligible: then any is."""
+    warnings: list[ContractWarning] = field(default_factory=list)
+    """Where warnings go: what works here and is undocumented, deprecated or fragile."""
+    scope: Scope = ("", "prod")
+    created_at: int = 0
+    """When the entity was or is being created, in epoch seconds."""
 
-    def __init__(
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a patch changes."""
+
+    stored: Entity
+    touched: frozenset[str] = frozenset()
+    """The top-level fields that it names: of others no warning is given."""
+    whole_schedule: bool = True
+    """Whether the client sent `scheduleParams` as a whole, not one part of it."""
+    in_flow: bool = False
+    """Whether a flow uses the target connection that is changed."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A body while it is checked and completed: a copy of its outermost level, and its violations so far."""
+
+    body: Entity
+    context: Context
+    change: Change | None
+    violations: list[Violation] = field(default_factory=list)
+
+    def stored(self, name: str) -> Any:
+        """What the entity has under a field now; None where it is being created."""
+        return None if self.change is None else self.change.stored.get(name)
+
+    def refuse(self, path: str, message: str, rule: str, example: Any = None) -> None:
+        """Notes a violation."""
+        self.violations.append(Violation(path, message, rule, example=example))
+
+    def warn(self, warning: ContractWarning) -> None:
+        """Notes a warning, unless it is about what the entity had already."""
+        if self.change is None or re.split(r"[.\[]", warning.path)[0] in self.change.touched:
+            self.context.warnings.append(warning)
+
+    def warn_of_unknown(self, place: str, keys: Keys, owner: str) -> None:
+        """Warns of a field that no document names: a misspelt one has no effect, and nobody would notice."""
+        name = path_text(place, keys)
+        message = f"{name} is not documented for {owner}; it is stored and has no effect"
+        self.warn(ContractWarning("unknown-field", name, message))
+
+    def checked(
         self,
-        collection: str,
-        reference: str,
-        complete: Callable[[Draft, Any], None],
+        given: Mapping[str, Any],
+        validator: SchemaValidator,
+        place: str,
+        owner: str,
         *,
-        derived: tuple[str, ...] = (),
-        fixed: Mapping[str, str] | None = None,
-        blocked_by: tuple[str, str] = ("", ""),
-    ) -> None:
-        self.collection = collection
-        self.reference = reference
-        self.complete = complete
-        self.derived = frozenset(derived)
-        self.fixed = fixed or {}
-        self.blocked_by = blocked_by
-        self.envelope = SchemaValidator(BODIES[collection])
-        """The outer form of its bodies."""
-        self.fields = FIELDS[collection] | SERVER_FIELDS
-        """The top-level fields that it can have, the server's among them."""
+        context: Mapping[str, Any] | None = None,
+        stored: Any = None,
+        known: tuple[Keys, ...] = (),
+    ) -> Any:
+        """Parameters as they are meant, checked against the schema of `owner`.
+
+        `context` is for the schema's conditions. Unknown fields that `stored` has as well were warned of when they were sent;
+        `known` are documented elsewhere.
+        """
+        if validator.has_passwords and stored is not None and orjson.dumps(given) == orjson.dumps(stored):
+            return given  # it was checked when it was sent, before its passwords were masked
+        value, warnings, unknown = validator.read(given, place)
+        for warning in warnings:
+            self.warn(warning)
+        for keys in [keys for keys in unknown if keys not in known and value_at(stored, keys) is None][:MAX_NAMED]:
+            self.warn_of_unknown(place, keys, owner)
+        self.violations += validator.violations(value, path=place, context=context, stored=stored)
+        return value
+
+    def found(self, collection: str, place: str, entity_id: Any) -> Entity | None:
+        """The entity that the body refers to; a violation when there is none."""
+        if not isinstance(entity_id, str):
+            return None
+        entity = self.context.find(collection, entity_id)
+        if entity is None:
+            self.refuse(place, f'{place}: {collection} has no entity with the id "{short(entity_id)}"', "reference")
+        return entity
 
 
 def check(kind: Kind, body: Any, context: Context, change: Change | None = None) -> Entity:
@@ -73,32 +133,24 @@ def check(kind: Kind, body: Any, context: Context, change: Change | None = None)
             raise ServiceError("body-empty")
         refuse_all(kind.envelope.violations(body))
     draft = Draft(dict(body), context, change)
-    _check_state(kind, draft)
-    if not draft.body.keys() <= kind.fields:
-        for name in sorted(draft.body.keys() - kind.fields)[:MAX_NAMED]:
-            draft.warn_of_unknown("", (name[:60],), kind.collection)
+    if change is not None or "state" in body:
+        if change is None and kind.collection == "flows":
+            raise ServiceError("state-in-create")
+        if body.get("state") not in STATES:
+            raise ServiceError("state-invalid", state=short(body.get("state")))
+    for name in sorted(body.keys() - kind.fields)[:MAX_NAMED]:
+        draft.warn_of_unknown("", (name[:60],), kind.collection)
     if change is None:
-        for name in sorted(draft.body.keys() & (SERVER_FIELDS | kind.derived)):
+        for name in sorted(body.keys() & (SERVER_FIELDS | kind.derived)):
             text = f"{name} is filled by the server; the value sent is not used"
             draft.warn(ContractWarning("server-field-sent", name, text))
             del draft.body[name]
     spec = _named_spec(kind, draft)
     draft.violations += kind.envelope.violations(draft.body)
-    kind.complete(draft, spec)
+    _COMPLETE[kind.collection](draft, spec)
     if draft.violations:
         refuse_all(draft.violations)
     return draft.body
-
-
-def _check_state(kind: Kind, draft: Draft) -> None:
-    if draft.change is None:
-        if "state" not in draft.body:
-            return
-        if kind.collection == "flows":
-            raise ServiceError("state-in-create")
-    state = draft.body.get("state")
-    if state not in STATES:
-        raise ServiceError("state-invalid", state=short(state))
 
 
 def _named_spec(kind: Kind, draft: Draft) -> Any:
@@ -152,8 +204,8 @@ def _complete_connection(draft: Draft, spec: ConnectionSpec | None) -> None:
 def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: dict[str, Any]) -> dict[str, Any]:
     """`auth` with its parameters checked; they are masked before they are stored."""
     name, stored = auth["specName"], draft.stored("auth") or {}
-    for field in [field for field in auth if field not in AUTH_FIELDS and field not in stored][:MAX_NAMED]:
-        draft.warn_of_unknown("auth", (field,), "credentials")
+    for key in [key for key in auth if key not in AUTH_FIELDS and key not in stored][:MAX_NAMED]:
+        draft.warn_of_unknown("auth", (key,), "credentials")
     validator = spec.auth.get(name)
     if validator is None:
         report = {"field": "auth.specName", "value": short(name), "allowed": list(spec.auth)}
@@ -202,33 +254,23 @@ def _complete_target(draft: Draft, spec: ConnectionSpec | None) -> None:
             reason = f"connectionSpec.id is {spec.name}'s, but the base connection {base['id']} was made for {used}"
             draft.refuse("connectionSpec.id", reason, "const", base_spec["id"])
         body["inheritedAttributes"] = {"baseConnection": {"id": base["id"], "connectionSpec": base_spec}}
-    params = body.get("params")
-    if isinstance(params, dict) and spec.target is not None:
-        body["params"] = _checked_target_params(draft, spec, spec.target, params)
+    if isinstance(body.get("params"), dict) and spec.target is not None:
+        body["params"] = _checked_target_params(draft, spec.name, spec.target, body["params"])
 
 
-def _checked_target_params(
-    draft: Draft, spec: ConnectionSpec, schema: SchemaValidator, params: dict[str, Any]
-) -> dict[str, Any]:
-    workflow = _workflow(params)
-    params = draft.checked(
-        params,
-        schema,
-        "params",
-        spec.name,
-        context=workflow,
-        stored=draft.stored("params"),
-        known=(("mode",),),
-    )
+def _checked_target_params(draft: Draft, owner: str, schema: SchemaValidator, params: dict[str, Any]) -> dict[str, Any]:
+    workflow, stored = _workflow(params), draft.stored("params")
+    params = draft.checked(params, schema, "params", owner, context=workflow, stored=stored, known=(("mode",),))
     if draft.change is not None and draft.change.in_flow and workflow is OTHER_WORKFLOW:
         reason = "params.datasetFileType is required as long as a dataset flow uses the target connection"
         draft.refuse("params.datasetFileType", reason, "required", "JSON")
     mode = params.get("mode", MODE)
-    if mode != MODE and isinstance(mode, str) and mode.lower() == MODE.lower():
-        params = {**params, "mode": MODE}
-        text = f'params.mode: "{mode}" is taken as "{MODE}"'
-        draft.warn(ContractWarning("enum-letter-case", "params.mode", text))
-    elif mode != MODE:
+    if isinstance(mode, str) and mode.lower() == MODE.lower():
+        if mode != MODE:
+            params = {**params, "mode": MODE}
+            text = f'params.mode: "{mode}" is taken as "{MODE}"'
+            draft.warn(ContractWarning("enum-letter-case", "params.mode", text))
+    else:
         draft.refuse("params.mode", f'params.mode must be "{MODE}", got {literal(mode)}', "enum", MODE)
     if params.get("datasetFileType") == "JSON" and params.get("compression") == "NONE":
         text = "later editions of the documentation allow JSON only compressed; GZIP is safe"
@@ -314,25 +356,39 @@ def _fitting(
     return fitting
 
 
-def entity_kinds() -> dict[str, Kind]:
-    """Collection -> kind, with the envelopes compiled."""
-    spec = {"/connectionSpec": "create a new one with the other spec"}
-    datasets = {"/params/datasets": "create a new source connection with the other datasets and put it into the flow"}
-    flow_spec = {"/flowSpec": "create a new flow with the other spec"}
-    in_flow = ("enabled", "in-active-flow")
-    inherits = ("inheritedAttributes",)
-    of_runs = ("runs", "lastOperation", "lastRunDetails")
-    kinds = (
-        Kind("connections", "connectionSpec", _complete_connection, blocked_by=("any", "base-connection-in-use")),
-        Kind(
-            "sourceConnections",
-            "connectionSpec",
-            _complete_source,
-            derived=inherits,
-            fixed=spec | datasets,
-            blocked_by=in_flow,
-        ),
-        Kind("targetConnections", "connectionSpec", _complete_target, derived=inherits, fixed=spec, blocked_by=in_flow),
-        Kind("flows", "flowSpec", _complete_flow, derived=inherits + of_runs, fixed=flow_spec),
+_COMPLETE: Final[Mapping[str, Callable[[Draft, Any], None]]] = {
+    "connections": _complete_connection,
+    "sourceConnections": _complete_source,
+    "targetConnections": _complete_target,
+    "flows": _complete_flow,
+}
+"""Collection -> what checks and completes a draft, given the spec that it names or None."""
+
+
+def refuse_all(violations: list[Violation]) -> NoReturn:
+    """Raises the documented error for the violations of a body."""
+    named = [violation.message for violation in violations[:MAX_NAMED]]
+    more = len(violations) - len(named)
+    detail = "; ".join(named) + (f"; and {more} more" if more else "")
+    raise ServiceError(
+        "provider-rejected",
+        provider_error=detail,
+        report={"violations": [violation.as_json() for violation in violations]},
     )
-    return {kind.collection: kind for kind in kinds}
+
+
+def unknown_spec(known: Mapping[str, ConnectionSpec | FlowSpec], name: str, reference: Any) -> ServiceError:
+    """1413-400 for a `connectionSpec` or `flowSpec` as it was sent; None where there is none."""
+    place, value = (f"{name}.id", reference.get("id")) if isinstance(reference, dict) else (name, reference)
+    allowed = {spec.name: spec.id for spec in known.values()}
+    return ServiceError("spec-id-invalid", report={"field": place, "value": as_sent(value), "allowed": allowed})
+
+
+def as_sent(value: Any) -> Any:
+    """A value for a report, so that 1.0 and "1.0" look different there."""
+    return value if value is None or isinstance(value, int | float) else short(value)
+
+
+def short(value: Any, limit: int = 80) -> str:
+    text = value if isinstance(value, str) else literal(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

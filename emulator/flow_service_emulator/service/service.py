@@ -30,11 +30,9 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.runner import dataset_ids
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
-from flow_service_emulator.query.pages import ListQuery, Page, Records, run
-from flow_service_emulator.query.query import parse
-from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, RUN_BODY
-from flow_service_emulator.service.drafts import Change, Context, refuse_all
-from flow_service_emulator.service.kinds import check, entity_kinds, inherited
+from flow_service_emulator.query.query import ListQuery, Page, Records, parse, run
+from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, KINDS, RUN_BODY
+from flow_service_emulator.service.kinds import Change, Context, check, inherited, refuse_all
 from flow_service_emulator.service.patching import apply_patch, replaces
 from flow_service_emulator.store.store import Delete, Put, Store
 from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
@@ -86,7 +84,6 @@ class FlowService:
         self._rng = rng
         self._scheduler = scheduler
         self._masker = masker
-        self._kinds = entity_kinds()
         self._run_body = SchemaValidator(RUN_BODY)
         self._adhoc_body = SchemaValidator(ADHOC_BODY)
         self._long_list = asyncio.Lock()
@@ -94,7 +91,7 @@ class FlowService:
     def create(self, caller: Caller, collection: str, body: Any) -> Entity:
         """A new entity; answers it as stored."""
         now_ms = self._clock.now_ms()
-        checked = check(self._kinds[collection], body, self._context(caller, now_ms))
+        checked = check(KINDS[collection], body, self._context(caller, now_ms))
         entity = new_entity(
             {"state": ENABLED} | self._masker.entity(checked), scope=caller.scope, rng=self._rng, now_ms=now_ms
         )
@@ -161,7 +158,7 @@ class FlowService:
         """The entity of `to_change` after a JSON Patch; all or nothing."""
         if patch in (None, [], {}):
             raise ServiceError("body-empty")
-        kind, entity_id = self._kinds[collection], stored["id"]
+        kind, entity_id = KINDS[collection], stored["id"]
         body = self.entity(caller, collection, entity_id)
         touched = apply_patch(kind, body, patch, caller.warnings)
         in_flow = collection == "targetConnections" and any(self._flows_naming(caller.scope, collection, entity_id))
@@ -192,13 +189,13 @@ class FlowService:
         if flow["state"] == ACTIONS[action]:
             raise ServiceError("action-not-applicable", action=action, state=flow["state"])
         if action == "enable":  # what it uses may have been deleted while it was disabled
-            check(self._kinds["flows"], flow, self._context(caller, flow["createdAt"]), Change(flow))
+            check(KINDS["flows"], flow, self._context(caller, flow["createdAt"]), Change(flow))
         return self._replace(caller, "flows", flow, {**flow, "state": ACTIONS[action]}, action)
 
     def delete(self, caller: Caller, collection: str, entity_id: str) -> None:
         """Deletes an entity that nothing needs any more."""
         self.raw(caller, collection, entity_id)
-        which, error = self._kinds[collection].blocked_by
+        which, error = KINDS[collection].blocked_by
         if which:
             for flow in self._flows_naming(caller.scope, collection, entity_id):
                 if which == "any" or flow["state"] == ENABLED:

@@ -1,4 +1,8 @@
-"""The specs' JSON Schemas (draft 7): their errors, their `conditional`, and what they say about one place of a value.
+"""The specs' JSON Schemas (draft 7): compiled, with their `conditional`, and what they say about one place of a value.
+
+jsonschema_rs decides, and matches patterns in bounded time: the published Google bucket pattern takes a backtracking engine
+without a limit longer than anyone would wait. It refuses what ECMA-262 does not know and translates most of the rest; `.` (which
+leaves out four line ends in ECMA-262, one in Rust) and `\\b` (whose words are of ASCII letters) are translated here.
 
 `conditional` is the connection specs' own keyword on an outermost property, for example
 `{"field": "flowSpec.attributes._workflow", "operator": "CONTAINS", "value": "DATASETS"}`. Where its condition is false the
@@ -7,23 +11,29 @@ property is neither required nor looked at (reference: "Where the sources disagr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 import jsonschema_rs
 import orjson
-
-from flow_service_emulator.validation.patterns import OPTIONS, PatternKeyword, matches
-
-if TYPE_CHECKING:
-    from jsonschema import ValidationError
 
 Schema = dict[str, Any]
 Keys = tuple[str | int, ...]
 """Where a value stands in another: names of properties and numbers of items."""
 
 _DRAFT_7: Final = "http://json-schema.org/draft-07/schema#"
+_OPTIONS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000, size_limit=350_000)
+"""The published patterns need at most 128 steps back for any value that matches (measured), so that with this limit a verdict
+is never wrong for them, and comes within a millisecond. `size_limit` is the bytes of a compiled pattern."""
+_TOKEN: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
+_IN_RUST: Final = {
+    ".": r"[^\n\r\u2028\u2029]",
+    r"\b": "(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))",
+    r"\B": "(?:(?<=[0-9A-Za-z_])(?=[0-9A-Za-z_])|(?<![0-9A-Za-z_])(?![0-9A-Za-z_]))",
+}
+_LEFT_OUT: Final = frozenset({"$schema", "$id", "contentEncoding", "contentMediaType"})
+"""What jsonschema_rs would go by; the last two are annotations in draft 7."""
 _OPERATORS: Final = {
     "CONTAINS": (False, False),
     "NOT_CONTAINS": (False, True),
@@ -31,8 +41,6 @@ _OPERATORS: Final = {
     "NOT_EQUALS": (True, True),
 }
 """Operator -> (whether it asks for equality, whether it is negated)."""
-_ITEM: Final = 0
-"""Stands for any item of an array."""
 
 
 class SchemaError(ValueError):
@@ -44,53 +52,27 @@ class SchemaError(ValueError):
         self.reason = reason
 
 
-class Engine:
-    """A schema with both of its engines: jsonschema_rs says a quick yes, and of what is left jsonschema says what is wrong.
-
-    Raises SchemaError for what is no draft 7, has a pattern that is none or refers elsewhere.
-    """
-
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._schema = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
-        try:
-            jsonschema_rs.meta.validate({**self._schema, "$schema": _DRAFT_7})
-            self._quick = jsonschema_rs.Draft7Validator(
-                self._schema,
-                validate_formats=False,
-                keywords={"pattern": PatternKeyword},
-                pattern_options=OPTIONS,  # of patternProperties
-                retriever=_retrieve,
-            )
-        except jsonschema_rs.ValidationError as fault:
-            raise SchemaError(_pointer(fault.instance_path), fault.message) from fault
-
-    def is_valid(self, value: Any) -> bool:
-        """Whether the value is valid beyond doubt: jsonschema_rs also holds it against `contentEncoding`, an annotation."""
-        return self._quick.is_valid(value)
-
-    def errors(self, value: Any) -> Iterator[ValidationError]:
-        """What jsonschema finds wrong, in the order of the schema."""
-        yield from _validator_class()(self._schema).iter_errors(value)
+def compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Draft7Validator:
+    """The validator of a schema. Raises SchemaError for what is no draft 7, has a pattern that is none or refers elsewhere."""
+    plain = _for_rust(schema)
+    try:
+        jsonschema_rs.meta.validate({**plain, "$schema": _DRAFT_7})
+        return jsonschema_rs.Draft7Validator(
+            plain, validate_formats=False, pattern_options=_OPTIONS, retriever=_retrieve
+        )
+    except jsonschema_rs.ValidationError as fault:
+        raise SchemaError(_pointer(fault.instance_path), fault.message) from fault
 
 
-@cache
-def _validator_class() -> Any:
-    """jsonschema's validator of draft 7, with patterns in bounded time, and without its quadratic `uniqueItems`."""
-    # on first use: a server that has not refused anything yet does not pay for it
-    from jsonschema import Draft7Validator, ValidationError
-    from jsonschema.validators import extend
-
-    unique = jsonschema_rs.Draft7Validator({"uniqueItems": True})
-
-    def pattern(validator: Any, limit: str, value: Any, schema: Any) -> Iterator[ValidationError]:
-        if isinstance(value, str) and not matches(limit, value):
-            yield ValidationError("pattern")
-
-    def unique_items(validator: Any, limit: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
-        if limit and not unique.is_valid(value):
-            yield ValidationError("uniqueItems")
-
-    return extend(Draft7Validator, {"pattern": pattern, "uniqueItems": unique_items})
+def _for_rust(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_for_rust(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    plain = {name: _for_rust(part) for name, part in schema.items() if name not in _LEFT_OUT}
+    if isinstance(plain.get("pattern"), str):
+        plain["pattern"] = _TOKEN.sub(lambda token: _IN_RUST.get(token[0], token[0]), plain["pattern"])
+    return plain
 
 
 class Condition(NamedTuple):
@@ -106,12 +88,8 @@ class Condition(NamedTuple):
         """Whether it is true; its field is looked up in `context` where that knows it, and else in the value itself."""
         found = value_at(context if self.field[0] in context else value, self.field)
         if self.equality:
-            holds = _same(found, self.value)
-        elif isinstance(found, list):
-            holds = any(_same(item, self.value) for item in found)
-        else:
-            holds = isinstance(found, str) and isinstance(self.value, str) and self.value in found
-        return holds is not self.negated
+            return (found == self.value) is not self.negated
+        return (isinstance(found, str | list) and self.value in found) is not self.negated
 
 
 def conditions(schema: Mapping[str, Any]) -> list[Condition]:
@@ -121,18 +99,14 @@ def conditions(schema: Mapping[str, Any]) -> list[Condition]:
         if not isinstance(part, dict) or "conditional" not in part:
             continue
         place, conditional = _pointer(("properties", name, "conditional")), part["conditional"]
-        if (
-            not isinstance(conditional, dict)
-            or not isinstance(conditional.get("field"), str)
-            or "value" not in conditional
-        ):
-            raise SchemaError(place, "a conditional has a field (a dotted path), an operator and a value")
-        operator = conditional.get("operator")
-        if not isinstance(operator, str) or operator not in _OPERATORS:
-            raise SchemaError(place, f'unknown operator "{operator}"; known are {", ".join(_OPERATORS)}')
-        found.append(
-            Condition(name, tuple(conditional["field"].split(".")), *_OPERATORS[operator], conditional["value"])
-        )
+        match conditional:
+            case {"field": str(field), "operator": operator, "value": str(value)}:
+                if operator not in _OPERATORS:
+                    raise SchemaError(place, f'unknown operator "{operator}"; known are {", ".join(_OPERATORS)}')
+                found.append(Condition(name, tuple(field.split(".")), *_OPERATORS[operator], value))
+            case _:
+                reason = "a conditional has a field (a dotted path), an operator and a value, each a text"
+                raise SchemaError(place, reason)
     if orjson.dumps(schema).count(b'"conditional":') > len(found):
         raise SchemaError("", "a conditional stands in an outermost property; deeper ones are not supported")
     return found
@@ -169,7 +143,7 @@ class Place:
         options = [option for part in self.parts for option in part.get("enum", ()) if isinstance(option, str)]
         self.words = {option.casefold(): option for option in options} | {option: option for option in options}
         """Text in any letter case -> how an enum has it."""
-        self.names = {name for part in self.parts for key in ("properties", "required") for name in part.get(key, ())}
+        self.names = [name for part in self.parts for key in ("properties", "required") for name in part.get(key, ())]
         is_open = any(part.get("additionalProperties") or "patternProperties" in part for part in self.parts)
         self.is_closed = any(part.get("properties") for part in self.parts) and not is_open
         """Whether an object here has no other fields than `names`."""
@@ -178,7 +152,7 @@ class Place:
 
     def below(self, key: str | int) -> Place:
         """The place of a field or an item of the value here."""
-        known = _ITEM if isinstance(key, int) else key if key in self.names else None
+        known = 0 if isinstance(key, int) else key if key in self.names else None
         place = self._below.get(known)
         if place is None:
             schemas = [schema for part in self.parts for schema in _schemas_below(part, key)]
@@ -191,6 +165,14 @@ class Place:
         for key in keys:
             place = place.below(key)
         return place
+
+    def order(self, keys: Iterable[str | int]) -> list[int]:
+        """What places sort by in the order of the schema, and of the items of arrays."""
+        place, order = self, []
+        for key in keys:
+            order.append(key if isinstance(key, int) else [*place.names, key].index(key))
+            place = place.below(key)
+        return order
 
 
 def _on_same_value(root: Schema, schemas: Iterable[Any]) -> list[Schema]:
@@ -218,10 +200,6 @@ def _schemas_below(part: Schema, key: str | int) -> list[Any]:
     if key in part.get("properties", ()):
         return [part["properties"][key]]
     return [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
-
-
-def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and bool(one == other)
 
 
 def _retrieve(uri: str) -> Any:

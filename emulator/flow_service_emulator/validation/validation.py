@@ -1,32 +1,29 @@
 """Bodies held against JSON Schemas: what is wrong, what is lenient, and what is a password.
 
-jsonschema decides. Its own messages quote the value, and so passwords: the sentences are in `violation_text.py`.
+jsonschema_rs decides. Its own messages quote the value, and so passwords: the sentences are in `violation_text.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
+from jsonschema_rs import Draft7Validator, ValidationError, ValidationErrorKind
 
-from flow_service_emulator.validation.patterns import matches
 from flow_service_emulator.validation.schemas import (
-    Engine,
     Keys,
     Place,
     Schema,
     SchemaError,
+    compiled,
     conditions,
     value_at,
     without,
 )
 from flow_service_emulator.validation.violation_text import literal, path_text, violation_text
 
-if TYPE_CHECKING:
-    from jsonschema import ValidationError
-
-__all__ = ["MASK", "ContractWarning", "Keys", "Reading", "SchemaError", "SchemaValidator", "Violation", "value_at"]
+__all__ = ["MASK", "ContractWarning", "Keys", "SchemaError", "SchemaValidator", "Violation", "value_at"]
 
 MASK: Final = "****"
 """What stands in the place of a password."""
@@ -35,8 +32,7 @@ MAX_DEPTH: Final = 64
 MAX_VALUES: Final = 5_000
 """Values (counting those inside others) up to which a value that is not valid is searched for what is wrong."""
 MAX_VIOLATIONS: Final = 50
-"""Violations that are reported of one value; warnings and unknown fields likewise."""
-_NONE: Final[frozenset[str]] = frozenset()
+"""Violations that are reported of one value."""
 _WITHOUT_EXAMPLE: Final = frozenset({"enum", "const", "additionalProperties", "propertyNames", "false"})
 
 
@@ -68,17 +64,6 @@ class ContractWarning(NamedTuple):
     message: str
 
 
-class Reading(NamedTuple):
-    """A value as it is meant: `value` has enum texts in their documented letter case, `warnings` tells which had another.
-
-    `unknown` is where it has fields that the schema does not name although it names others beside them.
-    """
-
-    value: Any
-    warnings: list[ContractWarning]
-    unknown: list[Keys]
-
-
 class SchemaValidator:
     """Checks, reads and masks the values of one JSON Schema (draft 7); compiled once.
 
@@ -89,7 +74,7 @@ class SchemaValidator:
     def __init__(self, schema: Schema, examples: Mapping[str, Any] | None = None) -> None:
         self.schema = schema
         self._examples = examples or {}
-        self._engines: dict[frozenset[str], Engine] = {_NONE: Engine(schema)}
+        self._compiled: dict[frozenset[str], Draft7Validator] = {frozenset(): compiled(schema)}
         """One for each set of properties whose condition is false."""
         self._conditions = conditions(schema)
         self.has_passwords = b'"format":"password"' in orjson.dumps(schema)
@@ -105,35 +90,41 @@ class SchemaValidator:
         a password that is masked in both is as valid as it was.
         """
         unasked = self._unasked(value, context or {})
-        engine = self._engines.get(unasked)
-        if engine is None:
-            engine = self._engines[unasked] = Engine(without(self.schema, unasked))
-        if engine.is_valid(value):
+        validator = self._compiled.get(unasked)
+        if validator is None:
+            validator = self._compiled[unasked] = compiled(without(self.schema, unasked))
+        if validator.is_valid(value):
             return []
         if not is_shallow(value, MAX_DEPTH, MAX_VALUES):
-            place = path or "the body"
-            message = f"{place} has more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, too many to check"
+            message = (
+                f"{path or 'the body'} has more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, too many to check"
+            )
             return [Violation(path, message, "size")]
-        found: dict[tuple[str, str], Violation] = {}
-        for error in engine.errors(value):
-            keys = error.absolute_path
+        found: dict[tuple[str, str], tuple[Keys, Violation]] = {}
+        for error in validator.iter_errors(value):
+            keys = tuple(error.instance_path)
             if error.instance == MASK == value_at(stored, keys) and self._whole.at(keys).is_password:
                 continue
-            for violation in self._told(error, path):
-                found.setdefault((violation.path, violation.message), violation)
-        mistyped = {violation.path for violation in found.values() if violation.rule == "type"}
-        told = [each for each in found.values() if each.rule == "type" or each.path not in mistyped]
-        return told[:MAX_VIOLATIONS]
+            for each in self._told(error, value, path):
+                found.setdefault((each[1].path, each[1].message), each)
+        mistyped = {each.path for _, each in found.values() if each.rule == "type"}
+        told = [pair for pair in found.values() if pair[1].rule == "type" or pair[1].path not in mistyped]
+        told.sort(key=lambda pair: self._whole.order(pair[0]))
+        return [violation for _, violation in told[:MAX_VIOLATIONS]]
 
     def applicable(self, context: Mapping[str, Any]) -> Schema:
         """The schema in a context; a property whose condition is false is `True` there."""
         return without(self.schema, self._unasked({}, context))
 
-    def read(self, value: Any, path: str = "") -> Reading:
-        """The value as it is meant; the same object where nothing in it has to change. `path` is its place in the body."""
+    def read(self, value: Any, path: str = "") -> tuple[Any, list[ContractWarning], list[Keys]]:
+        """The value as it is meant, with enum texts in their documented letter case; the same object where nothing changes.
+
+        With it a warning for each text that had another letter case, and where there are fields that the schema does not name
+        although it names others beside them. `path` is the place of the value in the body.
+        """
         warnings: list[ContractWarning] = []
         unknown: list[Keys] = []
-        return Reading(_read(value, self._whole, (), path, warnings, unknown), warnings, unknown)
+        return _read(value, self._whole, (), path, warnings, unknown), warnings, unknown
 
     def mask(self, value: Any) -> Any:
         """A copy in which every password is MASK, whatever was given in its place; the value itself if there is none."""
@@ -141,23 +132,31 @@ class SchemaValidator:
 
     def _unasked(self, value: Any, context: Mapping[str, Any]) -> frozenset[str]:
         """The properties whose condition is false."""
-        if not self._conditions:
-            return _NONE
         return frozenset([each.name for each in self._conditions if not each.holds(value, context)])
 
-    def _told(self, error: ValidationError, path: str) -> Iterator[Violation]:
-        rule, limit = str(error.validator or "false"), error.validator_value
-        if "propertyNames" in error.absolute_schema_path:
-            rule = "propertyNames"
-        several = rule == "oneOf" and not error.context
-        for keys in _places(error):
-            place = path_text(path, keys)
-            hidden = any(self._whole.at(keys[:end]).is_password for end in range(len(keys) + 1))
-            message = violation_text(place, rule, limit, error.instance, hidden=hidden, several=several)
-            example = None if rule in _WITHOUT_EXAMPLE else self._example(keys)
+    def _told(self, error: ValidationError, value: Any, path: str) -> Iterator[tuple[Keys, Violation]]:
+        """The violations of an error, each with its place in the value."""
+        rule, several = str(error.schema_path[-1]), isinstance(error.kind, ValidationErrorKind.OneOfMultipleValid)
+        limit = value_at(self.schema, error.schema_path)
+        names: list[str] = []  # of the properties that it is about, where it is not about the object
+        match error.kind:
+            case ValidationErrorKind.Required(property=name):
+                names = [name]
+            case ValidationErrorKind.AdditionalProperties(unexpected=unexpected):
+                names = sorted(unexpected, key=list(value_at(value, error.instance_path)).index)
+            case ValidationErrorKind.PropertyNames(error=inner):
+                rule, names = "propertyNames", [str(inner.instance)]
+            case ValidationErrorKind.FalseSchema():
+                rule = "false"
+        keys = tuple(error.instance_path)
+        for place in [(*keys, name) for name in names] or [keys]:
+            where = path_text(path, place)
+            hidden = any(self._whole.at(place[:end]).is_password for end in range(len(place) + 1))
+            message = violation_text(where, rule, limit, error.instance, hidden=hidden, several=several)
+            example = None if rule in _WITHOUT_EXAMPLE else self._example(place)
             if example is not None and not isinstance(example, dict | list):
                 message += f"; a valid example is {literal(example)}"
-            yield Violation(place, message, rule, limit if rule == "pattern" else None, example)
+            yield place, Violation(where, message, rule, limit if rule == "pattern" else None, example)
 
     def _example(self, keys: Keys) -> Any:
         """The example's value at a place, the first item of an array standing for all; else one of the schema's own."""
@@ -189,48 +188,24 @@ def is_shallow(value: Any, depth: int = MAX_DEPTH, most: float = float("inf")) -
     return not level
 
 
-def _places(error: ValidationError) -> list[Keys]:
-    """What an error is about: for one on the names of properties, these."""
-    keys, value, limit = tuple(error.absolute_path), error.instance, error.validator_value
-    if "propertyNames" in error.absolute_schema_path:
-        return [(*keys, str(value))]
-    if error.validator == "required":
-        return [(*keys, name) for name in limit if name not in value]
-    if error.validator == "additionalProperties":
-        schema = error.schema
-        known, patterns = schema.get("properties", ()), schema.get("patternProperties", ())
-        extras = [name for name in value if name not in known and not any(matches(each, name) for each in patterns)]
-        return [(*keys, name) for name in extras[:MAX_VIOLATIONS]]
-    return [keys]
-
-
 def _read(value: Any, place: Place, keys: Keys, path: str, warnings: list[ContractWarning], unknown: list[Keys]) -> Any:
     """A value as it is meant; fills the lists on the way."""
     if isinstance(value, str):
         option = place.words.get(value) or place.words.get(value.casefold(), value)
-        if option != value and len(warnings) < MAX_VIOLATIONS:
+        if option != value:
             where = path_text(path, keys)
             text = f"{where}: {literal(value)} is taken as {literal(option)}, which is how the value is documented"
             warnings.append(ContractWarning("enum-letter-case", where, text))
         return option
     if not place.parts or not isinstance(value, dict | list):
         return value
-    if isinstance(value, list):
-        meant = [
-            _read(item, place.below(index), (*keys, index), path, warnings, unknown) for index, item in enumerate(value)
-        ]
+    if place.is_closed and isinstance(value, dict):
+        unknown += [(*keys, name) for name in value if name not in place.names]
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    meant = {key: _read(item, place.below(key), (*keys, key), path, warnings, unknown) for key, item in pairs}
+    if isinstance(value, dict):
         return meant if meant != value else value
-    if place.is_closed:
-        strange = [(*keys, name) for name in value if name not in place.names]
-        unknown += strange[: MAX_VIOLATIONS - len(unknown)]
-    changed = {}
-    for name, item in value.items():
-        below = place.below(name)
-        if below.words if isinstance(item, str) else below.parts:
-            option = _read(item, below, (*keys, name), path, warnings, unknown)
-            if option is not item:
-                changed[name] = option
-    return {**value, **changed} if changed else value
+    return list(meant.values()) if list(meant.values()) != value else value
 
 
 def _masked(value: Any, place: Place) -> Any:
