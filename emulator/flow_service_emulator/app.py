@@ -114,7 +114,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     service = FlowService(
         store=store, catalog=catalog, library=library, clock=clock, rng=ids, scheduler=scheduler, masker=masker
     )
-    of_service = operations(Routes(service, catalog, library, clock), gateway)
+    of_service = operations(Routes(service, catalog, library, clock, settings.landing_zone), gateway)
 
     # injected faults
     names = [operation.name for operation in of_service if operation.path.startswith(SERVICE_PREFIXES)]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import parse_qs, urlsplit
 
 from flow_service_emulator.instants import epoch_seconds, hint
 
@@ -91,6 +92,15 @@ def _folder(value: str) -> Path:
     return folder
 
 
+def _sas_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.path.strip("/") or "sig" not in parse_qs(parts.query):
+        raise ValueError(
+            "the SAS address of a container is needed, such as http://127.0.0.1:10000/devstoreaccount1/dlz?sv=…&sig=…"
+        )
+    return value
+
+
 def _log_format(value: str) -> str:
     if value not in ("text", "json"):
         raise ValueError("'text' or 'json' is needed")
@@ -147,6 +157,12 @@ class Settings:
         "A,B",
         "further host names that control calls may be made under; `.example.org` is all below it, `*` any",
     )
+    landing_zone: str | None = setting(
+        None,
+        _sas_url,
+        "SAS_URL",
+        "address with a SAS of the container that the Data Landing Zone's credentials are for; without it they open nothing",
+    )
     log_format: str = setting("text", _log_format, "FORMAT", "`text` or `json` lines on standard error")
     rows_per_file: int = setting(
         500_000, _whole(1, needed="a whole number from 1"), "N", "rows in one part file at most"
@@ -201,7 +217,8 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
         try:
             values[name] = declared.metadata["parse"](text)
         except ValueError as reason:
-            raise ValueError(f"{origin}: {reason}, got {text!r}") from None
+            shown = text.partition("?")[0]  # not the SAS of an address
+            raise ValueError(f"{origin}: {reason}, got {shown!r}") from None
     known = {variable_name(declared.name) for declared in fields(Settings)}
     for variable in variables:
         if variable not in known:

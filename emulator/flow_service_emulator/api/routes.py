@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
@@ -36,11 +36,15 @@ class SpecRecord(NamedTuple):
 class Routes:
     """The handlers, each of a few lines: what is asked goes to the service, what it answers goes out."""
 
-    def __init__(self, service: FlowService, catalog: Catalog, library: Library, clock: Clock) -> None:
+    def __init__(
+        self, service: FlowService, catalog: Catalog, library: Library, clock: Clock, sas_url: str | None
+    ) -> None:
+        """`sas_url` is the address, with a SAS, of the container that is to be everybody's landing zone."""
         self._service = service
         self._catalog = catalog
         self._library = library
         self._clock = clock
+        self._zone = _zone_at(sas_url) if sas_url else {}
         self._specs: Mapping[str, Mapping[str, ConnectionSpec | FlowSpec]] = {
             "connectionSpecs": catalog.connection_specs,
             "flowSpecs": catalog.flow_specs,
@@ -149,26 +153,47 @@ class Routes:
 
     async def landing_zone(self, exchange: Exchange) -> Reply:
         """The Data Landing Zone that comes with an organization: its container (reference, section "Endpoints")."""
-        return Reply({"containerName": _container(exchange), "containerTTL": CONTAINER_TTL_DAYS})
+        return Reply(
+            {"containerName": self._credentials(exchange)["containerName"], "containerTTL": CONTAINER_TTL_DAYS}
+        )
 
     async def landing_zone_credentials(self, exchange: Exchange) -> Reply:
-        """Credentials that open nothing, the same for a day."""
-        container = _container(exchange)
+        return Reply(self._credentials(exchange))
+
+    def _credentials(self, exchange: Exchange) -> dict[str, str]:
+        """Those of the container that was given; else such that open nothing, the same for a day."""
+        kind = dict(exchange.query).get("type", "(missing)")
+        if kind not in CONTAINERS:
+            raise ServiceError("value-invalid", value=kind[:100], field="type", report={"allowed": [*CONTAINERS]})
+        container = CONTAINERS[kind]
         expiry = datetime.fromtimestamp(self._clock.now() + CREDENTIAL_DAYS * 86_400, UTC).strftime("%Y-%m-%d")
         digest = hashlib.sha256(
             "/".join((*exchange.scope, container, expiry)).encode("utf-8", "surrogatepass")
         ).hexdigest()
         account = f"emulator{digest[:12]}"
         token = f"sv=2022-11-02&sr=c&se={expiry}T00%3A00%3A00Z&sp=racwdlm&sig={quote(digest[:43] + '=', safe='')}"
-        return Reply(
-            {
-                "containerName": container,
-                "SASToken": token,
-                "storageAccountName": account,
-                "SASUri": f"https://{account}.blob.core.windows.net/{container}?{token}",
-                "expiryDate": expiry,
-            }
-        )
+        return {
+            "containerName": container,
+            "SASToken": token,
+            "storageAccountName": account,
+            "SASUri": f"https://{account}.blob.core.windows.net/{container}?{token}",
+            "expiryDate": expiry,
+            **(self._zone if kind == "dlz_destination" else {}),
+        }
+
+
+def _zone_at(sas_url: str) -> dict[str, str]:
+    """The fields of the credentials for a container, `https://ACCOUNT.…/CONTAINER?SAS` or `http://HOST/ACCOUNT/CONTAINER?SAS`."""
+    parts = urlsplit(sas_url)
+    *account, container = parts.path.strip("/").split("/")
+    expiry = parse_qs(parts.query).get("se", [""])[0][:10]
+    return {
+        "containerName": container,
+        "SASToken": parts.query,
+        "storageAccountName": account[0] if account else (parts.hostname or "").partition(".")[0],
+        "SASUri": sas_url,
+        **({"expiryDate": expiry} if expiry else {}),
+    }
 
 
 ELSEWHERE: Final[Mapping[str, str]] = {
@@ -219,10 +244,3 @@ def _page_body(collection: str, page: Page) -> Any:
     links = f'{{"next":{{"href":"/{collection}?continuationToken={page.next_token}"}}}}' if page.next_token else "{}"
     end = b'],"_links":' + links.encode() + b"}"
     return b'{"items":[' + b",".join(page.items) + end
-
-
-def _container(exchange: Exchange) -> str:
-    kind = dict(exchange.query).get("type", "(missing)")
-    if kind not in CONTAINERS:
-        raise ServiceError("value-invalid", value=kind[:100], field="type", report={"allowed": list(CONTAINERS)})
-    return CONTAINERS[kind]
