@@ -191,20 +191,3 @@ def test_a_long_export_shows_how_far_it_is_and_a_reset_ends_it(api: Api, export_
     assert api.control("GET", "/exports")["items"] == []
     api.control("POST", "/reset")
     assert api.items("/runs") == [] and not list(export_dir.rglob("*part-*"))
-
-
-@pytest.mark.parametrize("stage", ["before", "during", "after"])
-def test_an_export_that_is_made_to_fail_leaves_nothing_behind(api: Api, export_dir: Path, stage: str) -> None:
-    """Its rows come with the next one, to every target."""
-    api.control("PUT", "/datasets/mine", {"records": [{"n": n} for n in range(10)], "rowsPerHour": 1})
-    flow = api.flow(S3, HOURLY, datasets=["mine", FIRST_DATASET])
-    api.control("POST", "/faults", {"kind": "run", "stage": stage, "nth": 2, "code": "TEST-1", "message": "on purpose"})
-    assert [run["status"] for run in api.advance(60 + 6 * HOUR)] == ["success", "failed", "success"]
-    first, failed, second = api.items("/runs", property=f"flowId=={flow}", orderby="createdAt")
-    assert failed["metrics"]["statusSummary"]["errors"] == [{"code": "TEST-1", "message": "on purpose"}]
-    assert failed["metrics"]["recordSummary"]["outputRecordCount"] == 0
-    files = api.control("GET", "/exports", params={"dataset": "mine"})["items"]
-    assert {file["run"]: file["rows"] for file in files} == {first["id"]: 10, second["id"]: 6}
-    names = [path.name for path in export_dir.rglob("*") if path.is_file()]
-    assert len([name for name in names if name.startswith("part-")]) == 4
-    assert [name for name in names if not name.startswith(("part-", "manifest-", "."))] == []

@@ -36,7 +36,7 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports, prepare_folder
 from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.exports.scheduler import Scheduler
-from flow_service_emulator.faults.faults import Faults, FaultsState
+from flow_service_emulator.faults.faults import Faults
 from flow_service_emulator.faults.rules import Vocabulary
 from flow_service_emulator.folder_check import strangers
 from flow_service_emulator.masking import Masker
@@ -119,7 +119,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     # injected faults
     names = [operation.name for operation in of_service if operation.path.startswith(SERVICE_PREFIXES)]
     destinations = [spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination]
-    words = Vocabulary(names, catalog.errors, destinations, seed=settings.seed or 0)
+    fault_calls = FaultCalls(faults, Vocabulary(names, catalog.errors, destinations, seed=settings.seed or 0))
     injector = Injector(faults, gateway, service, catalog.errors)
 
     # what watches the client
@@ -139,14 +139,14 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
 
     # the state, from where the data folder left it
     def store_replaced(next_seq: int) -> None:
-        injector.drop_delayed()
+        injector.end_delays(dropped=True)
         begin_again(ids, settings.seed, salt=str(next_seq))
 
     store_state = StoreState(store, clock, library, begin_ids=store_replaced)
     parts: dict[str, Part] = {
         "clock": ClockState(clock),
         "store": store_state,
-        "faults": FaultsState(faults, words),
+        "faults": fault_calls,
         "requests": recorder,
         "contract": contract,
     }
@@ -159,7 +159,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         ClockCalls(clock, scheduler),
         ExportCalls(exports, scheduler),
         DatasetCalls(library),
-        FaultCalls(faults, words),
+        fault_calls,
         ReportCalls(recorder=recorder, contract=contract),
         Overview(clock, scheduler, store, catalog, library, exports, faults, recorder, contract),
     )

@@ -1,7 +1,6 @@
 """Carries out what fault rules say about requests: waits, errors in the service's place, broken connections and bodies.
 
-Pure ASGI, but for ending connections: uvicorn gives an application no way to them but its request cycle, which `receive` is a
-method of. Under another server an answer is left incomplete, which any server ends by closing.
+Pure ASGI, but for ending connections: uvicorn gives an application no way to them but its request cycle.
 """
 
 from __future__ import annotations
@@ -55,16 +54,14 @@ class Injector:
     def stop(self) -> None:
         """End every delay that is under way, so that a server can shut down at once. Call it on the event loop."""
         self._stopping = True
-        self._end_pauses(dropped=False)
+        self.end_delays(dropped=False)
 
-    def drop_delayed(self) -> None:
-        """End the connections of all requests that are being delayed: what they were sent to is gone, as after a reset.
+    def end_delays(self, *, dropped: bool) -> None:
+        """End every delay that is under way. Call it on the event loop.
 
-        Carried out later, they would change what came after the reset. Call it on the event loop.
+        `dropped` ends the connections too: after a reset what they were sent to is gone, and carried out later they would
+        change what came after it.
         """
-        self._end_pauses(dropped=True)
-
-    def _end_pauses(self, *, dropped: bool) -> None:
         for pause in self._pauses:
             if not pause.done():
                 self._pauses[pause] = dropped
@@ -79,21 +76,25 @@ class Injector:
         when the connection has been ended.
         """
         name = None if operation is None else operation.name
-        call = Call(
-            name,
-            exchange.method,
-            exchange.path,
-            exchange.path.removeprefix(BASE),
-            params.get("id"),
-            exchange.scope,
-            exchange.headers,
-            lambda: self._is_latest_etag(exchange, call),
-        )
+        method, path, scope, headers = exchange.method, exchange.path, exchange.scope, exchange.headers
+        collection = (name or "").partition(":")[2]
+        entity = (scope, collection, params.get("id", ""))
+
+        def is_latest_etag() -> bool:
+            if not (name or "").startswith("patch:"):
+                return False
+            try:
+                self._gateway.check(exchange)
+            except ServiceError:
+                return False
+            return self._service.etag(*entity) == headers.get("if-match", "").strip()
+
+        call = Call(name, method, path, path.removeprefix(BASE), params.get("id"), scope, headers, is_latest_etag)
         decision = self.faults.decide(call, asyncio.get_running_loop().time())
         if decision.label is not None:
             exchange.fault, exchange.operation = decision.label, name
         if decision.delay:
-            await self._pause(exchange, receive, send, decision.delay)
+            await self._pause(exchange, receive, decision.delay)
         rule = decision.rule
         if rule is None:
             return None
@@ -101,46 +102,36 @@ class Injector:
         match rule.kind:
             case "error" | "rate-limit" | "token-expired":
                 exchange.injected = True
-                error = self._error(rule, decision, call)
+                known = {
+                    "id": params.get("id", "<id>"),
+                    "collection": collection or "flows",
+                    "method": method,
+                    "path": path[:200],
+                }
+                error = self._error(rule, decision, known)
                 if says.get("stage") != AFTER:
                     raise error
                 return self._instead(error, exchange, send)
             case "etag-changed":
-                self._service.touch(exchange.scope, *_entity_of(call))
+                self._service.touch(*entity)
                 return None
             case "reset":
                 if says["stage"] != AFTER:
-                    await _reset(receive, send)
-                return lambda start, body: _reset(receive, send)
+                    await _reset(receive)
+                return lambda start, body: _reset(receive)
             case "truncate":
                 return _cut(says.get("bytes"), exchange.method, receive, send)
             case _:
                 return self._dripping(says["seconds"], says["pieces"], exchange, receive, send)
 
-    def _is_latest_etag(self, exchange: Exchange, call: Call) -> bool:
-        if call.entity is None or not (call.operation or "").startswith("patch:"):
-            return False
-        try:
-            etag = self._service.etag(self._gateway.check(exchange), *_entity_of(call))
-        except ServiceError:
-            return False
-        return etag == exchange.headers.get("if-match", "").strip()
-
-    def _error(self, rule: Rule, decision: Decision, call: Call) -> ServiceError:
+    def _error(self, rule: Rule, decision: Decision, known: Mapping[str, str]) -> ServiceError:
         """The error that a rule answers, with its message filled; a field that nobody knows shows its name."""
         names = {"rate-limit": "gateway-too-many-requests", "token-expired": "gateway-token-not-valid"}
         name = names.get(rule.kind) or rule.says["error"]
-        headers = {} if decision.retry_after is None else {"Retry-After": str(decision.retry_after)}
-        known = {
-            **SAMPLES,
-            "id": call.entity or "<id>",
-            "collection": (call.operation or "").partition(":")[2] or "flows",
-            "method": call.method,
-            "path": call.path[:200],
-            **rule.says.get("fields", {}),
-        }
+        headers = {} if decision.retry_after is None else {"Retry-After": f"{decision.retry_after:.0f}"}
+        known = {**SAMPLES, **known, **rule.says.get("fields", {})}
         fields: dict[str, Any] = {
-            field: known.get(field, f"<{field}>") for field in self._errors.kinds[name].message_fields
+            each: known.get(each, f"<{each}>") for each in self._errors.kinds[name].message_fields
         }
         return ServiceError(name, headers=headers, **fields)
 
@@ -164,12 +155,12 @@ class Injector:
             size = max(1, -(-len(body) // count))
             pieces = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
             for number, piece in enumerate(pieces, 1):
-                await self._pause(exchange, receive, send, seconds / len(pieces))
+                await self._pause(exchange, receive, seconds / len(pieces))
                 await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
 
         return deliver
 
-    async def _pause(self, exchange: Exchange, receive: Receive, send: Send, seconds: float) -> None:
+    async def _pause(self, exchange: Exchange, receive: Receive, seconds: float) -> None:
         """Wait, in seconds of the machine. Raises ConnectionEnded when the client goes away meanwhile, or is dropped.
 
         Of a request that is dropped nothing is noted, as it belongs to what was before.
@@ -186,7 +177,7 @@ class Injector:
             client.cancel()
         if dropped:
             exchange.fault = None
-            await _reset(receive, send)
+            await _reset(receive)
         if gone:
             raise ConnectionEnded
 
@@ -197,16 +188,18 @@ async def _gone(receive: Receive) -> None:
         await asyncio.sleep(0.1)  # not as uvicorn does it
 
 
-async def _reset(receive: Receive, send: Send) -> None:
+def _transport(receive: Receive) -> Any:
+    """The transport of a request's connection: `receive` is a method of uvicorn's request cycle."""
+    return receive.__self__.transport  # type: ignore[attr-defined]
+
+
+async def _reset(receive: Receive) -> None:
     """Drop the connection without an answer: the client gets a TCP reset. Raises ConnectionEnded."""
     transport = _transport(receive)
-    if transport is None:
-        await _leave_open(send)
-    else:
-        with contextlib.suppress(OSError):  # closed already
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-        transport.abort()
-        await receive()  # until the server has noticed: it logs an error for a request without an answer
+    with contextlib.suppress(OSError):  # closed already
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+    transport.abort()
+    await receive()  # until the server has noticed: it logs an error for a request without an answer
     raise ConnectionEnded
 
 
@@ -214,31 +207,12 @@ def _cut(kept: int | None, method: str, receive: Receive, send: Send) -> Deliver
     """The headers as they are and a part of the body; an answer without a body is cut before its first byte."""
 
     async def deliver(start: Any, body: bytes) -> None:
-        transport = _transport(receive)
         if body and method != "HEAD":
             part = body[: len(body) // 2 if kept is None else min(kept, len(body) - 1)]
             await send(start)
             await send({"type": "http.response.body", "body": part, "more_body": True})
-        elif transport is None:
-            await _leave_open(send)
-        if transport is not None:
-            transport.close()
-            await receive()
+        _transport(receive).close()
+        await receive()
         raise ConnectionEnded
 
     return deliver
-
-
-def _transport(receive: Receive) -> Any:
-    """The transport of a request's connection; None under another server than uvicorn."""
-    return getattr(getattr(receive, "__self__", None), "transport", None)
-
-
-async def _leave_open(send: Send) -> None:
-    """Begin an answer that never ends: the server closes the connection."""
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
-
-
-def _entity_of(call: Call) -> tuple[str, str]:
-    """Collection and id of the entity that a call changes."""
-    return (call.operation or "").partition(":")[2], call.entity or ""

@@ -44,7 +44,7 @@ def control_calls(
         ("putFaults", "PUT", "/faults", faults.put_faults, "Replace all rules of injected faults"),
         ("addFaults", "POST", "/faults", faults.add_faults, "Add a rule, several, or those of a scenario"),
         ("deleteFaults", "DELETE", "/faults", faults.delete_faults, "Delete all rules of injected faults"),
-        ("deleteFault", "DELETE", "/faults/{id}", faults.delete_fault, "Delete one rule"),
+        ("deleteFault", "DELETE", "/faults/{id}", faults.delete_faults, "Delete one rule"),
         ("listScenarios", "GET", "/scenarios", faults.list_scenarios, "The named bundles of rules"),
         ("listRequests", "GET", "/requests", reports.list_requests, "The journal of the service's requests, newest last"),
         ("deleteRequests", "DELETE", "/requests", reports.delete_requests, "Empty the journal"),

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from flow_service_emulator.entities import Scope
-from flow_service_emulator.faults.rules import DURING, MAX_SECONDS, READ_ONLY, Rule, Vocabulary, read_rules
+from flow_service_emulator.faults.rules import DURING, MAX_SECONDS, Rule
 
 MAX_EXPIRED: Final = 1_000
 """Expired tokens that a rule remembers; the first are forgotten beyond that."""
@@ -192,35 +192,3 @@ def _meets(rule: Rule, call: Call) -> bool:
 def _within(says: Mapping[str, Any], scope: Scope) -> bool:
     org, sandbox = scope
     return bool(says.get("org", org) == org and says.get("sandbox", sandbox) == sandbox)
-
-
-class FaultsState:
-    """The rules and their counts as a part of the emulator's state: forgotten by a reset, carried by a snapshot.
-
-    A rate limit that is on ends with the snapshot: it counts the machine's seconds.
-    """
-
-    def __init__(self, faults: Faults, words: Vocabulary) -> None:
-        self._faults = faults
-        self._words = words
-
-    def reset(self) -> None:
-        self._faults.set(())
-
-    def snapshot(self) -> list[dict[str, Any]]:
-        return [{**rule.as_json(), "expired": list(rule.expired)} for rule in self._faults.rules]
-
-    def restore(self, read: list[Rule]) -> None:
-        self._faults.set(read)
-
-    def read(self, snapshot: Any) -> list[Rule]:
-        """Raise ValueError, saying what is wrong, for what is no snapshot of rules."""
-        try:
-            plain = [{name: entry[name] for name in entry if name != "expired"} for entry in snapshot]
-            rules = read_rules(plain, self._words)
-            for rule, entry in zip(rules, snapshot, strict=True):
-                rule.matched, rule.fired, rule.repeats = (int(entry[name]) for name in READ_ONLY)
-                rule.expired = dict.fromkeys(entry["expired"])
-        except (LookupError, TypeError):
-            raise ValueError("rules with their counts are needed") from None
-        return rules

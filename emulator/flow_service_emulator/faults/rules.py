@@ -8,15 +8,17 @@ What a rule names must be there; whether it can ever match is not proved, `match
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.errors import ErrorTable
+from flow_service_emulator.validation.validation import SchemaValidator
+from flow_service_emulator.validation.violation_text import literal
 
 MAX_RULES: Final = 100
 MAX_SECONDS: Final = 60.0
@@ -50,7 +52,7 @@ class RuleError(ValueError):
             reason += f'; {len(self.allowed)} are allowed, all listed in this answer\'s "allowed"'
         elif self.allowed:
             reason += f"; allowed: {', '.join(self.allowed)}"
-        super().__init__(f"{place}: {reason}" if place else reason)
+        super().__init__(reason)
 
 
 class Vocabulary(NamedTuple):
@@ -60,6 +62,11 @@ class Vocabulary(NamedTuple):
     errors: ErrorTable
     destinations: Sequence[str]
     seed: int
+
+    def known_errors(self) -> dict[str, str]:
+        """Name -> code of what the service itself answers."""
+        kinds = self.errors.kinds.values()
+        return {kind.name: kind.code for kind in kinds if not kind.applies_to.startswith(CONTROL_ONLY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +159,52 @@ class Rule:
         return {**self.says, "times": self.says.get("times"), **counts}
 
 
+def _whole(least: int, most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def _number(most: float) -> dict[str, Any]:
+    return {"type": "number", "exclusiveMinimum": 0, "maximum": most}
+
+
+_TEXT: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
+_TEXTS: Final = {"type": "object", "minProperties": 1, "maxProperties": 10, "additionalProperties": _TEXT}
+FIELDS: Final[Mapping[str, Mapping[str, Any]]] = {
+    **dict.fromkeys(("operation", "path", "org", "sandbox", "entity", "flow", "destination", "dataset"), _TEXT),
+    **dict.fromkeys(("kind", "error", "code", "message"), _TEXT),
+    "id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    "method": {"enum": METHODS},
+    **dict.fromkeys(("header", "fields"), _TEXTS),
+    **dict.fromkeys(("nth", "times"), _whole(1, MAX_COUNT)),
+    "rate": _number(1),
+    "seed": _whole(-(2**63), 2**63 - 1),
+    "retryAfter": _whole(0, MAX_RETRY_AFTER),
+    "seconds": _number(MAX_SECONDS),
+    "bytes": _whole(0, MAX_COUNT),
+    "pieces": _whole(2, MAX_PIECES),
+}
+"""Field -> its JSON Schema. `operation`, `path` and a header's value are globs: `*` is any characters, slashes too, and `?` is one."""
+
+
+@cache
+def _validator(kind: str) -> SchemaValidator:
+    stages = [BEFORE, DURING, AFTER] if kind == "run" else [BEFORE, AFTER]
+    known = {name: {"enum": stages} if name == "stage" else FIELDS[name] for name in fields_of(kind)}
+    needed = list(KINDS[kind].needed)
+    return SchemaValidator({"type": "object", "properties": known, "required": needed, "additionalProperties": False})
+
+
 def read_rules(value: Any, words: Vocabulary, *, taken: Iterable[str] = (), prefix: str | None = None) -> list[Rule]:
     """The rules in a JSON array. `taken` are ids in use; a rule without an id gets one made of `prefix` (or its kind) and a number.
 
     Raises RuleError for the first rule that is refused.
     """
     if not isinstance(value, list):
-        raise RuleError("rules", f"an array of rules is needed, got {shown(value)}")
+        raise RuleError("rules", f"rules: an array of rules is needed, got {literal(value)}")
     ids = set(taken)
     if len(value) + len(ids) > MAX_RULES:
-        raise RuleError("rules", f"at most {MAX_RULES} rules can be there, these would make {len(value) + len(ids)}")
+        reason = f"rules: at most {MAX_RULES} rules can be there, these would make {len(value) + len(ids)}"
+        raise RuleError("rules", reason)
     given = {rule["id"] for rule in value if isinstance(rule, dict) and isinstance(rule.get("id"), str)}
     rules = []
     for index, item in enumerate(value):
@@ -172,7 +215,7 @@ def read_rules(value: Any, words: Vocabulary, *, taken: Iterable[str] = (), pref
                 number += 1
             says = {"id": f"{stem}-{number}", **says}
         if says["id"] in ids:
-            raise RuleError(f"rules[{index}].id", f"{says['id']!r} is there already")
+            raise RuleError(f"rules[{index}].id", f"rules[{index}].id: {says['id']!r} is there already")
         ids.add(says["id"])
         rules.append(Rule(says))
     return rules
@@ -180,30 +223,42 @@ def read_rules(value: Any, words: Vocabulary, *, taken: Iterable[str] = (), pref
 
 def _read_rule(value: Any, words: Vocabulary, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise RuleError(place, f"a rule is an object with a kind, got {shown(value)}")
+        raise RuleError(place, f"{place}: a rule is an object with a kind, got {literal(value)}")
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise RuleError(f"{place}.kind", f"{shown(kind)} is no kind of fault", KINDS, kind)
-    known = fields_of(kind)
+        raise RuleError(f"{place}.kind", f"{place}.kind: {literal(kind)} is no kind of fault", KINDS, kind)
+    validator = _validator(kind)
     given = {name: content for name, content in value.items() if name not in READ_ONLY}
     if given.get("times", 0) is None:
         del given["times"]
-    for name in given:
-        if name not in known:
-            raise RuleError(f"{place}.{name[:60]}", f'the kind "{kind}" has no such field', known)
-    for name in KINDS[kind].needed:
-        if name not in given:
-            raise RuleError(f"{place}.{name}", f'the kind "{kind}" needs it')
-    read = {name: READERS[name](content, f"{place}.{name}", words) for name, content in given.items()}
-    stages = (BEFORE, DURING, AFTER) if kind == "run" else (BEFORE, AFTER)
-    if read.get("stage", AFTER) not in stages:
-        raise RuleError(f"{place}.stage", f"{shown(read['stage'])} is no stage of this kind", stages)
-    defaults = dict(KINDS[kind].defaults)
+    read = validator.read(given).value
+    for violation in validator.violations(read, path=place):
+        told, allowed = violation.message, fields_of(kind) if violation.rule == "additionalProperties" else ()
+        if violation.rule == "enum":
+            name = violation.path.rpartition(".")[2]
+            told = f"{violation.path}: {literal(read[name])} is unknown"
+            allowed = validator.schema["properties"][name]["enum"]
+        raise RuleError(violation.path, told, allowed)
+    read = dict(read)
+    if "header" in read:
+        read["header"] = {name.lower(): glob for name, glob in read["header"].items()}
+    errors, defaults = words.known_errors(), dict(KINDS[kind].defaults)
+    if "error" in read:
+        code = read["error"].removeprefix("FLOW-")
+        read["error"] = next((name for name, its in errors.items() if its and its == code), read["error"])
+    known = {"operation": words.operations, "error": errors, "destination": words.destinations}
+    for name, value in ((name, read[name]) for name in known if name in read):
+        if value not in known[name] and not (
+            name == "operation" and any(fnmatchcase(each, value) for each in known[name])
+        ):
+            raise RuleError(
+                f"{place}.{name}", f"{place}.{name}: no {name} is called {literal(value)}", known[name], value
+            )
     if kind == "error":
         error = words.errors.kinds[read["error"]]
         for name in read.get("fields", {}):
             if name not in error.message_fields:
-                reason = f"the message of {error.name} has no such field"
+                reason = f"{place}.fields: the message of {error.name} has no field {literal(name)}"
                 raise RuleError(f"{place}.fields.{name[:60]}", reason, sorted(error.message_fields))
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
             defaults["retryAfter"] = KINDS["rate-limit"].defaults["retryAfter"]
@@ -212,119 +267,3 @@ def _read_rule(value: Any, words: Vocabulary, place: str) -> dict[str, Any]:
     if "rate" in read:
         defaults["seed"] = words.seed
     return {**defaults, **read}
-
-
-def shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-Reader = Callable[[Any, str, Vocabulary], Any]
-"""Answers a field's value as it is stored, given what was sent, its place, and what can be named. Raises RuleError."""
-
-
-def _that(fits: Callable[[Any], object], needed: str) -> Reader:
-    """A reader of what fits."""
-
-    def read(value: Any, place: str, words: Vocabulary) -> Any:
-        if not fits(value):
-            raise RuleError(place, f"{needed} is needed, got {shown(value)}")
-        return value
-
-    return read
-
-
-def _whole(least: int, most: int) -> Reader:
-    return _that(lambda value: type(value) is int and least <= value <= most, f"a whole number from {least} to {most}")
-
-
-def _number(most: float) -> Reader:
-    return _that(
-        lambda value: type(value) in (int, float) and 0 < value <= most, f"a number above 0, at most {most:g},"
-    )
-
-
-_text = _that(
-    lambda value: isinstance(value, str) and value.strip() and len(value) <= MAX_TEXT,
-    f"a text of 1 to {MAX_TEXT} characters",
-)
-_name = _that(
-    lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value),
-    "an id of 1 to 64 letters, digits, dots, hyphens and underscores",
-)
-_object = _that(lambda value: isinstance(value, dict) and 1 <= len(value) <= 10, "an object of 1 to 10 fields")
-_filling = _that(
-    lambda value: type(value) in (str, int, float) and len(str(value)) <= MAX_TEXT,
-    f"a text of at most {MAX_TEXT} characters or a number",
-)
-
-
-def _method(value: Any, place: str, words: Vocabulary) -> str:
-    if not isinstance(value, str) or value.upper() not in METHODS:
-        raise RuleError(place, f"{shown(value)} is no method", METHODS)
-    return value.upper()
-
-
-def _operation(value: Any, place: str, words: Vocabulary) -> str:
-    glob: str = _text(value, place, words)
-    if not any(fnmatchcase(name, glob) for name in words.operations):
-        raise RuleError(place, f"no operation is called {shown(value)}", words.operations, value)
-    return glob
-
-
-def _headers(value: Any, place: str, words: Vocabulary) -> dict[str, str]:
-    globs: dict[str, Any] = _object(value, place, words)
-    return {name.lower(): _text(glob, f"{place}.{name[:60]}", words) for name, glob in globs.items()}
-
-
-def _fields(value: Any, place: str, words: Vocabulary) -> dict[str, str]:
-    fields: dict[str, Any] = _object(value, place, words)
-    return {name: str(_filling(content, f"{place}.{name[:60]}", words)) for name, content in fields.items()}
-
-
-def _error(value: Any, place: str, words: Vocabulary) -> str:
-    """An error's name, for its name or its code."""
-    kinds = [kind for kind in words.errors.kinds.values() if not kind.applies_to.startswith(CONTROL_ONLY)]
-    if isinstance(value, str):
-        code = value.removeprefix("FLOW-")
-        for kind in kinds:
-            if value == kind.name or (code and code == kind.code):
-                return kind.name
-    reason = f"{shown(value)} is neither the name nor the code of a documented error"
-    raise RuleError(place, reason, [kind.name for kind in kinds], value)
-
-
-def _destination(value: Any, place: str, words: Vocabulary) -> str:
-    if value not in words.destinations:
-        raise RuleError(place, f"{shown(value)} is no destination", words.destinations, value)
-    return str(value)
-
-
-READERS: Final[Mapping[str, Reader]] = {
-    "id": _name,
-    "kind": _text,
-    "operation": _operation,
-    "method": _method,
-    "path": _text,
-    "org": _text,
-    "sandbox": _text,
-    "entity": _text,
-    "header": _headers,
-    "nth": _whole(1, MAX_COUNT),
-    "times": _whole(1, MAX_COUNT),
-    "rate": _number(1),
-    "seed": _whole(-(2**63), 2**63 - 1),
-    "error": _error,
-    "fields": _fields,
-    "retryAfter": _whole(0, MAX_RETRY_AFTER),
-    "seconds": _number(MAX_SECONDS),
-    "stage": _text,
-    "bytes": _whole(0, MAX_COUNT),
-    "pieces": _whole(2, MAX_PIECES),
-    "flow": _text,
-    "destination": _destination,
-    "dataset": _text,
-    "code": _text,
-    "message": _text,
-}
-"""Field -> its reader. `operation`, `path` and a header's value are globs: `*` is any characters, slashes too, and `?` is one."""
