@@ -472,9 +472,12 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         load_catalog(tmp_path / "nowhere")
 
 
+ROW = built_in("errors.json")[0]
+
+
 @pytest.mark.parametrize(
     ("errors", "place"),
-    [({}, ""), ([5], "/0"), ([{}], "/0/name"), ([{"name": "x"}], "/0/family")],
+    [({}, ""), ([5], "/0"), ([{**ROW, "family": "x"}], "/0/family"), ([{**ROW, "more": 1}], "/0")],
 )
 def test_a_broken_error_table_is_refused_with_its_place(tmp_path: Path, errors: Any, place: str) -> None:
     files = {path: built_in(path) for path in all_built_in_specs()} | {"errors.json": errors}

@@ -87,7 +87,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("POST", "/clock/advance", {"seconds": 1, "org": 5}, '"org" must be a text; got 5'),
     ("PUT", "/clock", {"mode": "frozen", "speed": 5}, '"speed" goes with "mode": "accelerated"'),
     ("PUT", "/clock", {"mode": "accelerated"}, '"speed" is needed'),
-    ("POST", "/reset?export=true", None, '"export" is unknown; known are exports, keep'),
+    ("POST", "/reset?export=true", None, '"export" is unknown; known are keep, exports'),
     ("POST", "/reset?keep=contract&keep=contract", None, "keep was given twice"),
     ("POST", "/reset?keep=clock", None, "keep must name parts out of"),
     ("GET", "/overview?name=a", None, "known is flow"),

@@ -28,7 +28,7 @@ HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-
 SERVICE_ERRORS = [name for name, row in ERRORS.items() if not row["appliesTo"].startswith("a control call")]
 WORDS = Vocabulary(
     operations=["list:flows", "get:flows", "patch:flows", "token"],
-    errors=ErrorTable.from_rows(list(ERRORS.values())),
+    errors=ErrorTable(ERRORS.values()),
     destinations=("amazon-s3", "sftp"),
     seed=0,
 )

@@ -50,9 +50,9 @@ def control_calls(
         ("deleteRequests", "DELETE", "/requests", reports.delete_requests, "Empty the journal"),
         ("getContract", "GET", "/contract", reports.get_contract, "The contract report: violations, warnings, coverage"),
         ("deleteContract", "DELETE", "/contract", reports.delete_contract, "Empty the contract report"),
-        ("dashboard", "GET", "", dashboard_file("index.html"), "The dashboard"),
-        ("dashboardWithSlash", "GET", "/", dashboard_file("index.html"), "The dashboard"),
-        ("dashboardFile", "GET", "/page/{file}", dashboard_file(), "A file of the dashboard"),
+        ("dashboard", "GET", "", dashboard_file, "The dashboard"),
+        ("dashboardWithSlash", "GET", "/", dashboard_file, "The dashboard"),
+        ("dashboardFile", "GET", "/page/{file}", dashboard_file, "A file of the dashboard"),
         ("overview", "GET", "/overview", dashboard.overview, "Clock, flows, runs, files and faults at a glance"),
         ("previewExport", "GET", "/previews/{path:path}", exports.preview_export, "The first rows of an exported file"),
     ]

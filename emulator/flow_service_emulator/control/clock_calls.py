@@ -7,9 +7,10 @@ from typing import Any
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.clock import MAX_SPEED, MODES, Clock, Mode
-from flow_service_emulator.control.inputs import CONTROL, instant, invalid, json_object, number, only, shown, text
+from flow_service_emulator.control.inputs import CONTROL, instant, invalid, json_object, number, only
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.settings import LATEST_TIME
+from flow_service_emulator.validation.violation_text import literal
 
 ADVANCE = '{"seconds": 10800} or {"to": "2026-01-01T03:00:00Z"}'
 
@@ -42,8 +43,11 @@ class ClockCalls:
         body = json_object(exchange, ("seconds", "to", "org", "sandbox"), ADVANCE)
         if ("seconds" in body) == ("to" in body):
             raise invalid(f'either "seconds" or "to" is needed, such as {ADVANCE}')
+        for name in ("org", "sandbox"):
+            if not isinstance(body.get(name, ""), str):
+                raise invalid(f'"{name}" must be a text; got {literal(body[name])}')
         goal = _not_back(instant(body, "to")) if "to" in body else _further(body)
-        org, sandbox = text(body, "org"), text(body, "sandbox")
+        org, sandbox = body.get("org"), body.get("sandbox")
         runs = await self._scheduler.advance(
             goal, tells_of=lambda scope: org in (None, scope[0]) and sandbox in (None, scope[1])
         )
@@ -60,7 +64,7 @@ def clock_fields(body: Mapping[str, Any], *, before: Mode) -> dict[str, Any]:
     wanted = {name: value for name, value in body.items() if name == "mode" or value is not None}
     mode = wanted.get("mode", before)
     if mode not in MODES:
-        raise invalid(f'"mode" must be one of {", ".join(MODES)}; got {shown(mode)}')
+        raise invalid(f'"mode" must be one of {", ".join(MODES)}; got {literal(mode)}')
     if "now" in wanted:
         wanted["now"] = instant(wanted, "now")
     speed = wanted["speed"] = number(wanted, "speed", 0, MAX_SPEED) if "speed" in wanted else None
@@ -70,7 +74,7 @@ def clock_fields(body: Mapping[str, Any], *, before: Mode) -> dict[str, Any]:
         if speed is None and before != "accelerated":
             raise invalid('"speed" is needed, such as {"mode": "accelerated", "speed": 3600}')
     elif speed not in (None, {"real": 1, "frozen": 0}[mode]):
-        raise invalid(f'"speed" goes with "mode": "accelerated"; got {shown(speed)} with "{mode}"')
+        raise invalid(f'"speed" goes with "mode": "accelerated"; got {literal(speed)} with "{mode}"')
     return {name: value for name, value in wanted.items() if value is not None}
 
 
@@ -91,6 +95,6 @@ def _further(body: Mapping[str, Any]) -> Callable[[float], float]:
     """The goal of an advance by a length of time."""
     seconds = body["seconds"]
     if isinstance(seconds, (int, float)) and seconds < 0:
-        raise invalid(f'"seconds" must be 0 or more: time cannot go backwards; got {shown(seconds)}')
+        raise invalid(f'"seconds" must be 0 or more: time cannot go backwards; got {literal(seconds)}')
     number(body, "seconds", 0, LATEST_TIME)  # before it waits for its turn
     return lambda present: present + number(body, "seconds", 0, LATEST_TIME - present)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator import __version__
-from flow_service_emulator.api.exchange import Exchange, Handler, Reply
+from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.recorder import Recorder
-from flow_service_emulator.control.inputs import CONTROL, invalid, parameters
+from flow_service_emulator.control.inputs import CONTROL, parameters
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
@@ -46,25 +46,19 @@ MAX_RUNS: Final = 200
 """Runs in an overview, the newest."""
 MAX_FILES: Final = 100
 """Exported files in an overview, those of the newest runs."""
-MAX_WANTED: Final = 200
-"""Characters of a text that flows are looked for by."""
 
 
 async def to_the_dashboard(exchange: Exchange) -> Reply:
     return Reply(status=302, headers=(("location", f"{CONTROL}/"),))
 
 
-def dashboard_file(name: str | None = None) -> Handler:
-    """The handler of one of the dashboard's files, or of all of them: then the path names the one."""
-
-    async def handler(exchange: Exchange) -> Reply:
-        wanted = name or exchange.path_params["file"]
-        file = next((each for each in FOLDER.iterdir() if each.name == wanted and each.suffix in TYPES), None)
-        if file is None:
-            raise ServiceError("control-not-found", reason=f"the dashboard has no file {wanted[:100]!r}")
-        return Reply(file.read_bytes(), headers=SECURITY, content_type=f"{TYPES[file.suffix]}; charset=utf-8")
-
-    return handler
+async def dashboard_file(exchange: Exchange) -> Reply:
+    """The file of the dashboard that the path names; the page where it names none."""
+    wanted = exchange.path_params.get("file", "index.html")
+    file = next((each for each in FOLDER.iterdir() if each.name == wanted and each.suffix in TYPES), None)
+    if file is None:
+        raise ServiceError("control-not-found", reason=f"the dashboard has no file {wanted[:100]!r}")
+    return Reply(file.read_bytes(), headers=SECURITY, content_type=f"{TYPES[file.suffix]}; charset=utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +77,7 @@ class Overview:
 
     async def overview(self, exchange: Exchange) -> Reply:
         """All at a glance; `flow` leaves the flows that have this text in their name or id."""
-        wanted = parameters(exchange, ("flow",)).get("flow", "").casefold()
-        if len(wanted) > MAX_WANTED:
-            raise invalid(f"flow must have at most {MAX_WANTED} characters, got {len(wanted)}")
+        wanted = parameters(exchange, "flow").get("flow", "").casefold()
         flows, found = self._flows(wanted)
         runs = self._runs()
         return Reply(
@@ -112,16 +104,14 @@ class Overview:
     def _flows(self, wanted: str) -> tuple[list[dict[str, Any]], int]:
         """The newest flows that have a text in their name or id, and how many have it."""
         if not wanted:
-            newest = self.store.newest("flows", MAX_FLOWS)
-            return [self._flow(scope, record.entity()) for scope, record in newest], self.store.count("flows")
-        shown: deque[tuple[Scope, Record]] = deque(maxlen=MAX_FLOWS)
-        found = 0
-        for scope, record in self.store.everywhere("flows"):
-            name = record.entity().get("name") or ""
-            if wanted in record.id or wanted in name.casefold():
-                shown.appendleft((scope, record))
-                found += 1
-        return [self._flow(scope, record.entity()) for scope, record in shown], found
+            newest, found = deque(self.store.newest("flows", MAX_FLOWS)), self.store.count("flows")
+        else:
+            newest, found = deque[tuple[Scope, Record]](maxlen=MAX_FLOWS), 0
+            for scope, record in self.store.everywhere("flows"):
+                if wanted in record.id or wanted in (record.entity().get("name") or "").casefold():
+                    newest.appendleft((scope, record))
+                    found += 1
+        return [self._flow(scope, record.entity()) for scope, record in newest], found
 
     def _flow(self, scope: Scope, flow: Entity) -> dict[str, Any]:
         last = next(iter(self.store.by_index(scope, "runs", flow["id"])), None)

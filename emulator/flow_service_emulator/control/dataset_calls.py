@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.control.inputs import CONTROL, invalid, number, shown
+from flow_service_emulator.control.inputs import CONTROL, invalid, number
 from flow_service_emulator.data.datasets.dataset_files import ID_PATTERN
 from flow_service_emulator.data.datasets.faults import NotJson
 from flow_service_emulator.data.datasets.library import Library
@@ -19,6 +19,7 @@ from flow_service_emulator.data.datasets.user_datasets import Content, read_made
 from flow_service_emulator.data.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.validation.validation import MAX_DEPTH, is_shallow
+from flow_service_emulator.validation.violation_text import literal
 
 WAYS: Final[Mapping[str, tuple[str, ...]]] = {
     "records": ("name", "records", "rowsPerHour", "schema"),
@@ -50,7 +51,7 @@ class DatasetCalls:
         """A dataset of the user's own, a new one or in the place of the one of its id. `user_datasets` says what is new then."""
         dataset_id = exchange.path_params["id"]
         if not ID_PATTERN.fullmatch(dataset_id):
-            raise invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {shown(dataset_id)}")
+            raise invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {literal(dataset_id)}")
         await self._library.refresh()
         check_owner = partial(self._check_owner, dataset_id, "choose another id")
         check_owner()
@@ -111,7 +112,7 @@ class DatasetCalls:
             return Content(dataset_id, found.mark.rows, 0, None, found)
         body = found.facts.get("body")
         if not isinstance(body, dict):
-            raise invalid(f"a JSON object is needed, got {shown(body)}")
+            raise invalid(f"a JSON object is needed, got {literal(body)}")
         if not is_shallow(body, MAX_DEPTH):
             raise ServiceError("body-malformed", reason=f"it is nested deeper than {MAX_DEPTH} levels")
         has_records = found.facts.get("records", False)
@@ -127,11 +128,11 @@ class DatasetCalls:
                 raise invalid(f'"{field[:60]}" does not go with "{ways[0]}"; known are {", ".join(WAYS[ways[0]])}')
         name = body.get("name", dataset_id)
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
-            raise invalid(f'"name" must be a text of 1 to {MAX_NAME} characters, got {shown(name)}')
+            raise invalid(f'"name" must be a text of 1 to {MAX_NAME} characters, got {literal(name)}')
         growth = number({"rowsPerHour": 0, **body}, "rowsPerHour", 0, MAX_ROWS_PER_HOUR)
         if ways[0] == "records":
             if not has_records:
-                raise invalid(f'"records" must be an array of objects, got {shown(body["records"])}')
+                raise invalid(f'"records" must be an array of objects, got {literal(body["records"])}')
             if "schema" in body:
                 check_schema(body["schema"])
             if growth and not found.mark.rows:
@@ -148,7 +149,7 @@ class DatasetCalls:
         if not isinstance(dataset_id, str) or not self._library.has(dataset_id):
             why = self._library.problem(dataset_id) if isinstance(dataset_id, str) else None
             why = why or f"GET {CONTROL}/datasets lists them"
-            raise invalid(f'"like" must be the id of a dataset, got {shown(dataset_id)}; {why}')
+            raise invalid(f'"like" must be the id of a dataset, got {literal(dataset_id)}; {why}')
         schema = self._library.schema(dataset_id)
         return _all_required(schema) if self._library.is_recorded(dataset_id) else schema
 
@@ -168,7 +169,7 @@ def _check_further(found: Segments) -> None:
                 raise invalid(f'"{field[:60]}" is unknown; only "records" goes with a POST')
     if body is not None and not found.facts.get("records"):
         got = body.get("records") if isinstance(body, dict) else body
-        raise invalid(f'an array of records, or {{"records": [...]}}, is needed; got {shown(got)}')
+        raise invalid(f'an array of records, or {{"records": [...]}}, is needed; got {literal(got)}')
 
 
 @contextlib.contextmanager

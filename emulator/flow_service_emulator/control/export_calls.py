@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
-import re
-import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.control.inputs import CONTROL, invalid, parameters, shown
+from flow_service_emulator.control.inputs import CONTROL, invalid, parameters, whole
 from flow_service_emulator.data.datasets.faults import panics_as_faults
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports
@@ -38,7 +36,7 @@ class ExportCalls:
 
     async def list_exports(self, exchange: Exchange) -> Reply:
         """Every exported file that is still there, and what is being written, of a `flow`, `run`, `dataset`, `org`, `sandbox`."""
-        filters = parameters(exchange, ("flow", "run", "dataset", "org", "sandbox"))
+        filters = parameters(exchange, "flow", "run", "dataset", "org", "sandbox")
         current = self._scheduler.current
         writing = [] if current is None else self._exports.in_progress(current, filters)
         return Reply({"items": self._exports.files(filters), "inProgress": writing})
@@ -48,11 +46,9 @@ class ExportCalls:
 
     async def preview_export(self, exchange: Exchange) -> Reply:
         """The first rows of an exported file; `rows` says how many."""
-        path, wanted = exchange.path_params["path"], parameters(exchange, ("rows",)).get("rows", str(DEFAULT_ROWS))
-        if not re.fullmatch("[0-9]{1,3}", wanted) or not 1 <= int(wanted) <= MAX_ROWS:
-            raise invalid(f"rows must be a whole number from 1 to {MAX_ROWS}, got {shown(wanted)}")
+        path, rows = exchange.path_params["path"], whole(parameters(exchange, "rows"), "rows", MAX_ROWS, DEFAULT_ROWS)
         try:
-            return Reply(await asyncio.to_thread(preview, self._find(path), int(wanted)))
+            return Reply(await asyncio.to_thread(preview, self._find(path), rows))
         except PreviewError as reason:
             raise invalid(f"{path[:200]!r} cannot be shown: {reason}") from None
 
@@ -73,12 +69,14 @@ def preview(file: Path, limit: int) -> dict[str, Any]:
 
     Raises PreviewError for a file that cannot be read as what it is called.
     """
-    form = "parquet" if file.suffix == ".parquet" else "json.gz" if file.suffix == ".gz" else "json"
-    lines = _parquet_lines(file) if form == "parquet" else _lines(file)
+    form = {".parquet": "parquet", ".gz": "json.gz"}.get(file.suffix, "json")
     try:
+        lines = _parquet_lines(file) if form == "parquet" else _lines(file)
         rows = [_short(orjson.loads(line)) for line in islice(lines, limit + 1)]
-    except (OSError, EOFError, zlib.error, orjson.JSONDecodeError) as fault:
-        raise PreviewError(f"it is not {form}: {fault}") from fault
+    except PreviewError:
+        raise
+    except Exception as fault:  # arro3 raises nothing more exact
+        raise PreviewError(f"it is not {form}: {str(fault)[:200]}") from fault
     return {"form": form, "rows": rows[:limit], "more": len(rows) > limit}
 
 
@@ -91,16 +89,11 @@ def _parquet_lines(file: Path) -> Iterator[bytes]:
     """The rows of a Parquet file as lines of JSON."""
     from arro3.io import read_parquet, write_ndjson
 
-    try:
-        with panics_as_faults(PreviewError, "it is not Parquet"):
-            for batch in read_parquet(file, batch_size=BATCH_ROWS):
-                text = io.BytesIO()
-                write_ndjson(batch, text)
-                yield from text.getvalue().splitlines()
-    except PreviewError:
-        raise
-    except Exception as fault:  # arro3 raises nothing more exact
-        raise PreviewError(f"it is not Parquet: {str(fault)[:200]}") from fault
+    with panics_as_faults(PreviewError, "it is not parquet"):
+        for batch in read_parquet(file, batch_size=BATCH_ROWS):
+            text = io.BytesIO()
+            write_ndjson(batch, text)
+            yield from text.getvalue().splitlines()
 
 
 def _short(value: Any) -> Any:
@@ -109,6 +102,4 @@ def _short(value: Any) -> Any:
         return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
     if isinstance(value, list):
         return [_short(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _short(item) for name, item in value.items()}
-    return value
+    return {name: _short(item) for name, item in value.items()} if isinstance(value, dict) else value

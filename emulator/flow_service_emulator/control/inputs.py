@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from flow_service_emulator.api.exchange import Exchange, decode_json
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.instants import epoch_seconds, hint
 from flow_service_emulator.settings import LATEST_TIME
+from flow_service_emulator.validation.violation_text import literal
 
 CONTROL: Final = "/__emulator"
 """Where the control calls are."""
@@ -20,32 +21,43 @@ def invalid(reason: str) -> ServiceError:
     return ServiceError("control-invalid", reason=reason)
 
 
-def shown(value: Any) -> str:
-    """A value as an error message repeats it."""
-    if isinstance(value, dict | list) and len(value) > 20:
-        return "an array" if isinstance(value, list) else "an object"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
+def parameters(exchange: Exchange, *free: str, **chosen: Collection[str]) -> dict[str, str]:
+    """The query's parameters by name; each in `chosen` has one of these values.
 
-
-def parameters(exchange: Exchange, known: Collection[str]) -> dict[str, str]:
-    """The query's parameters by name. An unknown one is refused, and one given twice: only one would be heard."""
+    An unknown one is refused, and one given twice: only one would be heard.
+    """
     given: dict[str, str] = {}
+    known = (*free, *chosen)
     for name, value in exchange.query:
         if name not in known:
             some = f"known {'are' if len(known) > 1 else 'is'} {', '.join(known)}" if known else "known are none"
             raise invalid(f'"{name[:60]}" is unknown; {some}')
         if name in given:
             raise invalid(f"{name} was given twice")
+        if name in chosen and value not in chosen[name]:
+            raise unfit(name, f"one of {', '.join(chosen[name])}", value)
         given[name] = value
     return given
+
+
+def unfit(name: str, allowed: str, value: str) -> ServiceError:
+    """The refusal of a parameter's value."""
+    return invalid(f"{name} must be {allowed}; got {literal(value)}")
+
+
+def whole(given: Mapping[str, str], name: str, most: int, default: int) -> int:
+    """A parameter that is a whole number from 1 on."""
+    value = given.get(name, str(default))
+    if name in given and (not re.fullmatch("[0-9]{1,8}", value) or not 1 <= int(value) <= most):
+        raise unfit(name, f"a whole number from 1 to {most}", value)
+    return int(value)
 
 
 def json_object(exchange: Exchange, known: Collection[str] = (), example: str = "") -> dict[str, Any]:
     """The body, whatever content type came with it. A field that is not known is refused; without `known` any field passes."""
     body = decode_json(exchange.body) if exchange.body.strip() else None
     if not isinstance(body, dict):
-        wrong = "a body is needed" if body is None else f"a JSON object is needed, got {shown(body)}"
+        wrong = "a body is needed" if body is None else f"a JSON object is needed, got {literal(body)}"
         raise invalid(wrong + (example and f", such as {example}"))
     if known:
         only(body, known)
@@ -66,15 +78,8 @@ def number(body: Mapping[str, Any], name: str, least: float, most: float, *, who
     if name not in body:
         raise invalid(f'"{name}" is needed: {kind} from {least:.0f} to {most:.0f}')
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        raise invalid(f'"{name}" must be {kind} from {least:.0f} to {most:.0f}, got {shown(value)}')
+        raise invalid(f'"{name}" must be {kind} from {least:.0f} to {most:.0f}, got {literal(value)}')
     return value
-
-
-def text(body: Mapping[str, Any], name: str) -> str | None:
-    """A text; None where it is left out."""
-    if name in body and not isinstance(body[name], str):
-        raise invalid(f'"{name}" must be a text; got {shown(body[name])}')
-    return body.get(name)
 
 
 def instant(body: Mapping[str, Any], name: str) -> float:
@@ -87,6 +92,6 @@ def instant(body: Mapping[str, Any], name: str) -> float:
     if not 0 <= at <= LATEST_TIME:
         raise invalid(
             f'"{name}" must be a time: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as "2026-01-01T00:00:00Z"; '
-            f"got {shown(value)}{hint(value)}"
+            f"got {literal(value)}{hint(value)}"
         )
     return at

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.routes import BASE
-from flow_service_emulator.contract.contract import OK, VERDICTS, Contract
+from flow_service_emulator.contract.contract import VERDICTS, Contract
 from flow_service_emulator.contract.recorder import Recorder
-from flow_service_emulator.control.inputs import invalid, parameters
-from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.control.inputs import invalid, parameters, unfit, whole
 from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.reports.forms import FORMATS, rendered
 from flow_service_emulator.reports.report import DETAILS, SEVERITIES, Detail, Severity
@@ -22,8 +21,9 @@ PAGE_POLICY: Final = (
     ("x-content-type-options", "nosniff"),
 )
 """The report is one page that needs nothing from anywhere, and is held to that."""
-
-FILTERS: Final = ("method", "path", "status", "since", "limit", "operation", "verdict", "org", "sandbox")
+EQUAL: Final = ("method", "operation", "verdict", "org", "sandbox")
+"""Fields of an entry that have to be equal to what is asked for."""
+FILTERS: Final = ("path", "status", "since", "limit", *EQUAL)
 """What of the journal can be asked for."""
 MAX_LIMIT: Final = 1_000_000
 
@@ -37,71 +37,49 @@ class ReportCalls:
 
     async def list_requests(self, exchange: Exchange) -> Reply:
         """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""
-        recorder, given = self._recorder, parameters(exchange, FILTERS)
+        recorder, given = self._recorder, parameters(exchange, *FILTERS)
         for name, value in given.items():
             if not value:
                 raise invalid(f"{name} must not be empty")
-        limit = given.get("limit", "")
-        if limit and (not re.fullmatch(r"[0-9]{1,8}", limit) or not 1 <= int(limit) <= MAX_LIMIT):
-            raise _wrong("limit", f"a whole number from 1 to {MAX_LIMIT}", limit)
         after, at = _since(given.get("since", "0"))
-        items = recorder.find(_accepts(given, at), after=after, limit=int(limit or 0))
+        items = recorder.find(_accepts(given, at), after=after, limit=whole(given, "limit", MAX_LIMIT, 0))
         return Reply({"items": items, "number": recorder.number, "dropped": recorder.dropped})
 
     async def delete_requests(self, exchange: Exchange) -> Reply:
         """Empties the journal; the contract report stays."""
-        _chosen(exchange, {})
+        parameters(exchange)
         self._recorder.clear()
         return Reply({"status": "ok", "number": self._recorder.number})
 
     async def get_contract(self, exchange: Exchange) -> Reply:
         """The contract report."""
-        given = _chosen(exchange, {"format": FORMATS, "fail-on": SEVERITIES, "coverage": DETAILS})
+        given = parameters(exchange, format=FORMATS, **{"fail-on": SEVERITIES, "coverage": DETAILS})
         form = given.get("format", "json")
         fail_on: Severity = "warning" if given.get("fail-on") == "warning" else "violation"
         coverage: Detail = "full" if given.get("coverage") == "full" else "short"
-        report = self._contract.report()
-        self._mark_requests_gone(report)
-        text = rendered(report, form, fail_on, coverage=coverage)
+        text = rendered(self._contract.report(), form, fail_on, coverage=coverage)
         headers = PAGE_POLICY if form == "html" else ()
         return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
 
     async def delete_contract(self, exchange: Exchange) -> Reply:
         """Empties the contract report; the journal and all entities stay."""
-        _chosen(exchange, {})
+        parameters(exchange)
         self._contract.clear()
         return Reply({"status": "ok"})
-
-    def _mark_requests_gone(self, report: Mapping[str, Any]) -> None:
-        """Says of the requests that the findings name which cannot be looked up in the journal any more."""
-        for finding in (each for name in SEVERITIES for rule in report[f"{name}s"] for each in rule["findings"]):
-            for place in ("first", "last"):
-                where = finding[place]
-                if not self._recorder.has(where["entry"], where["requestId"]):
-                    finding[place] = {**where, "inJournal": False}
-
-
-def _chosen(exchange: Exchange, allowed: Mapping[str, Any]) -> dict[str, str]:
-    """The query's parameters, each of which has to have one of its allowed values."""
-    given = parameters(exchange, allowed)
-    for name, value in given.items():
-        if value not in allowed[name]:
-            raise _wrong(name, f"one of {', '.join(allowed[name])}", value)
-    return given
 
 
 def _accepts(given: Mapping[str, str], at: float) -> Callable[[Mapping[str, Any]], bool]:
     """Whether an entry of the journal, of the instant `at` or later, is looked for. Raises `control-invalid`."""
-    equal = {name: given[name] for name in ("method", "operation", "verdict", "org", "sandbox") if name in given}
+    equal = {name: given[name] for name in EQUAL if name in given}
     if "method" in equal:
         if not equal["method"].isascii() or not equal["method"].isalpha():
-            raise _wrong("method", "a method's name, such as GET", equal["method"])
+            raise unfit("method", "a method's name, such as GET", equal["method"])
         equal["method"] = equal["method"].upper()
-    if equal.get("verdict", OK) not in VERDICTS:
-        raise _wrong("verdict", f"one of {', '.join(VERDICTS)}", equal["verdict"])
+    if "verdict" in equal and equal["verdict"] not in VERDICTS:
+        raise unfit("verdict", f"one of {', '.join(VERDICTS)}", equal["verdict"])
     status, path = given.get("status", "*"), given.get("path", "*")
     if status != "*" and not re.fullmatch(r"[1-5](\d\d|xx)", status, re.IGNORECASE | re.ASCII):
-        raise _wrong("status", "a status such as 404, or a class such as 4xx", status)
+        raise unfit("status", "a status such as 404, or a class such as 4xx", status)
     status = status.lower().replace("x", "?")
     glob = path if "*" in path or "?" in path else f"{path}*"
 
@@ -127,9 +105,5 @@ def _since(value: str) -> tuple[int, float]:
     except (ValueError, OverflowError):
         seconds = -1.0
     if not 0 <= seconds < 1e12:
-        raise _wrong("since", "an entry's number, epoch seconds, or a time such as 2026-01-01T00:00:00Z", value)
+        raise unfit("since", "an entry's number, epoch seconds, or a time such as 2026-01-01T00:00:00Z", value)
     return 0, seconds
-
-
-def _wrong(name: str, allowed: str, value: str) -> ServiceError:
-    return invalid(f"{name} must be {allowed}; got {value[:60]!r}")

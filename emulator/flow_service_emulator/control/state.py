@@ -69,12 +69,11 @@ class StoreState:
             else:
                 self._clock.move_to(left)
             if abs(self._clock.now() - start) > 1:
-                at = f"{datetime.fromtimestamp(left, UTC):%Y-%m-%d %H:%M:%S} UTC, where the data folder left it"
+                at = f"time goes on from {datetime.fromtimestamp(left, UTC):%Y-%m-%d %H:%M:%S} UTC, where the data folder left it"
                 if now is None:
-                    log.info("time goes on from %s", at)
+                    log.info("%s", at)
                 else:
-                    flag = flag_name("now")
-                    log.warning("%s is ignored: time goes on from %s, as it cannot go backwards", flag, at)
+                    log.warning("%s is ignored: %s, as it cannot go backwards", flag_name("now"), at)
         if self._store.get_meta(ANCHOR_KEY) is None:
             self._store.write([SetMeta(ANCHOR_KEY, self._clock.now())])
         self._library.restart(self._store.get_meta(ANCHOR_KEY))

@@ -15,13 +15,14 @@ from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.control.clock_calls import clock_fields
-from flow_service_emulator.control.inputs import CONTROL, invalid, json_object, parameters, shown
+from flow_service_emulator.control.inputs import CONTROL, invalid, json_object, parameters
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports, Unremoved
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.settings import MAX_CONTROL_BYTES
 from flow_service_emulator.store.store import StoreError
 from flow_service_emulator.validation.validation import MAX_DEPTH
+from flow_service_emulator.validation.violation_text import literal
 
 STATE_FORMAT: Final = 3
 """Version of the snapshot's shape. 3: what is stored is masked by its place, and the report's words are others."""
@@ -66,18 +67,18 @@ class StateCalls:
 
         The clock starts as the server's did, or as the body's `clock` says, in the past too.
         """
-        given = parameters(exchange, ("exports", "keep"))
-        empty = given.get("exports", "false").lower()
-        if empty not in ("true", "false"):
-            raise invalid(f"exports must be true or false, got {shown(empty)}")
+        given = parameters(exchange, "keep", exports=("true", "false"))
         kept = [name for name in given.get("keep", "").split(",") if name]
         allowed = [name for name in self._parts if name != "clock"]
         for name in kept:
             if name not in allowed:
-                raise invalid(
-                    f"keep must name parts out of {', '.join(allowed)}, separated by commas; got {shown(name)}"
-                )
-        start = self._start(exchange)
+                named = f"parts out of {', '.join(allowed)}, separated by commas"
+                raise invalid(f"keep must name {named}; got {literal(name)}")
+        clock = (json_object(exchange, ("clock",)) if exchange.body.strip() else {}).get("clock", {})
+        if not isinstance(clock, dict):
+            example = '{"mode": "frozen", "now": 1767225600}'
+            raise invalid(f'"clock" must be an object, such as {example}; got {literal(clock)}')
+        start = clock_fields(clock, before=self._clock.first_mode)
         unremoved: Unremoved | None = None
 
         def forget() -> None:
@@ -92,7 +93,7 @@ class StateCalls:
         async def reset() -> None:
             nonlocal unremoved
             self._or_same_time(forget)
-            if empty == "true":
+            if given.get("exports") == "true":
                 unremoved = await asyncio.to_thread(self._exports.empty)
 
         await self._scheduler.undisturbed(reset)
@@ -100,21 +101,14 @@ class StateCalls:
             raise ServiceError("exports-unremoved", **unremoved._asdict())
         return Reply({"status": "ok", "now": self._clock.now()})
 
-    def _start(self, exchange: Exchange) -> dict[str, Any]:
-        """What the body of a reset says of the clock; empty without a body."""
-        body = json_object(exchange, ("clock",)) if exchange.body.strip() else {}
-        start = body.get("clock", {})
-        if not isinstance(start, dict):
-            example = '{"mode": "frozen", "now": 1767225600}'
-            raise invalid(f'"clock" must be an object, such as {example}; got {shown(start)}')
-        return clock_fields(start, before=self._clock.first_mode)
-
     async def get_state(self, exchange: Exchange) -> Reply:
         """All parts at one moment."""
         taken = {name: part.snapshot() for name, part in self._parts.items()}
-        state, sizes = await asyncio.to_thread(_encoded, taken)
+        parts = await asyncio.to_thread(lambda: {name: _encoded(part) for name, part in taken.items()})
+        head = b'{"format":%d,"version":%b' % (STATE_FORMAT, orjson.dumps(__version__))
+        state = b"".join((head, *(b',"%b":%b' % (name.encode(), part) for name, part in parts.items()), b"}"))
         if len(state) > MAX_CONTROL_BYTES:
-            largest = max(sizes, key=sizes.__getitem__)
+            largest = max(parts, key=lambda name: len(parts[name]))
             raise ServiceError("snapshot-too-large", size=len(state), limit=MAX_CONTROL_BYTES, part=largest)
         return Reply(state)
 
@@ -137,11 +131,11 @@ class StateCalls:
         """What each part is to be put back to. For a worker thread: can take seconds."""
         state = decode_json(body, MAX_DEPTH + STATE_DEPTH) if body.strip() else None
         if not isinstance(state, dict) or "format" not in state:
-            raise invalid(f"the answer of GET {CONTROL}/state is needed, got {shown(state)}")
+            raise invalid(f"the answer of GET {CONTROL}/state is needed, got {literal(state)}")
         if state["format"] != STATE_FORMAT:
             made = f"the emulator {state['version']}" if isinstance(state.get("version"), str) else "another emulator"
             raise invalid(
-                f'"format" must be {STATE_FORMAT}, got {shown(state["format"])}: the snapshot is from {made[:60]}, '
+                f'"format" must be {STATE_FORMAT}, got {literal(state["format"])}: the snapshot is from {made[:60]}, '
                 f"this is {__version__}"
             )
         read = {}
@@ -166,13 +160,6 @@ class StateCalls:
             raise
 
 
-def _encoded(parts: Mapping[str, Any]) -> tuple[bytes, dict[str, int]]:
-    """A snapshot of these parts, and how many bytes each has. For a worker thread: there can be a million pieces."""
-    pieces = [b'{"format":%d,"version":%b' % (STATE_FORMAT, orjson.dumps(__version__))]
-    sizes = {}
-    for name, taken in parts.items():
-        of_part = taken.pieces() if isinstance(taken, Taken) else [orjson.dumps(taken)]
-        sizes[name] = sum(map(len, of_part))
-        pieces += (b",%b:" % orjson.dumps(name), *of_part)
-    pieces.append(b"}")
-    return b"".join(pieces), sizes
+def _encoded(taken: Any) -> bytes:
+    """A part as JSON. For a worker thread: there can be a million pieces."""
+    return b"".join(taken.pieces()) if isinstance(taken, Taken) else orjson.dumps(taken)
