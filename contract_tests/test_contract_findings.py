@@ -201,27 +201,6 @@ def shown_text(api: Api) -> str:
     return api.http.get("/__emulator/contract?format=text").text
 
 
-def test_a_finding_says_when_its_request_cannot_be_looked_up(api: Api) -> None:
-    api.get("/flows?limit=0")
-    assert "(request 1, status 400)" in shown_text(api)
-    api.control("DELETE", "/requests")
-    api.get("/flows?limit=0")
-    (finding,) = met(api)["value-invalid"]["findings"]
-    assert finding["first"]["inJournal"] is False and "inJournal" not in finding["last"]
-    assert "(request 1, not in the journal any more, status 400)" in shown_text(api)
-    assert "not in the journal any more" in api.http.get("/__emulator/contract?format=html").text
-
-
-def test_a_request_of_the_same_number_is_not_taken_for_another(api: Api) -> None:
-    """Numbers begin anew with a reset that keeps the report; clients choose ids that begin alike."""
-    api.get("/flows?limit=0", headers={"x-request-id": "call-1"})
-    api.control("POST", "/reset", params={"keep": "contract"})
-    api.get("/flows", headers={"x-request-id": "call-12"})
-    (finding,) = met(api)["value-invalid"]["findings"]
-    assert finding["first"]["entry"] == api.control("GET", "/requests")["number"] == 1
-    assert finding["first"]["inJournal"] is False
-
-
 # --- the coverage in a text -------------------------------------------------------------------------------------------
 
 

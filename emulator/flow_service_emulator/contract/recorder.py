@@ -99,11 +99,6 @@ class Recorder:
         """How many requests are not in the ring any more."""
         return self.number - len(self._ring)
 
-    def has(self, number: int, request_id: str) -> bool:
-        """Whether the request of this number is still there. Numbers may have begun again since: its id decides."""
-        index = number - self.dropped - 1
-        return 0 <= index < len(self._ring) and orjson.loads(self._ring[index].head)["requestId"] == request_id
-
     def find(
         self, accept: Callable[[Mapping[str, Any]], bool] = bool, *, after: int = 0, limit: int = 0
     ) -> list[dict[str, Any]]:

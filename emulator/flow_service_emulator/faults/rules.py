@@ -231,7 +231,7 @@ def _read_rule(value: Any, words: Vocabulary, place: str) -> dict[str, Any]:
     given = {name: content for name, content in value.items() if name not in READ_ONLY}
     if given.get("times", 0) is None:
         del given["times"]
-    read = validator.read(given).value
+    read, _, _ = validator.read(given)
     for violation in validator.violations(read, path=place):
         told, allowed = violation.message, fields_of(kind) if violation.rule == "additionalProperties" else ()
         if violation.rule == "enum":

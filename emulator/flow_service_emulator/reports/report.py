@@ -192,8 +192,7 @@ def told(rule: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         place, first, count = finding["place"], finding["first"], finding["count"]
         named = re.search(re.escape(place).replace(r"\[\]", r"\[\d+\]"), finding["message"])
         test = f", in {first['test']}" if "test" in first else ""
-        gone = "" if test or first.get("inJournal", True) else ", not in the journal any more"
-        where = f"{first['method']} {first['path']} (request {first['entry']}{gone}, status {first['status']}{test})"
+        where = f"{first['method']} {first['path']} (request {first['entry']}, status {first['status']}{test})"
         yield "" if named else place, finding["message"], where + (f", {count:,} times" if count > 1 else "")
 
 
