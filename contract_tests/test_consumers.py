@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import gzip
 import io
@@ -18,7 +19,7 @@ import pytest
 
 from contract_tests.support import Api, serving
 from contract_tests.tutorial import DATA_LAKE, S3
-from flow_service_emulator.data.datasets.process import read
+from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.reading import Job
 from flow_service_emulator.testing.records import plain as plain_records
 
@@ -263,7 +264,8 @@ def test_python_s_datetimes_and_dates_say_their_types() -> None:
     ]
     values, types = plain_records(records)
     assert values[1] == {"at": "2026-01-31T12:30:15.250000+00:00", "day": "2026-01-31", "b": [{"n": "2026-01-31"}]}
-    found = read(Job("json", upload=True), json.dumps({"schema": types["items"], "records": values}).encode())
+    body = json.dumps({"schema": types["items"], "records": values}).encode()
+    found = asyncio.run(Reader().read(Job("json", upload=True), body))
     assert shape(pa.struct(pa.schema(found.schema))) == [
         ("b", [[("at", "timestamp[ms, tz=UTC]"), ("n", "date32[day]")]]),
         ("at", "timestamp[ms, tz=UTC]"),

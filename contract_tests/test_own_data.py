@@ -23,11 +23,13 @@ from hypothesis import strategies as st
 from contract_tests.bench.processes import resident_bytes
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error, serving
-from flow_service_emulator.data.datasets import process
+from flow_service_emulator.data.datasets import reader
 from flow_service_emulator.data.datasets.faults import FileFault
 from flow_service_emulator.data.datasets.library import Library
+from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.reading import MAX_UPLOAD_ROWS, Job
-from flow_service_emulator.data.datasets.user_rows import StoredRows
+from flow_service_emulator.data.datasets.stored import StoredRows
+from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.folder_check import check_folder
 from flow_service_emulator.settings import Settings
 
@@ -87,7 +89,7 @@ def upload(api: Api, body: bytes, kind: str, dataset: str = "x") -> httpx.Respon
         (NDJSON, b'{"a":1}\n{"a"', "line 2 is not JSON"),
         (CSV, b"a\0b,c\n1,2\n", "column 1: the name has the character NUL in it"),
         (CSV, b"c," + b"n" * 1_001 + b"\n1,2\n", "column 2: the name has 1001 characters; at most 1000 are possible"),
-        (CSV, b"a" * 2_000_000 + b"\n1\n", "the first line has to have the columns' names"),
+        (CSV, b"a" * 2_000_000 + b"\n1\n", "column 1: the name has 2000000 characters"),
         (NDJSON, b'{"a\\u0000b": 1}\n', "record 1, field a\0b: the name has the character NUL in it"),
         (JSON, b'{"records": [{"a": {"b\\u0000": 1}}]}', "the name has the character NUL in it"),
         (JSON, b'{"schema": {"type": "object", "properties": {"a\\u0000": {"type": "string"}}}, "rows": 1}', "column"),
@@ -150,16 +152,32 @@ def test_a_body_that_is_too_large_is_not_read(api: Api) -> None:
 
 def test_a_process_that_somebody_ends_has_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     job, content = Job("parquet", upload=True), parquet(pa.table({"a": [1]}))
-    monkeypatch.setattr(process, "_START", f"import os; os.kill(os.getpid(), {int(signal.SIGTERM)})")
+    monkeypatch.setattr(reader, "_START", f"import os; os.kill(os.getpid(), {int(signal.SIGTERM)})")
     with pytest.raises(FileFault, match="SIGTERM"):
-        process.read(job, content)
-    monkeypatch.setattr(process, "_START", "import time; time.sleep(30)")
+        asyncio.run(Reader().read(job, content))
 
-    def over() -> None:
-        raise InterruptedError
 
-    with pytest.raises(InterruptedError):
-        process.read(job, content, over)
+@pytest.mark.parametrize("ending", [True, False])
+def test_the_end_of_the_server_and_of_whoever_waits_end_the_reading(
+    monkeypatch: pytest.MonkeyPatch, ending: bool
+) -> None:
+    async def scenario() -> None:
+        reading = Reader()
+        task = asyncio.create_task(reading.read(Job("parquet"), b""))
+        await asyncio.sleep(0.2)
+        if ending:
+            reading.stop()
+            with pytest.raises(ServiceError, match="server-ending"):
+                await task
+            with pytest.raises(ServiceError, match="server-ending"):
+                await reading.read(Job("json"), b"[]")
+        else:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    monkeypatch.setattr(reader, "_START", "import time; time.sleep(30)")
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 def test_a_panic_is_answered_like_any_other_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +251,7 @@ def test_a_large_file_is_read_piece_by_piece(api: Api, folder: Path) -> None:
 @given(st.integers(1, 2_500), st.integers(0, 9), st.integers(0, 9_000), st.integers(0, 9_000))
 def test_repeated_records_at_any_positions(count: int, grown: int, first: int, length: int) -> None:
     content = "".join(f'{{"n":{number}}}\n' for number in range(count)).encode()
-    found = process.read(Job("ndjson"), content)
+    found = asyncio.run(Reader().read(Job("ndjson"), content))
     rows = StoredRows(found.schema, found.rows, found.__getitem__, rows_per_hour=1, anchor=0, grown=grown)
     assert rows.count_at(0) == count + grown and rows.count_at(3 * 3600) == count + grown + 3
     batches = list(rows.batches(first, first + length))

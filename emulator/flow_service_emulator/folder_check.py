@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flow_service_emulator.catalog import Catalog, load_catalog
-from flow_service_emulator.data.datasets.dataset_files import EXTENSIONS, DatasetFiles, FileDataset
+from flow_service_emulator.data.datasets.folder import EXTENSIONS, DatasetFiles, FileDataset
+from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.fixture_files import FixtureError
 from flow_service_emulator.store.store import Store
 
@@ -48,10 +49,10 @@ def check_folder(folder: Path | None) -> Checked:
         return Checked(catalog, [], faults)
     datasets = folder / "datasets"
     owners = dict.fromkeys(catalog.datasets, "a dataset of the fixtures")
-    files = DatasetFiles(datasets, Store(None), owner=owners.get)
+    files = DatasetFiles(datasets, Store(None), Reader(), owner=owners.get)
     asyncio.run(files.refresh())
     faults += [FixtureError(datasets / file.file, "", file.problem or "") for file in files.problems]
-    found = [files[dataset_id] for dataset_id in files]
+    found = list(files.datasets.values())
     faults += [
         FixtureError(datasets / file.file, "", f"the last line is no whole JSON: {file.waiting} bytes are left out")
         for file in found

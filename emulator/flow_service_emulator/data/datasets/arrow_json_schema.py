@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from flow_service_emulator.data.datasets.record_shape import map_value
+from flow_service_emulator.data.datasets.records import map_value
 
 if TYPE_CHECKING:
     from arro3.core import DataType, Field, Schema

@@ -1,13 +1,11 @@
 """The eligible datasets: what they are called, and where their rows come from.
 
-They come from three places: the fixtures (made-up rows), the control calls (`user_datasets`) and a folder of files
-(`dataset_files`). An id belongs to one of them only.
+They come from three places: the fixtures (made-up rows), the control calls (`put`) and a folder of files (`folder`). An id belongs
+to one of them only.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -15,19 +13,16 @@ from typing import Any, Final
 
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.arrow_json_schema import json_schema_of
-from flow_service_emulator.data.datasets.dataset_files import DatasetFiles, FileDataset
 from flow_service_emulator.data.datasets.dataset_fixtures import DatasetFixture
 from flow_service_emulator.data.datasets.faults import FileFault
-from flow_service_emulator.data.datasets.process import read as read_content
+from flow_service_emulator.data.datasets.folder import DatasetFiles, FileDataset
+from flow_service_emulator.data.datasets.put import Content, UserDatasets
+from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.reading import Job
-from flow_service_emulator.data.datasets.segments import Segments
-from flow_service_emulator.data.datasets.user_datasets import Content, UserDatasets
+from flow_service_emulator.data.datasets.stored import Segments
 from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
-from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.store.store import Store
 
-FIXTURES, CALL, FILE = "fixtures", "call", "file"
-"""Where a dataset comes from."""
 _BODY: Final = {
     "description": "A dataset of the user's own",
     "fileDescription": {"persisted": True, "containerFormat": "parquet", "format": "parquet"},
@@ -58,11 +53,12 @@ class Library:
         self._seed = seed
         self.anchor = anchor
         self._made: dict[str, RowSource] = {}
+        self._reader = Reader()
         self._put = UserDatasets(store, clock, seed=seed)
         self._files = DatasetFiles(
-            folder, store, owner=lambda id_: self._owner(id_) if id_ not in self._files else None
+            folder, store, self._reader, owner=lambda id_: self._owner(id_) if id_ not in self._files.datasets else None
         )
-        self.stop = self._files.stop
+        self.stop = self._reader.stop
         """Ends the reading of content."""
 
     def restart(self, anchor: float) -> None:
@@ -76,13 +72,12 @@ class Library:
     async def refresh(self) -> None:
         """Take notice of files that have come, grown, changed or gone. To be called before an answer that depends on them.
 
-        Raises ServiceError while the server is ending.
+        Raises the ServiceError `server-ending`.
         """
-        with _server_ending():
-            await self._files.refresh()
+        await self._files.refresh()
 
     def has(self, dataset_id: str) -> bool:
-        return dataset_id in self._fixtures or dataset_id in self._put or dataset_id in self._files
+        return any(dataset_id in some for some in (self._fixtures, self._put.datasets, self._files.datasets))
 
     def problem(self, dataset_id: str) -> str | None:
         """Why a file with this id cannot be exported, in words; None where there is no such file, or another dataset has the id."""
@@ -92,12 +87,11 @@ class Library:
         return next((f"the file {file.file} cannot be used: {file.problem}" for file in found), None)
 
     def name(self, dataset_id: str) -> str:
-        if dataset_id in self._fixtures:
-            return self._fixtures[dataset_id].name
-        return self._put[dataset_id].name if dataset_id in self._put else dataset_id
+        named = self._fixtures.get(dataset_id) or self._put.datasets.get(dataset_id)
+        return named.name if named else dataset_id
 
     def __len__(self) -> int:
-        return len(self._fixtures) + len(self._put) + len(self._files)
+        return len(self._fixtures) + len(self._put.datasets) + len(self._files.datasets)
 
     def page(self, start: int, limit: int) -> list[dict[str, Any]]:
         """The datasets as `/configs` lists them, from the index `start`, `limit` at most."""
@@ -107,13 +101,11 @@ class Library:
         ]
 
     def rows(self, dataset_id: str) -> RowSource:
-        """The rows of a dataset. Raises KeyError when there is no such dataset, ValueError for rows that are damaged."""
-        if dataset_id in self._put:
+        """The rows of a dataset. Raises KeyError when there is no such dataset."""
+        if dataset_id in self._put.datasets:
             return self._put.rows(dataset_id)
-        if dataset_id in self._files:
-            rows = self._files[dataset_id].rows
-            assert rows is not None, "only files with a problem have none"
-            return rows
+        if dataset_id in self._files.datasets:
+            return self._files.rows[dataset_id]
         if dataset_id not in self._made:
             dataset = self._fixtures[dataset_id]
             self._made[dataset_id] = GeneratedRows(
@@ -135,25 +127,27 @@ class Library:
     def facts_of(self, dataset_id: str) -> dict[str, Any]:
         """What there is to tell of a dataset now. Raises KeyError."""
         now = self._clock.now()
-        if dataset_id in self._files:
-            return _file_facts(self._files[dataset_id])
-        if dataset_id in self._put:
-            put = self._put[dataset_id]
-            return _facts(dataset_id, put.name, CALL, put.rows_at(now), put.rows_per_hour)
+        if dataset_id in self._files.datasets:
+            return _file_facts(self._files.datasets[dataset_id])
+        if dataset_id in self._put.datasets:
+            put = self._put.datasets[dataset_id]
+            return _facts(dataset_id, put.name, "call", put.rows_at(now), put.rows_per_hour)
         dataset = self._fixtures[dataset_id]
         rows = Arrivals(dataset.rows, dataset.rows_per_hour, self.anchor).count_at(now)
-        return _facts(dataset_id, dataset.name, FIXTURES, rows, dataset.rows_per_hour)
+        return _facts(dataset_id, dataset.name, "fixtures", rows, dataset.rows_per_hour)
 
     def schema(self, dataset_id: str) -> dict[str, Any]:
-        """The JSON Schema of a dataset's rows. Raises KeyError, and ValueError for rows that are damaged."""
-        given = self._put[dataset_id].schema if dataset_id in self._put else None
+        """The JSON Schema of a dataset's rows. Raises KeyError."""
+        given = self._put.datasets[dataset_id].schema if dataset_id in self._put.datasets else None
         if dataset_id in self._fixtures:
             given = self._fixtures[dataset_id].schema
         return json_schema_of(self.rows(dataset_id).arrow_schema) if given is None else given
 
     def is_recorded(self, dataset_id: str) -> bool:
         """Whether a dataset has a user's rows, and its schema is what these show."""
-        return dataset_id in self._files or (dataset_id in self._put and self._put[dataset_id].schema is None)
+        return dataset_id in self._files.datasets or (
+            dataset_id in self._put.datasets and self._put.datasets[dataset_id].schema is None
+        )
 
     async def put(
         self, dataset_id: str, read: Callable[[Segments], Content], form: str, body: bytes, check: Callable[[], None]
@@ -163,9 +157,8 @@ class Library:
         `check` is called right before that, as the id may have become another's (`owner`) by then. Raises FileFault,
         StoreError, ServiceError while the server is ending, and what `read` and `check` raise.
         """
-        before = self._put[dataset_id].mark if dataset_id in self._put else None
-        segments = await self._read(Job(form, before=before, upload=True), body)
-        content = read(segments)
+        before = self._put.datasets[dataset_id].mark if dataset_id in self._put.datasets else None
+        content = read(await self._reader.read(Job(form, before=before, upload=True), body))
         check()
         self._put.put(dataset_id, content)
 
@@ -174,10 +167,10 @@ class Library:
 
         Raises as `put`, KeyError where there is no such dataset, and ValueError for one that takes no records.
         """
-        types, old = self._put.columns_for_more(dataset_id), self._put[dataset_id]
-        segments = await self._read(Job(form, types=types, start=old.digest, upload=True), body)
+        types, old = self._put.columns_for_more(dataset_id), self._put.datasets[dataset_id]
+        segments = await self._reader.read(Job(form, types=types, start=old.digest, upload=True), body)
         check(segments)
-        if self._put[dataset_id] is not old:
+        if self._put.datasets[dataset_id] is not old:
             raise FileFault("it was put again in the meantime; try again")
         return self._put.append(dataset_id, segments)
 
@@ -188,32 +181,17 @@ class Library:
 
     def owner(self, dataset_id: str) -> str | None:
         """In words, whose an id is that cannot be put or deleted; None where it can."""
-        return None if dataset_id in self._put else self._owner(dataset_id)
-
-    # --- inside ---------------------------------------------------------------------------------------------------
+        return None if dataset_id in self._put.datasets else self._owner(dataset_id)
 
     def _owner(self, dataset_id: str) -> str | None:
         if dataset_id in self._fixtures:
             return "a dataset of the fixtures"
-        if dataset_id in self._put:
+        if dataset_id in self._put.datasets:
             return "a dataset that was put"
-        return f"the file {self._files[dataset_id].file}" if dataset_id in self._files else None
+        return f"the file {self._files.datasets[dataset_id].file}" if dataset_id in self._files.datasets else None
 
     def _ids(self) -> Iterator[str]:
-        return chain(self._fixtures, self._put, self._files)
-
-    async def _read(self, job: Job, body: bytes) -> Segments:
-        with _server_ending():
-            return await asyncio.to_thread(read_content, job, body, self._files.go_on)
-
-
-@contextlib.contextmanager
-def _server_ending() -> Iterator[None]:
-    """Around what `stop` may end: what was asked for cannot be told without that."""
-    try:
-        yield
-    except InterruptedError:
-        raise ServiceError("server-ending") from None
+        return chain(self._fixtures, self._put.datasets, self._files.datasets)
 
 
 def _facts(id_: str, name: str, origin: str, rows: int, rows_per_hour: float) -> dict[str, Any]:
@@ -221,5 +199,5 @@ def _facts(id_: str, name: str, origin: str, rows: int, rows_per_hour: float) ->
 
 
 def _file_facts(file: FileDataset) -> dict[str, Any]:
-    told = _facts(file.id, file.id, FILE, file.mark.rows, 0) | {"file": file.file}
+    told = _facts(file.id, file.id, "file", file.mark.rows, 0) | {"file": file.file}
     return told if file.problem is None else told | {"problem": file.problem}

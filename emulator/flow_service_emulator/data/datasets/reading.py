@@ -1,40 +1,48 @@
 """A user's content, in any of its formats, as typed rows: what runs in a process of its own for what is large or Parquet.
 
-Columns are found by looking at all of it, then arro3 reads it with these types. Where types are given, from a JSON Schema or by
-the rows that are there already, they are kept.
+All but Parquet is records, whose columns are found by looking at all of them; arro3 then reads them with these types. Where types
+are given, from a JSON Schema or by the rows that are there already, they are kept.
 """
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
+from flow_service_emulator.data.datasets.dataset_fixtures import describes_datasets
 from flow_service_emulator.data.datasets.faults import FileFault, NotJson, panics_as_faults
-from flow_service_emulator.data.datasets.record_shape import MAX_FIELDS, RecordShape, all_nullable
-from flow_service_emulator.data.datasets.segments import Fingerprint, Mark, rows_as_text, write_segments
+from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
+from flow_service_emulator.data.datasets.stored import (
+    BATCH_ROWS,
+    Fingerprint,
+    Mark,
+    decoded,
+    rows_as_text,
+    write_segments,
+)
+from flow_service_emulator.data.forms.row_encoding import cast_batch
+from flow_service_emulator.data.rows.row_schema import parse_row_schema
+from flow_service_emulator.data.rows.schema_error import SchemaError
+from flow_service_emulator.fixture_files import Entry, FixtureError
 
 if TYPE_CHECKING:
-    from arro3.core import RecordBatch, RecordBatchReader, Schema
+    from arro3.core import DataType, RecordBatch, RecordBatchReader, Schema
 
-MAX_ARRAY_BYTES: Final = 64_000_000
-"""The largest `.json` file: an array has to be read whole."""
-MAX_LINE_BYTES: Final = 16_000_000
 MAX_ROWS_BYTES: Final = 192_000_000
 """What the rows of an upload may take."""
 MAX_UPLOAD_ROWS: Final = 3_000_000
 _ELSEWHERE: Final = "a file in the datasets folder of --fixtures may have more"
 _PIECE_BYTES: Final = 1 << 20
-_BATCH_ROWS: Final = 8_192
-_BATCH_PLACES: Final = 2_000_000
-"""Places for values in a batch, at most, of 8 bytes: with many columns it has fewer rows."""
 _BOM: Final = b"\xef\xbb\xbf"
 _PARQUET_MAGIC: Final = b"PAR1"
 _LARGE: Final = re.compile(rb"[0-9]{19}")
@@ -86,17 +94,51 @@ def convert(job: Job, source: Source, target: IO[bytes]) -> None:
         write_segments(schema, noted(), target, facts)
 
 
+def _of_records(records: Sequence[Any], types: Schema | None) -> Rows:
+    shape = RecordShape(types)
+    shape.note(records)
+    schema = shape.arrow_schema()
+    return schema, _batches(records, schema)
+
+
+def _batches(records: Iterable[Any], schema: Schema) -> Iterator[RecordBatch]:
+    left = iter(records)
+    while some := list(islice(left, BATCH_ROWS)):
+        yield from decoded(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in some), schema)
+
+
+# --- types of a JSON Schema -------------------------------------------------------------------------------------------
+
+
+def check_schema(schema: Any) -> None:
+    """Raise FileFault for what is no JSON Schema of draft 6 or 7."""
+    if not isinstance(schema, Mapping):
+        raise FileFault('"schema" must be a JSON Schema (draft 7), such as {"type": "object", "properties": {}}')
+    try:
+        Entry(Path("schema"), "", schema).check_schema("", schema)
+    except FixtureError as fault:
+        raise FileFault(f'"schema"{fault.place and " at " + fault.place}: {fault.reason}') from None
+
+
+def types_of(schema: Mapping[str, Any]) -> Schema:
+    """The columns of records after a JSON Schema, of which just the types count. Raises FileFault."""
+    check_schema(schema)
+    from arro3.core import Schema
+
+    from flow_service_emulator.data.rows.sources import arrow_field
+
+    try:
+        fields = parse_row_schema(schema, types_only=True)[0].fields
+    except SchemaError as fault:
+        raise FileFault(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
+    return all_nullable(Schema([arrow_field(name, node) for name, node in fields]))
+
+
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
 def _json(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
-    from flow_service_emulator.data.datasets.dataset_fixtures import describes_datasets
-
-    if isinstance(source, Path) and (size := source.stat().st_size) > MAX_ARRAY_BYTES:
-        raise FileFault(
-            f"{size} bytes; an array of more than {MAX_ARRAY_BYTES} cannot be streamed: put one record a line into a .ndjson file"
-        )
-    value = _loaded(_whole(source), NotJson if job.upload else FileFault)
+    value = _loaded(source if isinstance(source, bytes) else source.read_bytes(), NotJson if job.upload else FileFault)
     types = job.types
     if job.upload:
         body = value if isinstance(value, dict) else {}
@@ -117,69 +159,9 @@ def _json(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
     return _of_records(value, types)
 
 
-def check_schema(schema: Any) -> None:
-    """Raise FileFault for what is no JSON Schema of draft 6 or 7."""
-    from flow_service_emulator.fixture_files import Entry, FixtureError
-
-    if not isinstance(schema, Mapping):
-        raise FileFault('"schema" must be a JSON Schema (draft 7), such as {"type": "object", "properties": {}}')
-    try:
-        Entry(Path("schema"), "", schema).check_schema("", schema)
-    except FixtureError as fault:
-        raise FileFault(f'"schema"{fault.place and " at " + fault.place}: {fault.reason}') from None
-
-
-def types_of(schema: Mapping[str, Any]) -> Schema:
-    """The columns of records after a JSON Schema, of which just the types count. Raises FileFault."""
-    check_schema(schema)
-    from arro3.core import Schema
-
-    from flow_service_emulator.data.rows.row_schema import parse_row_schema
-    from flow_service_emulator.data.rows.schema_error import SchemaError
-    from flow_service_emulator.data.rows.sources import arrow_field
-
-    try:
-        fields = [arrow_field(name, node) for name, node in parse_row_schema(_types_alone(schema))[0].fields]
-        return all_nullable(Schema(fields))
-    except SchemaError as fault:
-        raise FileFault(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
-
-
-_LIMITS: Final = (
-    "pattern",
-    "minLength",
-    "maxLength",
-    "minItems",
-    "maxItems",
-    "uniqueItems",
-    "multipleOf",
-    "examples",
-    "required",
-)
-"""What a JSON Schema says of values, beside their type."""
-
-
-def _types_alone(schema: Any) -> Any:
-    if not isinstance(schema, Mapping):
-        return schema
-    dropped = (*_LIMITS, "enum", "const") if "type" in schema else _LIMITS
-    kept = {key: value for key, value in schema.items() if key not in dropped}
-    for key in ("properties", "definitions", "$defs"):
-        if isinstance(kept.get(key), Mapping):
-            kept[key] = {name: _types_alone(part) for name, part in kept[key].items()}
-    for key in ("items", "additionalProperties"):
-        kept |= {key: _types_alone(kept[key])} if key in kept else {}
-    if isinstance(kept.get("allOf"), list):
-        kept["allOf"] = [_types_alone(part) for part in kept["allOf"]]
-    return kept
-
-
-def _whole(source: Source) -> bytes:
-    return (source if isinstance(source, bytes) else source.read_bytes()).removeprefix(_BOM)
-
-
-def _loaded(text: bytes, kind: type[FileFault], line: int | None = None) -> Any:
+def _loaded(text: bytes, kind: type[FileFault] = FileFault, line: int | None = None) -> Any:
     """JSON decoded so that what cannot be taken of it can be named: numbers beyond 64 bits, and those that are none."""
+    text = text.removeprefix(_BOM)
     try:
         if _LARGE.search(text) is None:
             try:
@@ -196,71 +178,26 @@ def _loaded(text: bytes, kind: type[FileFault], line: int | None = None) -> Any:
         raise kind(f"this is not JSON: {fault}") from None
 
 
-def _of_records(records: Sequence[Any], types: Schema | None) -> Rows:
-    shape = RecordShape(types)
-    shape.note(records)
-    schema = shape.arrow_schema()
-
-    def batches() -> Iterator[RecordBatch]:
-        left = iter(records)
-        while some := list(islice(left, _BATCH_ROWS)):
-            text = b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in some)
-            yield from decoded(text, schema)
-
-    return schema, batches()
-
-
-def decoded(text: bytes, schema: Schema) -> Iterator[RecordBatch]:
-    """NDJSON as Arrow batches. Raises FileFault where the records are not of the schema."""
-    from arro3.io import read_json
-
-    rows = min(_BATCH_ROWS, max(1, _BATCH_PLACES // max(1, len(schema))))
-    with panics_as_faults(FileFault, "the records are not of their columns' types"):
-        yield from read_json(text, schema, batch_size=rows)
-
-
-# --- NDJSON -----------------------------------------------------------------------------------------------------------
-
-
 def _ndjson(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
     shape = RecordShape(job.types)
-    line_number, end = 1, 0
-    for lines in _whole_lines(source):
-        end += len(lines)
-        records = []
-        for number, line in enumerate(lines.split(b"\n"), line_number):
-            if line and not line.isspace():
-                records.append(_loaded(line, FileFault, number))
-        line_number += lines.count(b"\n")
-        shape.note(records)
-    if isinstance(source, Path):
-        facts["waiting"] = source.stat().st_size - end - _bom_of(source)
+    before = 0
+    for lines in _lines(source, facts):
+        numbered = enumerate(lines, before + 1)
+        shape.note(_loaded(line.rstrip(b"\r\n"), line=number) for number, line in numbered if not line.isspace())
+        before += len(lines)
     schema = shape.arrow_schema()
-    return schema, (batch for lines in _whole_lines(source) for batch in decoded(lines, schema))
+    return schema, (batch for lines in _lines(source, facts) for batch in decoded(b"".join(lines), schema))
 
 
-def _bom_of(path: Path) -> int:
-    with path.open("rb") as file:
-        return len(_BOM) if file.read(len(_BOM)) == _BOM else 0
-
-
-def _whole_lines(source: Source) -> Iterator[bytes]:
-    """Pieces of whole lines. A last line of a file that is no JSON yet, and not ended, is left for later."""
-    rest = b""
+def _lines(source: Source, facts: dict[str, Any]) -> Iterator[list[bytes]]:
+    """The lines, some at once. A last one of a file that is no JSON yet, and not ended, is left for later."""
     with _opened(source) as file:
         if file.read(len(_BOM)) != _BOM:
             file.seek(0)
-        while piece := file.read(_PIECE_BYTES):
-            cut = piece.rfind(b"\n") + 1
-            if cut:
-                yield rest + piece[:cut]
-                rest = piece[cut:]
-                continue
-            rest += piece
-            if len(rest) > MAX_LINE_BYTES:
-                raise FileFault(f"a line is longer than {MAX_LINE_BYTES} bytes; NDJSON has one record a line")
-    if rest and (isinstance(source, bytes) or rest.isspace() or _is_json(rest)):
-        yield rest
+        while lines := file.readlines(_PIECE_BYTES):
+            if isinstance(source, Path) and not lines[-1].endswith(b"\n") and not _is_json(lines[-1]):
+                facts["waiting"] = len(lines.pop())
+            yield lines
 
 
 def _opened(source: Source) -> IO[bytes]:
@@ -269,80 +206,170 @@ def _opened(source: Source) -> IO[bytes]:
 
 def _is_json(text: bytes) -> bool:
     try:
-        _loaded(text, FileFault)
+        _loaded(text)
     except FileFault:
-        return False
+        return text.isspace()
     return True
 
 
-# --- CSV and Parquet --------------------------------------------------------------------------------------------------
+# --- CSV --------------------------------------------------------------------------------------------------------------
+
+_SEPARATORS: Final = (",", ";", "\t")
+_MAX_FIELD: Final = 16_000_000
+_MAX_DIGITS: Final = 17
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
+_TEXT, _NUMBERS, _WHOLE, _LARGE_WHOLE, _TRUTH = "text", "number", "whole number", "large whole number", "true or false"
+_TOGETHER: Final = {frozenset((_WHOLE, _NUMBERS)): _NUMBERS, frozenset((_WHOLE, _LARGE_WHOLE)): _LARGE_WHOLE}
 
 
 def _csv(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
-    from flow_service_emulator.data.datasets.csv_columns import CsvColumns
+    """CSV as in RFC 4180, separated by commas, semicolons or tabs; the first line has the names, and an empty field is null.
 
-    columns = CsvColumns(source, job.types)
-    return _going_with(job, columns.schema, columns.batches())
+    A column is one of whole numbers, numbers, or `true` and `false` if all its values are written the way JSON writes them; so
+    what would not come out as it went in, such as `007` or a number of many digits, stays a text.
+    """
+    from arro3.core import DataType, Field, Schema
+
+    names, rows = _csv_rows(source)
+    given = [] if job.types is None else [job.types.field(index) for index in range(len(job.types))]
+    types = {field.name: field.type for field in given}
+    kinds = [_TEXT if name in types else "" for name in names]
+    for row in rows:
+        for index, text in enumerate(row):
+            known = kinds[index]
+            if text and known != _TEXT and (kind := _kind(text)) != known:
+                kinds[index] = _TOGETHER.get(frozenset((known, kind)), _TEXT) if known else kind
+    made = {_WHOLE: DataType.int64, _LARGE_WHOLE: DataType.int64, _NUMBERS: DataType.float64, _TRUTH: DataType.bool}
+    for name, kind in zip(names, kinds, strict=True):
+        types.setdefault(name, made.get(kind, DataType.string)())
+    schema = Schema([Field(name, type_, nullable=True) for name, type_ in types.items()])
+    shape, readers = RecordShape(schema), [_reader_of(types[name]) for name in names]
+
+    def records() -> Iterator[dict[str, Any]]:
+        for row in _csv_rows(source)[1]:
+            record = {name: read(text) for name, text, read in zip(names, row, readers, strict=True) if text}
+            shape.note((record,))
+            yield record
+
+    return schema, _batches(records(), schema)
+
+
+def _csv_rows(source: Source) -> tuple[list[str], Iterator[list[str]]]:
+    """The columns' names, and the fields of each further line. Raises FileFault, the iterator too."""
+    csv.field_size_limit(_MAX_FIELD)
+    lines = _text_lines(source)
+    first = next(lines, "")
+    reader = csv.reader(chain((first,), lines), delimiter=max(_SEPARATORS, key=first.count))
+    try:
+        names = next(reader, [])
+    except csv.Error as fault:
+        raise FileFault(f"the first line has to have the columns' names: {fault}") from None
+    if not names:
+        raise FileFault("the first line has to have the columns' names; it is empty")
+    for index, name in enumerate(names):
+        if not name.strip():
+            raise FileFault(f"column {index + 1} has no name in the first line")
+        if unusable := name_fault(name):
+            raise FileFault(f"column {index + 1}: {unusable}")
+        if name in names[:index]:
+            raise FileFault(f"two columns are named {name[:60]!r}")
+    return names, _whole_rows(reader, len(names))
+
+
+def _text_lines(source: Source) -> Iterator[str]:
+    with io.TextIOWrapper(_opened(source), encoding="utf-8-sig", newline="") as file:
+        try:
+            yield from file
+        except UnicodeDecodeError:
+            raise FileFault("it is not in UTF-8") from None
+
+
+def _whole_rows(rows: Iterator[list[str]], columns: int) -> Iterator[list[str]]:
+    try:
+        for number, row in enumerate((row for row in rows if row), 2):
+            if len(row) != columns:
+                raise FileFault(f"incorrect number of fields for line {number}, expected {columns} got {len(row)}")
+            yield row
+    except csv.Error as fault:
+        raise FileFault(str(fault)) from None
+
+
+@lru_cache(8_192)
+def _kind(text: str) -> str:
+    """Of what kind a value is: a number only where that is written the way JSON writes it, and a float has all its digits."""
+    if text in ("true", "false"):
+        return _TRUTH
+    if _NUMBER.fullmatch(text) is None or text == "-0":
+        return _TEXT
+    if text.lstrip("-").isdigit():
+        number = abs(int(text))
+        return _WHOLE if number <= EXACT else _LARGE_WHOLE if number < 2**63 else _TEXT
+    digits = re.split("[eE]", text)[0].replace("-", "").replace(".", "").lstrip("0")
+    return _NUMBERS if len(digits) <= _MAX_DIGITS and abs(float(text)) != float("inf") else _TEXT
+
+
+def _reader_of(type_: DataType) -> Callable[[str], Any]:
+    """What makes the JSON value of a field; the text itself where it is none, which the column's type then refuses."""
+    from arro3.core import DataType
+
+    made: Callable[[str], Any] = str
+    if DataType.is_integer(type_):
+        made = int
+    elif DataType.is_floating(type_):
+        made = float
+    elif DataType.is_boolean(type_):
+        made = {"true": True, "false": False}.__getitem__
+
+    def read(text: str) -> Any:
+        try:
+            return made(text)
+        except (ValueError, KeyError):
+            return text
+
+    return read
+
+
+# --- Parquet ----------------------------------------------------------------------------------------------------------
 
 
 def _parquet(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
-    with _opened(source) as file:
-        ends = file.read(4), file.read(1)
-        file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
-        last = file.read(4)
-    if not (ends[0] == last == _PARQUET_MAGIC and ends[1]):
-        raise FileFault("this is no Parquet file, or not the whole of it")
-    reader = _open_parquet(source)
-    if not len(reader.schema):
-        raise FileFault("there is no column")
-    schema = _plain(reader.schema)
-    return _going_with(job, schema, (_cast(batch, schema) for batch in _parquet_batches(source)))
-
-
-def _parquet_batches(source: Source) -> Iterator[RecordBatch]:
-    with panics_as_faults(FileFault, "this Parquet file cannot be read"):
-        yield from _open_parquet(source)
-
-
-def _open_parquet(source: Source) -> RecordBatchReader:
-    from arro3.io import read_parquet
-
-    with panics_as_faults(FileFault, "this Parquet file cannot be read"):
-        return read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source, batch_size=_BATCH_ROWS)
-
-
-def _plain(schema: Schema) -> Schema:
-    """Columns whose values are given as they are, not as places in a dictionary; and nothing of what pandas says of them."""
+    """Columns of values, not of places in a dictionary, and without what pandas says of them."""
     from arro3.core import DataType, Field, Schema
 
+    with _opened(source) as file:
+        start = file.read(5)
+        file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        if not (start[:4] == file.read(4) == _PARQUET_MAGIC and start[4:]):
+            raise FileFault("this is no Parquet file, or not the whole of it")
+    reader = _parquet_reader(source)
     fields = []
-    for field in (schema.field(index) for index in range(len(schema))):
+    for field in map(reader.schema.field, range(len(reader.schema))):
         type_ = field.type
         if DataType.is_dictionary(type_) and type_.value_type is not None:
             type_ = type_.value_type
         if DataType.is_large_string(type_) or DataType.is_string_view(type_):
             type_ = DataType.string()
         fields.append(Field(field.name, type_, nullable=True))
-    return Schema(fields)
-
-
-def _cast(batch: RecordBatch, schema: Schema) -> RecordBatch:
-    from arro3.compute import cast
-    from arro3.core import RecordBatch
-
-    columns = [
-        column if column.type == schema.field(index).type else cast(column, schema.field(index).type)
-        for index, column in enumerate(batch.columns)
-    ]
-    return RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _going_with(job: Job, schema: Schema, batches: Iterable[RecordBatch]) -> Rows:
-    """Rows that go with those that are there already, if there are any."""
+    if not fields:
+        raise FileFault("there is no column")
+    schema = Schema(fields)
+    batches = (cast_batch(batch, schema) for batch in _parquet_batches(reader))
     if job.types is None or schema == job.types:
         return schema, batches
     records = [orjson.loads(line) for batch in batches for line in rows_as_text(batch, nulls=True).splitlines()]
     return _of_records(records, job.types)
+
+
+def _parquet_reader(source: Source) -> RecordBatchReader:
+    from arro3.io import read_parquet
+
+    with panics_as_faults(FileFault, "this Parquet file cannot be read"):
+        return read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source, batch_size=BATCH_ROWS)
+
+
+def _parquet_batches(reader: RecordBatchReader) -> Iterator[RecordBatch]:
+    with panics_as_faults(FileFault, "this Parquet file cannot be read"):
+        yield from reader
 
 
 READERS: Final[Mapping[str, Callable[[Source, Job, dict[str, Any]], Rows]]] = {

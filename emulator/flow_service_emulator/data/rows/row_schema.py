@@ -90,13 +90,13 @@ class List(NamedTuple):
 Node = Scalar | Object | List | Map
 
 
-def parse_row_schema(schema: Mapping[str, Any]) -> tuple[Object, DatasetKind]:
+def parse_row_schema(schema: Mapping[str, Any], *, types_only: bool = False) -> tuple[Object, DatasetKind]:
     """The columns of a JSON Schema and whether its rows are people or events (`x-kind`).
 
     It has to be a valid one of draft 7. `allOf` and references within it are followed (`schema_parts`). Without `x-kind`, a schema
     with a property `timestamp` is one of events. Raises SchemaError where rows cannot be made from it.
     """
-    schema = written_out(schema)
+    schema = written_out(schema, types_only=types_only)
     root = _node((), schema, optional=False)
     if not isinstance(root, Object):
         raise SchemaError((), "rows are objects: give the type 'object' and properties")

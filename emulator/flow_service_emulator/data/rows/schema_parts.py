@@ -28,13 +28,19 @@ _REMOTE: Final = (
 )
 
 
-def written_out(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema without `allOf`, `$ref` and definitions.
+_OF_VALUES: Final = frozenset(
+    ("pattern", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "multipleOf", "examples", "required")
+)
+"""What is said of values, beside their type. (The bounds of whole numbers say how wide their column is.)"""
+
+
+def written_out(schema: Mapping[str, Any], *, types_only: bool = False) -> dict[str, Any]:
+    """The schema without `allOf`, `$ref` and definitions; with `types_only`, without what it says of values, too.
 
     Beside a `$ref` nothing else counts (draft 7). Raises SchemaError for a reference that leads away, nowhere or back to
     itself, for parts of `allOf` that contradict each other, and for a schema that is too large.
     """
-    written: dict[str, Any] = _Parts(schema).written((), schema, ("#",))
+    written: dict[str, Any] = _Parts(schema, types_only).written((), schema, ("#",))
     return written
 
 
@@ -46,8 +52,9 @@ def is_map(schema: Mapping[str, Any]) -> bool:
 class _Parts:
     """A schema on its way to be written out."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], types_only: bool) -> None:
         self._root = root
+        self._types_only = types_only
         self._count = 0
 
     def written(self, path: Path, schema: Any, steps: tuple[str, ...]) -> Any:
@@ -67,7 +74,10 @@ class _Parts:
             if reference in steps:
                 raise SchemaError(path, f"'$ref' {shown(reference)} leads back to itself, and so would have no end")
             return self.written(path, target, (*steps, reference))
-        written = {key: value for key, value in schema.items() if key not in ("allOf", "definitions", "$defs")}
+        left_out = {"allOf", "definitions", "$defs"}
+        if self._types_only:
+            left_out |= _OF_VALUES | ({"enum", "const"} if "type" in schema else set())
+        written = {key: value for key, value in schema.items() if key not in left_out}
         if isinstance(schema.get("properties"), Mapping):
             properties = schema["properties"].items()
             written["properties"] = {name: self.written((*path, str(name)), part, steps) for name, part in properties}

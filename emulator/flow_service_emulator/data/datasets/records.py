@@ -24,7 +24,6 @@ MAX_NAME_LENGTH: Final = 1_000
 """Characters of a field's name: a row tells all of them, however little else is in it."""
 MAX_LEVELS: Final = 32
 """The most levels of objects and arrays inside each other."""
-
 EXACT: Final = 2**53
 """Up to here every whole number is a number of 64 bits with a point, too."""
 _FLOAT_DIGITS: Final = 15
@@ -37,6 +36,8 @@ _WORDS: Final = {
     list: "an array",
 }
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:?\d\d)?)?")
+_PLAIN: Final = frozenset({str, bool})
+"""Of these every value is as good as the first; a number can be too large, or none."""
 
 Check = Callable[[Any], str | None]
 """Says what is needed in the place of a value; None where that is as it has to be."""
@@ -60,11 +61,11 @@ class _Shape:
 
     __slots__ = ("check", "fields", "item", "kind", "large", "type")
 
-    def __init__(self) -> None:
-        self.kind: type | None = None
+    def __init__(self, kind: type | None = None, type_: DataType | None = None) -> None:
+        self.kind = kind
         self.fields: dict[str, _Shape] = {}
         self.item: _Shape | None = None
-        self.type: DataType | None = None
+        self.type = type_
         self.check: Check | None = None
         self.large: int | None = None
 
@@ -76,9 +77,7 @@ class RecordShape:
     """
 
     def __init__(self, given: Schema | None = None) -> None:
-        self._given = given
-        """The columns, as long as the records bring nothing else."""
-        self._fields: dict[str, _Shape] = {} if given is None else _given(given)
+        self._fields = {} if given is None else _shapes_of(map(given.field, range(len(given))))
         self._count = len(self._fields)
         self.records = 0
 
@@ -101,8 +100,6 @@ class RecordShape:
         """
         from arro3.core import Schema
 
-        if self._given is not None:
-            return self._given
         fields = _arrow_fields(self._fields)
         if self.records and not fields:
             raise RecordFault(1, "", "no record has a field with a value; at least one column is needed")
@@ -116,19 +113,17 @@ class RecordShape:
                     raise _Clash(name[:MAX_NAME_LENGTH], fault)
                 self._count += 1
                 if self._count > MAX_FIELDS:
-                    raise _Clash(
-                        name, f"more than {MAX_FIELDS} different fields; put what has changing names into a map"
-                    )
-                self._given = None
+                    reason = f"more than {MAX_FIELDS} different fields; put what has changing names into a map"
+                    raise _Clash(name, reason)
                 shape = fields[name] = _Shape()
-            kind = type(value)
-            if kind is shape.kind and kind in _PLAIN:
-                continue
-            if value is not None:
-                try:
-                    self._note_value(shape, value, kind, level)
-                except _Clash as clash:
-                    raise clash.below(name) from None
+            if value is not None and not (type(value) is shape.kind and shape.kind in _PLAIN):
+                self._note_below(name, shape, value, level)
+
+    def _note_below(self, name: str, shape: _Shape, value: Any, level: int) -> None:
+        try:
+            self._note_value(shape, value, type(value), level)
+        except _Clash as clash:
+            raise clash.below(name) from None
 
     def _note_value(self, shape: _Shape, value: Any, kind: type, level: int) -> None:
         if shape.check is not None:
@@ -140,8 +135,8 @@ class RecordShape:
         if kind is int and not -(2**63) <= value < 2**63:
             raise _Clash("", f"{value} is beyond 64 bits; send it as a text")
         known = shape.kind
-        if known is None or (known is int and kind is float and shape.type is None):
-            shape.kind, self._given = kind, None
+        if known is None or (known is int and kind is float):
+            shape.kind = kind
         elif known is not kind and not (known is float and kind is int):
             raise _Clash("", f"{_shown(value)} is {_WORDS[kind]}, but the field is {_WORDS[known]}")
         if kind is int and abs(value) > EXACT and shape.large is None:
@@ -159,14 +154,7 @@ class RecordShape:
         shape.item = shape.item or _Shape()
         for place, item in (("[]", item) for item in value) if kind is list else value.items():
             if item is not None:
-                try:
-                    self._note_value(shape.item, item, type(item), level + 1)
-                except _Clash as clash:
-                    raise clash.below(place) from None
-
-
-_PLAIN: Final = frozenset({str, bool})
-"""Of these every value is as good as the first; a number can be too large, or none."""
+                self._note_below(place, shape.item, item, level + 1)
 
 
 class _Clash(Exception):
@@ -182,6 +170,11 @@ class _Clash(Exception):
         return _Clash(name + separator + self.field, self.reason)
 
 
+def all_nullable(schema: Schema) -> Schema:
+    """The columns, with room for null in them and in all that is within."""
+    return RecordShape(schema).arrow_schema()
+
+
 # --- columns of shapes ------------------------------------------------------------------------------------------------
 
 
@@ -192,66 +185,52 @@ def _arrow_fields(fields: dict[str, _Shape]) -> list[Field]:
     return [Field(name, type_, nullable=True) for name, type_ in typed if type_ is not None]
 
 
-def _arrow_type(shape: _Shape | None) -> DataType | None:
+def _arrow_type(shape: _Shape) -> DataType | None:
     """A field's type; None where it can have no column."""
     from arro3.core import DataType, Field
 
-    kind = None if shape is None else shape.kind
-    if shape is not None and shape.type is not None:
+    if shape.type is not None:
         return shape.type
-    if shape is not None and kind is dict:
-        if shape.item is not None:
-            value = _arrow_type(shape.item) or DataType.string()
-            return DataType.map(
-                Field("key", DataType.string(), nullable=False), Field("value", value, nullable=True), False
-            )
+    if shape.kind is dict and shape.item is not None:
+        value = Field("value", _arrow_type(shape.item) or DataType.string(), nullable=True)
+        return DataType.map(Field("key", DataType.string(), nullable=False), value, False)
+    if shape.kind is dict:
         fields = _arrow_fields(shape.fields)
         return DataType.struct(fields) if fields else None
-    if shape is not None and kind is list:
-        item = _arrow_type(shape.item)
+    if shape.kind is list:
+        item = _arrow_type(shape.item or _Shape())
         return None if item is None else DataType.list(Field("item", item, nullable=True))
-    if kind is bool:
-        return DataType.bool()
-    if kind is int:
-        return DataType.int64()
-    return DataType.float64() if kind is float else DataType.string()
-
-
-def all_nullable(schema: Schema) -> Schema:
-    """The columns, with room for null in them and in all that is within."""
-    from arro3.core import Schema
-
-    return Schema(_arrow_fields(_given(schema)))
+    plain = {bool: DataType.bool, int: DataType.int64, float: DataType.float64}
+    return plain.get(shape.kind or str, DataType.string)()
 
 
 # --- shapes of columns ------------------------------------------------------------------------------------------------
 
 
-def _given(schema: Schema) -> dict[str, _Shape]:
-    return {field.name: _shape_of(field.type) for field in (schema.field(index) for index in range(len(schema)))}
+def _shapes_of(fields: Iterable[Field]) -> dict[str, _Shape]:
+    return {field.name: _shape_of(field.type) for field in fields}
 
 
 def _shape_of(type_: DataType) -> _Shape:
     from arro3.core import DataType
 
-    shape: _Shape = _Shape()
-    item = type_.value_field
+    plain = {DataType.int64(): int, DataType.float64(): float, DataType.string(): str, DataType.bool(): bool}
     if DataType.is_struct(type_):
-        shape.kind, shape.fields = dict, {field.name: _shape_of(field.type) for field in type_.fields}
+        shape = _Shape(dict)
+        shape.fields = _shapes_of(type_.fields)
     elif DataType.is_map(type_):
-        shape.kind, shape.item = dict, _shape_of(map_value(type_))
+        shape = _Shape(dict)
+        shape.item = _shape_of(map_value(type_))
         if not shape.item.fields and shape.item.item is None:
             shape.type, shape.item.type = type_, map_value(type_)
-    elif DataType.is_list(type_) and item is not None:
-        shape.kind, shape.item = list, _shape_of(item.type)
-    elif type_ == DataType.int64():
-        shape.kind = int
-    elif type_ == DataType.float64():
-        shape.kind, shape.type = float, type_
-    elif type_ in (DataType.string(), DataType.bool()):
-        shape.kind = str if DataType.is_string(type_) else bool
+    elif DataType.is_list(type_) and type_.value_field is not None:
+        shape = _Shape(list)
+        shape.item = _shape_of(type_.value_field.type)
+    elif type_ in plain:
+        shape = _Shape(plain[type_])
     else:
-        shape.type, shape.check = type_, _check_of(type_)
+        shape = _Shape(None, type_)
+        shape.check = _check_of(type_)
     return shape
 
 
@@ -267,37 +246,26 @@ def _check_of(type_: DataType) -> Check:
     """What looks at values of a type that JSON does not have."""
     from arro3.core import DataType
 
+    fits: Callable[[Any], bool]
     if DataType.is_integer(type_):
         bits = type_.bit_width or 64
         low, high = (0, 2**bits) if DataType.is_unsigned_integer(type_) else (-(2 ** (bits - 1)), 2 ** (bits - 1))
         needed = f"a whole number from {low} to {high - 1}"
-        return lambda value: None if type(value) is int and low <= value < high else needed
-    if DataType.is_floating(type_):
-        return lambda value: None if type(value) in (int, float) and math.isfinite(value) else "a number"
-    if DataType.is_date(type_):
-        return lambda value: None if _is_day(value) else "a date such as 2026-01-31"
-    if DataType.is_timestamp(type_):
-        return lambda value: None if _is_instant(value) else "a time such as 2026-01-31T12:00:00Z"
-    if DataType.is_decimal(type_):
+        fits = lambda value: type(value) is int and low <= value < high  # noqa: E731
+    elif DataType.is_floating(type_):
+        needed, fits = "a number", lambda value: type(value) in (int, float) and math.isfinite(value)
+    elif DataType.is_date(type_):
+        needed, fits = "a date such as 2026-01-31", lambda value: _is_instant(value) and len(value) == 10
+    elif DataType.is_timestamp(type_):
+        needed, fits = "a time such as 2026-01-31T12:00:00Z", _is_instant
+    elif DataType.is_decimal(type_):
         precision, scale = map(int, re.findall(r"-?\d+", str(type_).partition("(")[2])[:2])
         needed = f"a number of {precision - scale} digits before and {scale} behind the point"
-        return lambda value: (
-            None if _fits(value, precision, scale) else f"{needed}; one of many digits goes into a text"
-        )
-    if DataType.is_boolean(type_):
-        return lambda value: None if type(value) is bool else "true or false"
-    return lambda value: None if type(value) is str else "a text"
-
-
-def type_name(type_: DataType) -> str:
-    """A type in a word or two."""
-    return str(type_).strip().removeprefix("arro3.core.DataType<").removesuffix(">")
-
-
-def _is_day(value: Any) -> bool:
-    if type(value) is not str or len(value) != len("2026-01-31"):
-        return False
-    return _is_instant(value)
+        needed += "; one of many digits goes into a text"
+        fits = lambda value: _is_decimal(value, precision, scale)  # noqa: E731
+    else:
+        needed, fits = "a text", lambda value: type(value) is str
+    return lambda value: None if fits(value) else needed
 
 
 def _is_instant(value: Any) -> bool:
@@ -310,7 +278,7 @@ def _is_instant(value: Any) -> bool:
     return True
 
 
-def _fits(value: Any, precision: int, scale: int) -> bool:
+def _is_decimal(value: Any, precision: int, scale: int) -> bool:
     """Whether a decimal takes a number as it is. Of a float only so many digits are sure."""
     if type(value) not in (int, float, str):
         return False
@@ -318,13 +286,10 @@ def _fits(value: Any, precision: int, scale: int) -> bool:
         number = Decimal(repr(value) if type(value) is float else value)
     except InvalidOperation:
         return False
-    if not number.is_finite():
-        return False
     digits, exponent = number.as_tuple().digits, number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    behind = max(0, -exponent)
-    whole = len(digits) + exponent
-    return behind <= scale and whole <= precision - scale and not (type(value) is float and len(digits) > _FLOAT_DIGITS)
+    if not isinstance(exponent, int) or (type(value) is float and len(digits) > _FLOAT_DIGITS):
+        return False
+    return -exponent <= scale and len(digits) + exponent <= precision - scale
 
 
 def _shown(value: Any) -> str:

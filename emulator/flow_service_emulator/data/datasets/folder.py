@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import re
 import stat
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flow_service_emulator.data.datasets.faults import FileFault
-from flow_service_emulator.data.datasets.process import GoOn, read
+from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.reading import READERS, Job, types_of
-from flow_service_emulator.data.datasets.segments import Mark
-from flow_service_emulator.data.datasets.user_rows import Relocated, StoredRows
+from flow_service_emulator.data.datasets.stored import Mark, Relocated, Segments, StoredRows
 from flow_service_emulator.data.rows.seeded import RowSource
+from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.fixture_files import FixtureError, read_entry
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
 
@@ -44,97 +42,73 @@ Signature = tuple[int, int, int]
 
 
 class FileDataset(NamedTuple):
-    """A dataset in a file. With a `problem`, it cannot be exported; without `rows` otherwise it is none of a user's datasets.
-
-    `lengthened` says whether all rows that were there before still come first, unchanged; `waiting` is how many bytes at the end
-    are no whole line of NDJSON yet, and left for later.
-    """
+    """A file that was looked at. With a `problem`, it cannot be exported; without `found` otherwise it is none of a user's datasets."""
 
     file: str
     signature: Signature
     problem: str | None = None
-    rows: RowSource | None = None
-    mark: Mark = Mark(0, "")
+    found: Segments | None = None
     lengthened: bool = False
-    waiting: int = 0
+    """Whether all rows that were there before still come first, unchanged."""
 
     @property
     def id(self) -> str:
         return Path(self.file).stem
 
+    @property
+    def mark(self) -> Mark:
+        return self.found.mark if self.found and not self.problem else Mark(0, "")
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes at the end are no whole line of NDJSON yet, and left for later."""
+        return self.found.facts.get("waiting", 0) if self.found else 0
+
 
 class DatasetFiles:
     """The datasets in the files of a folder, by id, in the order of the files' names. Without a folder there are none."""
 
-    def __init__(self, folder: Path | None, store: Store, *, owner: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, folder: Path | None, store: Store, reader: Reader, *, owner: Callable[[str], str | None]
+    ) -> None:
         """`owner` says in words whose an id is already, None where it is free."""
         self._folder = folder
         self._store = store
+        self._reader = reader
         self._owner = owner
         self._looked: dict[str, FileDataset] = {}
-        self._datasets: dict[str, FileDataset] = {}
+        self.datasets: dict[str, FileDataset] = {}
+        self.rows: dict[str, RowSource] = {}
         self.problems: list[FileDataset] = []
         """The files that cannot be used, and why."""
         self._unsaved = False
         self._turn = asyncio.Lock()
-        self._stopping = False
-
-    def __contains__(self, dataset_id: str) -> bool:
-        return dataset_id in self._datasets
-
-    def __getitem__(self, dataset_id: str) -> FileDataset:
-        return self._datasets[dataset_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._datasets)
-
-    def __len__(self) -> int:
-        return len(self._datasets)
 
     def restart(self) -> None:
         """Count positions as the store has them: after a reset from 0 again, after a snapshot was put back as it says."""
         for name, looked in list(self._looked.items()):
-            kept = self._stored(looked.id)
-            if kept is not None and kept[1] != looked.mark:
+            stored = self._stored(looked.id)
+            if stored is not None and stored[1] != looked.mark:
                 del self._looked[name]  # the snapshot knows another content: how they compare, only the file tells
         self.assemble()
 
-    def stop(self) -> None:
-        """End a `refresh` that is under way."""
-        self._stopping = True
-
     async def refresh(self) -> None:
-        """Look whether the folder is as it was before, and takes a look at every file that is not.
+        """Look whether the folder is as it was before, and take a look at every file that is not.
 
-        That is done in a thread and can take a while with large files; whoever cancels it ends that. Costs next to nothing when
-        nothing has changed. Raises InterruptedError once `stop` was called, where there was something to look at.
+        That can take a while with large files. Costs next to nothing when nothing has changed. Raises the ServiceError
+        `server-ending`.
         """
         if self._folder is None or (self._scan() == self._seen() and not self._unsaved):
             return
         async with self._turn:
-            found = self._scan()
-            changed = {name: found[name] for name in found if self._seen().get(name) != found[name]}
-            kept = {name: self._stored(_shown(Path(name).stem)) for name in changed}
-            before = {name: known[1] for name, known in kept.items() if known}
-            over = threading.Event()
-
-            def go_on() -> None:
-                self.go_on()
-                if over.is_set():
-                    raise InterruptedError(errno.EINTR, "nobody waits for it any more")
-
-            try:
-                looked = await asyncio.to_thread(_look, self._folder, changed, before, go_on)
-            except asyncio.CancelledError:
-                over.set()  # the thread has to be told, it is not cancelled
-                raise
-            self._looked = {name: looked.get(name) or self._looked[name] for name in sorted(found)}
+            looked = {}
+            for name, signature in sorted(self._scan().items()):
+                known = self._looked.get(name)
+                if known is None or known.signature != signature:
+                    known = await self._look(name, signature)
+                looked[name] = known
+            self._looked = looked
             self.assemble()
-
-    def go_on(self) -> None:
-        """Raise InterruptedError once `stop` was called."""
-        if self._stopping:
-            raise InterruptedError(errno.EINTR, "the server is ending")
 
     def _seen(self) -> dict[str, Signature]:
         return {name: looked.signature for name, looked in self._looked.items()}
@@ -156,51 +130,71 @@ class DatasetFiles:
             return self._seen()
         return found
 
+    async def _look(self, name: str, signature: Signature) -> FileDataset:
+        """Look through a file. Whatever is wrong with it is told with it."""
+        assert self._folder is not None, "asked with a folder only"
+        path, file = self._folder / name, FileDataset(_shown(name), signature)
+        stored = self._stored(file.id)
+        before = stored and stored[1]
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
+                raise FileFault("it is no regular file")
+            form = path.suffix.lower().removeprefix(".")
+            types = None if form == "parquet" else _types(self._folder.parent / "schemas" / f"{path.stem}.json")
+            found = await self._reader.read(Job(form, types=types, before=before), path)
+        except ServiceError:  # which says nothing of the file
+            raise
+        except OSError as fault:
+            return file._replace(problem=fault.strerror or type(fault).__name__)
+        except Exception as fault:  # whatever is in a user's file, the others are to be had
+            return file._replace(problem=str(fault) or type(fault).__name__)
+        if found.facts.get("described"):
+            return file
+        return file._replace(found=found, lengthened=found.begin_with(before))
+
     def _stored(self, dataset_id: str) -> tuple[int, Mark] | None:
         """The position of a file's first row and what was in it, as the store has it."""
-        kept = self._store.get_meta(_FILE + dataset_id)
-        return None if kept is None else (kept["base"], Mark(kept["rows"], kept["digest"]))
+        stored = self._store.get_meta(_FILE + dataset_id)
+        return None if stored is None else (stored["base"], Mark(stored["rows"], stored["digest"]))
 
     def assemble(self) -> None:
-        """Make datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too."""
+        """Make datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too.
+
+        While the store cannot have their places, as on a full disk, every `refresh` tries again, and nothing else waits for it:
+        a reset has already been made when this is its last step, and reading needs no room.
+        """
         told = {file.file: file.problem for file in self.problems}
-        self._datasets.clear()
+        self.datasets.clear()
         self.problems.clear()
         changes = []
         for file in self._looked.values():
             problem = "; ".join(filter(None, (self._id_problem(file.id), file.problem)))
-            if file.rows is None and file.problem is None:
+            if file.found is None and file.problem is None:
                 continue
-            if problem or file.rows is None:
-                self.problems.append(file._replace(problem=problem, mark=Mark(0, "")))
+            if problem or file.found is None:
+                self.problems.append(file._replace(problem=problem))
                 if told.get(file.file) != problem:
                     log.warning("the dataset file %s cannot be used: %s", file.file, problem)
                 continue
-            kept = self._stored(file.id)
-            base, mark = kept or (0, file.mark)
+            base, mark = self._stored(file.id) or (0, file.mark)
             if not file.lengthened and mark != file.mark:
                 base += mark.rows
             changes.append(SetMeta(_FILE + file.id, {"base": base, **file.mark._asdict()}))
-            self._datasets[file.id] = file._replace(rows=Relocated(file.rows, base)) if base else file
-        self._save([change for change in changes if change.value != self._store.get_meta(change.key)])
-
-    def _save(self, changes: list[SetMeta]) -> None:
-        """Let the store keep them. While it cannot, as on a full disk, every `refresh` tries again, and nothing else waits for it:
-        a reset has already been made when this is its last step, and reading needs no room."""
+            rows = StoredRows(file.found.schema, file.found.rows, file.found.__getitem__)
+            self.datasets[file.id], self.rows[file.id] = file, Relocated(rows, base)
         try:
-            self._store.write(changes)
+            self._store.write([change for change in changes if change.value != self._store.get_meta(change.key)])
+            self._unsaved = False
         except StoreError as fault:
             if not self._unsaved:
                 log.warning("how far the dataset files have been looked at cannot be stored yet: %s", fault)
             self._unsaved = True
-        else:
-            self._unsaved = False
 
     def _id_problem(self, dataset_id: str) -> str | None:
         """Why a file cannot have this id; None where it can."""
         owner = self._owner(dataset_id)
-        if dataset_id in self._datasets:
-            return f"the id {dataset_id!r} is that of the file {self._datasets[dataset_id].file}"
+        if dataset_id in self.datasets:
+            return f"the id {dataset_id!r} is that of the file {self.datasets[dataset_id].file}"
         if owner is not None:
             return f"the id {dataset_id!r} is that of {owner}; give the file another name"
         if not ID_PATTERN.fullmatch(dataset_id):
@@ -225,34 +219,6 @@ def _signature(entry: os.DirEntry[str]) -> Signature:
 def _shown(name: str) -> str:
     """A file's name as a text: on Linux it can have bytes that are none."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _look(
-    folder: Path, changed: Mapping[str, Signature], before: Mapping[str, Mark], go_on: GoOn
-) -> dict[str, FileDataset]:
-    """Look through files. Whatever is wrong with one of them is told with it. Raises what `go_on` raises."""
-    looked = {}
-    for name, signature in changed.items():
-        path, file = folder / name, FileDataset(_shown(name), signature)
-        go_on()
-        try:
-            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
-                raise FileFault("it is no regular file")
-            form = path.suffix.lower().removeprefix(".")
-            types = None if form == "parquet" else _types(folder.parent / "schemas" / f"{path.stem}.json")
-            rows = read(Job(form, types=types, before=before.get(name)), path, go_on)
-            if not rows.facts.get("described"):
-                source = StoredRows(rows.schema, rows.rows, rows.__getitem__)
-                begins, waiting = rows.begin_with(before.get(name)), rows.facts.get("waiting", 0)
-                file = file._replace(rows=source, mark=rows.mark, lengthened=begins, waiting=waiting)
-        except InterruptedError:  # which says nothing of the file
-            raise
-        except OSError as fault:
-            file = file._replace(problem=fault.strerror or type(fault).__name__)
-        except Exception as fault:  # whatever is in a user's file, the others are to be had
-            file = file._replace(problem=str(fault) or type(fault).__name__)
-        looked[name] = file
-    return looked
 
 
 def _types(schema: Path) -> Schema | None:

@@ -13,25 +13,13 @@ When a dataset is put again:
 
 from __future__ import annotations
 
-import logging
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.data.datasets.faults import FileFault
-from flow_service_emulator.data.datasets.reading import decoded
-from flow_service_emulator.data.datasets.segments import (
-    Fingerprint,
-    Mark,
-    Segments,
-    batches_in,
-    rows_as_text,
-    schema_in,
-    stream_of,
-)
-from flow_service_emulator.data.datasets.user_rows import Relocated, StoredRows
+from flow_service_emulator.data.datasets.stored import Mark, Relocated, Segments, StoredRows, schema_in
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_error import SchemaError
 from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
@@ -40,16 +28,10 @@ from flow_service_emulator.store.store import SetMeta, Store
 if TYPE_CHECKING:
     from arro3.core import Schema
 
-log = logging.getLogger("emulator.datasets")
-
 _DATASET: Final = "dataset/"
 _POSITIONS: Final = "dataset-positions/"
 """Up to which position the rows of a dataset that was deleted went."""
 _TRIAL_ANCHOR: Final = 1_700_000_000
-_FEW: Final = 1_000
-"""Further rows are put into one stream with the last ones, as long as they are so few together."""
-MAX_ROWS_BYTES: Final = 256_000_000
-"""What the rows of a dataset may take, with all that were appended."""
 
 
 class Content(NamedTuple):
@@ -90,10 +72,6 @@ class UserDataset:
         rate = self.rows_per_hour if self.schema is not None or self.rows else 0
         return Arrivals(self.rows_at_anchor, rate, self.anchor).count_at(max(at, self.anchor))
 
-    def end_at(self, at: float) -> int:
-        """The position behind its last row at an instant."""
-        return self.base + self.rows_at(at)
-
 
 class UserDatasets:
     """The datasets that were put, in the order in which their ids were first put."""
@@ -102,81 +80,52 @@ class UserDatasets:
         self._store = store
         self._clock = clock
         self._seed = seed
-        self._datasets: dict[str, UserDataset] = {}
+        self.datasets: dict[str, UserDataset] = {}
         self._sources: dict[str, RowSource] = {}
-
-    def __contains__(self, dataset_id: str) -> bool:
-        return dataset_id in self._datasets
-
-    def __getitem__(self, dataset_id: str) -> UserDataset:
-        return self._datasets[dataset_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._datasets)
-
-    def __len__(self) -> int:
-        return len(self._datasets)
 
     def load(self) -> None:
         """Take over what the store has: at the start, after a reset, after a snapshot was put back."""
-        self._datasets.clear()
+        self.datasets.clear()
         self._sources.clear()
         for key in self._store.meta_keys(_DATASET):
-            try:
-                self._datasets[key.removeprefix(_DATASET)] = UserDataset(**(self._store.get_meta(key) or {}))
-            except TypeError as fault:
-                log.warning("what is stored as %s is ignored: %s", key[:100], fault)
+            self.datasets[key.removeprefix(_DATASET)] = UserDataset(**self._store.get_meta(key))
 
     def put(self, dataset_id: str, content: Content) -> None:
         """Store a dataset, a new one or in the place of the one of its id. Raises StoreError."""
-        now = self._clock.now()
-        old = self._datasets.get(dataset_id)
-        base = old.base if old else self._store.get_meta(_POSITIONS + dataset_id) or 0
+        old, segments = self.datasets.get(dataset_id), content.segments
         new = UserDataset(
             id=dataset_id,
             name=content.name,
             rows=content.rows,
             rows_per_hour=content.rows_per_hour,
             rows_at_anchor=content.rows,
-            anchor=now,
-            base=base,
+            anchor=self._clock.now(),
+            base=old.base if old else self._store.get_meta(_POSITIONS + dataset_id) or 0,
             schema=content.schema,
-            digest=content.segments.mark.digest if content.segments else "",
-            streams=content.segments.rows if content.segments else (),
+            digest=segments.mark.digest if segments else "",
+            streams=segments.rows if segments else (),
         )
         if old is not None:
-            new = _following(old, new, content, now)
-        streams = content.segments or ()
-        texts = [b64encode(streams[index]).decode() for index in range(len(streams))]
-        self._write(new, dict(enumerate(texts)))
+            new = _following(old, new, content)
+        self._write(new, dict(enumerate(segments or ())))
 
     def append(self, dataset_id: str, further: Segments) -> int:
         """Store further rows of a dataset (see `columns_for_more`), which the next incremental export then has; answers how many.
 
-        Raises StoreError, and FileFault for rows that cannot be one dataset with the others.
+        Where they bring columns, the rows before them get these when they are read. Raises StoreError.
         """
-        old = self._datasets[dataset_id]
-        texts = self._texts(old)
-        first, rows, digest = len(texts), [*old.streams], further.mark.digest
-        added = [further[index] for index in range(1, len(further))]
-        if further.schema != schema_in(b64decode(texts[0])):
-            first, (added, rows, digest) = 0, _with_columns(further.schema, [*map(b64decode, texts[1:]), *added])
-        elif len(added) == 1 and rows[-1] and rows[-1] + further.rows[1] <= _FEW:
-            first -= 1
-            added = [_joined(further.schema, [b64decode(texts[first]), *added])]
-            rows[-1] += further.rows[1]
-        else:
-            rows += further.rows[1:]
-        if sum(map(len, texts[:first])) * 3 // 4 + sum(map(len, added)) > MAX_ROWS_BYTES:
-            raise FileFault(f"its rows take, with the further ones, more than {MAX_ROWS_BYTES} bytes")
-        count = sum(rows)
-        new = replace(old, rows=count, rows_at_anchor=count, anchor=self._clock.now(), digest=digest, streams=rows)
-        self._write(new, {index: b64encode(stream).decode() for index, stream in enumerate(added, first)})
+        old = self.datasets[dataset_id]
+        streams = [*old.streams, *further.rows[1:]]
+        count = sum(streams)
+        new = replace(
+            old, rows=count, rows_at_anchor=count, anchor=self._clock.now(), digest=further.mark.digest, streams=streams
+        )
+        self._write(new, {0: further[0]} | dict(enumerate(list(further)[1:], len(old.streams))))
         return count - old.rows
 
     def columns_for_more(self, dataset_id: str) -> Schema:
         """The columns that further rows of a dataset have to go with. Raises ValueError for one that takes no further rows."""
-        dataset = self._datasets[dataset_id]
+        dataset = self.datasets[dataset_id]
         if dataset.schema is not None:
             raise ValueError("its rows are made after a schema; only a dataset that was put with records takes more")
         if dataset.rows_per_hour or dataset.rows_at_anchor != dataset.rows:
@@ -185,41 +134,38 @@ class UserDatasets:
 
     def delete(self, dataset_id: str) -> None:
         """Forget a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
-        dataset = self._datasets[dataset_id]
-        end = dataset.end_at(self._clock.now())
-        streams = [SetMeta(stream_key(dataset_id, index), None) for index in range(len(dataset.streams))]
+        dataset = self.datasets[dataset_id]
+        end = dataset.base + dataset.rows_at(self._clock.now())
+        streams = [SetMeta(_stream_key(dataset_id, index), None) for index in range(len(dataset.streams))]
         self._store.write(
             [SetMeta(_DATASET + dataset_id, None), SetMeta(_POSITIONS + dataset_id, end or None), *streams]
         )
-        del self._datasets[dataset_id]
+        del self.datasets[dataset_id]
         self._sources.pop(dataset_id, None)
 
     def rows(self, dataset_id: str) -> RowSource:
-        """A dataset's rows. Raises KeyError when there is no such dataset, ValueError for rows that are damaged."""
+        """A dataset's rows. Raises KeyError when there is no such dataset."""
         if dataset_id not in self._sources:
-            self._sources[dataset_id] = self._source(self._datasets[dataset_id])
+            self._sources[dataset_id] = self._source(self.datasets[dataset_id])
         return self._sources[dataset_id]
 
-    def _write(self, dataset: UserDataset, streams: dict[int, str]) -> None:
-        old = self._datasets.get(dataset.id)
+    def _write(self, dataset: UserDataset, streams: dict[int, bytes]) -> None:
+        old = self.datasets.get(dataset.id)
         gone = range(len(dataset.streams), len(old.streams) if old else 0)
+        texts = {index: b64encode(stream).decode() for index, stream in streams.items()} | dict.fromkeys(gone)
         self._store.write(
             [
                 SetMeta(_DATASET + dataset.id, asdict(dataset)),
                 SetMeta(_POSITIONS + dataset.id, None),
-                *(SetMeta(stream_key(dataset.id, index), text) for index, text in streams.items()),
-                *(SetMeta(stream_key(dataset.id, index), None) for index in gone),
+                *(SetMeta(_stream_key(dataset.id, index), text) for index, text in texts.items()),
             ]
         )
-        self._datasets[dataset.id] = dataset
+        self.datasets[dataset.id] = dataset
         self._sources.pop(dataset.id, None)
 
     def _texts(self, dataset: UserDataset) -> list[str]:
-        """Its streams in base64. Raises ValueError where one is missing."""
-        texts = [self._store.get_meta(stream_key(dataset.id, index)) for index in range(len(dataset.streams))]
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"the dataset {dataset.id} has lost rows")
-        return texts
+        """Its streams in base64."""
+        return [self._store.get_meta(_stream_key(dataset.id, index)) for index in range(len(dataset.streams))]
 
     def _source(self, dataset: UserDataset) -> RowSource:
         source: RowSource
@@ -242,17 +188,17 @@ class UserDatasets:
                 rows_per_hour=dataset.rows_per_hour,
                 anchor=dataset.anchor,
             )
-        return Relocated(source, dataset.base) if dataset.base else source
+        return Relocated(source, dataset.base)
 
 
-def stream_key(dataset_id: str, index: int) -> str:
+def _stream_key(dataset_id: str, index: int) -> str:
     """Under which key the store has one of a dataset's streams, in base64."""
     return f"dataset-rows/{dataset_id}/{index:06d}"
 
 
-def _following(old: UserDataset, new: UserDataset, content: Content, now: float) -> UserDataset:
+def _following(old: UserDataset, new: UserDataset, content: Content) -> UserDataset:
     """A dataset that is put in the place of another: which of its rows are the old ones (see the top of this file)."""
-    rows_now = old.rows_at(now)
+    rows_now = old.rows_at(new.anchor)
     if new.schema != old.schema:
         same = lengthened = False
     elif content.segments is not None:
@@ -279,26 +225,4 @@ def read_made_up(name: str, schema: dict[str, Any], rows: int, rows_per_hour: fl
         dataset_id="trial", schema=schema, seed=0, rows=max(rows, 1), rows_per_hour=rows_per_hour, anchor=_TRIAL_ANCHOR
     )
     next(iter(trial.batches(0, 1)))
-    Arrivals(rows, rows_per_hour, _TRIAL_ANCHOR)
     return Content(name, rows, rows_per_hour, schema)
-
-
-def _joined(schema: Schema, streams: Iterable[bytes]) -> bytes:
-    from arro3.core import Table
-
-    table = Table.from_batches([batch for stream in streams for batch in batches_in(stream)], schema=schema)
-    return stream_of(schema, *table.combine_chunks().to_batches())
-
-
-def _with_columns(schema: Schema, streams: Iterable[bytes]) -> tuple[list[bytes], list[int], str]:
-    """Streams with other columns than they have; their numbers of rows, and the digest of all."""
-    fingerprint = Fingerprint()
-    found, rows = [stream_of(schema)], [0]
-    for stream in streams:
-        batches = batches_in(stream)
-        if batches[0].schema != schema:
-            batches = [new for batch in batches for new in decoded(rows_as_text(batch, nulls=True), schema)]
-        for batch in fingerprint.of(batches):
-            found.append(stream_of(schema, batch))
-            rows.append(batch.num_rows)
-    return found, rows, fingerprint.facts()["digest"]

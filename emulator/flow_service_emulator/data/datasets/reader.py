@@ -1,0 +1,170 @@
+"""Content read: here what is small, in a process of its own what is large, and all Parquet.
+
+What a Parquet file says of itself need not be true: a few kilobytes can unpack to gigabytes, and where memory ends, or bytes are
+wrong in some ways, arro3 ends the process. Large content of any format would keep other requests waiting. So this is done in a
+process that may take so much and no more (as far as the system knows such bounds), that can be ended at any time, and that dies
+alone. What came in a request has narrow bounds; a file of the `datasets` folder may be of any size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import pickle
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Final
+
+from flow_service_emulator.data.datasets.faults import FileFault, NotJson
+from flow_service_emulator.data.datasets.reading import Job, Source, convert
+from flow_service_emulator.data.datasets.stored import Segments, schema_in, stream_of
+from flow_service_emulator.errors import ServiceError
+
+SMALL: Final = 1 << 20
+"""Up to so many bytes content is read without a process: in a tenth of a second, at most."""
+MAX_MEMORY: Final = 768_000_000
+"""Bytes that the process may take for an upload, of at most 64 MB."""
+MAX_FILE_MEMORY: Final = 4_000_000_000
+"""The same for a file, of which a row group has to be in memory: only what is wrong takes more."""
+MAX_SECONDS: Final = 30
+"""Seconds of a processor for an upload."""
+_START: Final = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main()"
+_REFUSED, _NOT_JSON = 3, 4
+"""Exit statuses."""
+
+log = logging.getLogger("emulator.datasets")
+
+
+class Reader:
+    """Read content, until `stop` is called."""
+
+    def __init__(self) -> None:
+        self._processes: set[asyncio.subprocess.Process] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End what is read: `read` raises the ServiceError `server-ending` from now on."""
+        self._stopped = True
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                process.kill()
+
+    async def read(self, job: Job, source: Source) -> Segments:
+        """The rows of some content. Raises FileFault for what is wrong with it, OSError, and ServiceError."""
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if self._stopped:
+            raise ServiceError("server-ending")
+        if size > SMALL or job.form == "parquet":
+            return await self._read_in_process(job, source)
+        target = io.BytesIO()
+        await asyncio.to_thread(convert, job, source, target)
+        return Segments(target)
+
+    async def _read_in_process(self, job: Job, source: Source) -> Segments:
+        with contextlib.ExitStack() as files:
+            given, rows, complaints = (files.enter_context(_scratch()) for _ in range(3))
+            types = None if job.types is None else stream_of(job.types)
+            pickle.dump((job._replace(types=None), types, source), given)
+            given.seek(0)
+            status = await self._ended_process(given, rows, complaints)
+            if self._stopped:
+                raise ServiceError("server-ending")
+            rows.seek(0)
+            complaints.seek(0)
+            if status in (_REFUSED, _NOT_JSON):
+                raise (NotJson if status == _NOT_JSON else FileFault)(rows.read().decode("utf-8", "replace"))
+            if status:
+                raise _ended_by(status, complaints.read(), job.upload)
+            given.close()
+            complaints.close()
+            files.pop_all()
+            return Segments(rows)
+
+    async def _ended_process(self, given: IO[bytes], rows: IO[bytes], complaints: IO[bytes]) -> int:
+        """The exit status of a process that reads."""
+        path = json.dumps([path for path in sys.path if isinstance(path, str)])
+        command = (sys.executable, "-I", "-c", _START, path)
+        try:
+            process = await asyncio.create_subprocess_exec(*command, stdin=given, stdout=rows, stderr=complaints)
+        except OSError as fault:
+            raise FileFault(f"no process can be started that reads it: {fault.strerror or fault}") from fault
+        self._processes.add(process)
+        try:
+            return await process.wait()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        finally:
+            self._processes.discard(process)
+
+
+def _scratch() -> IO[bytes]:
+    """A file without a name, which is gone with the process. Raises OSError."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # such as in a container whose file system is read-only
+        if not hasattr(os, "memfd_create"):
+            raise
+        return os.fdopen(os.memfd_create("rows"), "w+b")
+
+
+def _ended_by(status: int, complaints: bytes, upload: bool) -> FileFault:
+    try:
+        end = signal.Signals(-status).name
+    except ValueError:
+        end = f"exit status {status}"
+    words = complaints[-2_000:].decode("utf-8", "backslashreplace").strip() or "nothing"
+    log.warning("the process that reads datasets ended with %s; what it said last: %s", end, words)
+    most = f"{MAX_FILE_MEMORY} bytes of memory"
+    if upload:
+        most = f"{MAX_MEMORY} bytes of memory and {MAX_SECONDS} seconds; a file in the datasets folder of --fixtures may take more"
+    return FileFault(f"it cannot be read: it ends the process that reads it ({end}), which may take {most}")
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """The process: a job and its content on standard input; on standard output Segments, or what is wrong, as its status says."""
+    job, types, source = pickle.load(sys.stdin.buffer)
+    import arro3.io  # noqa: F401  # what takes memory by itself is there before that is bounded
+
+    _bound_process(*(MAX_MEMORY, MAX_SECONDS) if job.upload else (MAX_FILE_MEMORY, None))
+    target = sys.stdout.buffer
+    try:
+        convert(job._replace(types=types and schema_in(types)), source, target)
+        target.flush()
+    except (ValueError, OSError) as fault:
+        target.seek(0)
+        target.truncate()
+        reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault) or type(fault).__name__
+        target.write(reason.encode("utf-8", "backslashreplace"))
+        target.flush()
+        sys.exit(_NOT_JSON if isinstance(fault, NotJson) else _REFUSED)
+
+
+def _bound_process(memory: int, seconds: int | None) -> None:
+    """Let this process take so many bytes more than it has, and so many seconds, where the system knows such bounds."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    def bound(what: int, most: int) -> None:
+        """Where less is allowed already, that stays: raising it would be refused."""
+        allowed = resource.getrlimit(what)[1]
+        most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(what, (most, most))
+
+    bound(resource.RLIMIT_CORE, 0)
+    if seconds is not None:
+        bound(resource.RLIMIT_CPU, seconds)
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        bound(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
