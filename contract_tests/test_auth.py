@@ -44,32 +44,16 @@ def token(api: Api, version: str = "v3", **fields: str) -> str:
     return text
 
 
-def unknown_token(api: Api) -> httpx.Response:
-    return api.get("/flows", headers={"Authorization": "Bearer made-up"})
-
-
-def other_api_key(api: Api) -> httpx.Response:
-    return api.get("/flows", headers={"x-api-key": "key-2"})
-
-
-def token_of_another_org(api: Api) -> httpx.Response:
-    return api.get("/flows", headers={"Authorization": f"Bearer {token(api, org_id=OTHER_ORG)}"})
-
-
-def unknown_org(api: Api) -> httpx.Response:
-    return api.get("/flows", headers={"x-gw-ims-org-id": "THIRD@AdobeOrg"})
-
-
-def unknown_sandbox(api: Api) -> httpx.Response:
-    return api.get("/flows", headers={"x-sandbox-name": "stage"})
+def bearer(text: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {text}"}
 
 
 GUARDED: dict[str, Callable[[Api], httpx.Response]] = {
-    "gateway-token-not-valid": unknown_token,
-    "gateway-api-key-invalid": other_api_key,
-    "gateway-org-not-entitled": token_of_another_org,
-    "org-no-access": unknown_org,
-    "sandbox-not-found": unknown_sandbox,
+    "gateway-token-not-valid": lambda api: api.get("/flows", headers=bearer("made-up")),
+    "gateway-api-key-invalid": lambda api: api.get("/flows", headers={"x-api-key": "key-2"}),
+    "gateway-org-not-entitled": lambda api: api.get("/flows", headers=bearer(token(api, org_id=OTHER_ORG))),
+    "org-no-access": lambda api: api.get("/flows", headers={"x-gw-ims-org-id": "THIRD@AdobeOrg"}),
+    "sandbox-not-found": lambda api: api.get("/flows", headers={"x-sandbox-name": "stage"}),
 }
 """The rows of the error table that only such a server answers, and what causes each."""
 
@@ -78,13 +62,6 @@ GUARDED: dict[str, Callable[[Api], httpx.Response]] = {
 def test_error(client: Api, name: str) -> None:
     fields = {"name": "stage"} if name == "sandbox-not-found" else {}
     assert_error(GUARDED[name](client), name, **fields)
-
-
-def test_token_answer(client: Api) -> None:
-    """Reference: Endpoints: `{"access_token", "token_type": "bearer", "expires_in": 86399}`."""
-    response = client.http.post("/ims/token/v3", data=CLIENT)
-    body = response.json()
-    assert body == {"access_token": body["access_token"], "token_type": "bearer", "expires_in": TOKEN_SECONDS}
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
@@ -99,10 +76,6 @@ def test_token_expires_by_the_emulators_clock(client: Api) -> None:
     assert client.get("/flows").status_code == 200
     client.advance(1)
     assert_error(client.get("/flows"), "gateway-token-not-valid")
-
-
-def test_token_for_the_org_that_it_was_issued_for(client: Api) -> None:
-    assert client.get("/flows", headers={"Authorization": f"Bearer {token(client, org_id=ORG)}"}).status_code == 200
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -127,11 +100,6 @@ def test_token_of_another_server(client: Api, server: ServerProcess) -> None:
     assert_error(client.get("/flows", headers=headers), "gateway-token-not-valid")
 
 
-def test_no_token(client: Api) -> None:
-    del client.http.headers["Authorization"]
-    assert_error(client.get("/flows"), "gateway-token-missing")
-
-
 @pytest.mark.parametrize(
     "form",
     [
@@ -144,12 +112,6 @@ def test_no_token(client: Api) -> None:
 def test_token_request_that_is_not_complete(client: Api, form: dict[str, str]) -> None:
     """RFC 6749, section 5.2."""
     assert_error(client.http.post("/ims/token/v3", data=form), "token-request-invalid")
-
-
-def test_grant_type_that_is_not_supported(client: Api) -> None:
-    """RFC 6749, section 5.2."""
-    answer = client.http.post("/ims/token/v3", data={**CLIENT, "grant_type": "password"})
-    assert_error(answer, "token-grant-unsupported", grant="password")
 
 
 def test_token_request_in_the_query(client: Api) -> None:
@@ -178,11 +140,6 @@ def test_each_known_org_and_sandbox_has_its_own_entities(client: Api) -> None:
         for sandbox in ("prod", "dev")
     }
     assert seen == {(ORG, "prod"): 1, (ORG, "dev"): 0, (OTHER_ORG, "prod"): 0, (OTHER_ORG, "dev"): 0}
-
-
-def test_control_calls_need_no_token(client: Api) -> None:
-    del client.http.headers["Authorization"]
-    assert client.control("GET", "/health")["status"] == "ok"
 
 
 def test_landing_zone_and_adhoc_are_behind_the_gateway_too(client: Api) -> None:

@@ -274,44 +274,6 @@ def test_tokens_are_opaque_url_safe_and_small() -> None:
 
 UNSUPPORTED, FIELD = "filter-operator-unsupported-for-field", "filter-field-invalid"
 QUERY, VALUE = "query-value-invalid", "value-invalid"
-IS_FLOW = "inheritedAttributes.properties.isDestinationFlow"
-CASES: list[tuple[str, str, dict[str, str]]] = [
-    ("orderby=*name", "sort-order-invalid", {}),
-    ("orderby=name desc", "sort-order-invalid", {}),
-    ("orderby=name,-nosuch", "orderby-field-invalid", {"field": "nosuch"}),
-    ("orderby=name.first", "orderby-field-invalid", {"field": "name.first"}),
-    ("orderby=targetConnectionIds[]", "orderby-field-invalid", {"field": "targetConnectionIds[]"}),
-    ("property=name~a", "filter-operator-not-implemented", {"operator": "~"}),
-    ("property=name=>a", "filter-operator-invalid", {"operator": "=>"}),
-    ("property=name" + "=" * 9000, "filter-operator-invalid", {"operator": "=" * 97 + "..."}),
-    ('property=name>="a","b"', "filter-operator-single-value", {"operator": ">="}),
-    ("property=params<1", UNSUPPORTED, {"operator": "<", "field": "params"}),
-    ("property=targetConnectionIds==a", UNSUPPORTED, {"operator": "==", "field": "targetConnectionIds"}),
-    (f"property={IS_FLOW}>=1", UNSUPPORTED, {"operator": ">=", "field": IS_FLOW}),
-    ("property=x<true", UNSUPPORTED, {"operator": "<", "field": "x"}),
-    ("property=x..y==a", FIELD, {"field": "x..y"}),
-    (
-        "property=inheritedAttributes.targetConnections.id==a",
-        FIELD,
-        {"field": "inheritedAttributes.targetConnections.id"},
-    ),
-    ("property=" + "x" * 5000 + "==a", FIELD, {"field": "x" * 97 + "..."}),
-    ("property=connectionSpec.id", FIELD, {"field": "connectionSpec.id"}),
-    ("limit=1&limit=2", VALUE, {"value": "1, 2", "field": "limit"}),
-    ("count=true&count=false", VALUE, {"value": "true, false", "field": "count"}),
-    (f"property={IS_FLOW}==maybe", VALUE, {"value": "maybe", "field": IS_FLOW}),
-    ("property=name==a,", QUERY, {"value": "a,"}),
-    ('property=name=="a"b', QUERY, {"value": '"a"b'}),
-    ('property=name=="a\\"', QUERY, {"value": '"a\\"'}),
-]
-
-
-@pytest.mark.parametrize(("query", "name", "fields"), CASES, ids=[query[:50] for query, _, _ in CASES])
-def test_errors_by_name(query: str, name: str, fields: dict[str, str]) -> None:
-    pairs = [(name, value) for name, _, value in (param.partition("=") for param in query.split("&"))]
-    with pytest.raises(ServiceError) as raised:
-        parse(pairs, collection="flows", fields=FIELDS)
-    assert (raised.value.name, raised.value.fields) == (name, fields)
 
 
 TEXTS = st.one_of(

@@ -21,13 +21,14 @@ class WithoutControl:
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
+        self.app = self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/__emulator"):
             await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b"not here"})
         else:
-            await self._emulator(scope, receive, send)
+            await self._emulator.app(scope, receive, send)
 
     def stop(self) -> None:
         self._emulator.stop()

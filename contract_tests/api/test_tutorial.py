@@ -10,7 +10,7 @@ import re
 import pytest
 
 from contract_tests.support import Api
-from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, SFTP, SOURCE_CONNECTION, Destination
+from contract_tests.tutorial import DATA_LAKE, DESTINATIONS, SOURCE_CONNECTION, Destination
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ETAG = re.compile(r'"[0-9a-f]{8}-0000-0200-0000-[0-9a-f]{8}0000"')
@@ -91,14 +91,6 @@ def test_six_steps(api: Api, destination: Destination) -> None:
     assert file["path"].startswith("/".join([*folders, "5ef3e3259ad2a1191ab7dd7d", "exportTime="]))
 
 
-@pytest.mark.parametrize("variant", range(len(SFTP.auths)), ids=["password", "ssh-key"])
-def test_both_kinds_of_sftp_connection(api: Api, variant: int) -> None:
-    """Step 3 for SFTP has two kinds."""
-    connection = api.item(f"/connections/{api.created('connections', SFTP.base_connection(variant))}")
-    assert connection["auth"]["specName"] == SFTP.auths[variant]["specName"]
-    assert connection["connectionSpec"] == {"id": SFTP.spec, "version": "1.0"}
-
-
 def test_landing_zone_connection_is_only_a_name(api: Api) -> None:
     """Step 3 for the Data Landing Zone sends only a name; the connection is one to the Data Landing Zone."""
     response = api.post("/connections", {"name": "Data Landing Zone(DLZ) Base Connection"})
@@ -106,18 +98,3 @@ def test_landing_zone_connection_is_only_a_name(api: Api) -> None:
     connection = api.item(f"/connections/{response.json()['id']}")
     assert connection["connectionSpec"] == {"id": "10440537-2a7b-4583-ac39-ed38d4b848e8", "version": "1.0"}
     assert "auth" not in connection
-
-
-def test_look_up_has_the_etag_as_a_header(api: Api) -> None:
-    """Reference: Endpoints: an `ETag` header with the same value as the body's."""
-    connection_id = api.created("connections", SFTP.base_connection())
-    response = api.get(f"/connections/{connection_id}")
-    assert response.headers["etag"] == response.json()["items"][0]["etag"]
-
-
-def test_curl_as_printed(api: Api) -> None:
-    """The tutorial's headers: `accept: application/json`, and the body with its spaces and line breaks."""
-    body = f'{{\n  "name": "{api.prefix}Data Landing Zone(DLZ) Base Connection"\n}}'
-    headers = {"accept": "application/json", "Content-Type": "application/json"}
-    response = api.http.post(f"{BASE}/connections", content=body, headers=headers)
-    assert response.status_code == 201
