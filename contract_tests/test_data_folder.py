@@ -43,8 +43,8 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_has_everything_after_a_restart(folder: Path) -> None:
     store = reopened(folder)
     for id in "abc":
-        store.insert(PROD, "runs", entity(id, flowId="f"))
-    store.replace(PROD, "runs", entity("a", flowId="g"))
+        store.write([Put(PROD, "runs", entity(id, flowId="f"))])
+    store.write([Put(PROD, "runs", entity("a", flowId="g"))])
     store.write([Delete(PROD, "runs", "c"), SetMeta("k", {"v": 1})])
     before = contents(store)
     store.close()
@@ -60,9 +60,9 @@ def test_a_folder_has_everything_after_a_restart(folder: Path) -> None:
 
 def test_a_closed_store_takes_no_changes(folder: Path) -> None:
     store = reopened(folder)
-    store.insert(PROD, "flows", entity("a"))
+    store.write([Put(PROD, "flows", entity("a"))])
     store.close()
-    changes: list[Callable[[], None]] = [lambda: store.insert(PROD, "flows", entity("b")), store.clear]
+    changes: list[Callable[[], None]] = [lambda: store.write([Put(PROD, "flows", entity("b"))]), store.clear]
     for change in changes:
         with pytest.raises(StoreError, match="closed"):
             change()
@@ -88,7 +88,7 @@ def test_a_log_cut_off_anywhere_opens_with_all_that_was_whole(tmp_path: Path) ->
         log_of(tmp_path).write_bytes(whole[:size])
         store = reopened(tmp_path)
         assert contents(store) == states[max(each for each in states if each <= size)]
-        store.insert(PROD, "runs", entity("after"))
+        store.write([Put(PROD, "runs", entity("after"))])
         expected = contents(store)
         store.close()
         if size % 25 == 0:
@@ -101,7 +101,7 @@ def test_a_log_cut_off_anywhere_opens_with_all_that_was_whole(tmp_path: Path) ->
 def test_damage_in_the_middle_is_reported_with_its_place_and_left_as_it_is(folder: Path, line: bytes) -> None:
     store = reopened(folder)
     place = log_of(folder).stat().st_size
-    store.insert(PROD, "flows", entity("a"))
+    store.write([Put(PROD, "flows", entity("a"))])
     store.close()
     whole = log_of(folder).read_bytes()
     log_of(folder).write_bytes(damaged := whole[:place] + line + whole[place:])
@@ -201,11 +201,11 @@ def no_file_beyond(size: int) -> Iterator[None]:
 
 def test_a_full_disk_refuses_the_write_and_only_that(folder: Path) -> None:
     store = reopened(folder)
-    store.insert(PROD, "runs", entity("a", flowId="f"))
+    store.write([Put(PROD, "runs", entity("a", flowId="f"))])
     size = log_of(folder).stat().st_size
     before = contents(store)
     changes: list[Callable[[], None]] = [
-        lambda: store.insert(PROD, "runs", entity("b", text="x" * 300)),
+        lambda: store.write([Put(PROD, "runs", entity("b", text="x" * 300))]),
         lambda: store.write([Delete(PROD, "runs", "a"), SetMeta("k", "x" * 300)]),
     ]
     for room in (0, 1, 50, 200):
@@ -228,7 +228,7 @@ def test_a_full_disk_refuses_the_write_and_only_that(folder: Path) -> None:
 
 def test_what_a_failed_write_left_is_removed_before_the_next(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = reopened(folder)
-    store.insert(PROD, "flows", entity("a"))
+    store.write([Put(PROD, "flows", entity("a"))])
     size = log_of(folder).stat().st_size
 
     def refuse(fd: int, length: int) -> None:
@@ -237,11 +237,11 @@ def test_what_a_failed_write_left_is_removed_before_the_next(folder: Path, monke
     with monkeypatch.context() as disk:
         disk.setattr(os, "ftruncate", refuse)
         with no_file_beyond(size + 30), pytest.raises(StoreError):
-            store.insert(PROD, "flows", entity("b"))
+            store.write([Put(PROD, "flows", entity("b"))])
         with pytest.raises(StoreError):
-            store.insert(PROD, "flows", entity("b"))
+            store.write([Put(PROD, "flows", entity("b"))])
         assert log_of(folder).stat().st_size == size + 30
-    store.insert(PROD, "flows", entity("c"))
+    store.write([Put(PROD, "flows", entity("c"))])
     store.close()
     again = reopened(folder)
     assert ids(again.records(PROD, "flows")) == ["c", "a"]

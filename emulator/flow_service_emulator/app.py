@@ -19,7 +19,7 @@ from flow_service_emulator.api.operations import Operation, operations
 from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.api.routes import Routes
 from flow_service_emulator.catalog import load_catalog
-from flow_service_emulator.clock import Clock, begin_again, random_source
+from flow_service_emulator.clock import Clock, random_source
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.calls import control_calls
@@ -140,7 +140,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     # the state, from where the data folder left it
     def store_replaced(next_seq: int) -> None:
         injector.end_delays(dropped=True)
-        begin_again(ids, settings.seed, salt=str(next_seq))
+        ids.setstate(random_source(settings.seed, salt=str(next_seq)).getstate())
 
     store_state = StoreState(store, clock, library, begin_ids=store_replaced)
     parts: dict[str, Part] = {

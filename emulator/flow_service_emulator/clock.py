@@ -41,52 +41,40 @@ class Clock:
         self._wall = wall
         self._ticks = ticks
         self._start = (mode, now, speed)
-        self._at = self._wall_at = self._wall_seen = self._ticks_at = 0.0
+        self.first_mode = mode
+        """The mode that `reset` puts it back to."""
+        self._wall_at = self._wall_seen = self._ticks_at = 0.0
+        self.began = 0.0
+        """The instant (epoch seconds) that it was last put to: by a reset or a snapshot, a move, or a change of its mode."""
         self._held_modes: tuple[Mode, ...] = ()
         self.reset()
 
     @classmethod
     def from_setting(cls, text: str, now: float | None) -> Clock:
         """A clock from the `--clock` setting: `real`, `frozen` or a speed."""
-        for mode in ("real", "frozen"):
-            if text == mode:
-                return cls(mode, now=now)
+        if text in ("real", "frozen"):
+            return cls("real" if text == "real" else "frozen", now=now)
         return cls("accelerated", now=now, speed=float(text))
 
     def reset(self) -> None:
         """Put mode, speed and time back to how the clock started; without a start time, that is the present."""
-        self._mode, now, self._speed = self._start
+        self.mode, now, self._speed = self._start
         self._put(self._wall() if now is None else now)
-
-    def set_off(self, start: Mapping[str, Any]) -> None:
-        """Go on from `start`, whose `mode`, `now` (epoch seconds, also in the past) and `speed` may each be left out."""
-        self.restore({**self.snapshot(), **start})
-
-    @property
-    def mode(self) -> Mode:
-        return self._mode
-
-    @property
-    def first_mode(self) -> Mode:
-        """The mode that `reset` puts it back to."""
-        return self._start[0]
 
     @property
     def speed(self) -> float:
         """How many seconds pass here in one of the machine's: 1 for `real`, 0 for `frozen`."""
-        return {"real": 1.0, "frozen": 0.0, "accelerated": self._speed}[self._mode]
+        return {"real": 1.0, "frozen": 0.0, "accelerated": self._speed}[self.mode]
 
     def now(self) -> float:
         """The present, in epoch seconds."""
-        if self._mode == "frozen":
-            return min(self._at, LATEST_TIME)
-        return min(self._at + self._passed() * self.speed, LATEST_TIME)
+        return min(self.began + self._passed() * self.speed, LATEST_TIME)
 
     def _passed(self) -> float:
         """How many of the machine's seconds have passed since it was put somewhere."""
-        if self._mode in self._held_modes:
+        if self.mode in self._held_modes:
             return 0.0
-        if self._mode == "accelerated":
+        if self.mode == "accelerated":
             return self._ticks() - self._ticks_at
         wall = self._wall()
         if wall < self._wall_seen:  # the machine's clock was set back: time goes on from where it was last seen
@@ -96,7 +84,7 @@ class Clock:
 
     def _put(self, at: float) -> None:
         """Let time pass from `at` on."""
-        self._at = at
+        self.began = at
         self._wall_at = self._wall_seen = self._wall()
         self._ticks_at = self._ticks()
 
@@ -106,20 +94,15 @@ class Clock:
 
         Afterwards accelerated time goes on from there. Real time is where it would have been, as it has to be right.
         """
-        if self._mode in modes:
+        if self.mode in modes:
             self._put(self.now())
         self._held_modes = modes
         try:
             yield
         finally:
-            if self._mode == "accelerated":
+            if self.mode == "accelerated":
                 self._put(self.now())
             self._held_modes = ()
-
-    @property
-    def began(self) -> float:
-        """The instant (epoch seconds) that it was last put to: by a reset or a snapshot, a move, or a change of its mode."""
-        return self._at
 
     def now_ms(self) -> int:
         """The present, in epoch milliseconds."""
@@ -133,7 +116,7 @@ class Clock:
                 f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts again"
             )
         self._put(present if now is None else now)
-        self._mode = mode
+        self.mode = mode
         if mode == "accelerated":
             self._speed = self._speed if speed is None else speed
 
@@ -154,13 +137,14 @@ class Clock:
 
     def snapshot(self) -> dict[str, Any]:
         """The clock as JSON, for `restore`."""
-        return {"mode": self._mode, "now": self.now(), "speed": self.speed}
+        return {"mode": self.mode, "now": self.now(), "speed": self.speed}
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Put back what `snapshot` gave, whatever the time is now."""
-        self._mode = snapshot["mode"]
-        self._speed = snapshot["speed"] or self._speed
-        self._put(float(snapshot["now"]))
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from what `snapshot` gave or a part of it, also in the past."""
+        at = snapshot.get("now", self.now())
+        self.mode = snapshot.get("mode", self.mode)
+        self._speed = snapshot.get("speed") or self._speed
+        self._put(float(at))
 
 
 def is_instant(value: Any) -> TypeGuard[float]:
@@ -170,11 +154,4 @@ def is_instant(value: Any) -> TypeGuard[float]:
 
 def random_source(seed: int | None, salt: str = "") -> random.Random:
     """A generator for ids and names: the same for the same seed and salt, different every time without a seed."""
-    source = random.Random()
-    begin_again(source, seed, salt)
-    return source
-
-
-def begin_again(source: random.Random, seed: int | None, salt: str = "") -> None:
-    """Let a generator give what `random_source` of the same seed and salt gives."""
-    source.seed(random.SystemRandom().getrandbits(128) if seed is None else f"{seed}/{salt}")
+    return random.Random(None if seed is None else f"{seed}/{salt}")

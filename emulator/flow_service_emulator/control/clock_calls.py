@@ -31,7 +31,7 @@ class ClockCalls:
         if "now" in wanted:
             # without a mode, what another request makes it meanwhile is left alone
             goal = _not_back(wanted.pop("now"))
-            await self._scheduler.advance_and_set(goal, mode=wanted.get("mode"), speed=wanted.get("speed"))
+            await self._scheduler.advance(goal, then=(wanted.get("mode"), wanted.get("speed")))
         else:
             self._scheduler.keep_time()
             self._clock.set(wanted.get("mode", self._clock.mode), speed=wanted.get("speed"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,13 +80,13 @@ class Overview:
         """All at a glance; `flow` leaves the flows that have this text in their name or id."""
         wanted = parameters(exchange, "flow").get("flow", "").casefold()
         flows, found = self._flows(wanted)
-        runs = self._runs()
+        runs, first = self._runs(), self.scheduler.planner.first()
         return Reply(
             {
                 "version": __version__,
                 "epoch": self.recorder.epoch,
                 "clock": self.clock.snapshot(),
-                "next": self.scheduler.planner.next_due(),
+                "next": first and first.at,
                 "counts": {
                     "flows": self.store.count("flows"),
                     "flowsFound": found,
@@ -104,7 +105,7 @@ class Overview:
     def _flows(self, wanted: str) -> tuple[list[dict[str, Any]], int]:
         """The newest flows that have a text in their name or id, and how many have it."""
         if not wanted:
-            newest, found = deque(self.store.newest("flows", MAX_FLOWS)), self.store.count("flows")
+            newest, found = deque(islice(self.store.everywhere("flows", newest_first=True), MAX_FLOWS)), self.store.count("flows")
         else:
             newest, found = deque[tuple[Scope, Record]](maxlen=MAX_FLOWS), 0
             for scope, record in self.store.everywhere("flows"):
@@ -146,7 +147,7 @@ class Overview:
         """The newest runs, each with its flow's name and next export; the name is null when the flow was deleted."""
         flows: dict[tuple[Scope, str], dict[str, Any]] = {}
         found = []
-        for scope, record in self.store.newest("runs", MAX_RUNS):
+        for scope, record in islice(self.store.everywhere("runs", newest_first=True), MAX_RUNS):
             run = _run(record.entity())
             flow_id = run["flowId"]
             if (scope, flow_id) not in flows:

@@ -65,7 +65,7 @@ class StoreState:
         left, start = self._store.get_meta(TIME_KEY), self._clock.now()
         if left is not None:
             if now is None and self._clock.mode != "real":
-                self._clock.set_off({"now": left})  # it stood still while the server was down
+                self._clock.restore({"now": left})  # it stood still while the server was down
             else:
                 self._clock.move_to(left)
             if abs(self._clock.now() - start) > 1:

@@ -83,7 +83,7 @@ class StateCalls:
 
         def forget() -> None:
             self._parts["clock"].reset()
-            self._clock.set_off(start)
+            self._clock.restore(start)
             for name in allowed:
                 if name not in kept:
                     self._parts[name].reset()

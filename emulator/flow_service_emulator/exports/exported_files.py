@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,7 +39,7 @@ class ExportFolderError(Exception):
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the export folder. Raises ExportFolderError: a server that is healthy, and whose every export fails, misleads."""
+    """Make the export folder. Raise ExportFolderError: a server that is healthy, and whose every export fails, misleads."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -64,22 +64,14 @@ class Exports:
         `filters` may name `flow`, `run`, `dataset`, `org` and `sandbox`. Sizes are in bytes; `path` is relative to the export
         folder.
         """
-        found = []
-        runs = self._runs_of(filters) if filters.keys() & {"org", "sandbox"} else None
-        for key in self._store.meta_keys(FILES):
-            run_id = key.removeprefix(FILES)
-            if filters.get("run", run_id) == run_id and (runs is None or run_id in runs):
-                found += [file for file in self.of_run(run_id) if _matches(file, filters)]
-        return found
+        runs = (key.removeprefix(FILES) for key in self._store.meta_keys(FILES + filters.get("run", "")))
+        return [file for run_id in runs for file in self.of_run(run_id, filters)]
 
     def in_progress(self, run: Run, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """What a run under way is writing: a line for each of its datasets and targets, with rows and bytes so far.
 
         `folder` is where the files will be, relative to the export folder; `filters` are those of `files`.
         """
-        org, sandbox = run.job.scope
-        if filters.get("org", org) != org or filters.get("sandbox", sandbox) != sandbox:
-            return []
         found = [
             {
                 "folder": piece.folder,
@@ -92,15 +84,19 @@ class Exports:
             }
             for piece, (rows, size) in zip(run.pieces, run.counts, strict=True)
         ]
-        return [one for one in found if _matches(one, filters)]
+        return [line for line in found if _matches(run.job.scope, line, filters)]
 
-    def of_run(self, run_id: str) -> list[dict[str, Any]]:
-        """The files of one run that are still there, in the order in which they were written; as `files` answers them."""
-        entry = self._store.get_meta(FILES + run_id) or {"flowId": "", "files": []}
-        return [
+    def of_run(self, run_id: str, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """The files of one run that are still there, in the order in which they were written; as `files` returns them."""
+        entry = self._store.get_meta(FILES + run_id) or {"scope": ("", ""), "flowId": "", "files": []}
+        found = (
             {"path": path, "size": size, "rows": rows, "dataset": dataset_id, "flow": entry["flowId"], "run": run_id}
             for path, size, rows, dataset_id in entry["files"]
-            if (self._root / path).is_file()
+        )
+        return [
+            file
+            for file in found
+            if _matches(entry["scope"], file, filters or {}) and (self._root / file["path"]).is_file()
         ]
 
     def find(self, path: str) -> Path | None:
@@ -116,14 +112,15 @@ class Exports:
             return None
 
     def empty(self) -> Unremoved | None:
-        """Removes the destinations' folders and all that is in them; nothing else, and nothing that a link leads to.
+        """Remove the destinations' folders and all that is in them; nothing else, and nothing that a link leads to.
 
-        Answers what could not be removed, if anything.
+        Return what could not be removed, if anything.
         """
         failures: list[tuple[str, OSError]] = []
 
         def note(_: object, path: str, fault: BaseException) -> None:
-            if isinstance(fault, OSError) and not isinstance(fault, FileNotFoundError):
+            # that a folder is not empty tells nothing beside what is in it
+            if isinstance(fault, OSError) and fault.errno not in (errno.ENOENT, errno.ENOTEMPTY):
                 failures.append((path, fault))
 
         for folder in self._folders:
@@ -131,22 +128,13 @@ class Exports:
                 shutil.rmtree(self._root / folder, onexc=note)
             else:
                 shutil.rmtree(self._root / folder, onerror=lambda step, path, fault: note(step, path, fault[1]))
-        # that a folder is not empty tells nothing beside what is in it
-        told = [entry for entry in failures if entry[1].errno != errno.ENOTEMPTY] or failures
-        if not told:
+        if not failures:
             return None
-        path, fault = told[0]
+        path, fault = failures[0]
         example = os.fsencode(Path(path).relative_to(self._root)).decode(errors="replace")[:_SHOWN]
-        return Unremoved(len(told), example, fault.strerror or type(fault).__name__)
-
-    def _runs_of(self, filters: Mapping[str, str]) -> set[str]:
-        """The ids of the runs of an organization, a sandbox, or both."""
-        return {
-            record.id
-            for (org, sandbox), record in self._store.everywhere("runs")
-            if filters.get("org", org) == org and filters.get("sandbox", sandbox) == sandbox
-        }
+        return Unremoved(len(failures), example, fault.strerror or type(fault).__name__)
 
 
-def _matches(file: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
-    return all(filters.get(name, file[name]) == file[name] for name in ("flow", "run", "dataset"))
+def _matches(scope: Sequence[str], line: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
+    told = {**line, "org": scope[0], "sandbox": scope[1]}
+    return all(told[name] == wanted for name, wanted in filters.items())

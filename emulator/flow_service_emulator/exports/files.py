@@ -5,10 +5,9 @@ number of rows: batches are pulled one by one and written in slices. Nothing is 
 for a killed process, not for a power cut. Folders are texts here: a `Path` takes longer than the rest of a small export's names.
 """
 
-# ruff: noqa: PTH103, PTH105, PTH102, PTH123
+# ruff: noqa: PTH103, PTH105, PTH123
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
@@ -99,11 +98,7 @@ def write_parts(
     bytes. `progress` and `cancelled` are called from this thread about every 8,192 rows. Raise `WritingCancelled`; what `batches`
     raises; `UnwritableRows` for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
     """
-    with contextlib.suppress(FileExistsError):  # a file of this name is met by what is written into it
-        try:
-            os.mkdir(folder)
-        except FileNotFoundError:
-            os.makedirs(folder)
+    os.makedirs(folder, exist_ok=True)
     source = _Source(iter(batches), schema, _utc(schema) if form.file_type == "JSON" else schema, progress, cancelled)
     written: list[WrittenFile] = []
     while source.has_rows():
@@ -190,7 +185,8 @@ def _write_part(path: str, source: _Source, form: FileForm, most_rows: int) -> t
                 encode_ndjson(rows, source.schema, stream)
         else:
             encode_ndjson(rows, source.schema, file)
-    source.complete_file(file.size)
+    source.report(file.size)
+    source.complete_bytes += file.size
     return source.rows - before, file.size
 
 
@@ -220,8 +216,8 @@ class _Source:
     progress: Progress
     cancelled: Callable[[], bool]
     rows: int = 0
-    _complete_bytes: int = 0
-    _rest: RecordBatch | None = None
+    complete_bytes: int = 0
+    _rest: Any = None
 
     def has_rows(self) -> bool:
         """Whether a row is left; pulls the next batch if need be."""
@@ -236,26 +232,18 @@ class _Source:
         """The next rows, `most_rows` at most, for `file`."""
         end = self.rows + most_rows
         while self.rows < end and self.has_rows():
-            yield self._take(min(SLICE_ROWS, end - self.rows))
-            self._report(self._complete_bytes + file.size)
+            # nothing is held of a batch that is used up: it would stay in memory while the next one is made
+            taken, self._rest = self._rest, None
+            size = min(SLICE_ROWS, end - self.rows)
+            if taken.num_rows > size:
+                taken, self._rest = taken.slice(0, size), taken.slice(size)
+            self.rows += taken.num_rows
+            yield taken if self.schema is self.given_schema else cast_batch(taken, self.schema)
+            del taken
+            self.report(file.size)
 
-    def complete_file(self, size: int) -> None:
-        self._complete_bytes += size
-        self._report(self._complete_bytes)
-
-    def _take(self, most_rows: int) -> RecordBatch:
-        assert self._rest is not None, "has_rows comes first"
-        taken = self._rest
-        self._rest = (
-            None  # nothing is held of a batch that is used up: it would stay in memory while the next one is made
-        )
-        if taken.num_rows > most_rows:
-            self._rest = taken.slice(most_rows)
-            taken = taken.slice(0, most_rows)
-        self.rows += taken.num_rows
-        return taken if self.schema is self.given_schema else cast_batch(taken, self.schema)
-
-    def _report(self, size: int) -> None:
-        self.progress(self.rows, size)
+    def report(self, size: int) -> None:
+        """Tell how far the writing is, with so many bytes in the present file."""
+        self.progress(self.rows, self.complete_bytes + size)
         if self.cancelled():
             raise WritingCancelled(f"cancelled after {self.rows} rows")

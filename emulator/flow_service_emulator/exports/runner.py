@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,15 +28,12 @@ from flow_service_emulator.exports.runs import Job, Piece, Run, marker_value, re
 from flow_service_emulator.exports.schedule import FULL, schedule_of
 from flow_service_emulator.faults.faults import Faults, RunFailure
 from flow_service_emulator.faults.rules import AFTER, BEFORE
-from flow_service_emulator.store.changes import Change, Delete, Put, SetMeta
-from flow_service_emulator.store.store import Store
+from flow_service_emulator.store.store import Change, Delete, Put, SetMeta, Store
 
 log = logging.getLogger("emulator.exporter")
 
 NOTES: Final = "flow/"
 """What the keys begin with under which the store has what `notes_of` tells."""
-ENDED: Final = "Job aborted. The server ended while the run was in progress"
-_FLOW_GONE: Final = "Job aborted. The flow was deleted while the run waited"
 EXITS: Final = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
 """What ends the process or a task. All else that a run meets is its own failure; arro3 panics with what is no Exception."""
 
@@ -58,44 +55,40 @@ class Runner:
     keep_runs: int
     faults: Faults
 
-    def request(
-        self, scope: Scope, flow: Entity, scheduled_at: int, dataset_ids: frozenset[str] | None = None
-    ) -> tuple[Job, Entity]:
-        """Record a run that waits for its turn; return the job that will carry it out and the run's entity."""
-        number = notes_of(self.store, flow["id"]).get("runs", 0) + 1
-        job = Job(scope, flow["id"], _run_id(flow["id"], number), scheduled_at, dataset_ids)
+    def job(
+        self,
+        scope: Scope,
+        flow_id: str,
+        scheduled_at: int,
+        *,
+        dataset_ids: frozenset[str] | None = None,
+        by_schedule: bool = False,
+    ) -> Job:
+        """Return a flow's next job.
+
+        The run's id comes from the flow's and the number of its runs alone: runs go on beside a client's requests, and whatever both
+        drew from would differ from one time to the next. Files have their names from it.
+        """
+        number = notes_of(self.store, flow_id).get("runs", 0) + 1
+        return Job(scope, flow_id, derived_uuid(f"{flow_id}/{number}"), number, scheduled_at, dataset_ids, by_schedule)
+
+    def request(self, job: Job, flow: Entity) -> Entity:
+        """Record a run that waits for its turn; return its entity."""
         entity = _new_record(job, flow, self.clock.now_ms(), random.Random(f"{job.run_id}/{runs.WAITING}"))
         waiting = SetMeta(runs.RUNNING + job.run_id, marker_value(job, []))
-        self.store.write([Put(scope, "runs", entity), waiting, noted(self.store, flow["id"], runs=number)])
-        return job, entity
+        self.store.write([Put(job.scope, "runs", entity), waiting, noted(self.store, flow["id"], runs=job.number)])
+        return entity
 
-    async def prepare(self) -> None:
-        """Make the rows of all datasets ready: files are read in a thread."""
-        try:
-            await self.library.refresh()
-        except EXITS:
-            raise
-        except BaseException as fault:  # `start` meets it again and says so
-            log.debug("the rows of a run cannot be made ready: %s", fault)
-
-    def start_scheduled(self, scope: Scope, flow_id: str, scheduled_at: int, at: float, also: SetMeta) -> Run | None:
-        """Begin a run of the schedule at the instant `at` (epoch seconds), with `also` in the same write."""
-        number = notes_of(self.store, flow_id).get("runs", 0) + 1
-        job = Job(scope, flow_id, _run_id(flow_id, number), scheduled_at, by_schedule=True)
-        return self.start(job, at, [noted(self.store, flow_id, runs=number, scheduled=scheduled_at), also])
-
-    def start(self, job: Job, at: float, also: Sequence[SetMeta] = ()) -> Run | None:
-        """Begin a run at the instant `at` (epoch seconds). None when its flow is gone."""
+    def start(self, job: Job, at: float, also: Sequence[SetMeta] = ()) -> Run:
+        """Begin a run at the instant `at` (epoch seconds), with `also` in the same write."""
         flow = self.store.get(job.scope, "flows", job.flow_id)
-        if flow is None:
-            self.fail(job, _FLOW_GONE)
-            return None
         now_ms, rng = int(at * 1000), random.Random(job.run_id)
-        entity = self.store.get(job.scope, "runs", job.run_id) or _new_record(job, flow, now_ms, rng)
+        entity = self.store.get(job.scope, "runs", job.run_id) or _new_record(job, flow or {}, now_ms, rng)
         run = Run(job, entity, now_ms, rng)
         try:
-            ends = {} if flow["scheduleParams"].get("exportMode") == FULL else self._ends(flow["id"])
-            run.pieces = list(self._pieces(job, flow, ends, at))
+            if flow is None:
+                raise Aborted("Job aborted. The flow was deleted while the run waited")
+            run.pieces = list(self._pieces(job, flow, at))
             run.counts = [(0, 0)] * len(run.pieces)
             exports = [(piece.folder.partition("/")[0], piece.dataset_id) for piece in run.pieces]
             run.fault = self.faults.plan_run(job.scope, job.flow_id, exports)
@@ -120,13 +113,11 @@ class Runner:
             self._write_manifests(run)
             if run.fault is not None:
                 run.fault.strike(AFTER)
-        except RunFailure as failure:
-            run.code = failure.fault.code or runs.FAILED_CODE
-            run.problem = failure.fault.message or runs.FAILED_MESSAGE
-            self.remove_files(run)
         except BaseException as fault:  # the run's failure, and not the server's; arro3 can panic
             run.problem = explain(fault)
             run.cut_off = isinstance(fault, WritingCancelled)
+            if isinstance(fault, RunFailure):
+                run.code = fault.fault.code or runs.FAILED_CODE
             self.remove_files(run)
 
     def progress(self, run: Run) -> None:
@@ -149,14 +140,17 @@ class Runner:
                 # no later one has its rows: it is made again
                 changes.append(noted(self.store, flow_id, scheduled=None))
             if status == runs.SUCCESS:
-                changes.append(noted(self.store, flow_id, ends=_advanced(self._ends(flow_id), run.pieces)))
+                ends = self._ends(flow_id)
+                for piece in run.pieces:  # never back: time may have been put back meanwhile
+                    ends[piece.dataset_id] = max(piece.end, ends.get(piece.dataset_id, 0))
+                changes.append(noted(self.store, flow_id, ends=ends))
         files = [
             (f"{piece.folder}/{file.name}", file.bytes, file.rows, piece.dataset_id)
             for index, piece in enumerate(run.pieces)
             for file in run.files.get(index, [])
         ]
         if files:
-            changes.append(SetMeta(runs.FILES + run_id, {"flowId": flow_id, "files": files}))
+            changes.append(SetMeta(runs.FILES + run_id, {"scope": scope, "flowId": flow_id, "files": files}))
         past = self.store.by_index(scope, "runs", flow_id)
         for old in islice(reversed(past), max(0, len(past) - self.keep_runs)):
             changes += [Delete(scope, "runs", old.id), SetMeta(runs.FILES + old.id, None)]
@@ -172,7 +166,7 @@ class Runner:
         for key in keys:
             job, folders = read_marker(key, self.store.get_meta(key))
             part_files.remove_files(self.export_dir, job.run_id, folders)
-            self.fail(job, ENDED, cut_off=True)
+            self.fail(job, "Job aborted. The server ended while the run was in progress", cut_off=True)
         return len(keys)
 
     def fail(self, job: Job, problem: str, *, cut_off: bool = False) -> None:
@@ -190,13 +184,14 @@ class Runner:
         run.counts = [(0, 0)] * len(run.pieces)
         part_files.remove_files(self.export_dir, run.job.run_id, [piece.folder for piece in run.pieces])
 
-    def _pieces(self, job: Job, flow: Entity, ends: Mapping[str, int], at: float) -> Iterator[Piece]:
+    def _pieces(self, job: Job, flow: Entity, at: float) -> Iterator[Piece]:
         """What a run exports at the instant `at` (epoch seconds), in the order of its targets, sources and datasets.
 
-        `ends` is up to which position each dataset has been exported. A dataset that several source connections have goes to a
-        target once. Raises Aborted.
+        A dataset that several source connections have goes to a target once. Raise Aborted.
         """
-        template = flow["scheduleParams"].get("foldernameTemplate") or flow["scheduleParams"].get("folderNameTemplate")
+        schedule = flow["scheduleParams"]
+        ends = {} if schedule.get("exportMode") == FULL else self._ends(flow["id"])
+        template = schedule.get("foldernameTemplate") or schedule.get("folderNameTemplate") or DEFAULT_TEMPLATE
         datasets = list(self._datasets(job, flow))
         for target_id in dict.fromkeys(flow["targetConnectionIds"]):
             target = self._existing(job.scope, "targetConnections", target_id)
@@ -218,7 +213,7 @@ class Runner:
                     "SANDBOX_NAME": job.scope[1],
                     "ORGANIZATION_NAME": job.scope[0],
                 }
-                parts = safe_parts(*head, expand_template(template or DEFAULT_TEMPLATE, values, job.scheduled_at))
+                parts = safe_parts(*head, expand_template(template, values, job.scheduled_at))
                 folder = "/".join(parts)
                 # the first time all rows that are young enough, then those added since
                 end = rows.count_at(at)
@@ -313,32 +308,18 @@ def explain(fault: BaseException) -> str:
     """A fault as the run's record tells it, without the paths of this machine."""
     if isinstance(fault, Aborted):
         return str(fault)
+    if isinstance(fault, RunFailure):
+        return fault.fault.message or runs.FAILED_MESSAGE
     if isinstance(fault, OSError):
         return f"Job aborted. Writing the files failed: {fault.strerror or type(fault).__name__}"
     return f"Job aborted. {fault or type(fault).__name__}"
 
 
-def _run_id(flow_id: str, number: int) -> str:
-    """The id of a flow's run.
-
-    It comes from the flow's id and the number of its runs alone: runs go on beside a client's requests, and whatever both drew
-    from would differ from one time to the next. Files have their names from it.
-    """
-    return derived_uuid(f"{flow_id}/{number}")
-
-
 def _new_record(job: Job, flow: Entity, now_ms: int, rng: random.Random) -> Entity:
-    body = {"flowId": flow["id"], "flowSpec": flow["flowSpec"], "providerRefId": hex_text(rng)}
+    body = {"flowId": job.flow_id, "flowSpec": flow.get("flowSpec"), "providerRefId": hex_text(rng)}
     return {
         **new_entity(body, scope=job.scope, rng=rng, now_ms=now_ms),
         "id": job.run_id,
         "metrics": {"statusSummary": {"status": runs.WAITING, "activityRefs": []}},
         "activities": [],
     }
-
-
-def _advanced(ends: dict[str, int], pieces: list[Piece]) -> dict[str, int]:
-    """Up to where datasets have been exported after a run's pieces. That never falls: time may have been put back meanwhile."""
-    for piece in pieces:
-        ends[piece.dataset_id] = max(piece.end, ends.get(piece.dataset_id, 0))
-    return ends

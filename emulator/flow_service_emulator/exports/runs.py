@@ -34,6 +34,8 @@ class Job(NamedTuple):
     scope: Scope
     flow_id: str
     run_id: str
+    number: int
+    """Of the flow's runs, from 1."""
     scheduled_at: int
     dataset_ids: frozenset[str] | None = None
     """Only these datasets of the flow (an ad hoc run); None means all."""
@@ -43,13 +45,14 @@ class Job(NamedTuple):
 
 def marker_value(job: Job, folders: list[str]) -> dict[str, Any]:
     """What is needed to clear up after a run that never ended: `folders` are those of its pieces, in their order."""
-    return {"job": [job.scope, job.flow_id, job.scheduled_at, job.by_schedule], "folders": folders}
+    return {"job": [job.scope, job.flow_id, job.number, job.scheduled_at, job.by_schedule], "folders": folders}
 
 
 def read_marker(key: str, value: Mapping[str, Any]) -> tuple[Job, list[str]]:
     """Return the job and the folders of what `marker_value` gave."""
-    (org, sandbox), flow_id, scheduled_at, by_schedule = value["job"]
-    return Job((org, sandbox), flow_id, key.removeprefix(RUNNING), scheduled_at, None, by_schedule), value["folders"]
+    (org, sandbox), flow_id, number, scheduled_at, by_schedule = value["job"]
+    job = Job((org, sandbox), flow_id, key.removeprefix(RUNNING), number, scheduled_at, None, by_schedule)
+    return job, value["folders"]
 
 
 class Piece(NamedTuple):

@@ -23,8 +23,6 @@ UNITS = ("hour", "day")
 FULL, INCREMENTAL = "DAILY_FULL_EXPORT", "FIRST_FULL_THEN_INCREMENTAL"
 MONTHS = 6
 """When no `endTime` is given the schedule ends so many months after the flow's creation."""
-MAX_NAMED = 5
-"""Unknown fields that are warned of, at most."""
 _NUMBERS = ("interval", "startTime", "endTime")
 _TEMPLATE_NAMES = ("foldernameTemplate", "folderNameTemplate")
 _KNOWN = {*_NUMBERS, *_TEMPLATE_NAMES, "timeUnit", "exportMode", "frequency"}
@@ -67,9 +65,9 @@ class Schedule:
 def read_schedule(
     params: Mapping[str, Any], *, place: str = "scheduleParams"
 ) -> tuple[dict[str, Any], list[Violation], list[ContractWarning]]:
-    """Checks `scheduleParams` as a client sent them.
+    """Check `scheduleParams` as a client sent them.
 
-    Answers the parameters as they are stored (numeric strings made numbers, words in their documented letter case), every
+    Return the parameters as they are stored (numeric strings made numbers, words in their documented letter case), every
     violation and every warning.
     """
     reading = _Reading(dict(params), place)
@@ -115,8 +113,8 @@ class _Reading:
         for name in _NUMBERS:
             if stored.get(name) is not None:
                 stored[name] = self._number(name, stored[name])
-        for name, words in (("timeUnit", UNITS), ("exportMode", (FULL, INCREMENTAL))):
-            self._word(name, words)
+        self._word("timeUnit", UNITS)
+        self._word("exportMode", (INCREMENTAL, FULL))
         for name in ("interval", "timeUnit", "startTime"):
             if stored.get(name) is None:
                 self._refuse(name, " is required", "required", _EXAMPLES[name])
@@ -127,7 +125,7 @@ class _Reading:
         for name in _TEMPLATE_NAMES:
             if name in stored:
                 self._check_template(name, stored[name])
-        for name in sorted(set(stored) - _KNOWN)[:MAX_NAMED]:
+        for name in sorted(set(stored) - _KNOWN):
             self._warn("unknown-field", name[:60], " is not documented; it is stored and has no effect")
         if "frequency" in stored:
             message = " is not documented for dataset exports; timeUnit and interval decide"
@@ -164,24 +162,21 @@ class _Reading:
         self._refuse(name, f" must be {wanted}; got {literal(sent)}{hint}", "type", example)
         return _BAD
 
-    def _word(self, name: str, words: tuple[str, ...]) -> None:
-        """Put a word into its documented letter case."""
+    def _word(self, name: str, words: tuple[str, str]) -> None:
+        """Put a word into its documented letter case, and refuse any other."""
         value = self.stored.get(name)
-        if not isinstance(value, str) or value in words:
+        if value is None or value in words:
             return
         for word in words:
-            if value.lower() == word.lower():
+            if isinstance(value, str) and value.lower() == word.lower():
                 self.stored[name] = word
                 self._warn("enum-letter-case", name, f': "{value}" is taken as "{word}"')
+                return
+        self._refuse(name, f' must be "{words[0]}" or "{words[1]}", got {literal(value)}', "enum", words[0])
 
     def _check_repetition(self) -> None:
         """Check which interval, unit and export mode go together (reference: Schedule)."""
         unit, interval, mode = (self.stored.get(name) for name in ("timeUnit", "interval", "exportMode"))
-        if unit is not None and unit not in UNITS:
-            self._refuse("timeUnit", f' must be "hour" or "day", got {literal(unit)}', "enum", "hour")
-        if mode is not None and mode not in (FULL, INCREMENTAL):
-            wanted = f' must be "{INCREMENTAL}" or "{FULL}", got {literal(mode)}'
-            self._refuse("exportMode", wanted, "enum", INCREMENTAL)
         if not isinstance(interval, int):
             return
         if unit == "hour" and interval not in HOURLY_INTERVALS:

@@ -17,10 +17,9 @@ from flow_service_emulator.clock import MODES, Clock, Mode
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.planner import Due, Planner
-from flow_service_emulator.exports.runner import EXITS, Runner, explain
+from flow_service_emulator.exports.runner import EXITS, Runner, explain, noted, notes_of
 from flow_service_emulator.exports.runs import Job, Run
-from flow_service_emulator.store.changes import SetMeta
-from flow_service_emulator.store.store import Store, StoreError
+from flow_service_emulator.store.store import SetMeta, Store, StoreError
 
 log = logging.getLogger("emulator.scheduler")
 PROGRESS_SECONDS = 0.5
@@ -48,7 +47,8 @@ class Scheduler:
         self._max_exports = max_exports
         self._asked: deque[Job] = deque()
         self._preparing: asyncio.Timeout | None = None
-        self._current: Run | None = None
+        self.current: Run | None = None
+        """The run that is being written; None when none is."""
         self._remembered: deque[Told] = deque(maxlen=MAX_REMEMBERED)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="export")
         self._turn = asyncio.Lock()
@@ -76,14 +76,10 @@ class Scheduler:
         """
         self._store.write([SetMeta(TIME_KEY, self._clock.now() if at is None else at)])
 
-    @property
-    def current(self) -> Run | None:
-        """The run that is being written; None when none is."""
-        return self._current
-
     def run_now(self, scope: Scope, flow: Entity, dataset_ids: frozenset[str] | None = None) -> Entity:
         """Ask for a run outside the schedule; return its entity, which waits for its turn."""
-        job, entity = self._runner.request(scope, flow, int(self._clock.now()), dataset_ids)
+        job = self._runner.job(scope, flow["id"], int(self._clock.now()), dataset_ids=dataset_ids)
+        entity = self._runner.request(job, flow)
         self._asked.append(job)
         self._wake.set()
         return entity
@@ -94,46 +90,38 @@ class Scheduler:
         self._wake.set()
 
     async def advance(
-        self, goal: Callable[[float], float], *, tells_of: Callable[[Scope], bool] = lambda scope: True
+        self,
+        goal: Callable[[float], float],
+        *,
+        then: tuple[Mode | None, float | None] | None = None,
+        tells_of: Callable[[Scope], bool] = lambda scope: True,
     ) -> list[dict[str, Any]]:
         """Move the clock to its goal (epoch seconds) and carry out whatever falls due on the way.
 
         `goal` is given the present when this advance's turn has come: so each adds to the one before, and none sets out from a time
-        before a reset. Return the runs in order, with what a frozen clock ran at once since the last advance: those that `tells_of`
-        says yes to; the others are told by a later advance. Raise ServiceError when there are too many exports on the way, or when
-        the server ends or something is done `undisturbed` meanwhile: then time stands at the last run that was carried out.
+        before a reset. `then` is the mode and the speed in which time passes from exactly there, None for the present ones; time stands
+        still meanwhile, whatever the mode. Return the runs in order, with what a frozen clock ran at once since the last advance: those
+        that `tells_of` says yes to; the others are told by a later advance. Raise ServiceError when there are too many exports on the
+        way, or when the server ends or something is done `undisturbed` meanwhile: then time stands at the last run that was carried
+        out, and the mode stays.
         """
-        self._check_backlog()
-        async with self._turn:
-            with self._clock.held("accelerated"):
-                runs = await self._move_on(goal(self._clock.now()))
-        self._remembered.extend(told for told in runs if not tells_of(told[0]))
-        self._wake.set()
-        return [run for scope, run in runs if tells_of(scope)]
-
-    async def advance_and_set(
-        self, goal: Callable[[float], float], *, mode: Mode | None = None, speed: float | None = None
-    ) -> None:
-        """Move the clock on as `advance` does, and let time pass in another mode from exactly there.
-
-        Time stands still meanwhile, whatever the mode. Where the advance is refused or broken off, the mode stays.
-        """
-        self._check_backlog()
-        async with self._turn:
-            with self._clock.held(*MODES):
-                at = goal(self._clock.now())
-                await self._move_on(at)
-                self._clock.set(mode or self._clock.mode, now=at, speed=speed)
-        self.clock_changed()
-
-    def _check_backlog(self) -> None:
-        """Refuse an advance that would wait very long for its turn; not where a reset comes first, and ends the backlog."""
+        # not where a reset comes first, and ends the backlog
         if not self._claims and self._too_many(self._clock.now()):
             raise ServiceError(
                 "control-conflict",
                 reason=f"more than {self._max_exports} exports are due already, and an advance would wait for them all; disable "
                 "or delete flows, reset, or start the server with a higher --max-exports",
             )
+        async with self._turn:
+            with self._clock.held(*(MODES if then else ("accelerated",))):
+                at = goal(self._clock.now())
+                runs = await self._move_on(at)
+                if then:
+                    mode, speed = then
+                    self._clock.set(mode or self._clock.mode, now=at, speed=speed)
+        self._remembered.extend(told for told in runs if not tells_of(told[0]))
+        self._wake.set()
+        return [run for scope, run in runs if tells_of(scope)]
 
     def _too_many(self, until: float) -> bool:
         return self.planner.exceeds(self._max_exports - len(self._asked), until)
@@ -237,8 +225,8 @@ class Scheduler:
 
     def _end_run(self) -> None:
         """End the run in progress before its time, also while its rows are made ready."""
-        if self._current is not None:
-            self._current.cancelled = True
+        if self.current is not None:
+            self.current.cancelled = True
         if self._preparing is not None and not self._preparing.expired():
             self._preparing.reschedule(0)  # an instant that is over
 
@@ -254,8 +242,8 @@ class Scheduler:
         while not self._disturbed and (due := self._due(until())) is not None:
             try:
                 async with asyncio.timeout(None) as self._preparing:  # no limit, until `_end_run` sets one
-                    await self._runner.prepare()
-            except TimeoutError:
+                    await self._runner.library.refresh()
+            except (TimeoutError, ServiceError):  # the server is ending
                 return None
             finally:
                 self._preparing = None
@@ -265,12 +253,8 @@ class Scheduler:
 
     async def _carry_out(self, due: Job | Due) -> dict[str, Any]:
         """Carry out one run; return what an advance tells of it. What cannot be stored is done again later."""
-        run = self._begin(due)
-        if run is None:
-            run_id = due.run_id if isinstance(due, Job) else None
-            return {"id": run_id, "flowId": due.flow_id, "scheduledAt": due.scheduled_at, "status": "dropped"}
+        run = self.current = self._begin(due)
         job = run.job
-        self._current = run
         try:
             if run.expected_rows > FEW_ROWS:
                 await self._write_aside(run)
@@ -288,14 +272,14 @@ class Scheduler:
                 self._runner.fail(job, explain(fault))
             raise
         finally:
-            self._current = None
-        if run.cut_off:
-            self.planner.take_up_again(job.scope, job.flow_id)
+            self.current = None
+        if run.cut_off and notes_of(self._store, job.flow_id).get("scheduled") is None:
+            self.planner.plan(job.scope, job.flow_id)
         why = f" ({run.problem})" if run.problem else ""
         log.info("run %s of flow %s for %d: %s%s", job.run_id, job.flow_id, job.scheduled_at, status, why)
         return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
 
-    def _begin(self, due: Job | Due) -> Run | None:
+    def _begin(self, due: Job | Due) -> Run:
         """Record that a run is in progress; the clock stands at its instant afterwards.
 
         If that cannot be stored, the run stays asked for or planned, and time is where it was.
@@ -305,9 +289,11 @@ class Scheduler:
             self._asked.popleft()
             return run
         at = max(due.at, self._clock.now())
-        run = self._runner.start_scheduled(due.scope, due.flow_id, due.scheduled_at, at, SetMeta(TIME_KEY, at))
+        job = self._runner.job(due.scope, due.flow_id, due.scheduled_at, by_schedule=True)
+        notes = noted(self._store, due.flow_id, runs=job.number, scheduled=due.scheduled_at)
+        run = self._runner.start(job, at, [notes, SetMeta(TIME_KEY, at)])
         self._clock.move_to(due.at)
-        self.planner.plan_following(due)
+        self.planner.plan(due.scope, due.flow_id, after=max(due.at, due.scheduled_at))
         return run
 
     async def _write_aside(self, run: Run) -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.entities import SERVER_FIELDS, STATES, Entity, Scope, implied_id
+from flow_service_emulator.entities import SERVER_FIELDS, STATES, Entity, Scope, derived_uuid
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.schedule import implied_end, read_schedule
 from flow_service_emulator.service.bodies import Kind
@@ -221,7 +221,7 @@ def _complete_source(draft: Draft, spec: ConnectionSpec | None) -> None:
     spec = _fitting_spec(draft, spec, source=True)
     base_id = draft.body.get("baseConnectionId")
     if not isinstance(base_id, str):  # nobody creates the data lake's: each sandbox has one from the beginning
-        base_id = implied_id(draft.context.scope, spec.id)
+        base_id = derived_uuid(*draft.context.scope, spec.id)
     reference = {"id": spec.id, "version": spec.version}
     draft.body["inheritedAttributes"] = {"baseConnection": {"id": base_id, "connectionSpec": reference}}
     params, violations = draft.body.get("params"), len(draft.violations)

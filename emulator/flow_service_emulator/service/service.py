@@ -98,9 +98,9 @@ class FlowService:
         if collection == "flows":
             entity["runs"] = f"/runs?property=flowId=={entity['id']}"
             entity["lastOperation"] = operation_record("create", now_ms)
-        self._store.insert(caller.scope, collection, entity)
+        self._store.write([Put(caller.scope, collection, entity)])
         if collection == "flows":
-            self._scheduler.planner.flow_created(caller.scope, entity)
+            self._scheduler.planner.plan(caller.scope, entity["id"])
         return entity
 
     def etag(self, scope: Scope, collection: str, entity_id: str) -> str | None:
@@ -113,7 +113,7 @@ class FlowService:
         entity = self._store.get(scope, collection, entity_id)
         if entity is not None:
             changed = changed_entity(entity, {}, rng=self._rng, now_ms=self._clock.now_ms())
-            self._store.replace(scope, collection, changed)
+            self._store.write([Put(scope, collection, changed)])
 
     def raw(self, caller: Caller, collection: str, entity_id: str) -> bytes:
         """An entity's JSON as bytes."""
@@ -271,7 +271,7 @@ class FlowService:
         # `stored` is still what the store has, since nothing was waited for after it was read
         self._store.write([Put(caller.scope, collection, entity), *noted])
         if planned_again:
-            self._scheduler.planner.flow_changed(caller.scope, entity)
+            self._scheduler.planner.plan(caller.scope, entity["id"])
         return entity
 
     def _renew_inherited(self, caller: Caller, target: Entity) -> None:

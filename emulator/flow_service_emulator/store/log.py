@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import orjson
 
-from flow_service_emulator.store.records import Edit, EntityStorage, Indexes, Shelf, StoreError
+from flow_service_emulator.store.records import Contents, Edit, EntityStorage, Indexes, StoreError
 
 LOG_NAME: Final = "entities.log"
 LOCK_NAME: Final = "lock"
@@ -52,7 +52,7 @@ class LogStorage(EntityStorage):
             changes = self._load() if self.path.exists() else None
             alive = sum(len(shelf.records) for shelf in self.shelves.values())
             if changes is None or changes > _DEAD_SHARE * (alive + 1):
-                self.replace_all(self.shelves, self.next_seq)
+                self.replace_all(Contents(self.shelves, self.next_seq))
         except OSError as error:
             self.close()
             raise StoreError(f"cannot read {self.path}: {error}") from error
@@ -65,15 +65,14 @@ class LogStorage(EntityStorage):
             self._append(_line(edits))
             super().commit(edits)
 
-    def replace_all(self, shelves: dict[str, Shelf], next_seq: int) -> None:
-        """The new log is written aside, then takes the old one's place."""
+    def replace_all(self, contents: Contents) -> None:
+        """Write the new log aside, then put it in the old one's place."""
         self._check_open()
         try:
             with self._new.open("wb", 1 << 20) as file:
-                file.write(orjson.dumps({**_FORMAT, "nextSeq": next_seq}) + b"\n")
-                for name, shelf in shelves.items():
-                    for id, record in shelf.records.items():
-                        file.write(_line([Edit(name, id, record)]))
+                file.write(orjson.dumps({**_FORMAT, "nextSeq": contents.next_seq}) + b"\n")
+                for name, shelf in contents.shelves.items():
+                    file.writelines(_line([Edit(name, id, record)]) for id, record in shelf.records.items())
                 file.flush()
                 os.fsync(file.fileno())  # the old log, which the disk has, goes away for it
                 size = file.tell()
@@ -84,17 +83,17 @@ class LogStorage(EntityStorage):
                 self._new.unlink()
             raise StoreError(f"cannot write to {self.path.parent}: {error}") from error
         self._size, self._ragged = size, False
-        super().replace_all(shelves, next_seq)
+        super().replace_all(contents)
 
     def close(self) -> None:
-        """Lets others open the folder."""
+        """Let others open the folder."""
         self._close_log()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _load(self) -> int:
-        """Reads the log, without an interrupted last line, which nobody was told had been written; answers how many changes it has."""
+        """Read the log, without an interrupted last line, which nobody was told had been written; return how many changes it has."""
         changes = 0
         with self.path.open("rb", 1 << 20) as file:
             self.next_seq = self._read_first(file.readline(1000))
@@ -104,25 +103,20 @@ class LogStorage(EntityStorage):
                     self._ragged = True
                     break
                 try:
-                    changes += self._take(orjson.loads(line))
+                    entries = orjson.loads(line)
+                    super().commit([self._edit(*entry) for entry in entries])
                 except (LookupError, TypeError, ValueError) as error:
                     raise StoreError(
                         f"{self.path} is damaged: the line at byte {self._size} cannot be read ({error}). Put a copy of the "
                         f"file in its place, or cut it off at that byte to keep what was written before"
                     ) from error
                 self._size += len(line)
+                changes += len(entries)
         return changes
 
-    def _take(self, entries: list[Any]) -> int:
-        """Makes the changes of a line, and answers how many."""
-        for table, seq, *document in entries:
-            shelf = self.shelves.setdefault(table, Shelf()) if table not in self.shelves else self.shelves[table]
-            if document:
-                shelf.put(self.record(table, document[0], seq))
-                self.next_seq = max(self.next_seq, seq + 1)
-            else:
-                shelf.remove(seq)
-        return len(entries)
+    def _edit(self, table: str, seq: Any, document: dict[str, Any] | None = None) -> Edit:
+        """What an entry of a line says: `seq` is the id of a record that is removed."""
+        return Edit(table, seq, None) if document is None else Edit(table, "", self.record(table, document, seq))
 
     def _read_first(self, line: bytes) -> int:
         """The number that the next new record gets, as the first line has it."""
@@ -135,7 +129,7 @@ class LogStorage(EntityStorage):
         raise StoreError(f"{self.path} is no log of this version of the emulator, and was left as it is")
 
     def _append(self, line: bytes) -> None:
-        """Hands a line to the operating system. Raises StoreError (a full disk), with the log as it was."""
+        """Hand a line to the operating system. Raise StoreError (a full disk), with the log as it was."""
         self._check_open()
         try:
             if self._fd is None:

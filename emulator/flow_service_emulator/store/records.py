@@ -1,4 +1,4 @@
-"""Entities in memory: encoded records, found by id and by index key, as a TinyDB storage and its tables.
+"""Entities in memory: encoded records, found by id and by index key, as a TinyDB storage.
 
 Records hold JSON bytes, not dicts: 100,000 dicts of dicts would take four times the memory, and a look-up would have to encode
 what it answers. TinyDB's own way is to read and write the whole database for every change; here a change is a list of `Edit`s,
@@ -7,7 +7,7 @@ which cost the same in a full store as in an empty one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from sys import intern
 from typing import Any, Final, NamedTuple
 
@@ -16,10 +16,11 @@ from tinydb import TinyDB
 from tinydb.storages import Storage
 from tinydb.table import Table
 
-Indexes = Mapping[str, tuple[str, ...]]
+Indexes = Mapping[str, Sequence[str]]
 """Collection -> the top-level fields whose text, or list of texts, finds its entities."""
 
 FIRST_SEQ: Final = 1
+SNAPSHOT_VERSION: Final = 1
 
 
 class StoreError(Exception):
@@ -76,8 +77,8 @@ class Shelf:
 
     __slots__ = ("by_key", "records")
 
-    def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
+    def __init__(self, records: dict[str, Record] | None = None) -> None:
+        self.records: dict[str, Record] = records or {}
         self.by_key: dict[str, dict[str, Record]] = {}
 
     def put(self, record: Record) -> None:
@@ -101,99 +102,94 @@ class Shelf:
 
     def _forget(self, id: str, keys: Sequence[str]) -> None:
         for key in keys:
-            found = self.by_key[key]
-            del found[id]
-            if not found:
+            del self.by_key[key][id]
+            if not self.by_key[key]:
                 del self.by_key[key]
+
+
+class Contents(NamedTuple):
+    """All that a store holds, and the number that the next new record gets."""
+
+    shelves: dict[str, Shelf]
+    next_seq: int
+
+    def pieces(self) -> list[bytes]:
+        """`{"version": 1, "nextSeq": n, "tables": {name: {seq: entity}}}` in JSON, in pieces. May be called in a thread."""
+        pieces = [b'{"version":%d,"nextSeq":%d,"tables":{' % (SNAPSHOT_VERSION, self.next_seq)]
+        between = b""
+        for name, shelf in sorted(self.shelves.items()):
+            pieces.append(b"%b%b:{" % (between, orjson.dumps(name)))
+            form = b'"%d":'
+            for record in shelf.records.values():
+                pieces += (form % record.seq, record.raw)
+                form = b',"%d":'
+            pieces.append(b"}")
+            between = b","
+        pieces.append(b"}}")
+        return pieces
 
 
 class EntityStorage(Storage):
     """The TinyDB storage that holds its entities in memory only."""
 
     def __init__(self, indexes: Indexes) -> None:
-        self.indexes = indexes
+        self._indexes = indexes
         self.shelves: dict[str, Shelf] = {}
         self.next_seq = FIRST_SEQ
 
     def take_seq(self) -> int:
         """Take a number for a new record. Numbers grow, and none is given twice."""
-        seq = self.next_seq
         self.next_seq += 1
-        return seq
+        return self.next_seq - 1
 
     def record(self, table: str, document: Mapping[str, Any], seq: int) -> Record:
         """Make the record of a document. Raise TypeError (orjson's) for what is no JSON."""
         # a copy: orjson encodes into a larger buffer, whose unused end would be lost to the allocator
         raw = bytes(memoryview(orjson.dumps(document)))
-        fields = self.indexes.get(table.partition("/")[0])
-        if fields is None:
-            return Record(document["id"], seq, raw)
         keys: dict[str, None] = {}
-        for field in fields:
+        for field in self._indexes.get(table.partition("/")[0], ()):
             value = document.get(field)
-            keys |= {
-                intern(key): None for key in (value if isinstance(value, list) else (value,)) if isinstance(key, str)
-            }
+            texts = value if isinstance(value, list) else (value,)
+            keys |= {intern(text): None for text in texts if isinstance(text, str)}
         return Record(document["id"], seq, raw, tuple(keys))
 
     def commit(self, edits: Sequence[Edit]) -> None:
         """Make changes, all or none. Raise StoreError when they cannot be stored; nothing has changed then."""
         for table, id, record in edits:
             shelf = self.shelves.get(table)
-            if record is None:
-                if shelf is not None:
-                    shelf.remove(id)
-                continue
             if shelf is None:
                 shelf = self.shelves[table] = Shelf()
-            shelf.put(record)
-            if record.seq >= self.next_seq:
-                self.next_seq = record.seq + 1
+            if record is None:
+                shelf.remove(id)
+            else:
+                shelf.put(record)
+                self.next_seq = max(self.next_seq, record.seq + 1)
 
-    def replace_all(self, shelves: dict[str, Shelf], next_seq: int) -> None:
+    def replace_all(self, contents: Contents) -> None:
         """Put other contents in the place of all there is, at once. Raise StoreError; then nothing has changed."""
-        self.shelves, self.next_seq = shelves, next_seq
+        self.shelves, self.next_seq = contents
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Return everything, as TinyDB has it: table -> id -> document."""
-        return {name: documents_of(shelf) for name, shelf in self.shelves.items()}
+        return {
+            name: {id: record.entity() for id, record in shelf.records.items()} for name, shelf in self.shelves.items()
+        }
 
     def write(self, data: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replace everything, as TinyDB does when it drops tables."""
+        """Replace everything, as TinyDB does for every change of its own."""
         shelves: dict[str, Shelf] = {}
         for name, documents in data.items():
             known = self.shelves.get(name, Shelf()).records
             shelf = shelves[name] = Shelf()
             for id, document in documents.items():
                 shelf.put(self.record(name, document, known[id].seq if id in known else self.take_seq()))
-        self.replace_all(shelves, self.next_seq)
+        self.replace_all(Contents(shelves, self.next_seq))
 
 
 class EntityTable(Table):
-    """TinyDB's table over an entity storage; a document's `doc_id` is the `id` that it has. Its calls decode all of the table."""
+    """A table whose documents go by the `id` that they have. TinyDB's calls decode all of the database."""
 
     document_id_class = str  # type: ignore[assignment]
-
-    def _read_table(self) -> dict[str, Mapping[str, Any]]:
-        shelf = self._entities.shelves.get(self.name)
-        return {} if shelf is None else documents_of(shelf)
-
-    def _update_table(self, updater: Callable[[dict[Any, Any]], None]) -> None:
-        documents: dict[str, Any] = dict(self._read_table())
-        updater(documents)
-        known = self._entities.shelves.get(self.name, Shelf()).records
-        edits = [Edit(self.name, id, None) for id in known if id not in documents]
-        for id, document in documents.items():
-            seq = known[id].seq if id in known else self._entities.take_seq()
-            record = self._entities.record(self.name, {**document, "id": id}, seq)
-            if record != known.get(id):
-                edits.append(Edit(self.name, id, record))
-        self._entities.commit(edits)
-
-    @property
-    def _entities(self) -> EntityStorage:
-        assert isinstance(self._storage, EntityStorage)
-        return self._storage
 
 
 class EntityDatabase(TinyDB):
@@ -201,8 +197,3 @@ class EntityDatabase(TinyDB):
 
     table_class = EntityTable
     default_query_cache_capacity = 0
-
-
-def documents_of(shelf: Shelf) -> dict[str, Any]:
-    """Decode a shelf, as TinyDB reads a table."""
-    return {id: record.entity() for id, record in shelf.records.items()}
