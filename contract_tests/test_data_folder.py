@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,37 +38,6 @@ def log_of(folder: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "new" / "data"
-
-
-def test_a_folder_has_everything_after_a_restart(folder: Path) -> None:
-    store = reopened(folder)
-    for id in "abc":
-        store.write([Put(PROD, "runs", entity(id, flowId="f"))])
-    store.write([Put(PROD, "runs", entity("a", flowId="g"))])
-    store.write([Delete(PROD, "runs", "c"), SetMeta("k", {"v": 1})])
-    before = contents(store)
-    store.close()
-    again = reopened(folder)
-    assert (contents(again), again.next_seq) == (before, 5)  # three runs and a value had one; c's is not given again
-    assert ids(again.by_index(PROD, "runs", "g")) == ["a"]
-    again.clear()
-    again.close()
-    again = reopened(folder)
-    assert (contents(again), again.next_seq) == ({}, 5)
-    again.close()
-
-
-def test_a_closed_store_takes_no_changes(folder: Path) -> None:
-    store = reopened(folder)
-    store.write([Put(PROD, "flows", entity("a"))])
-    store.close()
-    changes: list[Callable[[], None]] = [lambda: store.write([Put(PROD, "flows", entity("b"))]), store.clear]
-    for change in changes:
-        with pytest.raises(StoreError, match="closed"):
-            change()
-    again = reopened(folder)
-    assert ids(again.records(PROD, "flows")) == ["a"]
-    again.close()
 
 
 def test_a_log_cut_off_anywhere_opens_with_all_that_was_whole(tmp_path: Path) -> None:
@@ -197,33 +166,6 @@ def no_file_beyond(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_refuses_the_write_and_only_that(folder: Path) -> None:
-    store = reopened(folder)
-    store.write([Put(PROD, "runs", entity("a", flowId="f"))])
-    size = log_of(folder).stat().st_size
-    before = contents(store)
-    changes: list[Callable[[], None]] = [
-        lambda: store.write([Put(PROD, "runs", entity("b", text="x" * 300))]),
-        lambda: store.write([Delete(PROD, "runs", "a"), SetMeta("k", "x" * 300)]),
-    ]
-    for room in (0, 1, 50, 200):
-        with no_file_beyond(size + room):
-            for change in changes:
-                with pytest.raises(StoreError, match="cannot write to"):
-                    change()
-        assert (contents(store), log_of(folder).stat().st_size) == (before, size)
-    with no_file_beyond(20), pytest.raises(StoreError, match="cannot write to"):
-        store.clear()
-    assert contents(store) == before
-    assert not (folder / f"{LOG_NAME}.new").exists()
-    changes[0]()
-    expected = contents(store)
-    store.close()
-    again = reopened(folder)
-    assert contents(again) == expected
-    again.close()
 
 
 def test_what_a_failed_write_left_is_removed_before_the_next(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

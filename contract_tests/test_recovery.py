@@ -9,6 +9,8 @@ import asyncio
 import logging
 import re
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import flow_service_emulator.exports.scheduler
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW
 from contract_tests.tutorial import BASE, S3
+from flow_service_emulator.exports import files
 from flow_service_emulator.settings import Settings
 
 HOUR = 3600
@@ -61,12 +64,24 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_what_a_killed_server_leaves_goes_and_comes_with_the_next_export(tmp_path: Path) -> None:
+def test_what_a_killed_server_leaves_goes_and_comes_with_the_next_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, slices = threading.Event(), files._Source.slices
+
+    def held(source: Any, *given: Any) -> Iterator[Any]:
+        for batch in slices(source, *given):
+            yield batch
+            assert source.rows < LARGE / 2 or copied.wait(30)
+
+    monkeypatch.setattr(files._Source, "slices", held)
+
     async def scenario() -> None:
         killed = settings_of(tmp_path / "killed")
         async with LocalEmulator(settings_of(tmp_path / "server")) as emulator:
             flow = await begin(emulator)
             shutil.copytree(tmp_path / "server", tmp_path / "killed")
+            copied.set()
         names = [path.name for path in files_in(killed.export_dir)]
         assert [name[0] for name in sorted(names)] == [".", "p"]  # the large dataset's is unfinished
         async with LocalEmulator(killed) as emulator:

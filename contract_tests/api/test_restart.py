@@ -5,8 +5,6 @@ Source: README, "Settings" and "Files".
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -98,52 +96,6 @@ def test_everything_is_there_again(tmp_path: Path) -> None:
     with started(tmp_path) as api:
         assert all_there_is(api) == before
         assert [run["scheduledAt"] for run in api.advance(3 * HOUR)] == [FROZEN_NOW + 60 + 24 * HOUR]
-
-
-def test_a_last_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
-    with started(tmp_path) as api:
-        created = [api.created("sourceConnections", SOURCE_CONNECTION) for _ in range(5)]
-    log = max((tmp_path / "data").iterdir(), key=lambda file: file.stat().st_size)
-    log.write_bytes(log.read_bytes()[:-3])
-    for _ in range(2):
-        with started(tmp_path) as api:
-            found = [entity["id"] for entity in api.items("/sourceConnections", orderby="createdAt")]
-            assert len(found) >= 4 and set(created[:4]) <= set(found)
-            created.append(api.created("sourceConnections", SOURCE_CONNECTION))
-    with started(tmp_path) as api:
-        assert set(created[-2:]) <= {entity["id"] for entity in api.items("/sourceConnections")}
-
-
-def test_many_changes_leave_a_small_folder(tmp_path: Path) -> None:
-    """What was changed again and again takes no more place after a restart than what is there."""
-    long = [{"op": "replace", "path": "/description", "value": "x" * 900_000}]
-    with started(tmp_path) as api:
-        path = f"/sourceConnections/{api.created('sourceConnections', SOURCE_CONNECTION)}"
-        for _ in range(15):
-            assert api.patch(path, api.item(path)["etag"], long).status_code == 200
-        last = api.item(path)
-    with started(tmp_path) as api:
-        assert api.item(path) == last
-    assert sum(file.stat().st_size for file in (tmp_path / "data").iterdir()) < 8_000_000
-
-
-def test_a_second_server_is_told_that_the_folder_is_in_use(tmp_path: Path) -> None:
-    with started(tmp_path) as api:
-        command = [
-            sys.executable,
-            "-m",
-            "flow_service_emulator",
-            "serve",
-            "--port",
-            "0",
-            "--export-dir",
-            str(tmp_path / "e"),
-        ]
-        second = subprocess.run(
-            [*command, "--data-dir", str(tmp_path / "data")], capture_output=True, text=True, timeout=30
-        )
-        assert second.returncode != 0 and "in use" in second.stderr and not second.stdout
-        api.created("sourceConnections", SOURCE_CONNECTION)
 
 
 def test_settings_that_bound(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ class Overview:
     def _flows(self, wanted: str) -> tuple[list[dict[str, Any]], int]:
         """The newest flows that have a text in their name or id, and how many have it."""
         if not wanted:
-            newest, found = deque(islice(self.store.everywhere("flows", newest_first=True), MAX_FLOWS)), self.store.count("flows")
+            newest, found = (
+                deque(islice(self.store.everywhere("flows", newest_first=True), MAX_FLOWS)),
+                self.store.count("flows"),
+            )
         else:
             newest, found = deque[tuple[Scope, Record]](maxlen=MAX_FLOWS), 0
             for scope, record in self.store.everywhere("flows"):
