@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -14,10 +13,9 @@ from typing import Any
 import httpx
 
 from contract_tests.elsewhere import MARK, Address
+from contract_tests.pages import ROOT, snippet
 from contract_tests.support import Api, serving
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text("utf-8").partition("## Held against another implementation")[2]
 TESTS = [
     "test_lists.py::test_filter",
     "test_lists.py::test_limit",
@@ -27,12 +25,6 @@ TESTS = [
     "test_actions_runs.py::test_run_now",
     "test_bad_input.py::test_largest_body_that_is_read",
 ]
-
-
-def snippet(marker: str) -> str:
-    """The fenced block after a marker."""
-    (found,) = re.findall(rf"<!-- test: {marker} -->\n```\w+\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    return str(found)
 
 
 def counts(api: Api) -> dict[str, int]:
@@ -48,7 +40,7 @@ def test_a_run_against_another_implementation(tmp_path: Path) -> None:
 
     One fact is made not to hold: the Google bucket in the values is none.
     """
-    values = json.loads(snippet("elsewhere-values"))
+    values = json.loads(snippet("test: elsewhere-values"))
     values["datasets"] = ["5ef3e324052581191aa6a466", "5ef3e3259ad2a1191ab7dd7d"]
     values["amazon-s3"]["auth"]["Access Key"] = {"s3AccessKey": "AKIAIOSFODNN7ANOTHER", "s3SecretKey": "k" * 40}
     values["amazon-s3"]["params"] = {"bucketName": "another-bucket", "path": "another/path"}
@@ -60,7 +52,7 @@ def test_a_run_against_another_implementation(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/__emulator/health", trust_env=False).status_code == 404
         form = {"grant_type": "client_credentials", "client_id": "key", "client_secret": "secret", "scope": "openid"}
         token = httpx.post(f"{url}/ims/token/v3", data=form, trust_env=False).json()["access_token"]
-        words = shlex.split(snippet("elsewhere"))
+        words = shlex.split(snippet("test: elsewhere"))
         words = words[words.index("-m") :]
         words[words.index("contract_tests/api")] = "contract_tests/api/test_tutorial.py"  # the others follow
         words[words.index("https://platform.adobe.io")] = url

@@ -1,4 +1,4 @@
-"""The README's recipes: what can be run here is run, and the rest is held against the Dockerfile and the settings."""
+"""The recipes of the documentation: what can be run here is run, and the rest is held against the Dockerfile and the settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
+from contract_tests.pages import ROOT, snippet
 from contract_tests.support import Api, ServerProcess
 from flow_service_emulator.settings import Settings, variable_name
 
 pytest_plugins = ("pytester",)
 
-ROOT = Path(__file__).parent.parent
 VARIABLES = {variable_name(declared.name) for declared in fields(Settings)}
 STUB = '''
 class DockerContainer:
@@ -61,18 +61,6 @@ class DockerContainer:
 '''
 
 
-def recipe(name: str) -> str:
-    """The fenced block after a recipe's marker."""
-    found = re.findall(
-        rf"<!-- recipe: {name} -->\n```\w+\n(.*?)^```$",
-        (ROOT / "README.md").read_text("utf-8"),
-        re.DOTALL | re.MULTILINE,
-    )
-    assert len(found) == 1, f"the README has {len(found)} recipes {name}"
-    text: str = found[0]
-    return text
-
-
 def dockerfile(instruction: str) -> list[str]:
     """What stands after an instruction, line by line, of the image that is left in the end."""
     last = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ").rpartition("\nFROM ")[2]
@@ -94,14 +82,6 @@ def test_the_image_is_as_the_recipes_take_it() -> None:
     assert given["FLOW_EMULATOR_HOST"] == "0.0.0.0" and given["FLOW_EMULATOR_EXPORT_DIR"] == "/exports"
 
 
-def test_pytest(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(recipe("pytest"))
-    # without the plugin of schemathesis, whose import takes a second
-    pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error").assert_outcomes(
-        passed=2
-    )
-
-
 def test_docker_run(server: ServerProcess, tmp_path: Path) -> None:
     """The commands are run with a `docker` that writes down what it is told, and is healthy at the second look."""
     docker = tmp_path / "docker"
@@ -110,7 +90,7 @@ def test_docker_run(server: ServerProcess, tmp_path: Path) -> None:
         f"if [ -e {tmp_path}/asked ]; then echo healthy; else touch {tmp_path}/asked; echo starting; fi\n"
     )
     docker.chmod(0o755)
-    script = recipe("docker-run").replace("127.0.0.1:8080", f"127.0.0.1:{port_of(server)}")
+    script = snippet("recipe: docker-run").replace("127.0.0.1:8080", f"127.0.0.1:{port_of(server)}")
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PWD": str(tmp_path)}
     done = subprocess.run(
         ["bash", "-euc", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
@@ -131,7 +111,7 @@ def environment_of(service: dict[str, Any], key: str) -> dict[str, str]:
 
 
 def test_github_actions() -> None:
-    workflow = yaml.safe_load(recipe("github-actions"))
+    workflow = yaml.safe_load(snippet("recipe: github-actions"))
     (job,) = workflow["jobs"].values()
     service = job["services"]["flow-service"]
     assert service["ports"] == ["8080:8080"]
@@ -143,7 +123,7 @@ def test_github_actions() -> None:
 
 def test_github_actions_report(server: ServerProcess, tmp_path: Path) -> None:
     """The step that keeps the contract report works."""
-    steps = yaml.safe_load(recipe("github-actions"))["jobs"]["test"]["steps"]
+    steps = yaml.safe_load(snippet("recipe: github-actions"))["jobs"]["test"]["steps"]
     (command,) = [step["run"] for step in steps if step.get("run", "").startswith("curl")]
     subprocess.run(
         ["bash", "-euc", command.replace(":8080", f":{port_of(server)}")], cwd=tmp_path, check=True, timeout=60
@@ -152,7 +132,7 @@ def test_github_actions_report(server: ServerProcess, tmp_path: Path) -> None:
 
 
 def test_compose() -> None:
-    compose = yaml.safe_load(recipe("compose"))
+    compose = yaml.safe_load(snippet("recipe: compose"))
     service, client = compose["services"]["flow-service"], compose["services"]["client"]
     assert service["ports"] == ["127.0.0.1:8080:8080"]
     environment_of(service, "environment")
@@ -175,7 +155,7 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
     (core / "container.py").write_text(STUB.replace("@PORT@", port_of(server)))
     monkeypatch.syspath_prepend(str(pytester.path))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins take seconds to import
-    pytester.makeconftest(recipe("testcontainers"))
+    pytester.makeconftest(snippet("recipe: testcontainers"))
     pytester.makepyfile(
         f"""
         import pytest
@@ -213,7 +193,7 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
 def test_node(server: ServerProcess, tmp_path: Path) -> None:
     test_file = tmp_path / "flows.test.mjs"
-    test_file.write_text(recipe("node"))
+    test_file.write_text(snippet("recipe: node"))
     environment = {**os.environ, "FLOW_SERVICE_URL": server.url}
     done = subprocess.run(["node", "--test", test_file], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout

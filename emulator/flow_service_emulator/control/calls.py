@@ -1,4 +1,5 @@
-"""The table of control calls: one row for each. To add one, write its handler and its row, and name it in the README's table."""
+"""The table of control calls: one row for each. To add one, write its handler and its row, and describe it
+in the reference "Control calls" of the documentation."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.control.clock_calls import ClockCalls
 from flow_service_emulator.control.dashboard import Overview, dashboard_file, to_the_dashboard
 from flow_service_emulator.control.dataset_calls import DatasetCalls
+from flow_service_emulator.control.docs_pages import docs_page, to_the_docs
 from flow_service_emulator.control.export_calls import ExportCalls
 from flow_service_emulator.control.fault_calls import FaultCalls
 from flow_service_emulator.control.inputs import CONTROL
@@ -53,6 +55,8 @@ def control_calls(
         ("dashboard", "GET", "", dashboard_file, "The dashboard"),
         ("dashboardWithSlash", "GET", "/", dashboard_file, "The dashboard"),
         ("dashboardFile", "GET", "/page/{file}", dashboard_file, "A file of the dashboard"),
+        ("docs", "GET", "/docs", to_the_docs, "Leads to the documentation"),
+        ("docsPage", "GET", "/docs/{path:path}", docs_page, "A page of the documentation"),
         ("overview", "GET", "/overview", dashboard.overview, "Clock, flows, runs, files and faults at a glance"),
         ("previewExport", "GET", "/previews/{path:path}", exports.preview_export, "The first rows of an exported file"),
     ]

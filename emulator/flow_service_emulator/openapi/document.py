@@ -1,6 +1,6 @@
 """The OpenAPI description as a whole, made of the table of operations, the fixtures and the table of errors.
 
-A control call has its summary here and no more; the README says what it takes.
+A control call has its summary here and no more; the documentation says what it takes.
 """
 
 from __future__ import annotations
