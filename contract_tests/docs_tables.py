@@ -116,7 +116,7 @@ def parameters(schema: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     rows = []
     for name, declared in schema["properties"].items():
         if of_datasets(declared):
-            allowed = codes(declared["enum"]) if "enum" in declared else code(declared.get("pattern", ""))
+            allowed = codes(declared["enum"]) if "enum" in declared else code(declared.get("pattern", "")) or "any text"
             text = declared.get("description", declared.get("title", "")).rstrip(".")
             text += " (a secret)" if declared.get("format") == "password" else ""
             rows.append((code(name), "yes" if name in schema.get("required", ()) else "", allowed, text))
@@ -128,7 +128,7 @@ SHELL = f"""\
 url={ADDRESS}{BASE}
 call() {{ curl -sS "$@" -H 'Authorization: Bearer any' -H 'x-api-key: any' -H 'x-gw-ims-org-id: ANY@AdobeOrg' \\
   -H 'x-sandbox-name: prod' -H 'Content-Type: application/json' && echo; }}
-create() {{ call "$url/$1" -d @- | tee /dev/stderr | sed 's/.*"id":"\\([^"]*\\)".*/\\1/'; }}  # shows the answer, gives its id
+create() {{ call "$url/$1" -d @- | tee /dev/stderr | sed 's/.*"id":"\\([^"]*\\)".*/\\1/'; }}
 """
 
 
@@ -154,7 +154,7 @@ def destination_page(fixture: Json, flow_spec: Json) -> str:
         f"# {name}",
         "All that an export to this destination needs: ids, parameters, and a body to copy for each step.",
         table(
-            ("", ""),
+            ("what", "here"),
             [
                 ("connection spec", f"`{spec['id']}`, version `{spec['version']}`"),
                 ("flow spec", f"`{flow_spec['id']}`, version `{flow_spec['version']}`"),
@@ -182,7 +182,8 @@ def destination_page(fixture: Json, flow_spec: Json) -> str:
             ],
         ),
         "## The steps, with curl",
-        "Start a server with `flow-service-emulator serve`. Copy the blocks one after the other into a shell.",
+        "Start a server with `flow-service-emulator serve`. Copy the blocks one after the other into a shell. `create` shows the "
+        "answer and gives you the new id.",
         block(SHELL),
         "### 1. Find a dataset that can be exported",
         block(
@@ -215,7 +216,7 @@ def destination_page(fixture: Json, flow_spec: Json) -> str:
             {"name": f"{name} folder", "baseConnectionId": "$base", "connectionSpec": reference, "params": target},
         ),
         "### 5. Flow: when",
-        "A start in the past exports at once.",
+        "A start in the past exports at once, and the contract report warns of it.",
         creating(
             "flow",
             "flows",
@@ -331,11 +332,15 @@ def datasets_table() -> str:
 
 
 def errors_table() -> str:
+    def number(row: Json) -> str:
+        """The code, and the status where the code does not have it."""
+        return str(row["code"]) if str(row["status"]) in row["code"] else f"{row['status']} {row['code']}".rstrip()
+
     rows = [
-        (code(row["name"]), row["status"], row["code"], row["message"], row["appliesTo"], linked(row["source"]))
+        (code(row["name"]), number(row), row["message"], row["appliesTo"], linked(row["source"]))
         for row in read("errors.json")
     ]
-    return table(("name", "status", "code", "message", "when", "source"), rows)
+    return table(("name", "code", "message", "when", "source"), rows)
 
 
 def violations_table() -> str:

@@ -1,6 +1,6 @@
 """The emulator's own calls that tests are written with: the clock, a reset, the exported files.
 
-Source: README, "Control calls".
+Source: documentation, "Control calls".
 """
 
 from __future__ import annotations

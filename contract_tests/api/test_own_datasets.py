@@ -1,6 +1,6 @@
 """A user's own datasets, by call and in files of a fixtures folder: exported like any other, and what is wrong is said.
 
-Source: README, "Datasets of your own".
+Source: documentation, "Export your own datasets".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A seventh destination, made of two fixture files, whose target parameters use every keyword of draft 7.
 
-Source: README, "Datasets of your own" (a destination is a matter of files); JSON Schema draft 7, validation.
+Source: documentation, "Add a destination" (a destination is a matter of files); JSON Schema draft 7, validation.
 """
 
 from __future__ import annotations

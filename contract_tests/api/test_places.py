@@ -1,6 +1,6 @@
 """Where files land: what a path or a folder template says becomes folders that every file system takes, inside the export folder.
 
-Source: README, "Files"; reference, section "Schedule" for the templates.
+Source: documentation, "Files"; reference, section "Schedule" for the templates.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A data folder over a restart, and the settings that bound what is stored: whatever a client could see before is there after.
 
-Source: README, "Settings" and "Files".
+Source: documentation, "Settings" and "Files".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is accepted and yet told: each request that works here and may not elsewhere is named in the contract report, with its place.
 
-Source: reference, "Where the sources disagree"; README, "The contract report".
+Source: reference, "Where the sources disagree"; documentation, "Rules of the contract report".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One table of settings: the flags, the `FLOW_EMULATOR_*` variables and the README's table are made of it."""
+"""One table of settings: the flags, the `FLOW_EMULATOR_*` variables and the documentation's table are made of it."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from flow_service_emulator.errors import ServiceError
 INDEX: Final = "README.md"
 _STYLE = """
 :root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem }
-code, pre { font: 0.875rem/1.45 ui-monospace, monospace }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem }
+code { font: 0.875em ui-monospace, monospace }
 pre { overflow-x: auto; padding: 0.75rem; border: 1px solid #8886; border-radius: 4px }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { border: 1px solid #8886; padding: 0.25rem 0.6rem; text-align: left; vertical-align: top }
