@@ -30,7 +30,7 @@ from flow_service_emulator.exports.folders import MACROS
 from flow_service_emulator.faults.rules import KINDS, Kind
 from flow_service_emulator.faults.scenarios import SCENARIOS
 from flow_service_emulator.settings import Settings, flag_name, variable_name
-from flow_service_emulator.testing.pytest_plugin import _INI
+from flow_service_emulator.testing.pytest_plugin import OPTIONS
 
 FIXTURES = ROOT / "fixtures"
 Json = dict[str, Any]
@@ -424,8 +424,13 @@ def commands_text() -> str:
 
 def ini_table() -> str:
     rows = [
-        (code(f"flow_service_{name}"), "off" if default is False else code(default), text)
-        for name, _, default, text in _INI
+        (
+            code(f"flow_service_{option.name}"),
+            code(option.default) if option.default is not False else "off",
+            option.help,
+        )
+        for option in OPTIONS
+        if option.ini
     ]
     return table(("in `pytest.ini`", "default", "what it does"), rows)
 

@@ -17,7 +17,7 @@ from contract_tests.tutorial import BASE, DATASET, S3
 from flow_service_emulator.exports import scheduler
 from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.instants import epoch_seconds
-from flow_service_emulator.settings import LATEST_TIME, Settings, environment_of_tests, read_settings
+from flow_service_emulator.settings import LATEST_TIME, Settings, read_settings
 from flow_service_emulator.store.store import Store, StoreError
 
 HOUR, DAY = 3600, 86_400
@@ -77,9 +77,12 @@ def test_a_time_is_read_alike_wherever_a_call_takes_one(api: Api, text: str) -> 
 
 
 REFUSED: list[tuple[str, str, Any, str]] = [
-    ("POST", "/clock/advance", None, 'a body is needed, such as {"seconds": 10800}'),
-    ("POST", "/clock/advance", {}, 'either "seconds" or "to" is needed'),
+    ("POST", "/clock/advance", None, 'a body is needed, such as {"hours": 3}'),
+    ("POST", "/clock/advance", {}, 'either a length (seconds, minutes, hours, days) or "to" is needed'),
+    ("POST", "/clock/advance", {"hours": 1, "to": "2027-01-01"}, "either a length"),
     ("POST", "/clock/advance", {"seconds": -1}, "time cannot go backwards"),
+    ("POST", "/clock/advance", {"days": 1, "hours": "3h"}, '"hours" must be a number from 0 to'),
+    ("POST", "/clock/advance", {"days": 10**7}, "the clock ends at"),
     ("POST", "/clock/advance", {"seconds": "1"}, '"seconds" must be a number'),
     ("POST", "/clock/advance", {"to": "soon"}, '"to" must be a time: epoch seconds'),
     ("POST", "/clock/advance", {"to": "2025-01-01"}, "time cannot go backwards"),
@@ -350,7 +353,3 @@ def test_too_large_a_backlog_is_named_and_left(tmp_path: Path, held_exports: Hel
             await emulator.advance(0)
 
     asyncio.run(scenario())
-
-
-def test_a_test_run_s_server_is_given_no_settings_by_the_environment() -> None:
-    assert environment_of_tests({"PATH": "/bin", "FLOW_EMULATOR_DATA_DIR": "/production"}) == {"PATH": "/bin"}

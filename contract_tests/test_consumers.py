@@ -21,7 +21,8 @@ from contract_tests.support import Api, serving
 from contract_tests.tutorial import DATA_LAKE, S3
 from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.reading import Job
-from flow_service_emulator.testing.records import plain as plain_records
+from flow_service_emulator.testing.client import encoded
+from flow_service_emulator.testing.records import types_of
 
 FORMS = {
     "json": ("JSON", "NONE"),
@@ -262,9 +263,9 @@ def test_python_s_datetimes_and_dates_say_their_types() -> None:
         {"a": 1, "b": [{"at": NOON}, {}]},
         {"at": NOON.replace(tzinfo=None), "day": NOON.date(), "b": [{"n": NOON.date()}]},
     ]
-    values, types = plain_records(records)
-    assert values[1] == {"at": "2026-01-31T12:30:15.250000+00:00", "day": "2026-01-31", "b": [{"n": "2026-01-31"}]}
-    body = json.dumps({"schema": types["items"], "records": values}).encode()
+    body = encoded({"schema": types_of(records), "records": records})
+    second = {"at": "2026-01-31T12:30:15.250000+00:00", "day": "2026-01-31", "b": [{"n": "2026-01-31"}]}
+    assert json.loads(body)["records"][1] == second
     found = asyncio.run(Reader().read(Job("json", upload=True), body))
     assert shape(pa.struct(pa.schema(found.schema))) == [
         ("b", [[("at", "timestamp[ms, tz=UTC]"), ("n", "date32[day]")]]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import socket
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from contract_tests.support import ServerProcess
-from flow_service_emulator.testing import FlowService, FlowServiceError, FlowServiceServer, local_server
+from flow_service_emulator.testing import FlowService, FlowServiceServer, local_server
 from flow_service_emulator.testing.exported import file_rows
 
 pytest_plugins = ("pytester",)
@@ -130,10 +129,8 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
             assert clock.mode == "accelerated" and clock.now > 4102448400
             clock.freeze()
             assert clock.now == clock.now
-            with pytest.raises(ValueError):
-                clock.advance(5, to=4102448400)
-            with pytest.raises(ValueError, match="to is a time such as 2026-01-01T00:00:00Z or epoch seconds; got 'yesterday'"):
-                clock.advance(to="yesterday")
+            clock.set(now=datetime.datetime(2101, 1, 1))
+            assert clock.now == 4133980800
 
         def test_requests_and_contract(flow_service):
             send(flow_service, "GET", "/flows?limit=5")
@@ -260,6 +257,8 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
             flow_service.clock.advance(hours="3h")
         def test_negative(flow_service):
             flow_service.clock.advance(hours=-3)
+        def test_both(flow_service):
+            flow_service.clock.advance(5, to="2100-01-01")
         def test_no_files(flow_service):
             flow_service.exports[0]
         def test_no_requests(flow_service):
@@ -298,7 +297,7 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         """
     )
     result = inner(suite)
-    result.assert_outcomes(passed=1, failed=9, errors=12)
+    result.assert_outcomes(passed=1, failed=10, errors=12)
     text = result.stdout.str()
     (told,) = [line for line in text.splitlines() if "never matched" in line]
     assert told.endswith("flow_service: the fault missed never matched a request or a run")
@@ -313,12 +312,13 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
             "     by the fault rule outage",
         ]
     )
-    assert text.count("- Flow Service requests -") == 9
+    assert text.count("- Flow Service requests -") == 10
     assert "flowservice/connectionSpecs" not in text  # only the failing tests' requests are shown
     for reason in (
         "time cannot go backwards",
-        "a length of time is a number from 0, such as hours=3; got '3h'",
-        "a length of time is a number from 0, such as hours=3; got -3",
+        '"hours" must be a number from 0 to',
+        '"hours" must be 0 or more: time cannot go backwards; got -3',
+        "either a length (seconds, minutes, hours, days) or",
         "there are 0 exported files",
         "0 requests of this test have come in",
         "object cannot be sent as JSON",
@@ -327,19 +327,19 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         result.stdout.fnmatch_lines([f"E *{reason.replace('?', '[?]')}*"])
     result.stdout.no_fnmatch_line("*emulator/testing/*.py:*")
     for reason in (
-        "the mark flow_service has no argument 'nwo'; it has clock, now, seed,",
-        "the mark flow_service takes arguments by name only, got 'frozen'",
-        "flow_service: now must be epoch seconds or such as 2026-01-01T00:00:00Z, got 'soon'",
-        "flow_service: clock must be 'frozen', 'real' or a speed such as 3600, got -1",
+        "flow_service: the mark has no argument 'nwo'; it has clock, now, seed,",
+        "flow_service: the mark takes arguments by name only, got 'frozen'",
+        "flow_service: --now: a time is needed: epoch seconds from 0 to",
+        "flow_service: --clock: 'real', 'frozen' or a speed above 0 is needed, such as 3600 for an hour a second, got '-1'",
         "there is no scenario 'nonsense'; allowed: rate-limited,",
         "the Flow Service emulator did not start (exit status 2); its log,",
         "--port: a whole number is needed, got 'many'",
         "flow_service: No closing quotation",
-        "flow_service: clock must be 'frozen', 'real' or a speed such as 3600, got None",
-        "flow_service: now must be epoch seconds or such as 2026-01-01T00:00:00Z, got []",
-        "flow_service: faults must be a scenario's name, a rule or several of these, got 5",
-        "flow_service: orgs must be texts, got 5",
-        "flow_service: check_auth must be True or False, got 'no'",
+        "flow_service: clock must be of type str, int, float; got None",
+        "flow_service: now must be of type str, int, float, datetime, NoneType; got []",
+        "flow_service: faults must be of type str, Mapping, list, tuple; got 5",
+        "flow_service: orgs must be of type str, list, tuple, set; got 5",
+        "flow_service: check_auth must be of type bool; got 'no'",
     ):
         assert reason in text
     assert "local_server.py" not in text and "testing/client.py" not in text
@@ -447,12 +447,10 @@ def test_options_that_cannot_be(suite: pytest.Pytester) -> None:
     (suite.path / "text.json").write_text("no")
     fail = ("-o", "flow_service_fail_on=violation", "-o")
     for options, reason in (
-        (("-o", "flow_service_baseline=nope.json"), "flow_service_baseline: there is no file "),
-        ((*fail, "flow_service_baseline=nope.json"), "flow_service_baseline: cannot read "),
+        ((*fail, "flow_service_baseline=nope.json"), "cannot read "),
         ((*fail, "flow_service_baseline=other.json"), "other.json is no contract report"),
         ((*fail, "flow_service_baseline=text.json"), "text.json is no contract report"),
         (("-o", "flow_service_isolation=x"), "flow_service_isolation must be one of org, sandbox, got 'x'"),
-        (("-o", "flow_service_check_auth=maybe"), "flow_service_check_auth must be true or false"),
         (("--flow-service-report", "a.pdf"), "a name that ends in .html, .json, .xml, .txt is needed, got 'a.pdf'"),
         (
             ("--flow-service-fail-on", "remark"),
@@ -525,9 +523,7 @@ def test_one_server_is_shared(suite: pytest.Pytester, server: ServerProcess, iso
         result.stdout.fnmatch_lines([f"cannot write */{name}: *"])
         result.stdout.no_fnmatch_line("report: *")
         assert result.ret == pytest.ExitCode.TESTS_FAILED
-    service = FlowService(FlowServiceServer(server.url))
-    assert service.faults.rules == []
-    service.disconnect()
+    assert FlowService(FlowServiceServer(server.url)).faults.rules == []
 
 
 def test_a_server_that_is_not_there(suite: pytest.Pytester) -> None:
@@ -583,7 +579,7 @@ def test_a_pool_keeps_few_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     running: list[str] = []
 
     @contextmanager
-    def pretended(folder: Path, flags: tuple[str, ...]) -> Iterator[FlowServiceServer]:
+    def pretended(folder: Path, flags: list[str], settings: dict[str, str]) -> Iterator[FlowServiceServer]:
         running.append(flags[0])
         yield FlowServiceServer(f"http://{flags[0]}")
         running.remove(flags[0])
@@ -591,47 +587,15 @@ def test_a_pool_keeps_few_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(local_server, "running_server", pretended)
     pool = local_server.ServerPool(tmp_path)
     for flag in ("a", "b", "c", "d", "a", "e"):
-        assert pool.server((flag,)).url == f"http://{flag}"
+        assert pool.server([flag], {}).url == f"http://{flag}"
     assert running == ["a", "c", "d", "e"]
     pool.close()
     assert running == []
 
 
-def test_a_closed_connection_is_opened_again() -> None:
-    """The server ends each connection after one answer, as it does with those that were idle for long."""
-    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"now": 7}'
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            for _ in range(3):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        service = FlowService(FlowServiceServer(f"http://127.0.0.1:{listener.getsockname()[1]}"))
-        assert [service.clock.now for _ in range(3)] == [7, 7, 7]
-        thread.join()
-    with pytest.raises(FlowServiceError, match="does not answer"):
-        service.control("GET", "/clock")
-    service.disconnect()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("a.parquet", b"x", "is not Parquet"),
-        ("a.parquet", b"PAR1" + bytes(100) + b"\x10\0\0\0PAR1", "is not Parquet"),
-        ("a.json.gz", b"{}", "is not GZIP"),
-        ("a.json.gz", gzip.compress(b"{}\n" * 100, mtime=0)[:-9], "is not GZIP"),
-        ("a.json", b'{"a":1}\n{', "Expecting"),
-        ("a.csv", b"a\n1\n", "can be read"),
-    ],
-)
-def test_a_broken_file_fails_one_test_and_not_the_run(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+@pytest.mark.parametrize("content", [b"x", b"PAR1" + bytes(100) + b"\x10\0\0\0PAR1"])
+def test_a_broken_file_fails_one_test_and_not_the_run(tmp_path: Path, content: bytes) -> None:
     """The Parquet reader panics, which is no Exception: it would take pytest with it."""
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=reason):
-        file_rows(tmp_path / name)
+    (tmp_path / "a.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match="is not Parquet"):
+        file_rows(tmp_path / "a.parquet")

@@ -177,8 +177,7 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
                 FlowServiceContainer(colour="red")
 
         def test_it_does_not_answer(monkeypatch):
-            monkeypatch.setattr("flow_service_emulator.testing.testcontainers.POLLS", 2)
-            monkeypatch.setattr("flow_service_emulator.testing.testcontainers.POLL_SECONDS", 0)
+            monkeypatch.setattr("flow_service_emulator.testing.testcontainers.START_SECONDS", 0)
             container = FlowServiceContainer()
             monkeypatch.setattr(container, "get_exposed_port", lambda port: 1)
             with pytest.raises(Exception, match="does not answer"):

@@ -48,7 +48,7 @@ def main() -> None:
     set_up_logging("text")
     emulator = create_app(Settings(export_dir=options.export_dir, check_auth=options.check_auth), Clock(options.clock))
     with open_socket("127.0.0.1", options.port) as listener:
-        Server(WithoutControl(emulator), listener).run()  # type: ignore[arg-type]
+        Server(WithoutControl(emulator), listener).run([listener])  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -46,86 +46,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 for success, 1 for a failure, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        return int(options.run(options))
     except KeyboardInterrupt:
-        status = 130
-    return status
+        return 130
 
 
+# fmt: off
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog=PROGRAM, description="A local emulator of Adobe Experience Platform's Flow Service (dataset export)."
-    )
+    parser = Parser(prog=PROGRAM, description="A local emulator of Adobe Experience Platform's Flow Service (dataset export).")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser(
-        "serve", help="start the server", description="Starts the server; every flag has its variable."
-    )
+    serve = commands.add_parser("serve", help="start the server", description="Starts the server; every flag has its variable.")
     for declared in fields(Settings):
-        described = declared.metadata["help"].replace("`", "")
+        described, placeholder = declared.metadata["help"].replace("`", ""), declared.metadata["placeholder"]
         default = "" if declared.default in (None, (), False) else f"; default {declared.default}"
-        text = f"{described}{default} [{variable_name(declared.name)}]"
-        if declared.metadata["placeholder"]:
-            serve.add_argument(flag_name(declared.name), metavar=declared.metadata["placeholder"], help=text)
-        else:
-            serve.add_argument(flag_name(declared.name), action="store_true", default=None, help=text)
+        how: dict[str, Any] = {"metavar": placeholder} if placeholder else {"action": "store_true", "default": None}
+        serve.add_argument(flag_name(declared.name), help=f"{described}{default} [{variable_name(declared.name)}]", **how)
     serve.set_defaults(run=_serve)
     demo = commands.add_parser("demo", help="walk the six steps on every destination and show what is exported")
-    demo.add_argument(
-        "--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports"
-    )
+    demo.add_argument("--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports")
     demo.set_defaults(run=_demo)
-    _add_report(commands)
+    report = commands.add_parser(
+        "report", help="show what a server has seen of its client: violations, warnings, coverage",
+        description="Shows the contract report of a running server, or of saved ones together. "
+        "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
+    )
+    flags: list[tuple[str, dict[str, Any]]] = [
+        ("--url", {"metavar": "URL", "help": f"address of the server; default {DEFAULT_URL}"}),
+        ("files", {"metavar": "FILE", "nargs": "*", "type": Path, "help": "reports saved as JSON, instead of a server's; taken together"}),
+        ("--format", {"dest": "form", "type": form_named, "choices": list(FORMATS), "help": "form of the report, xml being junit; default is what the ending of --output says, text without --output"}),
+        ("--fail-on", {"choices": SEVERITIES, "default": "violation", "help": "from what on to fail; default violation"}),
+        ("--coverage", {"choices": DETAILS, "default": "short", "help": "of the coverage, a text has a line for each group, or with full every name; default short"}),
+        ("--output", {"metavar": "FILE", "type": Path, "help": f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form, else --format"}),
+        ("--baseline", {"metavar": "FILE", "type": Path, "help": "older report saved as JSON: what it has, by rule, operation, place and kind, is left out and does not count"}),
+    ]
+    for name, options in flags:
+        report.add_argument(name, **options)
+    report.set_defaults(run=_report)
     check = commands.add_parser("check-fixtures", help="check specs and datasets, the built-in ones and those in DIR")
     check.add_argument("dir", metavar="DIR", nargs="?", type=Path, help="folder as given to --fixtures")
     check.set_defaults(run=_check_fixtures)
     return parser
-
-
-def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
-    report = commands.add_parser(
-        "report",
-        help="show what a server has seen of its client: violations, warnings, coverage",
-        description="Shows the contract report of a running server, or of saved ones together. "
-        "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
-    )
-    report.add_argument("--url", metavar="URL", help=f"address of the server; default {DEFAULT_URL}")
-    report.add_argument(
-        "files",
-        metavar="FILE",
-        nargs="*",
-        type=Path,
-        help="reports saved as JSON, instead of a server's; taken together",
-    )
-    report.add_argument(
-        "--format",
-        dest="form",
-        type=form_named,
-        choices=list(FORMATS),
-        help="form of the report, xml being junit; default is what the ending of --output says, text without --output",
-    )
-    report.add_argument(
-        "--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation"
-    )
-    report.add_argument(
-        "--coverage",
-        choices=DETAILS,
-        default="short",
-        help="of the coverage, a text has a line for each group, or with full every name; default short",
-    )
-    report.add_argument(
-        "--output",
-        metavar="FILE",
-        type=Path,
-        help=f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form, else --format",
-    )
-    report.add_argument(
-        "--baseline",
-        metavar="FILE",
-        type=Path,
-        help="older report saved as JSON: what it has, by rule, operation, place and kind, is left out and does not count",
-    )
-    report.set_defaults(run=_report)
+# fmt: on
 
 
 def _serve(options: argparse.Namespace) -> int:

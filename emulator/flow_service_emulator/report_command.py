@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from argparse import Namespace
-from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator.reports.forms import ENDINGS, fails, form_of, rendered
-from flow_service_emulator.reports.report import NoReport, beyond, left_out, merged, verdict
+from flow_service_emulator.reports.report import NoReport, beyond, left_out, merged, read_report, verdict
 from flow_service_emulator.settings import wants_colour
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 
@@ -35,9 +32,9 @@ def run_report(wanted: Namespace) -> int:
     for index, file in enumerate(wanted.files):
         if resolved[index] in resolved[:index]:
             raise NoReport(f"{file} is named twice, and would count twice")
-    report = merged([_read(file) for file in wanted.files]) if wanted.files else _fetched(wanted.url)
+    report = merged([read_report(file) for file in wanted.files]) if wanted.files else _fetched(wanted.url)
     if wanted.baseline is not None:
-        report = beyond(report, _read(wanted.baseline))
+        report = beyond(report, read_report(wanted.baseline))
     colour = output is None and wants_colour(sys.stdout)
     text = rendered(report, form, wanted.fail_on, colour=colour, coverage=wanted.coverage)
     if output is None:
@@ -60,21 +57,10 @@ def _show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """A report that was saved as JSON. Raises NoReport for a file with anything else, or none."""
-    try:
-        return merged([json.loads(file.read_bytes())])
-    except OSError as reason:
-        raise NoReport(f"cannot read {file}: {reason.strerror or reason}") from None
-    except (ValueError, RecursionError):
-        raise NoReport(f"{file} is no contract report in JSON of this version") from None
-
-
 def _fetched(url: str) -> dict[str, Any]:
     """A running server's report. Raises NoReport."""
     try:
-        with closing(ControlClient(url, timeout=TIMEOUT_SECONDS)) as client:
-            return merged([client.call("GET", "/contract")])
+        return merged([ControlClient(url, timeout=TIMEOUT_SECONDS).call("GET", "/contract")])
     except FlowServiceError as reason:
         told = f"{reason}; is `flow-service-emulator serve` running, and is --url its address?"
         raise NoReport(told) from None

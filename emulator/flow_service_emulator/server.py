@@ -132,10 +132,6 @@ class Server(uvicorn.Server):
         self._looking: asyncio.Task[None] | None = None
         """Kept so that it is not collected as garbage before it is done."""
 
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until SIGTERM or SIGINT."""
-        super().run([self._listener] if sockets is None else sockets)
-
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.should_exit:
@@ -175,7 +171,7 @@ def serve(settings: Settings, fail: Callable[[str], int]) -> int:
             app = create_app(settings, clock)
         except (FixtureError, StoreError, ExportFolderError, OSError) as reason:
             return fail(str(reason))
-        Server(app, listener).run()
+        Server(app, listener).run([listener])
     return 0
 
 
@@ -242,14 +238,17 @@ def formatter(form: str) -> logging.Formatter:
 
 
 class _TextFormatter(logging.Formatter):
-    """One line for each record, with a traceback's own lines below: no request can write a line, or move the cursor."""
+    """One line for each record, with a traceback's own lines below. What controls a terminal is spelt out: no request can write a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")
         lines = [f"{at} {record.levelname} {record.getMessage()}"]
         if record.exc_info:
             lines += self.formatException(record.exc_info).split("\n")
-        return "\n".join(map(escaped, lines))
+        return "\n".join(
+            "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+            for line in lines
+        )
 
 
 class _JsonFormatter(logging.Formatter):
@@ -265,10 +264,3 @@ class _JsonFormatter(logging.Formatter):
         line = orjson.dumps(entry).decode()
         # JSON escapes the control characters of ASCII only, and a terminal obeys others as well
         return line if line.isprintable() else json.dumps(entry)
-
-
-def escaped(line: str) -> str:
-    """A line of the log in which nothing controls a terminal: a line break, an escape or a turn of the direction is spelt out."""
-    if line.isprintable():
-        return line
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)

@@ -202,13 +202,13 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
     """
     given = os.environ if environment is None else environment
     of_kubernetes = variables_of_kubernetes(given)
-    variables = {name: given[name] for name in given if name.startswith(ENV_PREFIX) and name not in of_kubernetes}
+    named = {name: given[name] for name in given if name.startswith(ENV_PREFIX) and name not in of_kubernetes}
     values: dict[str, Any] = {}
     for declared in fields(Settings):
         name = declared.name
         text, origin = flags.get(name), flag_name(name)
         if text is None:
-            text, origin = variables.get(variable_name(name)), variable_name(name)
+            text, origin = named.get(variable_name(name)), variable_name(name)
         if text is None or text == "":
             continue
         if isinstance(text, bool):
@@ -220,7 +220,7 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
             shown = text.partition("?")[0]  # not the SAS of an address
             raise ValueError(f"{origin}: {reason}, got {shown!r}") from None
     known = {variable_name(declared.name) for declared in fields(Settings)}
-    for variable in variables:
+    for variable in named:
         if variable not in known:
             raise ValueError(f"{variable}: no such setting; the settings are {', '.join(sorted(known))}")
     return Settings(**values)
@@ -228,18 +228,33 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
 
 def variables_of_kubernetes(environment: Mapping[str, str] | None = None) -> list[str]:
     """The variables that look like settings, but are what Kubernetes tells every container of a Service's address."""
-    variables = os.environ if environment is None else environment
-    return sorted(name for name, value in variables.items() if _BY_KUBERNETES.fullmatch(f"{name}={value}"))
+    given = os.environ if environment is None else environment
+    return sorted(name for name, value in given.items() if _BY_KUBERNETES.fullmatch(f"{name}={value}"))
 
 
-def environment_of_tests(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def variables(values: Mapping[str, Any]) -> dict[str, str]:
+    """Settings given in Python, by their names, as variables: `{"orgs": ("A", "B")}` -> `{"FLOW_EMULATOR_ORGS": "A,B"}`.
+
+    None, "" and () are left out. Raises TypeError for a name that no setting has.
+    """
+    known = {declared.name for declared in fields(Settings)}
+    for name in values:
+        if name not in known:
+            raise TypeError(f"there is no setting {name!r}; the settings are {', '.join(sorted(known))}")
+    return {
+        variable_name(name): ",".join(map(str, value)) if isinstance(value, tuple | list | set) else str(value)
+        for name, value in values.items()
+        if value is not None and value != "" and value != ()
+    }
+
+
+def environment_of_tests() -> dict[str, str]:
     """The environment without settings, for a test run's own server: a variable that is meant for another server must not
     give it that one's data folder."""
-    variables = os.environ if environment is None else environment
-    return {name: value for name, value in variables.items() if not name.startswith(ENV_PREFIX)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:
     """Whether a stream is a terminal that shows colours (https://no-color.org)."""
-    variables = os.environ if environment is None else environment
-    return stream.isatty() and not variables.get("NO_COLOR") and variables.get("TERM") != "dumb"
+    given = os.environ if environment is None else environment
+    return stream.isatty() and not given.get("NO_COLOR") and given.get("TERM") != "dumb"

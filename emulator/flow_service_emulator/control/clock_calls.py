@@ -12,7 +12,8 @@ from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.settings import LATEST_TIME
 from flow_service_emulator.validation.violation_text import literal
 
-ADVANCE = '{"seconds": 10800} or {"to": "2026-01-01T03:00:00Z"}'
+LENGTHS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
+ADVANCE = '{"hours": 3} or {"to": "2026-01-01T03:00:00Z"}'
 
 
 class ClockCalls:
@@ -40,9 +41,9 @@ class ClockCalls:
 
     async def advance(self, exchange: Exchange) -> Reply:
         """Move time on, and answer when the files of every export on the way are on disk."""
-        body = json_object(exchange, ("seconds", "to", "org", "sandbox"), ADVANCE)
-        if ("seconds" in body) == ("to" in body):
-            raise invalid(f'either "seconds" or "to" is needed, such as {ADVANCE}')
+        body = json_object(exchange, (*LENGTHS, "to", "org", "sandbox"), ADVANCE)
+        if (not LENGTHS.keys().isdisjoint(body)) == ("to" in body):
+            raise invalid(f'either a length ({", ".join(LENGTHS)}) or "to" is needed, such as {ADVANCE}')
         for name in ("org", "sandbox"):
             if not isinstance(body.get(name, ""), str):
                 raise invalid(f'"{name}" must be a text; got {literal(body[name])}')
@@ -93,8 +94,17 @@ def _not_back(at: float) -> Callable[[float], float]:
 
 def _further(body: Mapping[str, Any]) -> Callable[[float], float]:
     """The goal of an advance by a length of time."""
-    seconds = body["seconds"]
-    if isinstance(seconds, (int, float)) and seconds < 0:
-        raise invalid(f'"seconds" must be 0 or more: time cannot go backwards; got {literal(seconds)}')
-    number(body, "seconds", 0, LATEST_TIME)  # before it waits for its turn
-    return lambda present: present + number(body, "seconds", 0, LATEST_TIME - present)
+    length = 0.0
+    for name in (name for name in LENGTHS if name in body):
+        if isinstance(body[name], (int, float)) and body[name] < 0:
+            raise invalid(f'"{name}" must be 0 or more: time cannot go backwards; got {literal(body[name])}')
+        length += number(body, name, 0, LATEST_TIME) * LENGTHS[name]
+
+    def goal(present: float) -> float:
+        if present + length > LATEST_TIME:
+            raise invalid(
+                f"the clock ends at {LATEST_TIME:.0f}: from {present:.3f} it cannot move on by {length:.0f} seconds"
+            )
+        return present + length
+
+    return goal

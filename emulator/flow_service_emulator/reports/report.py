@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
 
 REPORT_FORMAT: Final = 3
@@ -90,6 +92,16 @@ def merged(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         )
     except (AttributeError, KeyError, TypeError):
         raise NoReport("this is no whole contract report") from None
+
+
+def read_report(file: Path) -> dict[str, Any]:
+    """A report that was saved as JSON. Raises NoReport for a file with anything else, or none."""
+    try:
+        return merged([json.loads(file.read_bytes())])
+    except OSError as reason:
+        raise NoReport(f"cannot read {file}: {reason.strerror or reason}") from None
+    except (ValueError, RecursionError):
+        raise NoReport(f"{file} is no contract report in JSON of this version") from None
 
 
 def beyond(report: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:

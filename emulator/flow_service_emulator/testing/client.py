@@ -1,21 +1,26 @@
-"""A client of the control calls for tests, with nothing but the standard library."""
+"""A client of the control calls for tests, with nothing but the standard library, and what such a call lists."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any
+from typing import Any, TypeVar, overload
 from urllib.parse import quote, urlencode, urlsplit
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
 TIMEOUT_SECONDS = 600.0
 """How long an answer may take: an advance of the clock answers when all its files are written."""
+POLL_SECONDS = 0.1
 REASONS = ("detail", "errorMessage", "message", "error_description")
 """Where the sentence stands in an error's body, whatever its family."""
+T = TypeVar("T")
 
 
 class FlowServiceError(Exception):
@@ -31,24 +36,20 @@ class FlowServiceError(Exception):
 
 
 class ControlClient:
-    """One connection that is kept open; safe to use from several threads. Every call may raise FlowServiceError."""
+    """Calls to one server, each on a connection of its own. Every call may raise FlowServiceError."""
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise FlowServiceError(f"an address such as http://127.0.0.1:8080 is needed, got {url!r}")
         kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
-        self._url = url
+        self._connect = partial(kind, address.hostname, address.port, timeout=timeout)
+        self._url = url.rstrip("/")
         self._prefix = address.path.rstrip("/")
-        self._connection = kind(address.hostname, address.port, timeout=timeout)
-        self._lock = threading.Lock()
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Answer a control call's JSON; `path` is below `/__emulator`, None in `query` is left out."""
-        try:
-            data = None if body is None else json.dumps(body, default=_plain).encode()
-        except (TypeError, ValueError) as reason:
-            raise type(reason)(str(reason)) from None  # without the inside of the JSON library
+        data = None if body is None else encoded(body)
         return json.loads(self.send(method, f"/__emulator{path}", data, {"Content-Type": "application/json"}, **query))
 
     def send(
@@ -57,43 +58,78 @@ class ControlClient:
         """Answer the body of a success."""
         given = {name: value for name, value in query.items() if value is not None}
         target = self._prefix + quote(path) + (f"?{urlencode(given)}" if given else "")
-        with self._lock:
-            status, answer = self._exchange(method, target, data, dict(headers or {}))
+        with closing(self._connect()) as connection:
+            try:
+                connection.request(method, target, data, dict(headers or {}))
+                response = connection.getresponse()
+                status, answer = response.status, response.read()
+            except (OSError, HTTPException) as failure:
+                reason = str(failure) or type(failure).__name__
+                raise FlowServiceError(f"the Flow Service emulator at {self._url} does not answer: {reason}") from None
         if status >= 300:
             try:
                 body = json.loads(answer)
             except ValueError:
                 body = None
             body = body if isinstance(body, dict) else {}
-            reason = next((body[name] for name in REASONS if name in body), status)
-            allowed = body.get("allowed")
-            raise FlowServiceError(f"{method} {path}: {reason}", status, allowed if isinstance(allowed, list) else ())
+            told = next((body[name] for name in REASONS if name in body), status)
+            raise FlowServiceError(f"{method} {path}: {told}", status, body.get("allowed") or ())
         return answer
 
-    def close(self) -> None:
-        """Let go of the connection; the next call opens a new one."""
-        with self._lock:
-            self._connection.close()
 
-    def _exchange(self, method: str, target: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Send once more where the server had closed an idle connection, of which the client hears only now."""
-        while True:
-            reused = self._connection.sock is not None
-            try:
-                self._connection.request(method, target, data, headers)
-                response = self._connection.getresponse()
-                return response.status, response.read()
-            except (OSError, HTTPException) as failure:
-                self._connection.close()
-                if not reused or isinstance(failure, TimeoutError):
-                    reason = str(failure) or type(failure).__name__
-                    raise FlowServiceError(
-                        f"the Flow Service emulator at {self._url} does not answer: {reason}"
-                    ) from None
+def wait_until_ready(url: str, seconds: float) -> None:
+    """Return when the server at `url` answers. Raises FlowServiceError when it does not for so long."""
+    client, end = ControlClient(url), time.monotonic() + seconds
+    while True:
+        try:
+            client.call("GET", "/health")
+            return
+        except FlowServiceError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(POLL_SECONDS)
 
 
-def _plain(value: Any) -> str:
-    """A time as JSON has it, in a test's own records. Raises TypeError for any other value that JSON does not have."""
-    if isinstance(value, (datetime, date)):
+def encoded(body: Any) -> bytes:
+    """A body as JSON, with datetimes and dates in it. Raises TypeError or ValueError for what JSON does not have."""
+    try:
+        return json.dumps(body, default=_plain).encode()
+    except (TypeError, ValueError) as reason:
+        raise type(reason)(str(reason)) from None  # without the inside of the JSON library
+
+
+def _plain(value: Any) -> Any:
+    """A datetime without a zone is in UTC."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {value!r}")
+
+
+class Listed(Sequence[T]):
+    """What a server lists, as a sequence. It is asked for again with each use."""
+
+    none = "there are {} of them"
+    """What an index beyond the end says."""
+
+    @abstractmethod
+    def _all(self) -> list[T]: ...
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        found = self._all()
+        if isinstance(index, int) and not -len(found) <= index < len(found):
+            raise IndexError(self.none.format(len(found)))
+        return found[index]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flow_service_emulator.instants import Instant, epoch_seconds
+from flow_service_emulator.instants import Instant
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
-from flow_service_emulator.testing.records import plain
+from flow_service_emulator.testing.records import types_of
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
@@ -35,34 +35,27 @@ class ClockControl:
 
     def set(self, *, mode: str | None = None, now: Instant | None = None, speed: float | None = None) -> float:
         """Change how time passes: "real", "frozen", or "accelerated" with `speed` seconds in one. Answers the time."""
-        given = {"mode": mode, "now": None if now is None else _seconds("now", now), "speed": speed}
+        given = {"mode": mode, "now": now, "speed": speed}
         body = {name: value for name, value in given.items() if value is not None}
         return float(self._client.call("PUT", "/clock", body)["now"])
 
     def advance(
-        self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0, to: Instant | None = None
+        self,
+        seconds: float | None = None,
+        *,
+        minutes: float | None = None,
+        hours: float | None = None,
+        days: float | None = None,
+        to: Instant | None = None,
     ) -> list[dict[str, Any]]:
         """Move time on by a length, or to an instant, and run every export on the way.
 
         Answers the runs in their order, each with `id`, `flowId`, `scheduledAt` and `status`, when all files are on disk.
         """
-        for value in (seconds, minutes, hours, days):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-                raise ValueError(f"a length of time is a number from 0, such as hours=3; got {value!r}")
-        length = seconds + 60 * minutes + 3600 * hours + 86_400 * days
-        if to is not None and length:
-            raise ValueError("either a length of time or `to` can be given")
-        body = {**self._scope, **({"seconds": length} if to is None else {"to": _seconds("to", to)})}
-        runs: list[dict[str, Any]] = self._client.call("POST", "/clock/advance", body)["runs"]
+        given = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days, "to": to}
+        body = {name: value for name, value in given.items() if value is not None}
+        runs: list[dict[str, Any]] = self._client.call("POST", "/clock/advance", {**self._scope, **body})["runs"]
         return runs
-
-
-def _seconds(name: str, at: Any) -> float:
-    """An instant in epoch seconds. Raises ValueError for what is none."""
-    try:
-        return epoch_seconds(at)
-    except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"{name} is a time such as 2026-01-01T00:00:00Z or epoch seconds; got {at!r}") from None
 
 
 class Faults:
@@ -75,23 +68,21 @@ class Faults:
     def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
         self._client = client
         self._scope = scope
-        self._added: list[str] = []
-        self._asked: dict[str, list[str]] = {}
-        """What was asked for, a scenario's name or a rule's id -> the ids of its rules."""
+        self._added: list[tuple[str, set[str]]] = []
+        """What was asked for, a scenario by its name and a rule by its id, with the ids of its rules."""
 
     @property
     def unmatched(self) -> list[str]:
         """Rules by their ids, and scenarios by their names, that no request and no run has met."""
-        if not self._asked:
-            return []
-        matched = {rule["id"]: rule["matched"] for rule in self.rules}
-        return [name for name, ids in self._asked.items() if [matched.get(each) for each in ids] == [0] * len(ids)]
+        unmet = {rule["id"] for rule in self.rules if not rule["matched"]} if self._added else set()
+        return [name for name, ids in self._added if ids <= unmet]
 
     @property
     def rules(self) -> list[dict[str, Any]]:
         """The rules in their order, with how often each has `matched` and `fired`."""
         rules: list[dict[str, Any]] = self._client.call("GET", "/faults")["rules"]
-        return [rule for rule in rules if rule["id"] in self._added] if self._scope else rules
+        own = {rule_id for _, ids in self._added for rule_id in ids}
+        return [rule for rule in rules if rule["id"] in own] if self._scope else rules
 
     def set(self, *wanted: Mapping[str, Any] | str) -> list[dict[str, Any]]:
         """Put rules and scenarios in the place of those that are there; none are, when one of these is refused."""
@@ -114,21 +105,15 @@ class Faults:
         """Take away the rules that are there."""
         if not self._scope:
             self._client.call("DELETE", "/faults")
-        for rule_id in self._added if self._scope else ():
-            try:
-                self._client.call("DELETE", f"/faults/{rule_id}")
-            except FlowServiceError as refused:
-                if refused.status != 404:  # taken away by a reset of the shared server
-                    raise
+        elif self._added:
+            for rule in self.rules:  # without those that a reset of the shared server has taken away
+                self._client.call("DELETE", f"/faults/{rule['id']}")
         self._added.clear()
-        self._asked.clear()
 
     def _add(self, wanted: Mapping[str, Any] | str) -> list[dict[str, Any]]:
-        rule = {"scenario": wanted} if isinstance(wanted, str) else dict(wanted)
+        rule = {"scenario": wanted} if isinstance(wanted, str) else wanted
         added: list[dict[str, Any]] = self._client.call("POST", "/faults", {**self._scope, **rule})["rules"]
-        ids = [entry["id"] for entry in added]
-        self._added += ids
-        self._asked[wanted if isinstance(wanted, str) else ids[0]] = ids
+        self._added.append((wanted if isinstance(wanted, str) else added[0]["id"], {each["id"] for each in added}))
         return added
 
 
@@ -146,18 +131,17 @@ class Datasets:
         A `schema` beside records says the types of columns; datetimes and dates say theirs themselves. `name` is what lists show,
         `rowsPerHour` how it grows. Raises FlowServiceError for what cannot be.
         """
-        body = described
         if records is not None:
-            values, types = plain(list(records))
-            body = {**({"schema": types["items"]} if types else {}), **described, "records": values}
-        return self._call("PUT", dataset_id, {"name": dataset_id, **body})
+            types = types_of(records)
+            described = {**({"schema": types} if types else {}), **described, "records": list(records)}
+        return self._call("PUT", dataset_id, {"name": dataset_id, **described})
 
     def append(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Add records to a dataset that was put with records; the next incremental export has just these.
 
         Answers the dataset: `rows` is how many it has now. Raises FlowServiceError for what cannot be.
         """
-        return self._call("POST", f"{dataset_id}/records", plain(list(records))[0])
+        return self._call("POST", f"{dataset_id}/records", list(records))
 
     def get(self, dataset_id: str) -> dict[str, Any]:
         """A dataset as it is."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
-from flow_service_emulator.testing.client import ControlClient
+from flow_service_emulator.testing.client import ControlClient, Listed
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
@@ -42,8 +41,10 @@ class ExportedFile:
         return file_rows(self.path)
 
 
-class Exports(Sequence[ExportedFile]):
+class Exports(Listed[ExportedFile]):
     """The exported files that are there now, those of the oldest run first."""
+
+    none = "there are {} exported files; clock.advance() runs what falls due"
 
     def __init__(
         self, client: ControlClient, folder: Path | None, downloads: Callable[[], Path], scope: Mapping[str, str]
@@ -73,21 +74,8 @@ class Exports(Sequence[ExportedFile]):
         """The rows of all these files together, narrowed down like `files`."""
         return [row for file in self.files(**of) for row in file.rows()]
 
-    def __len__(self) -> int:
-        return len(self.files())
-
-    def __iter__(self) -> Iterator[ExportedFile]:
-        return iter(self.files())
-
-    @overload
-    def __getitem__(self, index: int) -> ExportedFile: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[ExportedFile]: ...
-    def __getitem__(self, index: int | slice) -> ExportedFile | list[ExportedFile]:
-        files = self.files()
-        if isinstance(index, int) and not -len(files) <= index < len(files):
-            raise IndexError(f"there are {len(files)} exported files; clock.advance() runs what falls due")
-        return files[index]
+    def _all(self) -> list[ExportedFile]:
+        return self.files()
 
     def _locate(self, relative_path: str) -> Path:
         path = self.export_dir / relative_path
@@ -98,24 +86,10 @@ class Exports(Sequence[ExportedFile]):
 
 
 def file_rows(path: Path) -> list[dict[str, Any]]:
-    """Read NDJSON (`.json`, `.json.gz`) or Parquet.
-
-    Raises ValueError for any other file, and for one that is not what its name says.
-    """
-    if path.name.endswith(".parquet"):
-        return _parquet_rows(path)
-    if not path.name.endswith((".json", ".json.gz")):
-        raise ValueError(f"{path}: the rows of .json, .json.gz and .parquet files can be read")
-    text = path.read_bytes()
-    if path.name.endswith(".gz"):
-        try:
-            text = gzip.decompress(text)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as fault:
-            raise ValueError(f"{path} is not GZIP: {fault}") from None
-    return [json.loads(line) for line in text.split(b"\n") if line]
-
-
-def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+    """Read NDJSON (`.json`, `.json.gz`) or Parquet. Raises OSError, EOFError or ValueError for what is not as its name says."""
+    if path.suffix != ".parquet":
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            return [json.loads(line) for line in lines]
     from arro3.io import read_parquet
 
     try:

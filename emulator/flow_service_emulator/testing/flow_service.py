@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 from flow_service_emulator.testing.controls import ClockControl, Datasets, Faults
@@ -35,9 +35,7 @@ class FlowServiceServer:
 
 
 def _no_folder() -> Path:
-    raise FlowServiceError(
-        "this FlowService was made without a folder for downloads; give it one: downloads=lambda: folder"
-    )
+    raise FlowServiceError("a FlowService of a server elsewhere needs a folder for files: downloads=lambda: folder")
 
 
 class FlowService:
@@ -92,21 +90,20 @@ class FlowService:
         `clock` says how time goes on: `mode` ("real", "frozen" or "accelerated"), `now` (epoch seconds) and `speed`; without
         it, time begins as it did when the server started.
         """
-        if self.server.shared:
-            self.faults.clear()
-        else:
+        self.close()
+        if not self.server.shared:
             if self.before_reset is not None:
                 self.before_reset()
-            body = None if clock is None else {"clock": dict(clock)}
-            self._client.call("POST", "/reset", body, exports="true")
+            self._client.call("POST", "/reset", clock and {"clock": clock}, exports="true")
 
     def state(self) -> dict[str, Any]:
         """A snapshot of all that the server holds, its clock included; not the exported files."""
-        return cast("dict[str, Any]", self._client.call("GET", "/state"))
+        state: dict[str, Any] = self._client.call("GET", "/state")
+        return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put a snapshot back, of this server or another. Raises FlowServiceError for one that is not whole."""
-        self._client.call("PUT", "/state", dict(state))
+        self._client.call("PUT", "/state", state)
 
     def fetch_token(self) -> str:
         """Get an access token for `headers`, which a server with `--check-auth` asks for. Answers it."""
@@ -123,13 +120,6 @@ class FlowService:
         return self._client.call(method, path, body, **query)
 
     def close(self) -> None:
-        """Let go of the connection; on a shared server, take this test's faults away first."""
-        try:
-            if self.server.shared:
-                self.faults.clear()
-        finally:
-            self.disconnect()
-
-    def disconnect(self) -> None:
-        """Let go of the connection and leave all else as it is; the next call opens a new one."""
-        self._client.close()
+        """On a shared server, take this test's faults away."""
+        if self.server.shared:
+            self.faults.clear()

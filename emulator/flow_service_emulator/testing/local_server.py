@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from flow_service_emulator.settings import environment_of_tests
+from flow_service_emulator.settings import environment_of_tests, variable_name
 from flow_service_emulator.testing.client import FlowServiceError
 from flow_service_emulator.testing.flow_service import FlowServiceServer
 
@@ -17,28 +17,29 @@ START_SECONDS = 30.0
 END_SECONDS = 6.0
 MAX_SERVERS = 4
 """Servers of one pool at the same time; the one used longest ago makes room."""
+EXPORT_DIR = variable_name("export_dir")
 _SAYS = "listening on "
 
 
 @contextmanager
 def running_server(
-    folder: Path, flags: Sequence[str] = (), *, export_dir: Path | None = None
+    folder: Path, flags: Sequence[str] = (), settings: Mapping[str, str] | None = None
 ) -> Iterator[FlowServiceServer]:
-    """Start `serve` with `flags`, its log and (unless `export_dir` is given) its files in `folder`, and end it afterwards.
+    """Start `serve` with `flags` and `settings` (variables), its log and its files in `folder`, and end it afterwards.
 
     Raises FlowServiceError with the end of the log when it does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    export_dir, log = export_dir or folder / "exports", folder / "server.log"
-    serve = ["serve", "--port", "0", "--export-dir", str(export_dir), *flags]
+    log = folder / "server.log"
+    settings = {EXPORT_DIR: str(folder / "exports"), **(settings or {})}
     with log.open("wb") as errors:
         process = subprocess.Popen(
             # -P: nothing where the tests run may shadow a module
-            [sys.executable, "-P", "-m", "flow_service_emulator.tethered", *serve],
+            [sys.executable, "-P", "-m", "flow_service_emulator.tethered", "serve", "--port", "0", *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment_of_tests(),
+            env=environment_of_tests() | settings,
             start_new_session=True,  # Ctrl-C in a debugger is meant for the test, not for the server
         )
     assert process.stdin is not None and process.stdout is not None
@@ -52,7 +53,7 @@ def running_server(
             raise FlowServiceError(
                 f"the Flow Service emulator did not start (exit status {status}); its log, {log}, ends:\n{log_end(log)}"
             )
-        yield FlowServiceServer(line.removeprefix(_SAYS), export_dir, log=log)
+        yield FlowServiceServer(line.removeprefix(_SAYS), Path(settings[EXPORT_DIR]), log=log)
     finally:
         overdue.cancel()
         process.stdin.close()
@@ -70,26 +71,26 @@ def log_end(log: Path) -> str:
 
 
 class ServerPool:
-    """Servers by their flags, each started when it is first asked for. Ends them all when it is closed."""
+    """Servers by how they are started, each when it is first asked for. Ends them all when it is closed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._started = 0
-        self._servers: dict[tuple[str, ...], tuple[FlowServiceServer, ExitStack]] = {}
+        self._servers: dict[str, tuple[FlowServiceServer, ExitStack]] = {}
 
-    def server(self, flags: Sequence[str]) -> FlowServiceServer:
-        """The server with these flags. Raises FlowServiceError when it does not start."""
-        key = tuple(flags)
-        if key in self._servers:
-            self._servers[key] = self._servers.pop(key)  # used last, ended last
-        else:
+    def server(self, flags: Sequence[str], settings: Mapping[str, str]) -> FlowServiceServer:
+        """The server with these flags and settings. Raises FlowServiceError when it does not start."""
+        key = repr((flags, sorted(settings.items())))
+        found = self._servers.pop(key, None)
+        if found is None:
             while len(self._servers) >= MAX_SERVERS:
                 self._servers.pop(next(iter(self._servers)))[1].close()
             self._started += 1
             stack = ExitStack()
-            server = stack.enter_context(running_server(self._folder / f"server-{self._started}", key))
-            self._servers[key] = server, stack
-        return self._servers[key][0]
+            folder = self._folder / f"server-{self._started}"
+            found = stack.enter_context(running_server(folder, flags, settings)), stack
+        self._servers[key] = found  # used last, ended last
+        return found[0]
 
     def close(self) -> None:
         while self._servers:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
-from flow_service_emulator.testing.client import REASONS, ControlClient
+from flow_service_emulator.testing.client import REASONS, ControlClient, Listed
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
 MAX_FINDINGS = 5
 
 
-class Requests(Sequence[dict[str, Any]]):
+class Requests(Listed[dict[str, Any]]):
     """The requests that this test has sent, as the journal has them, newest last.
 
     Each has `number`, `at`, `durationMs`, `method`, `path`, `query`, `operation`, `request` and `answer` (`headers`, `body`),
     `status`, `error`, `verdict` ("ok", "warning", "violation", "injected" or "failed") and `findings`.
     """
+
+    none = "{} requests of this test have come in"
 
     def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
         self._client = client
@@ -39,21 +41,8 @@ class Requests(Sequence[dict[str, Any]]):
         lines += [line for entry in shown for line in _explained(entry)]
         return "\n".join(lines) or "No requests came in."
 
-    def __len__(self) -> int:
-        return len(self.find())
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self.find())
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        found = self.find()
-        if isinstance(index, int) and not -len(found) <= index < len(found):
-            raise IndexError(f"{len(found)} requests of this test have come in")
-        return found[index]
+    def _all(self) -> list[dict[str, Any]]:
+        return self.find()
 
 
 class Contract:

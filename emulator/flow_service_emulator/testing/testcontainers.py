@@ -5,21 +5,19 @@ Needs the package `testcontainers`, which the emulator itself does not install.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Self
 
 from testcontainers.core.container import DockerContainer
 
-from flow_service_emulator.settings import Settings, flag_name, variable_name
+from flow_service_emulator.settings import variables
 from flow_service_emulator.testing import FlowServiceServer
-from flow_service_emulator.testing.client import ControlClient, FlowServiceError
+from flow_service_emulator.testing.client import FlowServiceError, wait_until_ready
 
 IMAGE = "flow-service-emulator"
 PORT = 8080
 EXPORTS = "/exports"
-POLL_SECONDS = 0.1
-POLLS = 300
+START_SECONDS = 30.0
 
 
 class FlowServiceContainer(DockerContainer):  # type: ignore[misc]  # untyped where testcontainers is not installed
@@ -37,10 +35,8 @@ class FlowServiceContainer(DockerContainer):  # type: ignore[misc]  # untyped wh
             export_dir.mkdir(parents=True, exist_ok=True)
             export_dir.chmod(0o777)  # the image's user is another one
             self.with_volume_mapping(str(export_dir.resolve()), EXPORTS, mode="rw")
-        for name, value in settings.items():
-            if name not in Settings.__dataclass_fields__:
-                raise TypeError(f"the emulator has no setting {name!r} (as in {flag_name('export_dir')}: export_dir)")
-            self.with_env(variable_name(name), ",".join(value) if isinstance(value, (tuple, list)) else str(value))
+        for name, value in variables(settings).items():
+            self.with_env(name, value)
 
     @property
     def url(self) -> str:
@@ -55,15 +51,9 @@ class FlowServiceContainer(DockerContainer):  # type: ignore[misc]  # untyped wh
     def start(self) -> Self:
         """Starts the container and waits until the emulator answers. Raises FlowServiceError when it does not."""
         super().start()
-        client = ControlClient(self.url)
-        for poll in range(POLLS):
-            try:
-                client.call("GET", "/health")
-                break
-            except FlowServiceError:
-                if poll == POLLS - 1:
-                    self.stop()
-                    raise
-                time.sleep(POLL_SECONDS)
-        client.close()
+        try:
+            wait_until_ready(self.url, START_SECONDS)
+        except FlowServiceError:
+            self.stop()
+            raise
         return self
