@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import inspect
 import json
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import httpx
 
 from contract_tests.pages import ADDRESS, DOCS, ROOT, pages
 from contract_tests.tutorial import BASE, DATA_LAKE, FIRST_DATASET, START_TIME
+from flow_service_emulator import testing
 from flow_service_emulator.api.routes import ELSEWHERE
 from flow_service_emulator.app import create_app
 from flow_service_emulator.cli import _parser
@@ -90,6 +92,20 @@ def operations() -> list[tuple[str, str, Json]]:
     """(method, path, what the description says) of every operation."""
     paths = description()["paths"].items()
     return [(method.upper(), path, row) for path, methods in paths for method, row in methods.items()]
+
+
+FIXTURE: dict[str, type] = {
+    "flow_service": testing.FlowService,
+    "flow_service.clock": testing.ClockControl,
+    "flow_service.exports": testing.Exports,
+    "flow_service.exports[0]": testing.ExportedFile,
+    "flow_service.requests": testing.Requests,
+    "flow_service.contract": testing.Contract,
+    "flow_service.faults": testing.Faults,
+    "flow_service.datasets": testing.Datasets,
+}
+FOR_THE_PLUGIN = ("close", "disconnect", "fetch_token")
+"""Methods that a test has no use for."""
 
 
 # --- destinations
@@ -422,6 +438,37 @@ def commands_text() -> str:
     return "\n\n".join(parts)
 
 
+def fixture_tables() -> str:
+    """What `flow_service` offers, class by class, in the words of the docstrings."""
+    parts = []
+    for place, owner in FIXTURE.items():
+        rows = []
+        for name, member in vars(owner).items():
+            if name.startswith("_") or name in FOR_THE_PLUGIN or not member.__doc__:
+                continue
+            if isinstance(member, property):
+                rows.append((code(name), flat(member.__doc__)))
+            elif inspect.isfunction(member):
+                rows.append((code(f"{name}({', '.join(arguments(member))})"), flat(member.__doc__)))
+        about = flat(owner.__doc__)
+        if is_dataclass(owner):
+            about += f" Fields: {codes(each.name for each in fields(owner) if not each.name.startswith('_'))}."
+        parts += [f"## `{place}`", about, table(("member", "what it is"), rows)]
+    return "\n\n".join(parts)
+
+
+def flat(docstring: str | None) -> str:
+    return " ".join((docstring or "").split())
+
+
+def arguments(function: Callable[..., Any]) -> Iterable[str]:
+    """The parameters of a method as one gives them: `name=` where the name is needed."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name != "self":
+            before = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(parameter.kind.name, "")
+            yield f"{before}{name}{'=' if parameter.kind is inspect.Parameter.KEYWORD_ONLY else ''}"
+
+
 def ini_table() -> str:
     rows = [
         (
@@ -469,6 +516,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "control calls": control_table,
     "settings": settings_table,
     "commands": commands_text,
+    "fixture": fixture_tables,
     "pytest.ini": ini_table,
     "fault kinds": fault_kinds,
     "fault scenarios": fault_scenarios,

@@ -50,8 +50,9 @@ def snippet(marker: str) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without code, tables, comments and headings: what is read as sentences."""
-    text = _FENCED.sub("\n", page.read_text("utf-8"))
+    """A page without code, tables, comments, headings and made parts: what is read as sentences."""
+    text = re.sub(r"<!-- table: (.+?) -->.*?<!-- /table: \1 -->", "\n", page.read_text("utf-8"), flags=re.DOTALL)
+    text = _FENCED.sub("\n", text)
     text = re.sub(r"<!--.*?-->|\]\([^)]*\)|\[[^\]]*\]: \S+|`[^`]*`", " x ", text, flags=re.DOTALL)
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("|", "#")))
 

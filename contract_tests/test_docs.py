@@ -105,7 +105,7 @@ def test_every_field_of_a_fault_is_named() -> None:
 
 def test_every_page_is_served(server: ServerProcess) -> None:
     """As HTML at its path, with its links as they are, so that these lead to pages; and without a script."""
-    with httpx.Client(base_url=f"{server.url}/__emulator/docs", trust_env=False) as http:
+    with httpx.Client(base_url=f"{server.url}/__emulator/docs", trust_env=False, timeout=60) as http:
         for page in set(pages()) - {README}:
             answer = http.get(f"/{page.relative_to(DOCS)}")
             assert answer.status_code == 200, page
@@ -114,7 +114,10 @@ def test_every_page_is_served(server: ServerProcess) -> None:
             assert "<h1 id=" in answer.text and "<!-- " not in re.sub(r"<!-- [^<>]*-->", "", answer.text)
             assert all(f'href="{link}"' in answer.text for link in links(page))
         assert http.get("/").text == http.get("/README.md").text
-        assert httpx.get(f"{server.url}/__emulator/docs", trust_env=False).headers["location"] == "/__emulator/docs/"
+        assert (
+            httpx.get(f"{server.url}/__emulator/docs", trust_env=False, timeout=60).headers["location"]
+            == "/__emulator/docs/"
+        )
         for missing in ("/none.md", "/../../pyproject.toml", "/%2e%2e/%2e%2e/README.md"):
             assert http.get(missing).status_code == 404
         assert http.get("/how-to/containers-and-ci.md").text.count('id="testcontainers"') == 1
@@ -131,7 +134,7 @@ def at(server: ServerProcess, text: str) -> str:
 
 def run_shell(server: ServerProcess, folder: Path, text: str, shell: str = SHELLS[0]) -> list[str]:
     """Runs a script with the emulator's commands at hand; answers the lines that it prints, none of which is an error's body."""
-    httpx.post(f"{server.url}/__emulator/reset", params={"exports": "true"}, trust_env=False)
+    httpx.post(f"{server.url}/__emulator/reset", params={"exports": "true"}, trust_env=False, timeout=60)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     run = subprocess.run(
         [shell, "-euc", at(server, text)], env={**os.environ, "PATH": path}, cwd=folder, capture_output=True, text=True,
@@ -140,7 +143,7 @@ def run_shell(server: ServerProcess, folder: Path, text: str, shell: str = SHELL
     assert run.returncode == 0, run.stdout + run.stderr
     for line in (*run.stdout.splitlines(), *run.stderr.splitlines()):
         assert not re.search(r'"status":[45]\d\d', line), line
-    report = httpx.get(f"{server.url}/__emulator/contract", trust_env=False).json()
+    report = httpx.get(f"{server.url}/__emulator/contract", trust_env=False, timeout=60).json()
     assert report["violations"] == []
     return run.stdout.splitlines()
 
@@ -153,7 +156,7 @@ def test_what_is_typed_into_a_shell(server: ServerProcess, tmp_path: Path, page:
     if "create flows" in SCRIPTS[page]:
         runs = next(json.loads(line)["items"] for line in printed if '"metrics"' in line)
         assert {run["metrics"]["statusSummary"]["status"] for run in runs} == {"success"}
-        files = httpx.get(f"{server.url}/__emulator/exports", trust_env=False).json()["items"]
+        files = httpx.get(f"{server.url}/__emulator/exports", trust_env=False, timeout=60).json()["items"]
         folders = {file["path"].partition("/")[0] for file in files}
         assert folders == {page.stem if page.parent.name == "destinations" else "amazon-s3"}
     if "check-fixtures" in SCRIPTS[page]:
@@ -208,14 +211,14 @@ def python(server: ServerProcess, text: str, folder: Path) -> subprocess.Complet
 
 
 def test_aepp(server: ServerProcess, tmp_path: Path) -> None:
-    httpx.post(f"{server.url}/__emulator/reset", trust_env=False)
+    httpx.post(f"{server.url}/__emulator/reset", trust_env=False, timeout=60)
     # aepp warns on import of parts that are not used here, so warnings stay warnings
     assert "flowId" in python(server, snippet("test: aepp"), tmp_path).stdout
 
 
 def test_report(server: ServerProcess, tmp_path: Path) -> None:
     """Each command of the snippet, beside the reports that it names; only the one that fails on warnings does."""
-    with httpx.Client(base_url=server.url, trust_env=False) as http:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as http:
         http.post("/__emulator/reset")
         headers = {"Authorization": "Bearer any", "x-api-key": "any", "x-gw-ims-org-id": "ANY@AdobeOrg"}
         http.get("/data/foundation/flowservice/flows", headers=headers)  # without a sandbox: a warning
