@@ -73,9 +73,9 @@ def port_of(server: ServerProcess) -> str:
 
 def test_the_image_is_as_the_recipes_take_it() -> None:
     assert dockerfile("EXPOSE") == ["8080"]
-    assert dockerfile("VOLUME") == ["/exports"]
+    assert dockerfile("VOLUME") == ['["/exports", "/data"]']
     (check,) = dockerfile("HEALTHCHECK")
-    assert "/__emulator/health" in check
+    assert check.endswith('CMD ["bash", "/opt/emulator/docker.health"]')
     (environment,) = dockerfile("ENV")
     given = dict(pair.split("=", 1) for pair in environment.split())
     assert {name for name in given if name.startswith("FLOW_EMULATOR_")} <= VARIABLES

@@ -35,15 +35,25 @@ class ExportFolderError(Exception):
     def __init__(self, folder: Path, fault: OSError) -> None:
         reason = "it is a file" if folder.is_file() else fault.strerror or fault
         names = f"{flag_name('export_dir')} or {variable_name('export_dir')}"
-        super().__init__(f"nothing can be written to the export folder {folder}: {reason}; {names} names another")
+        told = f"nothing can be written to the export folder {folder}: {reason}; {names} names another"
+        if (
+            isinstance(fault, PermissionError) and folder.is_dir() and folder.stat().st_uid == 0
+        ):  # as Docker makes it for -v
+            told += '. The folder is root\'s: in a container, make it before the start and run with --user "$(id -u)"'
+        super().__init__(told)
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the export folder. Raise ExportFolderError: a server that is healthy, and whose every export fails, misleads."""
+    """Make the export folder. Raise ExportFolderError: a server that is healthy, and whose every export fails, misleads.
+
+    An empty one gets a `.gitignore`, as `venv` writes it, so that no exported file is committed by mistake.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if not any(folder.iterdir()):
+            (folder / ".gitignore").write_text("*\n", "utf-8")
     except OSError as fault:
         raise ExportFolderError(folder, fault) from None
 
