@@ -161,7 +161,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         DatasetCalls(library),
         fault_calls,
         ReportCalls(recorder=recorder, contract=contract),
-        Overview(clock, scheduler, store, catalog, library, exports, faults, recorder, contract),
+        Overview(clock, scheduler, store, catalog, library, exports, faults, recorder),
     )
     table = [*of_service, *of_emulator]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))

@@ -7,7 +7,7 @@ Masking and rendering wait until somebody looks: a recorded request costs as lit
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -57,6 +57,8 @@ class Recorder:
         self.epoch = epoch
         self.number = 0
         """The number of the newest request, 0 when there was none."""
+        self.verdicts: Counter[str] = Counter()
+        """How many of all requests there were of each verdict, whatever the ring and the report still have of them."""
         self._masker = masker
         self._contract = contract
         self._clock = clock
@@ -77,6 +79,7 @@ class Recorder:
             self.number += 1
             seen = Seen(exchange, self.number, self._clock.now(), answered.status, answered.body)
             verdict, findings = self._contract.judge(seen)
+            self.verdicts[verdict] += 1
             if self._entries:
                 duration = (self._clock.steady() - answered.began) * 1000
                 head = _head(seen, duration, answered.headers, verdict, findings)
@@ -87,6 +90,7 @@ class Recorder:
     def reset(self) -> None:
         self.clear()
         self.number = 0
+        self.verdicts.clear()
 
     def clear(self) -> None:
         """Forgets the requests; their numbers go on."""
@@ -100,33 +104,40 @@ class Recorder:
         return self.number - len(self._ring)
 
     def find(
-        self, accept: Callable[[Mapping[str, Any]], bool] = bool, *, after: int = 0, limit: int = 0
+        self, accept: Callable[[Mapping[str, Any]], bool] = bool, *, after: int = 0, limit: int = 0, text: str = ""
     ) -> list[dict[str, Any]]:
-        """The entries after a number that are accepted, as they may be shown, newest last; of more than `limit` the newest."""
+        """The entries after a number that are accepted, as they may be shown, newest last; of more than `limit` the newest.
+
+        They have `text` in their target or in a body.
+        """
         later = islice(self._ring, max(0, after - self.dropped), None)
-        heads = ((recorded, orjson.loads(recorded.head)) for recorded in later)
+        heads = ((recorded, head) for recorded in later if _has(recorded, head := orjson.loads(recorded.head), text))
         found = [(recorded, head) for recorded, head in heads if accept(head)]
         return [self._shown(recorded, head) for recorded, head in found[-limit if limit else 0 :]]
 
     def snapshot(self) -> Taken:
-        return Taken(self, self.number, list(self._ring))
+        return Taken(self, self.number, dict(self.verdicts), list(self._ring))
 
     def shown(self, entries: Iterable[Recorded]) -> Iterator[bytes]:
         """Entries of the journal as JSON, with every secret masked."""
         for recorded in entries:
             yield orjson.dumps(self._shown(recorded, orjson.loads(recorded.head)))
 
-    def read(self, snapshot: Any) -> tuple[int, list[Recorded]]:
-        """The number of the newest request, and the entries. Raises ValueError for what is no snapshot of them."""
+    def read(self, snapshot: Any) -> tuple[int, Counter[str], list[Recorded]]:
+        """The number of the newest request, the verdicts, and the entries. Raises ValueError for what is no snapshot of them."""
         try:
-            return int(snapshot["number"]), [_read(entry) for entry in snapshot["entries"]]
+            return (
+                int(snapshot["number"]),
+                Counter(snapshot["verdicts"]),
+                [_read(entry) for entry in snapshot["entries"]],
+            )
         except (LookupError, TypeError, ValueError, AttributeError):
             raise ValueError('an object with "number" and the "entries" of a journal is needed') from None
 
-    def restore(self, read: tuple[int, list[Recorded]]) -> None:
+    def restore(self, read: tuple[int, Counter[str], list[Recorded]]) -> None:
         """Puts a snapshot's requests back, as many as this ring keeps."""
         self.reset()
-        self.number, entries = read
+        self.number, self.verdicts, entries = read
         if self._entries:
             for recorded in entries:
                 self._add(recorded)
@@ -164,15 +175,27 @@ class Recorder:
 class Taken:
     """The requests at one moment, for a snapshot."""
 
-    def __init__(self, recorder: Recorder, number: int, entries: Sequence[Recorded]) -> None:
+    def __init__(
+        self, recorder: Recorder, number: int, verdicts: Mapping[str, int], entries: Sequence[Recorded]
+    ) -> None:
         self._recorder = recorder
         self._number = number
+        self._verdicts = verdicts
         self._entries = entries
 
     def pieces(self) -> list[bytes]:
         """As JSON, in pieces. For a thread."""
         pieces = [piece for entry in self._recorder.shown(self._entries) for piece in (b",", entry)]
-        return [b'{"number":%d,"entries":[' % self._number, *pieces[1:], b"]}"]
+        return [
+            b'{"number":%d,"verdicts":%b,"entries":[' % (self._number, orjson.dumps(self._verdicts)),
+            *pieces[1:],
+            b"]}",
+        ]
+
+
+def _has(recorded: Recorded, head: Mapping[str, Any], text: str) -> bool:
+    """Whether a text stands in the target or in one of the bodies."""
+    return text in f"{head['path']}?{head['query']}" or any(text.encode() in body for body in recorded[1:])
 
 
 def _head(

@@ -6,7 +6,7 @@ The overview is bounded, however much the emulator holds, since the dashboard as
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.contract.contract import Contract
+from flow_service_emulator.contract.contract import VERDICTS
 from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.inputs import CONTROL, parameters
 from flow_service_emulator.data.datasets.library import Library
@@ -74,13 +74,12 @@ class Overview:
     exports: Exports
     faults: Faults
     recorder: Recorder
-    contract: Contract
 
     async def overview(self, exchange: Exchange) -> Reply:
-        """All at a glance; `flow` leaves the flows that have this text in their name or id."""
+        """All at a glance; `flow` leaves the flows that have this text in their name or id, with their runs and files."""
         wanted = parameters(exchange, "flow").get("flow", "").casefold()
         flows, found = self._flows(wanted)
-        runs, first = self._runs(), self.scheduler.planner.first()
+        runs, first = self._runs(flows if wanted else None), self.scheduler.planner.first()
         return Reply(
             {
                 "version": __version__,
@@ -94,7 +93,7 @@ class Overview:
                     "requests": self.recorder.number,
                     "journal": self.recorder.number - self.recorder.dropped,
                 },
-                "verdicts": self.contract.verdicts(),
+                "verdicts": {verdict: self.recorder.verdicts[verdict] for verdict in VERDICTS},
                 "flows": flows,
                 "runs": runs,
                 "files": self._files(runs),
@@ -146,11 +145,12 @@ class Overview:
                 found.append({"id": dataset_id, "name": name})
         return found
 
-    def _runs(self) -> list[dict[str, Any]]:
-        """The newest runs, each with its flow's name and next export; the name is null when the flow was deleted."""
+    def _runs(self, of: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+        """The newest runs, or those `of` some flows, with the flow's name and next export; the name of a deleted one is null."""
         flows: dict[tuple[Scope, str], dict[str, Any]] = {}
         found = []
-        for scope, record in islice(self.store.everywhere("runs", newest_first=True), MAX_RUNS):
+        newest = islice(self.store.everywhere("runs", newest_first=True), MAX_RUNS)
+        for scope, record in newest if of is None else self._runs_of(of):
             run = _run(record.entity())
             flow_id = run["flowId"]
             if (scope, flow_id) not in flows:
@@ -159,6 +159,15 @@ class Overview:
                 flows[scope, flow_id] = {"flowName": name, "flowNext": self.scheduler.planner.next_export(flow_id)}
             found.append(run | flows[scope, flow_id])
         return found
+
+    def _runs_of(self, flows: Sequence[Mapping[str, Any]]) -> list[tuple[Scope, Record]]:
+        """The newest runs of each of these flows, newest first; the more flows, the fewer of each."""
+        scoped = [((flow["org"], flow["sandbox"]), flow["id"]) for flow in flows]
+        each = MAX_RUNS // max(len(scoped), 1)
+        found = [
+            (scope, run) for scope, flow in scoped for run in islice(self.store.by_index(scope, "runs", flow), each)
+        ]
+        return sorted(found, key=lambda pair: pair[1].seq, reverse=True)
 
     def _files(self, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The files of the newest of these runs that are still there."""

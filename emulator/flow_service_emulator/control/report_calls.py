@@ -23,7 +23,7 @@ PAGE_POLICY: Final = (
 """The report is one page that needs nothing from anywhere, and is held to that."""
 EQUAL: Final = ("method", "operation", "verdict", "org", "sandbox")
 """Fields of an entry that have to be equal to what is asked for."""
-FILTERS: Final = ("path", "status", "since", "limit", *EQUAL)
+FILTERS: Final = ("path", "status", "since", "limit", "text", *EQUAL)
 """What of the journal can be asked for."""
 MAX_LIMIT: Final = 1_000_000
 
@@ -42,7 +42,9 @@ class ReportCalls:
             if not value:
                 raise invalid(f"{name} must not be empty")
         after, at = _since(given.get("since", "0"))
-        items = recorder.find(_accepts(given, at), after=after, limit=whole(given, "limit", MAX_LIMIT, 0))
+        items = recorder.find(
+            _accepts(given, at), after=after, limit=whole(given, "limit", MAX_LIMIT, 0), text=given.get("text", "")
+        )
         return Reply({"items": items, "number": recorder.number, "dropped": recorder.dropped})
 
     async def delete_requests(self, exchange: Exchange) -> Reply:

@@ -1,10 +1,12 @@
 // The dashboard: asks the control calls every two seconds and shows what they answer. Text is only ever set as text.
+import { createExample, curl } from "/__emulator/page/example.js";
 import { showFaults } from "/__emulator/page/faults.js";
 import { showAllFiles, showFiles } from "/__emulator/page/files.js";
 import { showAllFlows, showFlows } from "/__emulator/page/flows.js";
-import { forgetRequests, showRequests } from "/__emulator/page/requests.js";
+import { forgetRequests, lookFor, showMoreRequests, showRequests } from "/__emulator/page/requests.js";
 import { showRuns } from "/__emulator/page/runs.js";
-import { $, NoAnswer, call, count, lasting, many, utc } from "/__emulator/page/tools.js";
+import { showSummary } from "/__emulator/page/summary.js";
+import { $, NoAnswer, call, copy, count, lasting, many, utc } from "/__emulator/page/tools.js";
 
 const POLL = 2000, TYPING = 250;
 const REAL = { mode: "real" };
@@ -76,8 +78,9 @@ async function ask() {
   if (!scenarios.length) scenarios = (await call("GET", "/scenarios")).items;
   $("version").textContent = data.version;
   showClock();
-  showFlows(data, wanted);
-  showRuns(data);
+  showSummary(data);
+  showFlows(data, wanted, lead);
+  showRuns(data, wanted);
   showFiles(data);
   showFaults(data, scenarios, act);
   await showRequests(data);
@@ -130,11 +133,37 @@ $("freeze").addEventListener("click", (event) => act(event.currentTarget, "Setti
 $("plus-3h").addEventListener("click", (event) => advance(event.currentTarget, () => ({ seconds: 10800 })));
 $("plus-1d").addEventListener("click", (event) => advance(event.currentTarget, () => ({ seconds: 86400 })));
 $("to-next").addEventListener("click", (event) => advance(event.currentTarget, () => (data.next > present() + 1 ? { to: data.next } : { seconds: 0 })));
-$("flows-more").addEventListener("click", () => showAllFlows(data, wanted));
-$("files-more").addEventListener("click", () => showAllFiles(data));
-$("flow-name").addEventListener("input", () => {
+
+// From a flow's card to its runs and files, by its id in the search of flows, or to its requests.
+function lead(part, flow) {
+  if (part === "requests") lookFor("", flow);
+  else $("flow-name").value = flow;
+  poll().then(() => $(`${part}-title`).focus());
+}
+
+function typed() {
   clearTimeout(typing);
   typing = setTimeout(poll, TYPING);
+}
+
+$("curl").textContent = curl;
+$("curl-copy").addEventListener("click", () => act($("curl-copy"), "Copying …", () => copy(curl).then(() => "The call is in the clipboard.")));
+$("example").addEventListener("click", (event) => act(event.currentTarget, "Creating a flow …", () => createExample(present()).then(() => "An example flow is there; the requests below are those that created it.")));
+$("flows-more").addEventListener("click", () => showAllFlows(data, wanted, lead));
+$("files-more").addEventListener("click", () => showAllFiles(data));
+$("requests-more").addEventListener("click", () => showMoreRequests(data));
+$("sum-refused-link").addEventListener("click", () => {
+  lookFor("violation", "");
+  poll();
+});
+$("flow-name").addEventListener("input", typed);
+$("flows-all").addEventListener("click", () => {
+  $("flow-name").value = "";
+  poll();
+});
+$("request-text").addEventListener("input", () => {
+  forgetRequests();
+  typed();
 });
 $("verdicts").addEventListener("change", () => {
   forgetRequests();
@@ -156,7 +185,7 @@ $("reset-yes").addEventListener("click", (event) => {
 });
 $("faults-off").addEventListener("click", (event) => act(event.currentTarget, "Removing the faults …", async () => `${many((await call("DELETE", "/faults")).deleted, "rule is", "rules are")} gone.`));
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
-new ResizeObserver(() => data && showRuns(data)).observe($("runs"));
+new ResizeObserver(() => data && showRuns(data, wanted)).observe($("runs"));
 // On a wide window the bar with the clock stays at the top: what a link leads to, or the focus, must not come to lie behind it.
 new ResizeObserver(() => {
   const above = getComputedStyle($("clock")).position === "sticky" ? $("clock").offsetHeight : 0;

@@ -1,5 +1,5 @@
 // Runs over time as a picture: a lane for each flow, a mark for each run, drawn as SVG.
-import { flowName, utc } from "/__emulator/page/tools.js";
+import { flowName, many, utc } from "/__emulator/page/tools.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LANES = 12, LANE = 46, TOP = 42, BOTTOM = 8, SIDE = 14, TICK_WIDTH = 110;
@@ -73,7 +73,7 @@ function shorten(text, name, room) {
 
 function mark(run, x, y, most) {
   const size = run.rows && most ? 4 + 5 * Math.sqrt(run.rows / most) : 4;
-  const words = `${utc(run.startedAt)} UTC: ${run.status}, ${run.rows.toLocaleString("en")} rows in ${run.fileCount} files`;
+  const words = `${utc(run.startedAt)} UTC: ${run.status}, ${many(run.rows, "row")} in ${many(run.fileCount, "file")}`;
   const kind = run.status.toLowerCase();
   if (kind === "success") return titled(shape("circle", { class: "success", cx: x, cy: y, r: size }), words);
   if (kind === "failed") {
@@ -92,7 +92,7 @@ export function draw(box, data) {
   const x = (ms) => Math.round((SIDE + ((Math.min(Math.max(ms, from), to) - from) / (to - from)) * (width - 2 * SIDE)) * 10) / 10;
   const height = TOP + shown.length * LANE + BOTTOM;
   const ran = shown.reduce((sum, lane) => sum + lane.runs.length, 0);
-  const label = `${ran} runs of ${shown.length} flows from ${utc(from)} to ${utc(to)} UTC; the table below says the same.`;
+  const label = `${many(ran, "run")} of ${many(shown.length, "flow")} from ${utc(from)} to ${utc(to)} UTC; the table below says the same.`;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
   axis(svg, from, to, x, width, height);
   svg.append(titled(shape("line", { class: "present", x1: x(now), x2: x(now), y1: TOP - 8, y2: height - BOTTOM }), `now: ${utc(now)} UTC`));
@@ -112,7 +112,7 @@ export function draw(box, data) {
   if (lanes.length > shown.length) {
     const more = document.createElement("p");
     more.className = "quiet";
-    more.textContent = `${lanes.length - shown.length} more flows are not drawn.`;
+    more.textContent = `${many(lanes.length - shown.length, "more flow is", "more flows are")} not drawn.`;
     box.append(more);
   }
   return lanes.length;

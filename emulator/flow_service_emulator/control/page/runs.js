@@ -13,13 +13,14 @@ function row(run) {
     node("td", {}, run.errors.map((error) => `${error.code}: ${error.message}`).join("; ")));
 }
 
-export function showRuns(data) {
-  const drawn = data.runs.length > 0 || data.next !== null;
+// `wanted` is the text that the runs' flows have in their name or id.
+export function showRuns(data, wanted) {
   const nexts = data.flows.map((flow) => [flow.id, flow.name, flow.next]);
+  const drawn = data.runs.length > 0 || nexts.some(([, , next]) => next !== null);
   if (changed($("picture"), [data.runs, nexts, Math.floor(data.clock.now / 60), $("picture").clientWidth])) draw($("picture"), data);
   $("runs-empty").hidden = drawn;
   $("legend").hidden = $("runs-details").hidden = !drawn;
-  const more = data.counts.runs > data.runs.length ? `, the newest ${count(data.runs.length)} are shown` : "";
+  const more = data.counts.runs > data.runs.length ? `, ${wanted ? `${count(data.runs.length)} of the flows looked for` : `the newest ${count(data.runs.length)} are shown`}` : "";
   $("runs-count").textContent = data.counts.runs ? count(data.counts.runs) + more : "";
   render($("run-rows"), data.runs, () => data.runs.map(row));
 }

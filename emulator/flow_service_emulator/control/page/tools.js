@@ -39,15 +39,34 @@ export function size(bytes) {
   return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
+// A length of time in its two largest units: `2 h 1 min`.
 export function lasting(seconds) {
   const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-  let left = Math.max(0, Math.round(seconds));
-  const words = [];
-  for (const [unit, name] of parts) {
-    if (left >= unit && words.length < 2) words.push(`${Math.floor(left / unit)} ${name}`);
-    left %= unit;
-  }
-  return words.join(" ") || "a moment";
+  const left = Math.max(0, Math.round(seconds));
+  const first = parts.findIndex(([unit]) => left >= unit);
+  if (first < 0) return "a moment";
+  const words = parts.slice(first, first + 2).map(([unit, name], index) => [Math.floor((index ? left % parts[first][0] : left) / unit), name]);
+  return words.filter(([number]) => number).map(([number, name]) => `${number} ${name}`).join(" ");
+}
+
+// Beyond this machine a page has no clipboard but that of a selected text.
+export async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const box = node("textarea", {}, text);
+  document.body.append(box);
+  box.select();
+  document.execCommand("copy");
+  box.remove();
+}
+
+export function copyButton(text, label) {
+  const button = node("button", { type: "button", class: "small", "data-key": `copy ${text}`, "aria-label": label }, "Copy");
+  button.addEventListener("click", async () => {
+    await copy(text);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  });
+  return button;
 }
 
 // A value of a row as text.
