@@ -1,4 +1,4 @@
-"""The commands: `serve`, `demo`, `report`, `check-fixtures`."""
+"""The commands: `serve`, `demo`, `report`, `check`, `check-fixtures`."""
 
 from __future__ import annotations
 
@@ -51,43 +51,105 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-# fmt: off
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog=PROGRAM, description="A local emulator of Adobe Experience Platform's Flow Service (dataset export).")
+    parser = Parser(
+        prog=PROGRAM, description="A local emulator of Adobe Experience Platform's Flow Service (dataset export)."
+    )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="start the server", description="Starts the server; every flag has its variable.")
+    serve = commands.add_parser(
+        "serve", help="start the server", description="Starts the server; every flag has its variable."
+    )
     for declared in fields(Settings):
         described, placeholder = declared.metadata["help"].replace("`", ""), declared.metadata["placeholder"]
         default = "" if declared.default in (None, (), False) else f"; default {declared.default}"
         how: dict[str, Any] = {"metavar": placeholder} if placeholder else {"action": "store_true", "default": None}
-        serve.add_argument(flag_name(declared.name), help=f"{described}{default} [{variable_name(declared.name)}]", **how)
+        serve.add_argument(
+            flag_name(declared.name), help=f"{described}{default} [{variable_name(declared.name)}]", **how
+        )
     serve.set_defaults(run=_serve)
     demo = commands.add_parser("demo", help="walk the six steps on every destination and show what is exported")
-    demo.add_argument("--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports")
-    demo.set_defaults(run=_demo)
-    report = commands.add_parser(
-        "report", help="show what a server has seen of its client: violations, warnings, coverage",
-        description="Shows the contract report of a running server, or of saved ones together. "
-        "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
+    demo.add_argument(
+        "--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports"
     )
-    flags: list[tuple[str, dict[str, Any]]] = [
-        ("--url", {"metavar": "URL", "help": f"address of the server; default {DEFAULT_URL}"}),
-        ("files", {"metavar": "FILE", "nargs": "*", "type": Path, "help": "reports saved as JSON, instead of a server's; taken together"}),
-        ("--format", {"dest": "form", "type": form_named, "choices": list(FORMATS), "help": "form of the report, xml being junit; default is what the ending of --output says, text without --output"}),
-        ("--fail-on", {"choices": SEVERITIES, "default": "violation", "help": "from what on to fail; default violation"}),
-        ("--coverage", {"choices": DETAILS, "default": "short", "help": "of the coverage, a text has a line for each group, or with full every name; default short"}),
-        ("--output", {"metavar": "FILE", "type": Path, "help": f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form, else --format"}),
-        ("--baseline", {"metavar": "FILE", "type": Path, "help": "older report saved as JSON: what it has, by rule, operation, place and kind, is left out and does not count"}),
-    ]
-    for name, options in flags:
-        report.add_argument(name, **options)
-    report.set_defaults(run=_report)
+    demo.set_defaults(run=_demo)
+    _add_report(commands)
+    _add_check(commands)
     check = commands.add_parser("check-fixtures", help="check specs and datasets, the built-in ones and those in DIR")
     check.add_argument("dir", metavar="DIR", nargs="?", type=Path, help="folder as given to --fixtures")
     check.set_defaults(run=_check_fixtures)
     return parser
-# fmt: on
+
+
+def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
+    report = commands.add_parser(
+        "report",
+        help="show what a server has seen of its client: violations, warnings, coverage",
+        description="Shows the contract report of a running server, or of saved ones together. "
+        "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
+    )
+    report.add_argument("--url", metavar="URL", help=f"address of the server; default {DEFAULT_URL}")
+    report.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        type=Path,
+        help="reports saved as JSON, instead of a server's; taken together",
+    )
+    _add_output(report)
+    report.set_defaults(run=_report)
+
+
+def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
+    check = commands.add_parser(
+        "check",
+        help="hold recorded traffic of the real service against the emulator, both ways",
+        description="Judges recorded requests by the emulator's rules, and the service's answers by its description. "
+        "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when a recording cannot be read.",
+    )
+    check.add_argument(
+        "files",
+        metavar="TRAFFIC",
+        nargs="+",
+        help="HAR, or recorded requests of the emulator as NDJSON; - is standard input",
+    )
+    check.add_argument(
+        "--facts", metavar="FILE", type=Path, help="write what was learned there, a line each: shapes, nobody's data"
+    )
+    _add_output(check)
+    check.set_defaults(run=_check)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    """The flags that say how a report is shown."""
+    parser.add_argument(
+        "--format",
+        dest="form",
+        type=form_named,
+        choices=list(FORMATS),
+        help="form of the report, xml being junit; default is what the ending of --output says, text without --output",
+    )
+    parser.add_argument(
+        "--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation"
+    )
+    parser.add_argument(
+        "--coverage",
+        choices=DETAILS,
+        default="short",
+        help="of the coverage, a text has a line for each group, or with full every name; default short",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help=f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form, else --format",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="FILE",
+        type=Path,
+        help="older report saved as JSON: what it has, by rule, operation, place and kind, is left out and does not count",
+    )
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -116,6 +178,16 @@ def _report(options: argparse.Namespace) -> int:
     options.url = options.url or DEFAULT_URL
     try:
         return run_report(options)
+    except NoReport as reason:
+        return _fail(str(reason), status=2)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from flow_service_emulator.check.command import run_check
+    from flow_service_emulator.reports.report import NoReport
+
+    try:
+        return run_check(options)
     except NoReport as reason:
         return _fail(str(reason), status=2)
 

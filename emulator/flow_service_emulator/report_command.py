@@ -23,20 +23,34 @@ def run_report(wanted: Namespace) -> int:
     Of the server at `url`, or of saved `files` together, without what `baseline`, an older report, has. `form` None goes by the
     ending of `output`, and is text without one; `output` None is standard output.
     """
-    output = wanted.output
-    form = wanted.form or ("text" if output is None else form_of(output))
-    if form is None:
-        endings = ", ".join(ENDINGS)
-        raise NoReport(f"--output: a name that ends in {endings} is needed, or --format, got {str(output)!r}")
     resolved = [file.resolve() for file in wanted.files]
     for index, file in enumerate(wanted.files):
         if resolved[index] in resolved[:index]:
             raise NoReport(f"{file} is named twice, and would count twice")
-    report = merged([read_report(file) for file in wanted.files]) if wanted.files else _fetched(wanted.url)
+    check_output(wanted)
+    return show_report(
+        merged([read_report(file) for file in wanted.files]) if wanted.files else _fetched(wanted.url), wanted
+    )
+
+
+def check_output(wanted: Namespace) -> str:
+    """The form that is wanted. Raises NoReport where neither `form` nor the ending of `output` says one."""
+    form = wanted.form or ("text" if wanted.output is None else form_of(wanted.output))
+    if form is None:
+        endings = ", ".join(ENDINGS)
+        raise NoReport(f"--output: a name that ends in {endings} is needed, or --format, got {str(wanted.output)!r}")
+    return form
+
+
+def show_report(report: dict[str, Any], wanted: Namespace, more: str = "") -> int:
+    """Shows a report as `wanted`, a text with `more` lines at its end; answers the exit status. Raises NoReport."""
+    form, output = check_output(wanted), wanted.output
     if wanted.baseline is not None:
-        report = beyond(report, read_report(wanted.baseline))
+        report = {**report, **beyond(report, read_report(wanted.baseline))}
     colour = output is None and wants_colour(sys.stdout)
     text = rendered(report, form, wanted.fail_on, colour=colour, coverage=wanted.coverage)
+    if form == "text":
+        text += more
     if output is None:
         _show(text)
     else:

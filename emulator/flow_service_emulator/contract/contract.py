@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
@@ -176,10 +176,10 @@ class Contract:
         """Empties the report. What was deleted is still known."""
         self._sums = Sums({**_NOTHING, "deleted": self._sums.deleted})
 
-    def judge(self, seen: Seen) -> tuple[str, list[Finding]]:
-        """The verdict on a request, one of VERDICTS, and what it rests on. Adds both to the report."""
+    def judge(self, seen: Seen, more: Iterable[Finding] = ()) -> tuple[str, list[Finding]]:
+        """The verdict on a request, one of VERDICTS, and what it rests on. Adds both to the report, and `more` findings."""
         sums, exchange = self._sums, seen.exchange
-        findings = self._judge.findings(seen, sums.deleted)
+        findings = [*self._judge.findings(seen, sums.deleted), *more]
         sums.cover(seen)
         sums.remember(seen)
         verdict = WARNING if findings else OK

@@ -1,0 +1,1 @@
+"""`check`: recorded traffic of the real service, held against the emulator, both ways."""

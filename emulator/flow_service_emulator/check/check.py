@@ -1,0 +1,210 @@
+"""Holds recorded traffic of the real service against the emulator, both ways, and says what was learned.
+
+Each request is judged by the emulator's rules, each answer by its OpenAPI description. What depends on entities or secrets that
+the recording does not have is "not comparable", and never a finding.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.check.replay import Replay, read_json
+from flow_service_emulator.check.shapes import MISSING, TYPE, differences, json_type, shape
+from flow_service_emulator.check.traffic import Exchanged
+from flow_service_emulator.contract.contract import Contract
+from flow_service_emulator.contract.judge import Finding, Judge, Seen
+from flow_service_emulator.contract.rules import source_url
+from flow_service_emulator.openapi import description
+
+PATHS: Final = ("/data/foundation/flowservice", "/data/foundation/connectors/landingzone",
+                "/data/core/activation/disflowprovider/adhocrun", "/ims/token/")  # fmt: skip
+"""What the emulator stands for, whatever the host."""
+REFUSED: Final = (400, 415, 422)
+"""Statuses that say something about the request alone."""
+BY_STATE: Final = frozenset(
+    {"action-not-applicable", "adhoc-invalid", "base-connection-in-use", "in-active-flow", "run-flow-not-found"}
+)
+"""Refusals that depend on entities as they were at that moment."""
+NO_ROUTE: Final = frozenset({"path-not-found", "method-not-allowed"})
+STRICT, GAP, CODE = "emulator-too-strict", "emulator-gap", "emulator-other-code"
+RULE_OF_KIND: Final = {TYPE: "answer-other-type", MISSING: "answer-field-missing"}
+"""Which differences of an answer are findings; the others are information."""
+
+
+class Check:
+    """What has been found so far."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._replay = Replay(catalog)
+        self._errors = catalog.errors.kinds
+        self._specs = catalog.connection_specs
+        self._document = description(self._replay.table, catalog)
+        self._contract = Contract(catalog, now=self._replay.clock.now, document=lambda: self._document)
+        for row in catalog.rules["check"]:
+            address = source_url(row["source"], catalog.rules["sources"])
+            self._contract.rules[row["id"]] = row | ({"sourceUrl": address} if address else {})
+        self._judge = Judge(catalog, self._errors)
+        self._responses = {
+            operation["operationId"]: operation["responses"]
+            for methods in self._document["paths"].values()
+            for operation in methods.values()
+        }
+        self._outcomes: Counter[str] = Counter()
+        self._not_comparable: Counter[str] = Counter()
+        self._information: Counter[str] = Counter()
+        self.facts: dict[str, str] = {}
+        """Each fact once, as JSON without its date -> the date."""
+
+    async def add(self, call: Exchanged) -> None:
+        """Takes in a recorded request. One that is not for the service is only counted."""
+        if not call.path.startswith(PATHS):
+            self._outcomes["elsewhere"] += 1
+            return
+        if call.lacks or not call.status:
+            self._note("not comparable", call.lacks or "the recording has no answer")
+            return
+        exchange, status = await self._replay(call)
+        findings = list(self._compared(call, exchange, status))
+        if exchange.error is not None and 200 <= call.status < 300:
+            exchange.error = None  # the service took it: no fault of the client's
+        seen = Seen(exchange, call.entry, call.at, call.status, orjson.dumps(call.answer) if call.answer else b"")
+        self._contract.judge(seen, [*findings, *self._of_answer(call, exchange)])
+        self._take_down(call, exchange)
+
+    def report(self) -> dict[str, Any]:
+        """The contract report of the client, with what came of the comparison."""
+        return {
+            **self._contract.report(),
+            "comparison": {
+                "requests": dict(self._outcomes),
+                "notComparable": dict(self._not_comparable),
+                "information": [{"message": told, "count": n} for told, n in self._information.most_common()],
+            },
+        }
+
+    def _note(self, outcome: str, reason: str = "") -> None:
+        self._outcomes[outcome] += 1
+        if reason:
+            self._not_comparable[reason] += 1
+
+    def _compared(self, call: Exchanged, exchange: Exchange, status: int) -> Iterator[Finding]:
+        """What follows from both answers; the table of the guide on real traffic. `status` is the emulator's."""
+        unknown = _take_out_unknown(exchange) if exchange.error == "provider-rejected" else ""
+        error = exchange.error
+        taken, refused = 200 <= call.status < 300, call.status in REFUSED
+        no_route = taken and error in NO_ROUTE
+        if error == "unsupported":
+            self._note("not comparable", "the emulator does not have this call")
+        elif not taken and not refused:
+            self._note("not comparable", f"the service answered {call.status}, which depends on more than the request")
+        elif error is not None and not no_route and (status not in REFUSED or error in BY_STATE):
+            self._note("not comparable", "it is about an entity that the recording has not told of")
+        elif taken and error is not None:
+            self._note("too strict")
+            for found in self._judge.findings(Seen(exchange, call.entry, call.at, status, b""), ()):
+                if found.rule != error:
+                    continue
+                rule = f"rule {found.rule}, source: {self._errors[found.rule].source}"
+                told = f"the service answered {call.status}; the emulator refuses: {found.message} ({rule})"
+                yield Finding(STRICT, found.place, told, f"{found.rule} {found.kind}".strip())
+        elif refused and error is None:
+            code = _code(call.answer)
+            if reason := unknown or _unknown_to_recordings(call, exchange):
+                self._note("not comparable", reason)
+                return
+            self._note("gap")
+            same = [kind for kind in self._errors.values() if code and kind.code == code]
+            rule = f" (rule {same[0].name}, source: {same[0].source})" if same else ""
+            told = f"the service answered {call.status} {code}: {_message(call.answer)}; the emulator takes it{rule}"
+            yield Finding(GAP, "", told, code or str(call.status))
+        elif error is not None:
+            self._note("agreed")
+            mine, theirs = _code(exchange.answer), _code(call.answer)
+            if (status, mine) != (call.status, theirs):
+                rule = f"rule {error}, source: {self._errors[error].source}"
+                told = f"the service answered {call.status} {theirs}, the emulator {status} {mine} ({rule})"
+                yield Finding(CODE, "", told, f"{error} {theirs}".strip())
+            elif (message := _message(call.answer)) != _message(exchange.answer):
+                self._information[f"{error} is worded: {message}"] += 1
+        else:
+            self._note("agreed")
+
+    def _of_answer(self, call: Exchanged, exchange: Exchange) -> Iterator[Finding]:
+        """How the service's answer differs from the description. New fields and values are information."""
+        response = self._responses.get(exchange.operation or "", {}).get(str(call.status), {})
+        content = response.get("content", {}).get("application/json")
+        if content is None or call.status >= 400:
+            return
+        schemas = self._document["components"]["schemas"]
+        for found in dict.fromkeys(differences(call.answer, content["schema"], schemas)):
+            if found.kind in RULE_OF_KIND:
+                yield Finding(RULE_OF_KIND[found.kind], found.place, found.message, found.kind)
+            else:
+                self._information[f"{exchange.operation}: {found.message}"] += 1
+
+    def _take_down(self, call: Exchanged, exchange: Exchange) -> None:
+        """Notes a fact: shapes only, so that nobody's data or ids are in it."""
+        body = read_json(call.body)
+        fact = {
+            "operation": exchange.operation or call.method,
+            "spec": self._spec_name(body),
+            "query": sorted({part.partition("=")[0] for part in call.query.split("&") if part}),
+            "request": shape(body),
+            "status": call.status,
+            "code": _code(call.answer),
+            "answer": shape(call.answer) if json_type(call.answer) == "object" else {},
+        }
+        date = datetime.fromtimestamp(call.at, UTC).date().isoformat()
+        self.facts.setdefault(orjson.dumps({name: value for name, value in fact.items() if value}).decode(), date)
+
+    def _spec_name(self, body: Any) -> str:
+        reference = body.get("connectionSpec") if isinstance(body, dict) else None
+        spec = self._specs.get(str(reference.get("id"))) if isinstance(reference, dict) else None
+        return spec.name if spec is not None else ""
+
+
+def _take_out_unknown(exchange: Exchange) -> str:
+    """Takes out of a refusal what the recording lacks: values of `auth`, and entities. Answers why; empty where nothing was."""
+    violations = exchange.answer["report"].get("violations", [])
+    left = [each for each in violations if not _is_unknown(each)]
+    exchange.answer["report"]["violations"] = left
+    if not left:
+        exchange.error = None
+    return "" if left == violations else "it rests on entities or secrets that the recording does not have"
+
+
+def _is_unknown(violation: Mapping[str, str]) -> bool:
+    path, rule = violation["path"], violation["rule"]
+    if path.startswith("auth.params"):
+        return rule != "required"
+    return rule == "reference" or (rule == "enum" and path.startswith("params.datasets"))
+
+
+def _unknown_to_recordings(call: Exchanged, exchange: Exchange) -> str:
+    """Why the service may have refused what the emulator cannot know; empty where it can."""
+    if exchange.operation == "create:sourceConnections":
+        return "which datasets there are, no recording says"
+    if exchange.operation == "create:connections" and b'"auth"' in call.body:
+        return "the values under auth are dropped while reading"
+    return ""
+
+
+def _code(answer: Any) -> str:
+    """The code of an error: `1452-400`, `403010` or `invalid_request`; empty where there is none."""
+    if not isinstance(answer, Mapping):
+        return ""
+    kind = str(answer.get("type", "")).rpartition("/FLOW-")
+    return kind[2] if kind[1] else str(answer.get("error_code") or answer.get("error") or "")
+
+
+def _message(answer: Any) -> str:
+    names = ("errorMessage", "message", "detail", "error_description")
+    found = (answer.get(name) for name in names) if isinstance(answer, Mapping) else ()
+    return next((text[:300] for text in found if isinstance(text, str)), "")

@@ -1,0 +1,150 @@
+"""The emulator's rules without its server: a recorded request in, what the emulator would have said out.
+
+Entities are those that the recording itself has told of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from starlette.types import Message, Send
+
+from flow_service_emulator.api.exchange import Answered, Exchange
+from flow_service_emulator.api.gateway import Gateway, Tokens
+from flow_service_emulator.api.injection import Injector
+from flow_service_emulator.api.middleware import Middleware, Router
+from flow_service_emulator.api.operations import operations
+from flow_service_emulator.api.origins import OriginGuard
+from flow_service_emulator.api.routes import Routes
+from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.check.traffic import Exchanged
+from flow_service_emulator.clock import Clock, random_source
+from flow_service_emulator.data.datasets.library import Library
+from flow_service_emulator.entities import Entity, Scope, new_entity
+from flow_service_emulator.exports.runner import Runner
+from flow_service_emulator.exports.scheduler import Scheduler
+from flow_service_emulator.faults.faults import Faults
+from flow_service_emulator.masking import Masker
+from flow_service_emulator.service.service import INDEXES, FlowService
+from flow_service_emulator.store.store import Change, Delete, Put, Store
+
+ASSUMED_HEADERS: Final = {
+    "authorization": "Bearer recorded",
+    "x-api-key": "recorded",
+    "x-gw-ims-org-id": "recorded@AdobeOrg",
+}
+"""What a recording may have been cleaned of, and every request that got past the gateway had."""
+NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "connections": ("connectionSpec",),
+    "sourceConnections": ("connectionSpec", "params"),
+    "targetConnections": ("connectionSpec", "params", "baseConnectionId"),
+    "flows": ("flowSpec", "sourceConnectionIds", "targetConnectionIds", "scheduleParams"),
+}
+"""Collection -> what an entity must have to be learned from an answer."""
+
+
+class Replay:
+    """The application with a store of what was learned. Also what takes down its answers, in a recorder's place."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.clock = Clock("frozen", now=0)
+        self._rng = random_source(0)
+        self._store = Store(indexes=INDEXES)
+        masker = Masker(catalog)
+        library = Library(catalog.datasets, store=self._store, clock=self.clock, seed=0, anchor=0)
+        faults = Faults(lambda seed, salt: 0.0)
+        runner = Runner(
+            store=self._store, catalog=catalog, library=library, clock=self.clock, export_dir=Path(), rows_per_file=1,
+            keep_runs=1, faults=faults,
+        )  # fmt: skip
+        scheduler = Scheduler(store=self._store, runner=runner, clock=self.clock, max_exports=1)
+        service = FlowService(
+            store=self._store, catalog=catalog, library=library, clock=self.clock, rng=self._rng, scheduler=scheduler,
+            masker=masker,
+        )  # fmt: skip
+        gateway = Gateway(tokens=Tokens(self.clock, self._rng), check_auth=False, orgs=(), sandboxes=())
+        self.table = operations(Routes(service, catalog, library, self.clock, None), gateway)
+        self._application = Middleware(
+            Router(self.table), _no_lifespan, errors=catalog.errors, gateway=gateway, rng=self._rng,
+            injector=Injector(faults, gateway, service, catalog.errors), recorder=self, masker=masker, guard=OriginGuard(()),
+        )  # fmt: skip
+        self._last: tuple[Exchange, Answered]
+
+    async def __call__(self, call: Exchanged) -> tuple[Exchange, int]:
+        """What the emulator says to a request; afterwards it knows what the real service's answer told."""
+        self.clock.restore({"mode": "frozen", "now": call.at, "speed": 0})
+        headers = dict(call.headers)
+        if not (isinstance(call.answer, dict) and "error_code" in call.answer):
+            headers = ASSUMED_HEADERS | headers
+        asgi = {
+            "type": "http", "method": call.method, "path": call.path, "query_string": call.query.encode(),
+            "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()],
+        }  # fmt: skip
+        pieces = iter([{"type": "http.request", "body": call.body}])
+
+        async def receive() -> Message:
+            return next(pieces, {"type": "http.disconnect"})
+
+        await self._application(asgi, receive, _nowhere)
+        exchange, answered = self._last
+        self._learn(call, exchange, answered)
+        return exchange, answered.status
+
+    def answered(self, path: str, send: Send) -> Answered:
+        return Answered(send, 0.0)
+
+    def record(self, exchange: Exchange, answered: Answered) -> None:
+        self._last = exchange, answered
+
+    def _entity(self, scope: Scope, entity_id: str, fields: Mapping[str, Any]) -> Entity:
+        now_ms = self.clock.now_ms()
+        entity = new_entity({"name": "", "state": "enabled", **fields}, scope=scope, rng=self._rng, now_ms=now_ms)
+        told = {name: fields[name] for name in ("createdAt", "etag") if name in fields}
+        return {**entity, **told, "id": entity_id}
+
+    def _learn(self, call: Exchanged, exchange: Exchange, answered: Answered) -> None:
+        """Takes over what the real service's answer says of entities: a new one's id, an etag, whole entities."""
+        if not 200 <= call.status < 300 or exchange.operation is None:
+            return
+        action, _, collection = exchange.operation.partition(":")
+        scope, told = exchange.scope, call.answer if isinstance(call.answer, dict) else {}
+        changes: list[Change] = []
+        if action == "create" and collection in NEEDED and isinstance(told.get("id"), str):
+            ours = orjson.loads(answered.body)["id"] if answered.status == 201 else ""
+            stored = self._store.get(scope, collection, ours) or read_json(call.body)
+            changes = [Delete(scope, collection, ours)]
+            if isinstance(stored, dict) and NEEDED[collection][0] in stored:
+                changes.append(Put(scope, collection, self._entity(scope, told["id"], {**stored, **told})))
+        elif action in ("get", "list") and collection in NEEDED:
+            for item in _list(told.get("items")):
+                if isinstance(item, dict) and all(name in item for name in ("id", "etag", *NEEDED[collection])):
+                    changes.append(Put(scope, collection, item))
+        elif (resource := exchange.resource) is not None and isinstance(told.get("etag"), str):
+            collection, entity_id = resource
+            if (entity := self._store.get(scope, collection, entity_id)) is not None:
+                changes = [Put(scope, collection, {**entity, "etag": told["etag"]})]
+        self._store.write(changes)
+
+
+async def _nowhere(message: Message) -> None:
+    """Where the emulator's own answers go."""
+
+
+async def _no_lifespan(scope: Any, receive: Any, send: Any) -> None:
+    """Nothing is served."""
+
+
+def read_json(body: bytes) -> Any:
+    """A body's JSON; None where it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

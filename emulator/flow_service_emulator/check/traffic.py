@@ -1,0 +1,174 @@
+"""Reads recorded traffic: HAR files, and this project's own recorded requests. Secrets are dropped while reading.
+
+HAR 1.2 is what browsers, mitmproxy, Postman and HTTP proxies write. A file is read as a stream, whatever its size.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+import ijson
+import orjson
+
+from flow_service_emulator.masking import MIN_SECRET, replaced
+from flow_service_emulator.validation.validation import MASK
+
+FORMS: Final = ((rb'\s*\{\s*"log"\s*:', "log.entries.item"), (rb'\s*\{\s*"items"\s*:', "items.item"))
+"""How a file begins -> where its entries are. Of every other file each JSON value is an entry."""
+SECRET_FIELDS: Final = frozenset({"auth", "access_token", "client_secret", "refresh_token", "SASToken", "SASUri"})
+"""Names under which nothing is taken over but the names of what is there."""
+NAMING: Final = frozenset({"specName", "authorizedDate", "grant_type"})
+"""Fields among secrets that are none."""
+KEPT_HEADERS: Final = frozenset(
+    {"accept", "content-type", "content-encoding", "if-match", "x-gw-ims-org-id", "x-request-id", "x-sandbox-name"}
+)
+NO_JSON: Final = b"{"
+CUT_BODY: Final = "the recording does not have the request's whole body"
+CUT_ANSWER: Final = "the recording does not have the whole answer"
+BY_FAULT: Final = "a fault rule of the emulator answered"
+_FILTER: Final = re.compile(r"(auth\.[\w.%-]*(?:[=!<>]|%3D|%21|%3C|%3E)+)([^&]*)", re.IGNORECASE)
+
+
+class TrafficError(ValueError):
+    """A recording that cannot be read; the message names the file and the entry."""
+
+
+@dataclass(slots=True)
+class Exchanged:
+    """A request and what the service answered, without secrets. `at` is when it began, in epoch seconds."""
+
+    entry: int
+    at: float
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    status: int
+    answer: Any
+    """The answer as JSON; None where it is empty or no JSON."""
+    lacks: str
+    """Why nothing can be said about it: what the recording does not have."""
+
+
+def read_traffic(file: BinaryIO, name: str) -> Iterator[Exchanged]:
+    """The requests of a recording, one at a time. Raises TrafficError."""
+    start = file.peek(4096) if hasattr(file, "peek") else b""
+    place = next((place for beginning, place in FORMS if re.match(beginning, start)), "")
+    read, entry = _har if place.startswith("log") else _own, 0
+    try:
+        for value in ijson.items(file, place, multiple_values=True, use_float=True):
+            entry += 1
+            call = read(value, entry)
+            _drop_secrets(call)
+            yield call
+    except ijson.JSONError as reason:
+        told = f", after entry {entry}: {' '.join(str(reason).split())[:200]}" if start.strip() else " is empty"
+        raise TrafficError(name + told) from None
+    except KeyError as reason:
+        raise TrafficError(f"{name}, entry {entry}: the field {reason} is missing") from None
+    except (TypeError, ValueError, AttributeError, OverflowError) as reason:
+        raise TrafficError(f"{name}, entry {entry} is no recorded request: {reason}") from None
+    if entry == 0:
+        raise TrafficError(f"{name} has no requests")
+
+
+def _har(entry: Mapping[str, Any], number: int) -> Exchanged:
+    """An entry of HAR 1.2 (http://www.softwareishard.com/blog/har-12-spec/)."""
+    request, response = entry["request"], entry["response"]
+    url = urlsplit(request["url"])
+    headers: dict[str, str] = {}
+    for header in request["headers"]:
+        key = header["name"].lower()
+        headers[key] = f"{headers[key]}, {header['value']}" if key in headers else header["value"]
+    posted, content = request.get("postData") or {}, response.get("content") or {}
+    body = _text(posted) or urlencode([(each["name"], each.get("value", "")) for each in posted.get("params") or ()])
+    lacks = CUT_BODY if not body and request.get("bodySize", 0) > 0 else ""
+    try:
+        answer = orjson.loads(_text(content) or "null")
+    except orjson.JSONDecodeError:
+        answer = None
+    if answer is None and content.get("size", 0) > 0:
+        lacks = lacks or CUT_ANSWER
+    at = datetime.fromisoformat(entry["startedDateTime"]).timestamp()
+    return Exchanged(
+        number, at, request["method"].upper(), unquote(url.path), url.query, headers, body.encode(),
+        int(response["status"]), answer, lacks,
+    )  # fmt: skip
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    text: str = part.get("text") or ""
+    return base64.b64decode(text).decode() if part.get("encoding") == "base64" else text
+
+
+def _own(entry: Mapping[str, Any], number: int) -> Exchanged:
+    """A recorded request as `GET /__emulator/requests` shows it."""
+    request, answer, value = entry["request"], entry["answer"], entry["request"].get("body")
+    body = urlencode(value, doseq=True).encode() if entry["path"].startswith("/ims/") else orjson.dumps(value)
+    lacks = (
+        BY_FAULT
+        if entry.get("fault")
+        else CUT_BODY
+        if "unread" in request
+        else CUT_ANSWER
+        if "unread" in answer
+        else ""
+    )
+    return Exchanged(
+        number, float(entry["at"]), entry["method"], entry["path"], entry["query"], dict(request["headers"]),
+        b"" if value is None else body, int(entry["status"]), answer.get("body"), lacks,
+    )  # fmt: skip
+
+
+def _drop_secrets(call: Exchanged) -> None:
+    """Masks every secret of a request, also where the answer repeats one."""
+    secrets: list[str] = []
+    headers = {name: value for name, value in call.headers.items() if name in KEPT_HEADERS}
+    for name in call.headers.keys() & {"authorization", "x-api-key"}:
+        scheme, space, token = call.headers[name].partition(" ")
+        headers[name] = f"{scheme} {MASK}" if space and token else MASK
+        secrets += [call.headers[name], token]
+    call.headers = headers
+    if call.path.startswith("/ims/"):
+        call.body, call.query = _form(call.body.decode(), secrets).encode(), _form(call.query, secrets)
+    elif call.body:
+        try:
+            call.body = orjson.dumps(_hidden(orjson.loads(call.body), secrets))
+        except orjson.JSONDecodeError:
+            call.body = NO_JSON  # nothing can be masked in it, and any other is refused alike
+    secrets += [value for _, value in _FILTER.findall(call.query)]
+    call.query = _FILTER.sub(rf"\1{MASK}", call.query)
+    found = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET), key=len, reverse=True)
+    call.answer = replaced(_hidden(call.answer, secrets), found)
+
+
+def _form(text: str, secrets: list[str]) -> str:
+    return urlencode(_masked(dict(parse_qsl(text, keep_blank_values=True)), secrets))
+
+
+def _hidden(value: Any, secrets: list[str]) -> Any:
+    """JSON with what is secret masked by its place; an operation of a JSON Patch says the place of its value itself."""
+    if isinstance(value, list):
+        return [_hidden(item, secrets) for item in value]
+    if not isinstance(value, dict):
+        return value
+    masked = SECRET_FIELDS | ({"value"} if str(value.get("path", "")).startswith("/auth") else set())
+    return {name: (_masked if name in masked else _hidden)(item, secrets) for name, item in value.items()}
+
+
+def _masked(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: item if name in NAMING else _masked(item, secrets) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    if value is None or value == "":
+        return value
+    secrets.append(str(value))
+    return MASK
