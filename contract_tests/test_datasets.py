@@ -21,7 +21,7 @@ import arro3.io
 import orjson
 import pyarrow as pa
 import pytest
-from arro3.core import RecordBatch
+from arro3.core import Array, DataType, RecordBatch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft7Validator
@@ -29,7 +29,8 @@ from jsonschema_rs import Draft7Validator
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.data.datasets.faults import FileFault
 from flow_service_emulator.data.datasets.reading import check_schema
-from flow_service_emulator.data.rows.seeded import MAX_AGE_SECONDS, Arrivals, GeneratedRows, SchemaError
+from flow_service_emulator.data.rows.schema_error import SchemaError
+from flow_service_emulator.data.rows.seeded import MAX_AGE_SECONDS, Arrivals, GeneratedRows
 
 ANCHOR = 1_700_000_000.0
 ROWS = 1_500
@@ -82,6 +83,12 @@ def of_one_property(schema: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 # --- when rows arrive
 
 
+def millis(arrivals: Arrivals, position: int) -> int:
+    """When a row arrives (epoch milliseconds)."""
+    found: int = arrivals.millis(position, Array([0], type=DataType.int64())).to_pylist()[0]
+    return found
+
+
 @given(
     rows=st.integers(0, 5_000_000) | st.integers(0, 20),
     rows_per_hour=st.one_of(st.just(0), st.integers(0, 100_000), st.floats(0, 1_000, allow_nan=False)),
@@ -99,13 +106,13 @@ def test_counts_agree_with_arrivals(rows: int, rows_per_hour: float, anchor: flo
     assert arrivals.first_at(at + more * 3600) >= first
     at_millis = round(at * 1_000_000) // 1000
     if count:
-        assert arrivals.millis(count - 1) <= at_millis
+        assert millis(arrivals, count - 1) <= at_millis
     if count < rows or rows_per_hour > 1e-5:
-        assert arrivals.millis(count) > at_millis
+        assert millis(arrivals, count) > at_millis
     if first < count:  # the row's own time is up to ten minutes before its arrival, and still not too old
-        assert arrivals.millis(first) - 600_000 >= at_millis - MAX_AGE_SECONDS * 1000 - 11_000
+        assert millis(arrivals, first) - 600_000 >= at_millis - MAX_AGE_SECONDS * 1000 - 11_000
     if first:
-        assert arrivals.millis(first - 1) - 600_000 < at_millis - MAX_AGE_SECONDS * 1000
+        assert millis(arrivals, first - 1) - 600_000 < at_millis - MAX_AGE_SECONDS * 1000
 
 
 @given(rows=st.integers(0, 10**9), rows_per_hour=st.integers(0, 10**6), anchor=st.integers(0, 4 * 10**9))
@@ -165,7 +172,7 @@ def test_a_row_is_dated_just_before_it_arrives(title: str) -> None:
     for position, row in enumerate(read(rows.batches(ROWS - 300, ROWS + 300)), ROWS - 300):
         own: datetime = row["timestamp"] if BY_TITLE[title]["x-kind"] == "event" else row["_repo"]["modifyDate"]
         assert own.tzinfo is not None
-        late = arrivals.millis(position) - round(own.timestamp() * 1000)
+        late = millis(arrivals, position) - round(own.timestamp() * 1000)
         assert 0 <= late < 600_000
 
 
@@ -334,16 +341,16 @@ def test_no_json_at_all_breaks_the_maker_of_rows(schema: Any) -> None:
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
-        ({"type": "string", "enum": []}, "enum is empty"),
+        ({"type": "string", "enum": []}, "enum or const has no value but null"),
         ({"enum": [None]}, "no type is given"),
-        ({"type": "string", "enum": [None]}, "nothing but null"),
+        ({"type": "string", "enum": [None]}, "no value but null"),
         ({"type": "string", "enum": ["a", 5]}, "enum or const holds 5, which is no string"),
-        ({"type": "integer", "enum": [1, 9], "maximum": 5}, "holds 9, which the other limits rule out"),
+        ({"type": "integer", "enum": [1, 9], "maximum": 5}, "holds 9, which is no integer or beyond the limits"),
         ({"type": "string", "const": "a", "enum": ["b"]}, "const 'a' is not in enum"),
-        ({"type": "integer", "minimum": 5, "maximum": 4}, "minimum 5 is greater than maximum 4"),
-        ({"type": "integer", "exclusiveMinimum": 4, "maximum": 4}, "no number is left between the limits"),
+        ({"type": "integer", "minimum": 5, "maximum": 4}, "no number lies between 5 and 4"),
+        ({"type": "integer", "exclusiveMinimum": 4, "maximum": 4}, "no number lies between 5 and 4"),
         ({"type": "integer", "minimum": 11, "maximum": 19, "multipleOf": 10}, "no multiple of 10 lies between 11 and 19"),
-        ({"type": "integer", "exclusiveMinimum": 4, "exclusiveMaximum": 5}, "no multiple of 1 lies between 4 and 5"),
+        ({"type": "integer", "exclusiveMinimum": 4, "exclusiveMaximum": 5}, "no number lies between 5 and 4"),
         ({"type": "integer", "maximum": 10**400}, "out of range"),
         ({"type": "string", "minLength": 5, "maxLength": 4}, "minLength 5 is greater than maxLength 4"),
         ({"type": "string", "minLength": 10**9}, "is more than 4096 characters"),
@@ -361,8 +368,6 @@ def test_no_json_at_all_breaks_the_maker_of_rows(schema: Any) -> None:
         ({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["b"], "additionalProperties": False}, "required names 'b'"),
         ({"type": "object", "properties": {"": {"type": "string"}}}, "'' cannot be a column's name"),
         ({"type": "object", "properties": {"a\0b": {"type": "string"}}}, "cannot be a column's name"),
-        ({"type": "object", "properties": {"\ud800": {"type": "string"}}}, "cannot be a column's name"),
-        ({"enum": ["\ud800"]}, "not valid Unicode"),
         ({"type": ["string", "integer"]}, "a column has one type"),
         ({"type": "null"}, "a column has one type"),
         ({}, "no type is given"),

@@ -101,7 +101,7 @@ class ColumnBuilder:
 
     def _leaf(self, node: Scalar) -> Column:
         if node.type == "string":
-            if node.format in ("date-time", "date") and not node.choices:
+            if node.is_time:
                 return self._time(node)
             meaning = text_meaning(node.path, node.format)
             if meaning == "person.gender" and {"female", "male"} <= set(node.choices):
@@ -171,11 +171,11 @@ class ColumnBuilder:
             high = usual.high if usual.high > low else low + span
         if whole:
             low, high = max(low, Fraction(-(2 ** (node.bits - 1)))), min(high, Fraction(2 ** (node.bits - 1) - 1))
-        found = multiples(node, low, high, step)
+        found = multiples(low, high, step)
         if not whole and node.step is None:
             while found.stop - found.start < 100 and low < high and step > Fraction(1, 10**9):
                 step /= 10
-                found = multiples(node, low, high, step)
+                found = multiples(low, high, step)
         if not found and low == high:
             return [float(low)] * SMALL_POOL
         count = found.stop - found.start

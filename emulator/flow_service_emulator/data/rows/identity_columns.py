@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from flow_service_emulator.data.rows import vocabulary as words
 from flow_service_emulator.data.rows.columns import (
     MAX_POSITIONS,
     SMALL_POOL,
@@ -21,7 +20,7 @@ from flow_service_emulator.data.rows.columns import (
     uuid_code,
 )
 from flow_service_emulator.data.rows.draws import Dice, Stream, spread
-from flow_service_emulator.data.rows.meanings import email_part, fitting, own_values, words_of
+from flow_service_emulator.data.rows.meanings import WORDS, email_part, fitting, own_values, words_of
 from flow_service_emulator.data.rows.row_schema import Scalar
 from flow_service_emulator.data.rows.schema_error import ITEMS, SchemaError
 from flow_service_emulator.data.rows.sources import Sources
@@ -46,9 +45,9 @@ def person_column(sources: Sources, node: Scalar, meaning: str) -> Column:
 
     Names, gender and address of a row agree. Raises SchemaError where an address does not fit the limits of length.
     """
-    names = [(name, "female") for name in words.FEMALE_NAMES] + [(name, "male") for name in words.MALE_NAMES]
+    names = [(name, "female") for name in WORDS["female_names"]] + [(name, "male") for name in WORDS["male_names"]]
     first = _cycled(Dice(sources.seed, "people", "first").shuffled(names))
-    last = _cycled(Dice(sources.seed, "people", "last").shuffled(words.LAST_NAMES))
+    last = _cycled(Dice(sources.seed, "people", "last").shuffled(WORDS["last_names"]))
     given = [name for name, _ in first]
     if meaning == "person.gender":
         return sources.of_person(sources.pool(node, [gender for _, gender in first], sources.people("first")))
@@ -74,7 +73,7 @@ def _email(sources: Sources, node: Scalar, first: Sequence[str], last: Sequence[
     """First and last name, the person's number, which makes it unique, and a reserved domain."""
     from arro3.core import DataType
 
-    domains = ["@" + domain for domain in spread(words.EMAIL_DOMAINS, SMALL_POOL)]
+    domains = ["@" + domain for domain in spread(WORDS["email_domains"], SMALL_POOL)]
     return Joined(
         [
             sources.pool(node, [email_part(name) + "." for name in first], sources.people("first")),
@@ -89,12 +88,12 @@ def _short_text(sources: Sources, node: Scalar, meaning: str) -> Pooled:
     """Names or addresses that keep to the limits of length, at the price of not being unique."""
     dice = sources.dice(node.path)
     if meaning == "person.full":
-        return sources.pool(node, fitting(spread(words.LAST_NAMES, SMALL_POOL), node.min_length, node.max_length))
-    domain = "@" + words.EMAIL_DOMAINS[0]
+        return sources.pool(node, fitting(spread(WORDS["last_names"], SMALL_POOL), node.min_length, node.max_length))
+    domain = "@" + WORDS["email_domains"][0]
     room = max(node.min_length - len(domain), 1), min(node.max_length - len(domain), _MOST_BEFORE_DOMAIN)
     if room[0] > room[1]:
         raise SchemaError(node.path, "no e-mail address of this length can be made (13 to 76 characters)")
-    names = fitting([f"{dice.one_of(words.WORDS)}{dice.below(999)}" for _ in range(SMALL_POOL)], *room)
+    names = fitting([f"{dice.one_of(WORDS['words'])}{dice.below(999)}" for _ in range(SMALL_POOL)], *room)
     return sources.pool(node, [name.replace(" ", "x") + domain for name in names])
 
 

@@ -8,10 +8,9 @@ from typing import Any, Final
 
 import orjson
 
-from flow_service_emulator.data.rows import vocabulary as words
 from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, values_of
 from flow_service_emulator.data.rows.draws import Dice, Stream
-from flow_service_emulator.data.rows.meanings import time_meaning
+from flow_service_emulator.data.rows.meanings import WORDS, time_meaning
 from flow_service_emulator.data.rows.row_schema import MAX_MAP_ENTRIES, List, Map, Node, Object, Scalar, values_in
 from flow_service_emulator.data.rows.schema_error import ITEMS, Path, SchemaError
 from flow_service_emulator.data.rows.sources import Sources, arrow_type
@@ -56,7 +55,10 @@ class ListPools:
             if len(found) == count:
                 break
         if len(found) < node.min_items:
-            raise SchemaError(node.path, f"cannot make {node.min_items} different items")
+            raise SchemaError(
+                node.path,
+                f"minItems {node.min_items} with uniqueItems, but there are only {len(found)} different items",
+            )
         return list(found.values())
 
     def _sample(self, node: Node, dice: Dice, picks: dict[Stream, int]) -> Any:
@@ -64,7 +66,7 @@ class ListPools:
         if isinstance(node, List):
             return self._items(node, dice)
         if isinstance(node, Map):
-            names = _NAMESPACES if node.path[-1].lower() == "identitymap" else words.WORDS
+            names = _NAMESPACES if node.path[-1].lower() == "identitymap" else WORDS["words"]
             chosen = dice.shuffled(names)[: 1 + dice.below(MAX_MAP_ENTRIES)]
             return {name: self._sample(node.value, dice, {}) for name in chosen}
         if isinstance(node, Object):
@@ -79,10 +81,10 @@ class ListPools:
         return values[place % len(values)]
 
     def _sample_values(self, node: Scalar) -> tuple[Sequence[Any], Stream]:
-        if node.format == "date-time" and node.type == "string" and not node.choices:
-            return self._instants(node), self._sources.stream(node.path)
-        if node.format == "date" and node.type == "string" and not node.choices:
-            return [instant[:10] for instant in self._instants(node)], self._sources.stream(node.path)
+        if node.is_time:
+            instants = self._instants(node)
+            values = instants if node.format == "date-time" else [instant[:10] for instant in instants]
+            return values, self._sources.stream(node.path)
         column = self._leaf(node)
         stream = column.stream if isinstance(column, Pooled) else self._sources.stream(node.path)
         return values_of(column, SMALL_POOL, self._sources.millis), stream

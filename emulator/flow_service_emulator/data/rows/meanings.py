@@ -6,14 +6,19 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.built_in import built_in
-from flow_service_emulator.data.rows import vocabulary as words
 from flow_service_emulator.data.rows.draws import Dice, spread
 from flow_service_emulator.data.rows.schema_error import ITEMS, Path
 
+WORDS: Final[dict[str, Any]] = built_in("vocabulary.json")
+"""What made-up values are built from. Nothing there belongs to a real person: e-mail addresses end in the reserved domains of
+RFC 2606, telephone numbers are the fictitious 555-01xx ones, and IP addresses come from the ranges for documentation (RFC 5737,
+RFC 3849)."""
+_PART: Final = re.compile(r"\{(?:(?P<low>\d+)-(?P<high>\d+)(?::(?P<form>\w+))?|(?P<list>\w+))\}")
+"""`{1-254}`, `{0-59:02d}` (a number and its form), or `{streets}`: one of a list."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 _GIVEN: Final[dict[str, Any]] = built_in("meanings.json")
 """Names (in lower case, without separators) and words of names -> what they mean."""
@@ -62,11 +67,8 @@ def text_meaning(path: Path, form: str) -> str:
         return "product.image" if _PICTURES & set(last) and form.startswith("uri") else _TEXT_BY_FORMAT[form]
     whole = "".join(last)
     above = "".join(words_of(names[-2])) if len(names) > 1 else ""
-    for name, part, meaning in _GIVEN["textByParent"]:
-        if whole == name and part in above:
-            return str(meaning)
-    if whole in _TEXT_BY_NAME:
-        return _TEXT_BY_NAME[whole]
+    if meaning := _by_parent("textByParent", whole, above) or _TEXT_BY_NAME.get(whole):
+        return meaning
     if whole in ("ecid", "mcid"):
         return "id.ecid"
     if form == "uuid" or (last and last[-1] in ("id", "key", "uuid", "number", "identifier")):
@@ -100,65 +102,36 @@ def number_range(path: Path, *, whole: bool) -> Range:
 
 def number_entity(path: Path) -> str | None:
     """The entity's field, such as `place.latitude`, that a number belongs to; None where it stands alone."""
-    whole = "".join(words_of(path[-1]))
     above = "".join(words_of(path[-2])) if len(path) > 1 and path[-2] != ITEMS else ""
-    if whole in ("latitude", "lat"):
-        return "place.latitude"
-    if whole in ("longitude", "lon", "lng"):
-        return "place.longitude"
-    if whole in ("price", "listprice", "unitprice") or (whole == "amount" and "price" in above):
-        return "product.price"
-    return {"screenwidth": "device.screenWidth", "screenheight": "device.screenHeight"}.get(whole)
+    return _by_parent("numberByParent", "".join(words_of(path[-1])), above)
 
 
-@cache
-def entity_rows(entity: str) -> tuple[dict[str, Any], ...]:
-    """All there are of an entity (`place`, `product`, `device`, `page`, `campaign`, `segment`), by the field's name."""
-    if entity == "place":
-        return tuple(dict(zip(words.PLACE_FIELDS, place, strict=True)) for place in words.PLACES)
-    if entity == "device":
-        devices = (dict(zip(words.DEVICE_FIELDS, device, strict=True)) for device in words.DEVICES)
-        return tuple({**device, "userAgent": _user_agent(device)} for device in devices)
-    if entity == "product":
-        return tuple(
-            _product(kind, style)
-            for style in range(len(words.PRODUCT_STYLES))
-            for kind in range(len(words.PRODUCT_KINDS))
-        )
-    if entity == "page":
-        return tuple({"name": name, "url": f"https://www.example.com/{_slug(name)}"} for name in words.PAGES)
-    names = words.CAMPAIGNS if entity == "campaign" else words.SEGMENTS
-    return tuple({"name": name, "id": f"{entity[:3].upper()}-{1001 + number}"} for number, name in enumerate(names))
+def _by_parent(table: str, whole: str, above: str) -> str | None:
+    found = (meaning for name, part, meaning in _GIVEN[table] if whole == name and part in above)
+    return next(found, None)
+
+
+def entity_values(meaning: str) -> list[Any]:
+    """What an entity's field, such as `product.price`, is in each there is, in their order."""
+    entity, _, field = meaning.partition(".")
+    known = WORDS["entities"][entity]
+    place = known["fields"].index(field)
+    return [row[place] for row in known["rows"]]
 
 
 def own_values(meaning: str, dice: Dice, size: int) -> list[str]:
     """`size` values of a meaning that begins with `own.`"""
-    plain = {
-        "own.color": words.COLORS, "own.size": words.SIZES, "own.channel": words.CHANNELS,
-        "own.company": words.COMPANIES, "own.job": words.JOB_TITLES, "own.interest": words.INTERESTS,
-        "own.sentence": words.SENTENCES,
-    }  # fmt: skip
-    if meaning in plain:
-        return spread(plain[meaning], size)
-    return [_one_value(meaning, dice) for _ in range(size)]
+    values: Sequence[str] | str = WORDS["own"][meaning.removeprefix("own.")]
+    if not isinstance(values, str):
+        return spread(values, size)
+    return [_PART.sub(partial(_drawn, dice), values) for _ in range(size)]
 
 
-def _one_value(meaning: str, dice: Dice) -> str:
-    if meaning == "own.street":
-        return f"{1 + dice.below(980)} {dice.one_of(words.STREETS)}"
-    if meaning == "own.ipv4":
-        return f"{dice.one_of(('192.0.2', '198.51.100', '203.0.113'))}.{1 + dice.below(254)}"
-    if meaning == "own.ipv6":
-        return f"2001:db8:{1 + dice.below(65_534):x}:{1 + dice.below(65_534):x}::{1 + dice.below(65_534):x}"
-    if meaning == "own.hostname":
-        return f"{dice.one_of(words.WORDS)}{1 + dice.below(99)}.{dice.one_of(words.EMAIL_DOMAINS)}"
-    if meaning == "own.time":
-        return f"{dice.below(24):02d}:{dice.below(60):02d}:{dice.below(60):02d}Z"
-    if meaning == "own.duration":
-        return f"PT{1 + dice.below(59)}M{dice.below(60)}S"
-    if meaning == "own.phone":
-        return f"+1-{dice.one_of(words.AREA_CODES)}-555-01{dice.below(100):02d}"
-    return f"{dice.one_of(words.WORDS)} {dice.one_of(words.WORDS)}"
+def _drawn(dice: Dice, part: re.Match[str]) -> str:
+    if part["list"]:
+        return str(dice.one_of(WORDS[part["list"]]))
+    low, high = int(part["low"]), int(part["high"])
+    return format(low + dice.below(high - low + 1), part["form"] or "d")
 
 
 def fitting(values: Sequence[str], least: int, most: int) -> list[str]:
@@ -171,26 +144,3 @@ def email_part(name: str) -> str:
     """A name as it stands in an e-mail address: lower case ASCII letters only."""
     plain = unicodedata.normalize("NFKD", name.replace("ı", "i").replace("ß", "ss").replace("ł", "l"))
     return "".join(letter for letter in plain.lower() if "a" <= letter <= "z")
-
-
-def _product(kind: int, style: int) -> dict[str, Any]:
-    name, category, cents = words.PRODUCT_KINDS[kind]
-    brand = words.PRODUCT_BRANDS[(kind + style) % len(words.PRODUCT_BRANDS)]
-    sku = f"{brand[:2].upper()}{style + 1}{kind + 1:02d}-{100 + (kind * 37 + style * 11) % 900}"
-    return {
-        "sku": sku,
-        "kind": name.lower(),
-        "image": f"https://images.example.com/{sku.lower()}.jpg",
-        "name": f"{words.PRODUCT_STYLES[style]} {name}",
-        "category": category,
-        "brand": brand,
-        "price": (cents + style * 250) / 100,
-    }
-
-
-def _user_agent(device: dict[str, Any]) -> str:
-    return f"Mozilla/5.0 ({device['operatingSystem']} {device['osVersion']}; {device['model']}) {device['browser']}"
-
-
-def _slug(name: str) -> str:
-    return "-".join(words_of(name))

@@ -17,7 +17,6 @@ from flow_service_emulator.data.rows.schema_parts import is_map, written_out
 DatasetKind = Literal["profile", "event"]
 ScalarType = Literal["string", "integer", "number", "boolean"]
 
-MAX_PROPERTIES: Final = 500
 MAX_ITEMS: Final = 5_000
 """The most values that an array of one row may hold, those of nested arrays counted in."""
 MAX_MAP_ENTRIES: Final = 3
@@ -31,12 +30,14 @@ _UNSUPPORTED: Final = (
 )  # fmt: skip
 _LENGTHS: Final = {"date": (10, 10), "date-time": (20, 24)}  # with and without milliseconds
 _USUAL_MAX_ITEMS: Final = 4
+_NEXT: Final = Fraction(1, 10**12)
+"""How far a number lies from a limit that is excluded, at least."""
 _INT64: Final = 2**63
 _BITS: Final = {"byte": 8, "short": 16, "int": 32, "integer": 32, "long": 64}
 """`meta:xdmType` of whole numbers -> the width of their column."""
 _XDM_BOUNDS: Final = {(-(2**7), 2**7): 8, (-(2**15), 2**15): 16}
 """The bounds that the Schema Registry writes for bytes and shorts, with or without the 1 that is too much."""
-_MISSING: Final = object()
+_TYPES: Final = {bool: "boolean", str: "string", int: "integer", float: "number"}
 
 
 class Scalar(NamedTuple):
@@ -50,13 +51,16 @@ class Scalar(NamedTuple):
     """The only values there are (`enum`, `const`) or the ones to take (`examples`)."""
     low: Fraction | None = None
     high: Fraction | None = None
-    low_excluded: bool = False
-    high_excluded: bool = False
     step: Fraction | None = None
     bits: int = 32
     """Of whole numbers."""
     min_length: int = 0
     max_length: int = MAX_TEXT
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is an instant or a day."""
+        return self.type == "string" and self.format in _LENGTHS and not self.choices
 
 
 class Object(NamedTuple):
@@ -94,14 +98,13 @@ def parse_row_schema(schema: Mapping[str, Any], *, types_only: bool = False) -> 
     """The columns of a JSON Schema and whether its rows are people or events (`x-kind`).
 
     It has to be a valid one of draft 7. `allOf` and references within it are followed (`schema_parts`). Without `x-kind`, a schema
-    with a property `timestamp` is one of events. Raises SchemaError where rows cannot be made from it.
+    with a property `timestamp` is one of events. Raises SchemaError where rows cannot be made from it; with `types_only`, what it
+    says of values beside their type does not count.
     """
     schema = written_out(schema, types_only=types_only)
     root = _node((), schema, optional=False)
-    if not isinstance(root, Object):
+    if not isinstance(root, Object) or root.is_map:
         raise SchemaError((), "rows are objects: give the type 'object' and properties")
-    if _count(root) > MAX_PROPERTIES:
-        raise SchemaError((), f"more than {MAX_PROPERTIES} properties in all")
     kind = schema.get("x-kind", "event" if "timestamp" in dict(root.fields) else "profile")
     if kind not in ("profile", "event"):
         raise SchemaError((), f"x-kind is {shown(kind)}; expected 'profile' or 'event'")
@@ -115,22 +118,17 @@ def _node(path: Path, schema: Any, *, optional: bool) -> Node:
         if keyword in schema:
             raise SchemaError(path, f"{keyword!r} is not supported here: write its properties out")
     type_ = _type(path, schema)
-    if type_ == "object" and is_map(schema):
-        return _map(path, schema, optional)
     if type_ == "object":
-        return _object(path, schema, optional)
-    if type_ == "array":
-        return _list(path, schema, optional)
-    return _scalar(path, schema, type_, optional)
+        return _map(path, schema, optional) if is_map(schema) else _object(path, schema, optional)
+    return _list(path, schema, optional) if type_ == "array" else _scalar(path, schema, type_, optional)
 
 
 def _type(path: Path, schema: Mapping[str, Any]) -> Any:
     """The one type of a property. `null` beside it says nothing: rows have no nulls but leave optional ones out."""
-    given = schema.get("type", _MISSING)
-    if given is _MISSING:
-        given = _implied_type(path, schema)
-    types = [given] if isinstance(given, str) else given
-    names = [type_ for type_ in types if type_ != "null"]
+    if "type" not in schema:
+        return _implied_type(path, schema)
+    given = schema["type"]
+    names = [type_ for type_ in ([given] if isinstance(given, str) else given) if type_ != "null"]
     if len(names) != 1:
         raise SchemaError(path, f"a column has one type (and possibly 'null'), not {shown(given)}")
     return names[0]
@@ -142,12 +140,11 @@ def _implied_type(path: Path, schema: Mapping[str, Any]) -> str:
     if "items" in schema:
         return "array"
     choices = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
-    kinds = {_type_of(choice) for choice in choices if choice is not None}
-    if kinds == {"integer", "number"}:
-        return "number"
-    if len(kinds) == 1:
-        return kinds.pop()
-    raise SchemaError(path, "no type is given")
+    kinds = {_TYPES.get(type(choice), "") for choice in choices if choice is not None}
+    kinds -= {"integer"} if "number" in kinds else set()
+    if len(kinds) != 1 or kinds == {""}:
+        raise SchemaError(path, "no type is given")
+    return kinds.pop()
 
 
 def _object(path: Path, schema: Mapping[str, Any], optional: bool) -> Object:
@@ -159,46 +156,31 @@ def _object(path: Path, schema: Mapping[str, Any], optional: bool) -> Object:
         if name not in properties:
             raise SchemaError(path, f"required names {shown(name)}, which is not among the properties")
     for name in properties:
-        if not name or "\0" in name or not _is_text(name):
+        if not name or "\0" in name:
             raise SchemaError(path, f"{shown(name)} cannot be a column's name")
     fields = tuple(
         (name, _node((*path, name), part, optional=name not in required)) for name, part in properties.items()
     )
     further = schema.get("additionalProperties")
-    as_map = schema.get("meta:xdmType") == "map"
-    if as_map and not path:
-        raise SchemaError(path, "rows are objects, not maps")
-    if (as_map or (isinstance(further, Mapping) and further)) and not _alike(path, fields, further):
-        raise SchemaError(
-            path, "a column is an object or a map: its properties and additionalProperties differ in type"
-        )
-    return Object(path, optional, fields, as_map or bool(isinstance(further, Mapping) and further))
-
-
-def _alike(path: Path, fields: tuple[tuple[str, Node], ...], further: Any) -> bool:
-    """Whether all values of an object have one type."""
-    nodes = [node for _, node in fields]
-    if isinstance(further, Mapping) and further:
-        nodes.append(_node((*path, ITEMS), further, optional=False))
-    return len({_form(node) for node in nodes}) == 1
+    values = [_node((*path, ITEMS), further, optional=False)] if isinstance(further, Mapping) and further else []
+    as_map = bool(values) or schema.get("meta:xdmType") == "map"
+    if as_map and len({_form(node) for node in (*dict(fields).values(), *values)}) != 1:
+        reason = "a column is an object or a map: its properties and additionalProperties differ in type"
+        raise SchemaError(path, reason)
+    return Object(path, optional, fields, as_map)
 
 
 def _form(node: Node) -> Any:
     """What the type of a node's column depends on."""
     if isinstance(node, Object):
-        return "map" if node.is_map else "object", tuple(
-            (name, part.optional, _form(part)) for name, part in node.fields
-        )
+        return node.is_map, tuple((name, part.optional, _form(part)) for name, part in node.fields)
     if isinstance(node, Scalar):
-        instant = node.format in ("date-time", "date") and not node.choices
-        return node.type, instant and node.format, node.bits
+        return node.type, node.is_time and node.format, node.bits
     return type(node).__name__, _form(node.item if isinstance(node, List) else node.value)
 
 
 def _map(path: Path, schema: Mapping[str, Any], optional: bool) -> Map:
-    further = schema["additionalProperties"]
-    if not path:
-        raise SchemaError(path, "rows are objects: give the type 'object' and properties")
+    further = schema.get("additionalProperties")
     if not isinstance(further, Mapping) or not further:
         raise SchemaError(path, "additionalProperties has to say of what type the values are")
     return Map(path, optional, _node((*path, ITEMS), further, optional=False))
@@ -207,21 +189,18 @@ def _map(path: Path, schema: Mapping[str, Any], optional: bool) -> Map:
 def _list(path: Path, schema: Mapping[str, Any], optional: bool) -> List:
     if not isinstance(schema.get("items"), Mapping):
         raise SchemaError(path, "an array needs items: one schema for all of them")
-    least = _size(schema, "minItems", 0)
+    least = int(schema.get("minItems", 0))
     usual = max(least, _USUAL_MAX_ITEMS >> path.count(ITEMS), 1)
-    most = _size(schema, "maxItems", usual)
+    most = int(schema.get("maxItems", usual))
     if least > most:
         raise SchemaError(path, f"minItems {least} is greater than maxItems {most}")
     item = _node((*path, ITEMS), schema["items"], optional=False)
-    unique = schema.get("uniqueItems", False) is True
-    node = List(path, optional, item, least, min(most, usual), unique)
+    unique, most = schema.get("uniqueItems", False) is True, min(most, usual)
+    if unique and isinstance(item, Scalar) and item.choices:
+        most = max(least, min(most, len(item.choices)))
+    node = List(path, optional, item, least, most, unique)
     if values_in(node) > MAX_ITEMS:
         raise SchemaError(path, f"minItems makes more than {MAX_ITEMS} values in a row")
-    if unique:
-        capacity = _variety(item)
-        if capacity < least:
-            raise SchemaError(path, f"minItems {least} with uniqueItems, but there are only {capacity} different items")
-        node = node._replace(max_items=int(min(node.max_items, capacity)))
     return node
 
 
@@ -232,13 +211,7 @@ def _scalar(path: Path, schema: Mapping[str, Any], type_: ScalarType, optional: 
     elif type_ in ("integer", "number"):
         node = _with_limits(node, schema)
     node = _with_choices(node, schema)
-    if type_ == "integer":
-        node = node._replace(bits=_bits(node, schema))
-    shortest, longest = _LENGTHS.get(node.format, (node.min_length, node.max_length))
-    if not node.choices and (node.min_length > shortest or node.max_length < longest):
-        reason = f"a {node.format} of {node.min_length} to {node.max_length} characters cannot be made"
-        raise SchemaError(path, reason)
-    return node
+    return node._replace(bits=_bits(node, schema)) if type_ == "integer" else node
 
 
 def _bits(node: Scalar, schema: Mapping[str, Any]) -> int:
@@ -248,8 +221,7 @@ def _bits(node: Scalar, schema: Mapping[str, Any]) -> int:
     known = [value for value in (low, high, *node.choices) if value is not None]
     if isinstance(named, str) and named in _BITS:
         bits = _BITS[named]
-        edges = {-(2 ** (bits - 1)), 2 ** (bits - 1)}
-        if not all(-(2 ** (bits - 1)) <= value < 2 ** (bits - 1) or value in edges for value in known):
+        if not all(-(2 ** (bits - 1)) <= value <= 2 ** (bits - 1) for value in known):
             raise SchemaError(node.path, f"its limits go beyond meta:xdmType {named}, which has {bits} bits")
         return bits
     if low is not None and high is not None:
@@ -260,107 +232,87 @@ def _bits(node: Scalar, schema: Mapping[str, Any]) -> int:
 
 
 def _with_lengths(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
-    least = _size(schema, "minLength", 0)
-    most = _size(schema, "maxLength", max(least, MAX_TEXT))
+    least = int(schema.get("minLength", 0))
+    most = int(schema.get("maxLength", max(least, MAX_TEXT)))
     if least > most:
         raise SchemaError(node.path, f"minLength {least} is greater than maxLength {most}")
     if least > MAX_TEXT:
         raise SchemaError(node.path, f"minLength {least} is more than {MAX_TEXT} characters")
-    return node._replace(format=schema.get("format", ""), min_length=least, max_length=min(most, MAX_TEXT))
+    form = schema.get("format", "")
+    shortest, longest = _LENGTHS.get(form, (least, most))
+    if least > shortest or most < longest:
+        raise SchemaError(node.path, f"a {form} of {least} to {most} characters cannot be made")
+    return node._replace(format=form, min_length=least, max_length=min(most, MAX_TEXT))
 
 
 def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
-    lows = [
-        (limit, key == "exclusiveMinimum")
-        for key in ("minimum", "exclusiveMinimum")
-        for limit in _number(node, schema, key)
+    whole = node.type == "integer"
+    above = [
+        math.floor(low) + Fraction(1) if whole else low + _NEXT for low in _number(node, schema, "exclusiveMinimum")
     ]
-    highs = [
-        (limit, key == "exclusiveMaximum")
-        for key in ("maximum", "exclusiveMaximum")
-        for limit in _number(node, schema, key)
+    below = [
+        math.ceil(high) - Fraction(1) if whole else high - _NEXT for high in _number(node, schema, "exclusiveMaximum")
     ]
-    steps = _number(node, schema, "multipleOf")
-    low, low_excluded = max(lows, default=(None, False))
-    high, high_excluded = min(highs, key=lambda found: (found[0], not found[1]), default=(None, False))
-    step = steps[0] if steps else None
-    if node.type == "integer":
+    low = max([*_number(node, schema, "minimum"), *above], default=None)
+    high = min([*_number(node, schema, "maximum"), *below], default=None)
+    step = next(iter(_number(node, schema, "multipleOf")), None)
+    if whole:
         step = Fraction((step or Fraction(1)).numerator)
-    node = node._replace(low=low, high=high, low_excluded=low_excluded, high_excluded=high_excluded, step=step)
     if low is not None and high is not None:
+        limits = f"{_plain(low)} and {_plain(high)}"
         if low > high:
-            raise SchemaError(node.path, f"minimum {_plain(low)} is greater than maximum {_plain(high)}")
-        if low == high and (low_excluded or high_excluded):
-            raise SchemaError(node.path, f"no number is left between the limits {_plain(low)} and {_plain(high)}")
-        if step is not None and not multiples(node, low, high, step):
-            raise SchemaError(node.path, f"no multiple of {_plain(step)} lies between {_plain(low)} and {_plain(high)}")
-    return node
+            raise SchemaError(node.path, f"no number lies between {limits}")
+        if step is not None and not multiples(low, high, step):
+            raise SchemaError(node.path, f"no multiple of {_plain(step)} lies between {limits}")
+    return node._replace(low=low, high=high, step=step)
 
 
 def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
-    choices = schema.get("enum")
-    if choices == []:
-        raise SchemaError(node.path, "enum is empty")
+    choices, wanted = schema.get("enum"), "enum or const"
     if "const" in schema:
         if choices is not None and schema["const"] not in choices:
             raise SchemaError(node.path, f"const {shown(schema['const'])} is not in enum")
         choices = [schema["const"]]
-    wanted = "enum or const"
     if choices is None and "pattern" in schema:
-        choices = schema.get("examples")
-        wanted = "examples"
+        choices, wanted = schema.get("examples"), "examples"
         if not choices:
             raise SchemaError(node.path, "a property with a pattern needs examples (or enum) to take values from")
     if choices is None:
         return node
-    kept = [choice for choice in choices if choice is not None]
-    for choice in kept:
-        _check_choice(node, choice, wanted)
-    if not kept:
-        raise SchemaError(node.path, "enum holds nothing but null")
-    if node.type == "number":
-        kept = [float(choice) for choice in kept]
-    elif node.type == "integer":
-        kept = [int(choice) for choice in kept]
-    return node._replace(choices=tuple(dict.fromkeys(kept)))
+    taken = [choice for choice in choices if choice is not None]
+    if not taken:
+        raise SchemaError(node.path, f"{wanted} has no value but null")
+    for choice in taken:
+        if not _fits(node, choice):
+            raise SchemaError(
+                node.path, f"{wanted} holds {shown(choice)}, which is no {node.type} or beyond the limits"
+            )
+    if node.type in ("integer", "number"):
+        taken = [int(choice) if node.type == "integer" else float(choice) for choice in taken]
+    return node._replace(choices=tuple(dict.fromkeys(taken)))
 
 
-def _check_choice(node: Scalar, choice: Any, wanted: str) -> None:
-    type_ = _type_of(choice)
-    fits = type_ == node.type or (node.type == "number" and type_ == "integer")
-    if node.type == "integer" and isinstance(choice, float) and choice.is_integer():
-        fits = True
-    if not fits:
-        raise SchemaError(node.path, f"{wanted} holds {shown(choice)}, which is no {node.type}")
-    if isinstance(choice, str):
-        if not _is_text(choice):
-            raise SchemaError(node.path, f"{wanted} holds {shown(choice)}, which is not valid Unicode")
-        good = node.min_length <= len(choice) <= node.max_length
-    elif node.type == "boolean":
-        good = True
-    else:
-        good = abs(choice) <= _INT64 - 1 and allows(node, Fraction(choice))
-    if not good:
-        raise SchemaError(node.path, f"{wanted} holds {shown(choice)}, which the other limits rule out")
+def _fits(node: Scalar, value: Any) -> bool:
+    """Whether a property can have a value."""
+    if isinstance(value, str) and node.type == "string":
+        return node.min_length <= len(value) <= node.max_length
+    if isinstance(value, bool) or node.type == "boolean":
+        return isinstance(value, bool) and node.type == "boolean"
+    if not isinstance(value, int | float) or node.type == "string" or not abs(value) < _INT64:
+        return False
+    return (node.type == "number" or float(value).is_integer()) and allows(node, Fraction(value))
 
 
 def allows(node: Scalar, value: Fraction) -> bool:
     """Whether a number keeps to the limits of a property."""
-    if node.low is not None and (value < node.low or (node.low_excluded and value == node.low)):
-        return False
-    if node.high is not None and (value > node.high or (node.high_excluded and value == node.high)):
+    if (node.low is not None and value < node.low) or (node.high is not None and value > node.high):
         return False
     return node.step is None or Fraction(str(float(value))) % node.step == 0 or value % node.step == 0
 
 
-def multiples(node: Scalar, low: Fraction, high: Fraction, step: Fraction) -> range:
-    """The whole numbers k for which `k * step` lies from `low` to `high` and within the property's own limits."""
-    first, last = math.ceil(low / step), math.floor(high / step)
-    if node.low_excluded and node.low is not None and first * step == node.low:
-        first += 1
-    if node.high_excluded and node.high is not None and last * step == node.high:
-        last -= 1
-    return range(first, last + 1) if last >= first else range(0)
+def multiples(low: Fraction, high: Fraction, step: Fraction) -> range:
+    """The whole numbers k for which `k * step` lies from `low` to `high`."""
+    return range(math.ceil(low / step), math.floor(high / step) + 1)
 
 
 def _number(node: Scalar, schema: Mapping[str, Any], key: str) -> list[Fraction]:
@@ -374,37 +326,6 @@ def _number(node: Scalar, schema: Mapping[str, Any], key: str) -> list[Fraction]
     return [Fraction(str(given))]
 
 
-def _size(schema: Mapping[str, Any], key: str, usual: int) -> int:
-    return int(schema.get(key, usual))
-
-
-def _type_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    names = {str: "string", int: "integer", float: "number", dict: "object", list: "array"}
-    return names.get(type(value), "null")
-
-
-def _variety(node: Node) -> float:
-    """How many different values there can be; infinity where it does not matter."""
-    if isinstance(node, Object):
-        return math.prod(_variety(part) + part.optional for _, part in node.fields)
-    if isinstance(node, Map):
-        return math.inf
-    if isinstance(node, List):
-        return math.inf if node.max_items else 1
-    if node.choices:
-        return len(node.choices)
-    if node.type == "boolean":
-        return 2
-    if node.low is None or node.high is None:
-        return math.inf
-    if node.step is None:
-        return math.inf if node.low < node.high else 1
-    found = multiples(node, node.low, node.high, node.step)
-    return found.stop - found.start
-
-
 def values_in(node: Node) -> int:
     """The most plain values that one row can have below a node."""
     if isinstance(node, Map):
@@ -412,20 +333,6 @@ def values_in(node: Node) -> int:
     if isinstance(node, List):
         return node.max_items * max(1, values_in(node.item))
     return sum(values_in(part) for _, part in node.fields) if isinstance(node, Object) else 1
-
-
-def _count(node: Node) -> int:
-    if isinstance(node, List | Map):
-        return 1 + _count(node.item if isinstance(node, List) else node.value)
-    return 1 + sum(_count(part) for _, part in node.fields) if isinstance(node, Object) else 1
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _plain(number: Fraction) -> str:

@@ -6,21 +6,17 @@ instant of its own, later positions never before earlier ones; an export takes a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flow_service_emulator.data.rows.draws import Stream
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
-from flow_service_emulator.data.rows.schema_error import SchemaError
 
 if TYPE_CHECKING:
     from arro3.core import Array, RecordBatch, Schema
 
     from flow_service_emulator.data.rows.columns import Window
-
-__all__ = ["BATCH_ROWS", "MAX_AGE_SECONDS", "Arrivals", "GeneratedRows", "RowSource", "SchemaError"]
 
 MAX_AGE_SECONDS: Final = 365 * 86_400
 """Rows carry data no older than this (reference: Exported files)."""
@@ -38,8 +34,6 @@ Over the whole 365 days, some would be too old for the export that comes three h
 _DELAY_STEP: Final = 9
 _MAX_DELAY: Final = 65_535 * _DELAY_STEP
 """The most milliseconds (just under ten minutes) by which a row's own time lies before its arrival."""
-_LAST_INSTANT: Final = 253_370_764_799_999
-"""The end of the year 9998 (epoch milliseconds): a date up to a year later still has a year of four digits."""
 _MAX_OWNERS: Final = 4_096
 
 
@@ -57,66 +51,34 @@ class RowSource(Protocol):
         """The first position whose row is not older than 365 days at `at` (epoch seconds)."""
 
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
-        """The rows of the positions from `first` up to but not including `end`, in order, in bounded batches.
-
-        Raises ValueError for positions that there are not.
-        """
+        """The rows of the positions from `first` up to but not including `end`, in order, in bounded batches."""
 
 
 class Arrivals:
     """When the rows of a dataset arrive, exact to the millisecond whatever their number.
 
     `rows` rows arrive evenly over the 330 days up to `anchor` (epoch seconds), the last one at the anchor itself;
-    from then on `rows_per_hour` a hour. Less than a millionth of a row per hour counts as no growth. Raises ValueError
-    for numbers that are out of range.
+    from then on `rows_per_hour` a hour. Less than a millionth of a row per hour counts as no growth.
     """
 
     def __init__(self, rows: int, rows_per_hour: float, anchor: float) -> None:
-        if isinstance(rows, bool) or not isinstance(rows, int) or not 0 <= rows <= MAX_ROWS:
-            raise ValueError(f"rows is {rows!r}; expected a whole number from 0 to {MAX_ROWS}")
-        if not _is_number(rows_per_hour) or not 0 <= rows_per_hour <= MAX_ROWS_PER_HOUR:
-            raise ValueError(f"rowsPerHour is {rows_per_hour!r}; expected a number from 0 to {MAX_ROWS_PER_HOUR}")
-        if not _is_number(anchor) or not 0 <= anchor <= _LAST_INSTANT / 1000:
-            raise ValueError(f"the anchor is {anchor!r}; expected epoch seconds up to the year 9998")
         self.rows = rows
-        self._anchor = _millis(anchor)
+        self.anchor_millis = _millis(anchor)
         rate = Fraction(repr(rows_per_hour)).limit_denominator(1_000_000)
-        self._growth = (
-            _HOUR * rate.denominator,
-            rate.numerator,
-        )  # milliseconds of so many rows, and how many
-
-    @property
-    def anchor_millis(self) -> int:
-        """The anchor in epoch milliseconds."""
-        return self._anchor
+        self._growth = _HOUR * rate.denominator, rate.numerator  # milliseconds of so many rows, and how many
 
     def count_at(self, at: float) -> int:
-        """How many rows have arrived by `at` (epoch seconds). Raises ValueError for what is no instant."""
-        if not _is_number(at) or not math.isfinite(at):
-            raise ValueError(f"{at!r} is no instant; expected epoch seconds")
+        """How many rows have arrived by `at` (epoch seconds)."""
         return self._count(_millis(at))
 
     def first_at(self, at: float) -> int:
         """The first position whose row is not older than 365 days at `at` (epoch seconds)."""
-        if not _is_number(at) or not math.isfinite(at):
-            raise ValueError(f"{at!r} is no instant; expected epoch seconds")
         return self._count(_millis(at) - MAX_AGE_SECONDS * 1000 + _MAX_DELAY - 1)
 
-    def millis(self, position: int) -> int:
-        """When the row at a position arrives (epoch milliseconds). Raises ValueError where it never does."""
-        if position < 0:
-            raise ValueError(f"there is no position {position}")
-        if position < self.rows:
-            return self._anchor - _FIRST_SPAN + (position + 1) * _FIRST_SPAN // self.rows
-        if not self._growth[1]:
-            raise ValueError(f"there are {self.rows} rows and no more; position {position} is beyond them")
-        return self._anchor + (position - self.rows + 1) * self._growth[0] // self._growth[1]
+    def millis(self, first: int, ramp: Array) -> Array:
+        """When the rows of the positions from `first` on arrive (int64 column, epoch milliseconds).
 
-    def column(self, first: int, count: int, ramp: Array) -> Array:
-        """The arrivals of `count` positions from `first` on (int64 column, epoch milliseconds).
-
-        `ramp` is 0, 1, 2 … `count` - 1. The positions must all be below `rows`, or none.
+        `ramp` is 0, 1, 2 … The positions must all be below `rows`, or none.
         """
         from arro3.compute import add, div, mul
         from arro3.core import DataType, Scalar
@@ -125,19 +87,19 @@ class Arrivals:
             return Scalar(number, type=DataType.int64())
 
         if first < self.rows:
-            start, place, (span, among) = self._anchor - _FIRST_SPAN, first + 1, (_FIRST_SPAN, self.rows)
+            start, place, (span, among) = self.anchor_millis - _FIRST_SPAN, first + 1, (_FIRST_SPAN, self.rows)
         else:
-            start, place, (span, among) = self._anchor, first - self.rows + 1, self._growth
+            start, place, (span, among) = self.anchor_millis, first - self.rows + 1, self._growth
         whole, rest = divmod(place * span, among)
-        # What varies is small enough for int64: `count` times `span`, whatever the positions.
+        # What varies is small enough for int64: the number of positions times `span`, wherever they are.
         return add(div(add(mul(ramp, scalar(span)), scalar(rest)), scalar(among)), scalar(start + whole))
 
     def _count(self, at: int) -> int:
         """How many rows have arrived by `at` (epoch milliseconds)."""
-        if at >= self._anchor:
+        if at >= self.anchor_millis:
             span, among = self._growth
-            return self.rows + ((at - self._anchor + 1) * among - 1) // span if among else self.rows
-        passed = at - self._anchor + _FIRST_SPAN
+            return self.rows + ((at - self.anchor_millis + 1) * among - 1) // span if among else self.rows
+        passed = at - self.anchor_millis + _FIRST_SPAN
         return max(0, ((passed + 1) * self.rows - 1) // _FIRST_SPAN)
 
 
@@ -147,8 +109,7 @@ class GeneratedRows:
     `x-kind` in the schema says whether the rows are people (`profile`: a row each) or events (`event`: many rows refer
     to the same people, some more often than others). People depend on `seed` alone, so that the datasets of one seed
     can be joined by e-mail address or person id. `rows` of them have arrived at `anchor` (epoch seconds),
-    `rows_per_hour` come later. Raises SchemaError, which is a ValueError, for a schema that rows cannot be made from,
-    and ValueError for numbers out of range.
+    `rows_per_hour` come later. Raises SchemaError, which is a ValueError, for a schema that rows cannot be made from.
 
     May be used from several threads at once.
     """
@@ -173,6 +134,8 @@ class GeneratedRows:
 
         root, kind = parse_row_schema(schema)
         self._arrivals = Arrivals(rows, rows_per_hour, anchor)
+        self.count_at = self._arrivals.count_at
+        self.first_at = self._arrivals.first_at
         self._delays = Stream(seed, "dataset", dataset_id, "delay")
         self.arrow_schema = Schema([arrow_field(name, node) for name, node in root.fields])
         sources = Sources(
@@ -186,25 +149,8 @@ class GeneratedRows:
         builder = ColumnBuilder(sources)
         self._columns = [builder.column(node) for _, node in root.fields]
 
-    def count_at(self, at: float) -> int:
-        """See RowSource. Raises ValueError for what is no instant."""
-        return self._arrivals.count_at(at)
-
-    def first_at(self, at: float) -> int:
-        """See RowSource. Raises ValueError for what is no instant."""
-        return self._arrivals.first_at(at)
-
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         """See RowSource. A batch has at most BATCH_ROWS rows; the content of a row does not depend on the range."""
-        from flow_service_emulator.data.rows.columns import MAX_POSITIONS
-
-        if not 0 <= first <= end:
-            raise ValueError(f"there is no range of positions from {first} to {end}")
-        if end > first and (end > MAX_POSITIONS or self._arrivals.millis(end - 1) > _LAST_INSTANT):
-            raise ValueError(f"position {end - 1} is beyond what there is: {MAX_POSITIONS} rows, up to the year 9998")
-        return self._batches(first, end)
-
-    def _batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         from arro3.core import RecordBatch
 
         from flow_service_emulator.data.rows.columns import Window
@@ -224,11 +170,7 @@ class GeneratedRows:
 
         delays = Array.from_buffer(memoryview(self._delays.take(window.first, window.count, 2)).cast("H"))
         millis = mul(cast(delays, DataType.int64()), Scalar(_DELAY_STEP, type=DataType.int64()))
-        return sub(self._arrivals.column(window.first, window.count, window.ramp), millis)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        return sub(self._arrivals.millis(window.first, window.ramp), millis)
 
 
 def _millis(seconds: float) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, Window, referenced
 from flow_service_emulator.data.rows.draws import Dice, Stream, spread
-from flow_service_emulator.data.rows.meanings import entity_rows
+from flow_service_emulator.data.rows.meanings import entity_values
 from flow_service_emulator.data.rows.row_schema import DatasetKind, List, Map, Node, Object, Scalar
 from flow_service_emulator.data.rows.schema_error import Path
 
@@ -31,10 +31,10 @@ def arrow_type(node: Node) -> DataType:
         return DataType.struct([arrow_field(name, part) for name, part in node.fields])
     if isinstance(node, List):
         return DataType.list(Field("item", arrow_type(node.item), nullable=False))
+    if node.is_time:
+        return DataType.date32() if node.format == "date" else DataType.timestamp("ms", tz="UTC")
     if node.type == "string":
-        if node.format == "date-time" and not node.choices:
-            return DataType.timestamp("ms", tz="UTC")
-        return DataType.date32() if node.format == "date" and not node.choices else DataType.string()
+        return DataType.string()
     if node.type == "integer":
         return {8: DataType.int8, 16: DataType.int16, 32: DataType.int32, 64: DataType.int64}[node.bits]()
     return DataType.float64() if node.type == "number" else DataType.bool()
@@ -104,9 +104,9 @@ class Sources:
 
     def entity_values(self, meaning: str, path: Path) -> list[Any]:
         """An entity's field in 256 rows; the same rows for every field of it in the same part of the schema."""
-        entity, _, field = meaning.partition(".")
+        entity = meaning.partition(".")[0]
         dice = Dice(self.seed, self.dataset_id, entity, *_scope(entity, path))
-        return [row[field] for row in spread(dice.shuffled(entity_rows(entity)), SMALL_POOL)]
+        return spread(dice.shuffled(entity_values(meaning)), SMALL_POOL)
 
     def entity_stream(self, meaning: str, path: Path) -> Stream:
         """The random bytes by which an entity's row is picked."""
