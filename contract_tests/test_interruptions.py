@@ -21,9 +21,7 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, S3
-from flow_service_emulator.clock import random_source
 from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.entities import new_entity
 from flow_service_emulator.settings import Settings
 
 HOUR, DAY = 3600, 86_400
@@ -32,7 +30,7 @@ ONCE = {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT", "st
 LAST = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 60, "endTime": FROZEN_NOW + HOUR}
 """A schedule with a single instant too."""
 LOYALTY = "5ff749e75b636cea4c32bc07"
-ROWS = 200_000
+ROWS = 100_000
 """So many that their export can be interrupted."""
 MANY = 20_000
 """Entities of a snapshot that takes a while to read."""
@@ -56,6 +54,11 @@ async def exported_rows(emulator: LocalEmulator) -> int:
     return sum(item["rows"] for item in (await emulator.control("GET", "/exports"))["items"])
 
 
+async def large_flow(emulator: LocalEmulator, schedule: dict[str, Any]) -> str:
+    await emulator.control("PUT", "/datasets/own", {"like": LOYALTY, "rows": ROWS})
+    return await emulator.created("flows", S3.flow(await emulator.source("own"), await emulator.target(S3), **schedule))
+
+
 async def being_written(emulator: LocalEmulator) -> None:
     while not (await emulator.control("GET", "/exports"))["inProgress"]:
         await asyncio.sleep(0.001)
@@ -66,9 +69,7 @@ def test_an_only_export_that_is_cut_off_is_made_again(tmp_path: Path, schedule: 
     async def scenario() -> None:
         left = settings_of(tmp_path)
         async with LocalEmulator(left) as emulator:
-            await emulator.control("PUT", "/datasets/own", {"like": LOYALTY, "rows": ROWS})
-            flow = S3.flow(await emulator.source("own"), await emulator.target(S3), **schedule)
-            await emulator.created("flows", flow)
+            await large_flow(emulator, schedule)
             advancing = advance(emulator, HOUR)
             await being_written(emulator)
             if killed:  # what a server leaves then
@@ -78,29 +79,24 @@ def test_an_only_export_that_is_cut_off_is_made_again(tmp_path: Path, schedule: 
             assert_error(await advancing, "server-ending")
         async with LocalEmulator(left) as emulator:
             assert [run["status"] for run in await emulator.advance(0)] == ["success"]
-            assert await emulator.advance(24 * HOUR) == []
+            assert await emulator.advance(DAY) == []
             assert await ends(emulator) == ["success", "failed"]
             assert await exported_rows(emulator) == ROWS
 
     asyncio.run(scenario())
 
 
-def test_a_run_that_was_asked_for_and_is_cut_off_does_not_bring_the_export_of_the_schedule_again(
-    tmp_path: Path,
-) -> None:
+def test_a_cut_off_run_that_was_asked_for_does_not_bring_the_export_of_the_schedule_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            await emulator.control("PUT", "/datasets/own", {"like": LOYALTY, "rows": ROWS})
-            flow = await emulator.created(
-                "flows", S3.flow(await emulator.source("own"), await emulator.target(S3), **ONCE)
-            )
+            flow = await large_flow(emulator, ONCE)
             await emulator.advance(60)
             await emulator.created("runs", {"flowId": flow})
             await being_written(emulator)
             emulator.app.stop()
         async with LocalEmulator(settings_of(tmp_path)) as emulator:
             assert await ends(emulator) == ["failed", "success"]
-            assert await emulator.advance(24 * HOUR) == []
+            assert await emulator.advance(DAY) == []
 
     asyncio.run(scenario())
 
@@ -164,7 +160,7 @@ def test_sigterm_ends_an_advance_with_an_answer(tmp_path: Path) -> None:
     """Over a real connection: 503, not a success that has half of the runs."""
     with serving(tmp_path, "--data-dir", str(tmp_path / "data")) as process:
         api = Api(process.url)
-        api.control("PUT", "/datasets/large", {"like": LOYALTY, "rows": 2 * ROWS})
+        api.control("PUT", "/datasets/large", {"like": LOYALTY, "rows": 4 * ROWS})
         api.flow(S3, EVERY_3_HOURS, datasets=["large"])
         answers: list[httpx.Response] = []
         advance = {"seconds": 50 * DAY}
@@ -187,15 +183,13 @@ def test_sigterm_ends_an_advance_with_an_answer(tmp_path: Path) -> None:
 
 
 def large_snapshot(state: dict[str, Any]) -> bytes:
-    """A snapshot with many connections more."""
-    rng, scope = random_source(1), ("TEST@AdobeOrg", "prod")
-    spec = {"id": S3.spec, "version": "1.0"}
-    first = state["store"]["nextSeq"]
-    table = state["store"]["tables"].setdefault("connections/TEST@AdobeOrg/prod", {})
-    for number in range(first, first + MANY):
-        body = {"name": f"connection {number}", "state": "enabled", "connectionSpec": spec}
-        table[str(number)] = new_entity(body, scope=scope, rng=rng, now_ms=FROZEN_NOW * 1000)
-    state["store"]["nextSeq"] = first + MANY
+    """A snapshot with many connections more: as many as take a while to read."""
+    ((first, connection),) = (table := state["store"]["tables"]["connections/TEST@AdobeOrg/prod"]).items()
+    table |= {
+        str(int(first) + number): {**connection, "id": f"{number:08}{connection['id'][8:]}"}
+        for number in range(1, MANY)
+    }
+    state["store"]["nextSeq"] += MANY
     return orjson.dumps(state)
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -23,18 +23,12 @@ from flow_service_emulator.testing.exported import file_rows
 pytest_plugins = ("pytester",)
 
 CLIENT = """
-import json, urllib.error, urllib.request
+import httpx
 from contract_tests.tutorial import S3, SOURCE_CONNECTION
 
 def send(service, method, path, body=None, **headers):
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(service.base_url + path, data, {**service.headers, "Content-Type": "application/json", **headers}, method=method)
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, json.loads(answer.read() or b"null")
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.code, json.loads(refused.read())
+    answer = httpx.request(method, service.base_url + path, json=body, headers={**service.headers, **headers}, trust_env=False)
+    return answer.status_code, answer.content and answer.json()
 
 def create(service, collection, body):
     status, answer = send(service, "POST", f"/{collection}", body)
@@ -42,10 +36,9 @@ def create(service, collection, body):
     return answer["id"]
 
 def make_flow(service, **params):
-    base = create(service, "connections", S3.base_connection())
-    target = create(service, "targetConnections", S3.target_connection(base, **params))
-    source = create(service, "sourceConnections", SOURCE_CONNECTION)
-    return create(service, "flows", S3.flow(source, target, interval=3, timeUnit="hour", startTime=int(service.clock.now) + 60))
+    target = S3.target_connection(create(service, "connections", S3.base_connection()), **params)
+    ids = create(service, "sourceConnections", SOURCE_CONNECTION), create(service, "targetConnections", target)
+    return create(service, "flows", S3.flow(*ids, interval=3, timeUnit="hour", startTime=int(service.clock.now) + 60))
 """
 ROOT = Path(__file__).parent.parent
 PLUGIN = next(iter(entry_points(group="pytest11", name="flow_service_emulator"))).value
@@ -86,8 +79,7 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
         import datetime
         import time
         import pytest
-        from client import create, make_flow, send
-        from contract_tests.tutorial import S3
+        from client import make_flow, send
 
         @pytest.mark.parametrize("time_of_run", [1, 2])
         def test_clean(flow_service, time_of_run):
@@ -410,7 +402,7 @@ def test_options_of_the_ini_file_and_the_report_of_a_whole_run(suite: pytest.Pyt
         ]
     )
     assert "test_another_server" in (suite.path / "reports" / "contract.html").read_text("utf-8")
-    assert len(urls(suite)) == 1
+    assert len({path.read_text() for path in suite.path.glob("*.url")}) == 1
 
     suite.makeini(f"{INI}flow_service_baseline = known.json\nflow_service_fail_on = violation")
     workers = ("-p", "xdist", "-n", "2", "--dist", "load", "--flow-service-report", "contract.json")
@@ -420,7 +412,7 @@ def test_options_of_the_ini_file_and_the_report_of_a_whole_run(suite: pytest.Pyt
     result.stdout.fnmatch_lines(
         ["*: 6 requests, no new violations, *", "2 findings known from the baseline, left out here"]
     )
-    assert len(urls(suite)) == 2
+    assert len({path.read_text() for path in suite.path.glob("*.url")}) == 2
     report = json.loads((suite.path / "contract.json").read_bytes())  # the whole: it is the next baseline
     assert report["summary"]["requests"] == 6
     assert {rule["id"]: rule["count"] for rule in report["violations"]} == {"resource-not-found": 4, "value-invalid": 1}
@@ -433,11 +425,6 @@ def test_options_of_the_ini_file_and_the_report_of_a_whole_run(suite: pytest.Pyt
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     text = (suite.path / "contract.txt").read_text("utf-8")
     assert "resource-not-found" in text and "value-invalid [" not in text
-
-
-def urls(suite: pytest.Pytester) -> set[str]:
-    """The servers of the tests in REPORTED."""
-    return {path.read_text() for path in suite.path.glob("*.url")}
 
 
 def test_options_that_cannot_be(suite: pytest.Pytester) -> None:
@@ -539,39 +526,31 @@ def test_a_server_that_is_not_there(suite: pytest.Pytester) -> None:
         result.stdout.fnmatch_lines([f"*flow_service: {reason}"])
 
 
-WAITING = """
-import sys, time
-def test_waiting(flow_service):
-    print(flow_service.url, file=sys.__stdout__, flush=True)
-    time.sleep(60)
-"""
-
-
 def test_the_server_ends_with_the_run(suite: pytest.Pytester) -> None:
     """Also when the run is killed."""
-    suite.makepyfile(WAITING)
+    suite.makepyfile(
+        """
+        import sys, time
+        def test_waiting(flow_service):
+            print(flow_service.url, file=sys.__stdout__, flush=True)
+            time.sleep(60)
+        """
+    )
     command = [sys.executable, "-m", "pytest", "-s", "-q", *ALONE]
     with subprocess.Popen(command, cwd=suite.path, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         url = next(line for line in run.stdout if line.startswith("http://")).strip()
-        assert answers(url)
+        address = (urlsplit(url).hostname, urlsplit(url).port)
+        socket.create_connection(address).close()
         run.kill()
         run.stdout.read()
-    waited = threading.Event()
-    for _ in range(100):
-        if not answers(url):
-            break
-        waited.wait(0.05)
-    assert not answers(url)
-
-
-def answers(url: str) -> bool:
-    """Whether anything listens there."""
-    try:
-        socket.create_connection((urlsplit(url).hostname or "", urlsplit(url).port or 0), timeout=5).close()
-    except ConnectionRefusedError:
-        return False
-    return True
+    for _ in range(200):
+        try:
+            socket.create_connection(address).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the server goes on without its test run")
 
 
 def test_a_pool_keeps_few_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
