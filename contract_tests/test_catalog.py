@@ -352,7 +352,6 @@ SCHEMA = "/spec/targetSpec/spec"
         (S3_FILE, put("/path", "remotePath"), "/path", "no property 'remotePath'"),
         (S3_FILE, put("/assumedWhenUnnamed", False), "/assumedWhenUnnamed", "true was expected"),
         (DLZ_FILE, put("/assumedWhenUnnamed", "true was expected"), "/assumedWhenUnnamed", "true was expected"),
-        (SFTP_FILE, put("/assumedWhenUnnamed", True), "", "data-landing-zone.json does"),
         (S3_FILE, put(f"{SCHEMA}/type", "objekt"), f"{SCHEMA}/type", "objekt"),
         (S3_FILE, put(f"{SCHEMA}/properties/path/pattern", "a("), f"{SCHEMA}/properties/path/pattern", "a("),
         (S3_FILE, put(f"{SCHEMA}/$schema", "http://example.com/mine"), f"{SCHEMA}/$schema", "draft 7"),
@@ -364,15 +363,12 @@ SCHEMA = "/spec/targetSpec/spec"
         ),
         (S3_FILE, put(f"{SCHEMA}/properties/path/$ref", "#/nowhere"), SCHEMA, "/nowhere"),
         (S3_FILE, put("/spec/authSpec/0/spec/required", "x"), "/spec/authSpec/0/spec/required", "array"),
-        (S3_FILE, put("/spec/encryptionSpecs/0/spec/type", 5), "/spec/encryptionSpecs/0/spec/type", "5"),
-        (S3_FILE, drop("/spec/targetSpec"), "/spec", "targetSpec is missing"),
-        (LAKE_FILE, drop("/spec/sourceSpec"), "/spec", "sourceSpec is missing"),
-        (LAKE_FILE, put("/spec/id", SEVENTH), "", "only one spec has a sourceSpec"),
-        (LAKE_FILE, put("/examples/target", {}), "/examples/target", "no targetSpec"),
-        (S3_FILE, drop("/examples/target"), "/examples/target", "an example is missing"),
+        (S3_FILE, drop("/spec/targetSpec"), "/spec", '"targetSpec" is a required property'),
+        (LAKE_FILE, drop("/spec/sourceSpec"), "/spec", '"sourceSpec" is a required property'),
+        (S3_FILE, drop("/examples/target"), "/examples", '"target" is a required property'),
         (S3_FILE, put("/examples/target/bucketName", "NO!"), "/examples/target/bucketName", "NO!"),
         (S3_FILE, drop("/examples/target/path"), "/examples/target/path", "path"),
-        (S3_FILE, put("/examples/auth/Token", {}), "/examples/auth/Token", "no authSpec"),
+        (S3_FILE, drop("/examples/auth/Access Key"), "/examples/auth/Access Key", "an example is missing"),
         (
             S3_FILE,
             put("/examples/auth/Access Key/s3AccessKey", "short"),
@@ -391,7 +387,6 @@ SCHEMA = "/spec/targetSpec/spec"
             "'activation-datalake' is no target",
         ),
         (FLOW_FILE, put("/sourceConnectionSpecIds", []), "/sourceConnectionSpecIds", ""),
-        (FLOW_FILE, put("/scheduleSpec/spec/type", 5), "/scheduleSpec/spec/type", "5"),
     ],
 )
 def test_a_broken_spec_is_refused_with_its_place(
@@ -405,6 +400,14 @@ def test_a_broken_spec_is_refused_with_its_place(
     assert (caught.value.file, caught.value.place) == (tmp_path / file, place)
     assert reason in caught.value.reason
     assert str(caught.value).startswith(str(tmp_path / file))
+
+
+def test_there_is_one_source_and_one_assumed_destination(tmp_path: Path) -> None:
+    sftp, lake = built_in(SFTP_FILE), built_in(LAKE_FILE)
+    sftp["assumedWhenUnnamed"] = True
+    lake["spec"]["id"] = SEVENTH
+    with pytest.raises(FixtureError, match="activation-datalake, activation-datalake and Data Landing Zone, SFTP"):
+        load_catalog(write(tmp_path, {SFTP_FILE: sftp, LAKE_FILE: lake}))
 
 
 @pytest.mark.parametrize(
@@ -449,22 +452,23 @@ def test_a_broken_dataset_is_refused_with_its_place(tmp_path: Path, datasets: An
 
 
 @pytest.mark.parametrize(
-    ("schema", "place"),
+    ("schema", "place", "reason"),
     [
-        ([], ""),
-        ({"properties": {"a": {"type": "text"}}}, "/properties/a/type"),
-        ({"$schema": 5}, "/$schema"),
-        ({"type": "string"}, ""),
-        (row_schema({"type": "integer", "minimum": 5, "maximum": 4}), "/properties/a"),
-        (row_schema({"type": "array", "items": {"enum": []}}), "/properties/a/items"),
-        (row_schema(row_schema({"$ref": "#"})), "/properties/a/properties/a"),
+        ([], "", "a JSON Schema has to be an object"),
+        ({"properties": {"a": {"type": "text"}}}, "/properties/a/type", '"text" is no type'),
+        ({"$schema": 5}, "/$schema", "draft 7"),
+        ({"type": "string"}, "", "rows are objects"),
+        (row_schema({"type": "integer", "minimum": 5, "maximum": 4}), "", "a: no number lies between"),
+        (row_schema({"type": "array", "items": {"enum": []}}), "", "a.[]: no type is given"),
+        (row_schema(row_schema({"$ref": "#"})), "", "a.a: '$ref' '#' leads back to itself"),
     ],
 )
-def test_a_broken_schema_is_refused_with_its_place(tmp_path: Path, schema: Any, place: str) -> None:
+def test_a_broken_schema_is_refused_with_its_place(tmp_path: Path, schema: Any, place: str, reason: str) -> None:
     write(tmp_path, {"schemas/visit.json": schema})
     with pytest.raises(FixtureError) as caught:
         load_catalog(tmp_path)
     assert (caught.value.file, caught.value.place) == (tmp_path / "schemas/visit.json", place)
+    assert reason in caught.value.reason
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

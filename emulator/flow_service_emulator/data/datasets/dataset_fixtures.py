@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
-from flow_service_emulator.data.rows.schema_error import ITEMS, SchemaError
-from flow_service_emulator.fixture_files import (
-    Entry,
-    Faults,
-    add_entry,
-    json_files,
-    pointer,
-    read_entry,
-)
+from flow_service_emulator.data.rows.schema_error import SchemaError
+from flow_service_emulator.fixture_files import Entry, Faults, add_entry, json_files, pointer, read_entry
 
 
 class DatasetFixture(NamedTuple):
@@ -47,11 +40,10 @@ def read_datasets(layers: Sequence[Path], faults: Faults) -> dict[str, DatasetFi
             for entry in _dataset_entries(layer, faults, may_hold_records=layer is not layers[0]):
                 with faults:
                     add_entry(in_layer, entry.value["id"], entry, "/id")
-        for dataset_id, entry in in_layer.items():
+        for entry in in_layer.values():
             with faults:
-                dataset = _dataset(entry, schemas)
-                if dataset is not None:
-                    datasets[dataset_id] = dataset
+                if dataset := _dataset(entry, schemas):
+                    datasets[dataset.id] = dataset
     return datasets
 
 
@@ -59,24 +51,11 @@ def _row_schema(entry: Entry) -> dict[str, Any]:
     if not isinstance(entry.value, dict):
         raise entry.fault("", "a JSON Schema has to be an object")
     entry.check_schema("", entry.value)
-    _check_rows(entry)
-    return entry.value
-
-
-def _check_rows(entry: Entry) -> None:
-    """Rows can be made from the schema."""
     try:
         parse_row_schema(entry.value)
     except SchemaError as fault:
-        steps: list[str] = []
-        part: Any = entry.value
-        for name in fault.path.split(".") if fault.path else []:
-            within = "items" if "items" in part else "additionalProperties"
-            further = [within] if name == ITEMS else ["properties", name]
-            for step in further:
-                part = part.get(step, {}) if isinstance(part, Mapping) else {}
-            steps += further
-        raise entry.fault(pointer(*steps), fault.reason) from fault
+        raise entry.fault("", str(fault)) from fault
+    return entry.value
 
 
 def _dataset_entries(layer: Path, faults: Faults, *, may_hold_records: bool) -> Iterator[Entry]:
@@ -104,17 +83,11 @@ def describes_datasets(value: Any) -> bool:
 
 def _dataset(entry: Entry, schemas: Mapping[str, dict[str, Any] | None]) -> DatasetFixture | None:
     """A dataset; None where its schema, in which a fault was found, is None."""
-    value: dict[str, Any] = entry.value
-    if value["schema"] not in schemas:
-        raise entry.fault("/schema", f"there is no schemas/{value['schema']}.json")
-    schema = schemas[value["schema"]]
+    body = dict(entry.value)
+    name, rows, rows_per_hour = (body.pop(key) for key in ("schema", "rows", "rowsPerHour"))
+    if name not in schemas:
+        raise entry.fault("/schema", f"there is no schemas/{name}.json")
+    schema = schemas[name]
     if schema is None:
         return None
-    return DatasetFixture(
-        id=value["id"],
-        name=value["name"],
-        body={key: value[key] for key in value if key not in ("schema", "rows", "rowsPerHour")},
-        schema=schema,
-        rows=int(value["rows"]),
-        rows_per_hour=float(value["rowsPerHour"]),
-    )
+    return DatasetFixture(body["id"], body["name"], body, schema, int(rows), float(rows_per_hour))
