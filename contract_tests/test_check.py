@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from contract_tests.pages import snippet
 from contract_tests.support import Api, ServerProcess
 from contract_tests.tutorial import BASE, DATA_LAKE, S3, SFTP
 from flow_service_emulator.cli import main
@@ -285,15 +286,16 @@ def test_bodies_in_base64_and_cut_off(check: Callable[..., dict[str, Any]], tmp_
 @pytest.fixture
 def proxy(server: ServerProcess, tmp_path: Path) -> Iterator[tuple[str, Path, subprocess.Popen[bytes]]]:
     """mitmproxy in front of the server: its address, the file it records into, and its process."""
-    command = shutil.which("mitmdump")
-    if command is None:
+    program = shutil.which("mitmdump")
+    if program is None:
         pytest.skip("mitmproxy is not installed here")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     har = tmp_path / "live.har"
-    flags = ("-q", "--listen-port", str(port), "--mode", f"reverse:{server.url}", "--set", f"hardump={har}")
-    with subprocess.Popen([command, *flags, "--set", f"confdir={tmp_path}"]) as process:
+    typed = snippet("test: record with mitmproxy").replace("https://platform.adobe.io", server.url)
+    flags = typed.replace("8090", str(port)).replace("traffic.har", str(har)).split()[1:]
+    with subprocess.Popen([program, *flags, "-q", "--set", f"confdir={tmp_path}"]) as process:
         for _ in range(300):
             with socket.socket() as trial:
                 if trial.connect_ex(("127.0.0.1", port)) == 0:
