@@ -33,6 +33,7 @@ from flow_service_emulator.control.state import ClockState, StoreState
 from flow_service_emulator.control.state_calls import Part, StateCalls
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.exports.after_export import AfterExport
 from flow_service_emulator.exports.exported_files import Exports, prepare_folder
 from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.exports.scheduler import Scheduler
@@ -103,7 +104,8 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         keep_runs=settings.keep_runs,
         faults=faults,
     )
-    scheduler = Scheduler(store=store, runner=runner, clock=clock, max_exports=settings.max_exports)
+    after = AfterExport(settings.after_export, settings.after_export_timeout)
+    scheduler = Scheduler(store=store, runner=runner, clock=clock, max_exports=settings.max_exports, after=after)
     exports = Exports(settings.export_dir, store, catalog)
 
     # the service

@@ -92,6 +92,27 @@ def _folder(value: str) -> Path:
     return folder
 
 
+def http_address(value: str) -> str:
+    """An address that something can be sent to. Raises ValueError for what is none."""
+    parts = urlsplit(value)
+    if parts.scheme != "http" or not parts.hostname or not value.isprintable() or " " in value or parts.port == 0:
+        raise ValueError("an address such as http://127.0.0.1:9000/exported is needed")
+    return value
+
+
+def _call(value: str) -> tuple[str, ...]:
+    import shlex
+    import shutil
+
+    if re.match(r"\w+://", value):
+        return (http_address(value),)
+    words = tuple(shlex.split(value))
+    if not words or shutil.which(words[0]) is None:
+        missing = f", and there is no command {words[0]!r}" if words else ""
+        raise ValueError(f"a command or an http:// address is needed{missing}")
+    return words
+
+
 def _sas_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.path.strip("/") or "sig" not in parse_qs(parts.query):
@@ -156,6 +177,15 @@ class Settings:
         _hosts,
         "A,B",
         "further host names that control calls may be made under; `.example.org` is all below it, `*` any",
+    )
+    after_export: tuple[str, ...] = setting(
+        (),
+        _call,
+        "CALL",
+        "command, or `http://` address, that is told of each run before it counts as ended; when it fails, the run has failed",
+    )
+    after_export_timeout: int = setting(
+        30, _whole(1, needed="a whole number from 1"), "SECONDS", "how long such a call may take, in the machine's time"
     )
     landing_zone: str | None = setting(
         None,
@@ -248,9 +278,9 @@ def variables(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def environment_of_tests() -> dict[str, str]:
-    """The environment without settings, for a test run's own server: a variable that is meant for another server must not
-    give it that one's data folder."""
+def environment_without_settings() -> dict[str, str]:
+    """The environment for another program, such as a test run's own server: a variable that is meant for one server must not
+    give another that one's data folder."""
     return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
 
 

@@ -36,6 +36,7 @@ def control_calls(
         ("putClock", "PUT", "/clock", clock.put_clock, "Change how time passes"),
         ("advanceClock", "POST", "/clock/advance", clock.advance, "Move time on, and run every export on the way"),
         ("listExports", "GET", "/exports", exports.list_exports, "Every exported file that is there"),
+        ("putAfterExport", "PUT", "/after-export", exports.put_after_export, "Call another address after each run"),
         ("getExport", "GET", "/exports/{path:path}", exports.get_export, "An exported file"),
         ("listDatasets", "GET", "/datasets", datasets.list_datasets, "Every dataset, and every file that cannot be one"),
         ("getDataset", "GET", "/datasets/{id}", datasets.get_dataset, "A dataset and its schema"),

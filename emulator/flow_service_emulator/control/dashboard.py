@@ -151,7 +151,7 @@ class Overview:
         found = []
         newest = islice(self.store.everywhere("runs", newest_first=True), MAX_RUNS)
         for scope, record in newest if of is None else self._runs_of(of):
-            run = _run(record.entity())
+            run = _run(record.entity()) | {"call": self.exports.call_of(record.id)}
             flow_id = run["flowId"]
             if (scope, flow_id) not in flows:
                 flow = self.store.get(scope, "flows", flow_id)

@@ -13,11 +13,13 @@ from typing import Any, Final
 import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.control.inputs import CONTROL, invalid, parameters, whole
+from flow_service_emulator.control.inputs import CONTROL, invalid, json_object, parameters, whole
 from flow_service_emulator.data.datasets.faults import panics_as_faults
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.exported_files import Exports
 from flow_service_emulator.exports.scheduler import Scheduler
+from flow_service_emulator.settings import http_address
+from flow_service_emulator.validation.violation_text import literal
 
 DEFAULT_ROWS: Final = 20
 MAX_ROWS: Final = 200
@@ -39,7 +41,20 @@ class ExportCalls:
         filters = parameters(exchange, "flow", "run", "dataset", "org", "sandbox")
         current = self._scheduler.current
         writing = [] if current is None else self._exports.in_progress(current, filters)
-        return Reply({"items": self._exports.files(filters), "inProgress": writing})
+        calls = self._exports.calls(filters)
+        return Reply({"items": self._exports.files(filters), "inProgress": writing, "calls": calls})
+
+    async def put_after_export(self, exchange: Exchange) -> Reply:
+        """Call the address `url` after each run from now on, until a reset; null is again what the server was started with.
+
+        A command cannot be set: whoever reaches the port could then run anything here.
+        """
+        url = json_object(exchange, ("url",), '{"url": "http://127.0.0.1:9000/exported"}').get("url")
+        try:
+            self._scheduler.after.set(None if url is None else http_address(str(url)))
+        except ValueError as reason:
+            raise invalid(f'"url": {reason}, got {literal(url)}') from None
+        return Reply({"call": " ".join(self._scheduler.after.words)})
 
     async def get_export(self, exchange: Exchange) -> Reply:
         return Reply(file=self._find(exchange.path_params["path"]), content_type="application/octet-stream")

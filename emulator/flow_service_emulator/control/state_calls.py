@@ -87,6 +87,7 @@ class StateCalls:
             for name in allowed:
                 if name not in kept:
                     self._parts[name].reset()
+            self._scheduler.after.set(None)
             if "store" in kept:
                 self._scheduler.keep_time()
 

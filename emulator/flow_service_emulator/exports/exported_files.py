@@ -109,6 +109,20 @@ class Exports:
             if _matches(entry["scope"], file, filters or {}) and (self._root / file["path"]).is_file()
         ]
 
+    def calls(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The call after each run that had one, of the oldest run first; `filters` are those of `files` but for `dataset`."""
+        runs = (key.removeprefix(FILES) for key in self._store.meta_keys(FILES + filters.get("run", "")))
+        wanted = {name: value for name, value in filters.items() if name != "dataset"}
+        return [call for run_id in runs if (call := self.call_of(run_id, wanted)) is not None]
+
+    def call_of(self, run_id: str, filters: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+        """What was called after a run, `ok`, its `answer` and the `seconds` (of the machine) that it took; None without a call."""
+        entry = self._store.get_meta(FILES + run_id)
+        if entry is None or entry.get("call") is None:
+            return None
+        call = {"run": run_id, "flow": entry["flowId"], **entry["call"]}
+        return call if _matches(entry["scope"], call, filters or {}) else None
+
     def find(self, path: str) -> Path | None:
         """The file at a path relative to the export folder; None when there is none, or when the path leads outside."""
         if Path(path).anchor:  # on Windows also a drive's or another machine's, which is not even to be asked

@@ -126,10 +126,17 @@ class Runner:
             run.entity = run_record(run, runs.IN_PROGRESS, now_ms=self.clock.now_ms())
             self.store.write([Put(run.job.scope, "runs", run.entity)])
 
+    def ended(self, run: Run) -> Entity:
+        """Return the run's record as it has ended: the same one each time, unless a success has become a failure meanwhile."""
+        status = runs.FAILED if run.problem is not None else runs.SUCCESS
+        if run.entity["metrics"]["statusSummary"]["status"] != status:
+            run.entity = run_record(run, status, now_ms=self.clock.now_ms())
+        return run.entity
+
     def finish(self, run: Run) -> str:
         """Record how a run ended, where the next one starts, and the flow's `lastRunDetails`; return the status."""
-        status = runs.FAILED if run.problem is not None else runs.SUCCESS
-        record = run_record(run, status, now_ms=self.clock.now_ms())
+        record = self.ended(run)
+        status: str = record["metrics"]["statusSummary"]["status"]
         scope, flow_id, run_id = run.job.scope, run.job.flow_id, run.job.run_id
         changes: list[Change] = [Put(scope, "runs", record), SetMeta(runs.RUNNING + run_id, None)]
         flow = self.store.get(scope, "flows", flow_id)
@@ -149,8 +156,10 @@ class Runner:
             for index, piece in enumerate(run.pieces)
             for file in run.files.get(index, [])
         ]
-        if files:
-            changes.append(SetMeta(runs.FILES + run_id, {"scope": scope, "flowId": flow_id, "files": files}))
+        if files or run.call:
+            changes.append(
+                SetMeta(runs.FILES + run_id, {"scope": scope, "flowId": flow_id, "files": files, "call": run.call})
+            )
         past = self.store.by_index(scope, "runs", flow_id)
         for old in islice(reversed(past), max(0, len(past) - self.keep_runs)):
             changes += [Delete(scope, "runs", old.id), SetMeta(runs.FILES + old.id, None)]
@@ -218,7 +227,9 @@ class Runner:
                 # the first time all rows that are young enough, then those added since
                 end = rows.count_at(at)
                 first = min(end, max(rows.first_at(at), ends.get(dataset_id, 0)))
-                yield Piece(dataset_id, source_id, target_id, folder, form, rows, first, end)
+                yield Piece(
+                    dataset_id, source_id, target_id, folder, parts[1] if container else "", form, rows, first, end
+                )
 
     def _datasets(self, job: Job, flow: Entity) -> Iterator[tuple[str, str, RowSource]]:
         """(source connection's id, dataset's id, rows) of each dataset that the run is about."""

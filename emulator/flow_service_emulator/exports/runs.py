@@ -63,6 +63,8 @@ class Piece(NamedTuple):
     target_id: str
     folder: str
     """Below the export folder."""
+    container: str
+    """The bucket's or container's own folder there; empty where the destination has none."""
     form: FileForm
     rows: RowSource
     first: int
@@ -92,6 +94,8 @@ class Run:
     """Whether it was, which is why it failed."""
     files: dict[int, list[WrittenFile]] = field(default_factory=dict)
     """Index of a piece -> its part files on disk."""
+    call: dict[str, Any] | None = None
+    """What the call after the export was, and how it ended; as `Exports.call_of` returns it."""
 
     @property
     def rows(self) -> int:

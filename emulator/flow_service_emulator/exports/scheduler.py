@@ -16,6 +16,7 @@ from typing import Any, Final
 from flow_service_emulator.clock import MODES, Clock, Mode
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.exports.after_export import AfterExport, told_of
 from flow_service_emulator.exports.planner import Due, Planner
 from flow_service_emulator.exports.runner import EXITS, Runner, explain, noted, notes_of
 from flow_service_emulator.exports.runs import Job, Run
@@ -40,13 +41,18 @@ Told = tuple[Scope, dict[str, Any]]
 class Scheduler:
     """Run what falls due by its `planner`."""
 
-    def __init__(self, *, store: Store, runner: Runner, clock: Clock, max_exports: int) -> None:
+    def __init__(
+        self, *, store: Store, runner: Runner, clock: Clock, max_exports: int, after: AfterExport | None = None
+    ) -> None:
         self._store = store
         self._runner = runner
         self._clock = clock
         self._max_exports = max_exports
+        self.after = after or AfterExport((), 0)
+        self._overdue = False
+        """Whether a call after an export has run into its time limit since an advance set out."""
         self._asked: deque[Job] = deque()
-        self._preparing: asyncio.Timeout | None = None
+        self._waiting: asyncio.Timeout | None = None
         self.current: Run | None = None
         """The run that is being written; None when none is."""
         self._remembered: deque[Told] = deque(maxlen=MAX_REMEMBERED)
@@ -136,9 +142,16 @@ class Scheduler:
             )
         runs = list(self._remembered)
         self._remembered.clear()
+        self._overdue = False
         try:
             while (told := await self._next(lambda: to)) is not None:
                 runs.append(told)
+                if self._overdue:
+                    raise ServiceError(
+                        "control-conflict",
+                        reason=f"this advance was stopped after {len(runs)} runs: the call after the last one did not end within "
+                        f"{self.after.limit:g} s, so that run has failed; --after-export-timeout gives more time",
+                    )
             self.check_going_on()
             if self._claims:
                 raise ServiceError(
@@ -227,8 +240,8 @@ class Scheduler:
         """End the run in progress before its time, also while its rows are made ready."""
         if self.current is not None:
             self.current.cancelled = True
-        if self._preparing is not None and not self._preparing.expired():
-            self._preparing.reschedule(0)  # an instant that is over
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(0)  # an instant that is over
 
     def _due(self, until: float) -> Job | Due | None:
         """Return the next job or scheduled export that is due at `until` or before."""
@@ -241,12 +254,12 @@ class Scheduler:
         """Carry out the next run that is due. None when there is none, or something else is to be done first."""
         while not self._disturbed and (due := self._due(until())) is not None:
             try:
-                async with asyncio.timeout(None) as self._preparing:  # no limit, until `_end_run` sets one
+                async with asyncio.timeout(None) as self._waiting:  # no limit, until `_end_run` sets one
                     await self._runner.library.refresh()
             except (TimeoutError, ServiceError):  # the server is ending
                 return None
             finally:
-                self._preparing = None
+                self._waiting = None
             if not self._disturbed and self._due(until()) is due:  # a flow may have been changed or deleted meanwhile
                 return due.scope, await self._carry_out(due)
         return None
@@ -261,6 +274,8 @@ class Scheduler:
             else:
                 self._runner.write(run)
                 await asyncio.sleep(0)  # other requests take their turn
+            if self.after.words and not run.cut_off:
+                await self._call_after(run)
             status = self._runner.finish(run)
         except EXITS:
             raise
@@ -278,6 +293,27 @@ class Scheduler:
         why = f" ({run.problem})" if run.problem else ""
         log.info("run %s of flow %s for %d: %s%s", job.run_id, job.flow_id, job.scheduled_at, status, why)
         return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
+
+    async def _call_after(self, run: Run) -> None:
+        """Call what is to be told of the run; where that fails, so has the run, and its files go."""
+        told = told_of(run, self._runner.ended(run), self._runner.export_dir)
+        began, (ok, answer) = asyncio.get_running_loop().time(), (False, "ended before its time")
+        try:
+            async with asyncio.timeout(self.after.limit) as self._waiting:  # `_end_run` may set it to now
+                ok, answer = await self.after.tell(told)
+        except TimeoutError:
+            self._overdue = not run.cancelled
+            if self._overdue:
+                answer = f"no end within {self.after.limit:g} s"
+        finally:
+            self._waiting = None
+        call, seconds = " ".join(self.after.words), round(asyncio.get_running_loop().time() - began, 3)
+        log.info("after run %s: %s took %.3f s: %s", run.job.run_id, call, seconds, answer)
+        run.call = {"call": call, "ok": ok, "answer": answer, "seconds": seconds}
+        if not ok and run.problem is None:
+            run.cut_off = run.cancelled
+            run.problem = f"Job aborted. The call after the export failed: {answer}"
+            self._runner.remove_files(run)
 
     def _begin(self, due: Job | Due) -> Run:
         """Record that a run is in progress; the clock stands at its instant afterwards.

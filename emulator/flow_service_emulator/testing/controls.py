@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flow_service_emulator.instants import Instant
@@ -18,6 +18,8 @@ class ClockControl:
     def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
         self._client = client
         self._scope = scope
+        self.after_advance: Callable[[], None] = lambda: None
+        """Called after each advance, also when that is refused."""
 
     @property
     def now(self) -> float:
@@ -54,7 +56,10 @@ class ClockControl:
         """
         given = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days, "to": to}
         body = {name: value for name, value in given.items() if value is not None}
-        runs: list[dict[str, Any]] = self._client.call("POST", "/clock/advance", {**self._scope, **body})["runs"]
+        try:
+            runs: list[dict[str, Any]] = self._client.call("POST", "/clock/advance", {**self._scope, **body})["runs"]
+        finally:
+            self.after_advance()
         return runs
 
 

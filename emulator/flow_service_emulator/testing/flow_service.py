@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 from flow_service_emulator.testing.controls import ClockControl, Datasets, Faults
 from flow_service_emulator.testing.exported import Exports
 from flow_service_emulator.testing.requests import Contract, Requests
+
+if TYPE_CHECKING:
+    from flow_service_emulator.testing.on_export import Receiver, ToBeCalled
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
@@ -59,6 +62,7 @@ class FlowService:
         self.sandbox = sandbox
         self.before_reset: Callable[[], None] | None = None
         """Called before the server forgets what it has seen: the pytest plugin then adds it to the run's report."""
+        self._receiver: Receiver | None = None
         self._token = "test-token"
         self._client = ControlClient(server.url)
         scope = {"org": org, "sandbox": sandbox} if server.shared else {}
@@ -115,11 +119,32 @@ class FlowService:
         self._token = token
         return token
 
+    def on_export(self, function: ToBeCalled) -> ToBeCalled:
+        """Call a function of this process with each run that ends, once its files are on disk, until the test ends or resets.
+
+        It gets what a call after an export is told, as a dict, and is called in a thread of its own. When it raises, the run fails,
+        and `clock.advance` raises the same. Raises FlowServiceError on a shared server, whose runs are not this test's alone.
+        """
+        if self.server.shared:
+            raise FlowServiceError("on_export needs a server of the test's own, and this one is shared")
+        if self._receiver is None:
+            from flow_service_emulator.testing.on_export import Receiver
+
+            self._receiver = Receiver()
+            self.clock.after_advance = self._receiver.raise_failure
+            self.control("PUT", "/after-export", {"url": f"http://127.0.0.1:{self._receiver.server_port}/"})
+        self._receiver.functions.append(function)
+        return function
+
     def control(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Make any control call: `control("GET", "/state")`. Answers its JSON; raises FlowServiceError."""
         return self._client.call(method, path, body, **query)
 
     def close(self) -> None:
-        """On a shared server, take this test's faults away."""
+        """Call no function of `on_export` any more; on a shared server, take this test's faults away."""
+        if self._receiver is not None:
+            receiver, self._receiver = self._receiver, None
+            self.control("PUT", "/after-export", {"url": None})
+            receiver.end()
         if self.server.shared:
             self.faults.clear()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from flow_service_emulator.settings import environment_of_tests, variable_name
+from flow_service_emulator.settings import environment_without_settings, variable_name
 from flow_service_emulator.testing.client import FlowServiceError
 from flow_service_emulator.testing.flow_service import FlowServiceServer
 
@@ -39,7 +39,7 @@ def running_server(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment_of_tests() | settings,
+            env=environment_without_settings() | settings,
             start_new_session=True,  # Ctrl-C in a debugger is meant for the test, not for the server
         )
     assert process.stdin is not None and process.stdout is not None

@@ -1,0 +1,153 @@
+"""What is called after each run: a command or an address is told of it, and where the call fails, the run has failed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import posixpath
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httptools
+import orjson
+
+from flow_service_emulator.entities import Entity
+from flow_service_emulator.exports.runs import Run
+from flow_service_emulator.settings import environment_without_settings
+
+SAID: Final = 300
+"""Characters of what was said that are told, at most."""
+READ: Final = 65_536
+"""Bytes of it that are looked at."""
+
+
+def told_of(run: Run, record: Entity, root: Path) -> dict[str, Any]:
+    """What a call is told of a run, as JSON; paths are below `dir`, the export folder `root`.
+
+    `folder` is the one that all files of the run are below; `record` is the run as GET /runs/{id} shows it afterwards.
+    """
+    folders = list(dict.fromkeys(piece.folder for piece in run.pieces))
+    folder = posixpath.commonpath(folders) if folders else ""
+    manifests = [path for each in folders for path in (root / each).glob(f"manifest-*-{run.job.run_id}.json")]
+    return {
+        "runId": run.job.run_id,
+        "flowId": run.job.flow_id,
+        "org": run.job.scope[0],
+        "sandbox": run.job.scope[1],
+        "status": record["metrics"]["statusSummary"]["status"],
+        "scheduledAt": run.job.scheduled_at,
+        "destination": folder.partition("/")[0],
+        "container": next((piece.container for piece in run.pieces), ""),
+        "folder": folder,
+        "dir": str(root.resolve()),
+        "files": [
+            {"path": f"{piece.folder}/{file.name}", "size": file.bytes, "rows": file.rows, "dataset": piece.dataset_id}
+            for index, piece in enumerate(run.pieces)
+            for file in run.files.get(index, [])
+        ],
+        "manifests": [{"path": path.relative_to(root).as_posix()} for path in manifests],
+        "run": record,
+    }
+
+
+class AfterExport:
+    """The call, if there is one: `words` are a command's, or the one address. `limit` is in seconds of the machine."""
+
+    def __init__(self, words: tuple[str, ...], limit: float) -> None:
+        self._first = self.words = words
+        self.limit = limit
+
+    def set(self, url: str | None) -> None:
+        """Call another address from now on; None is what the server was started with."""
+        self.words = self._first if url is None else (url,)
+
+    async def tell(self, told: Mapping[str, Any]) -> tuple[bool, str]:
+        """Call, and return whether that went well, and the status with what was said last. Cancelled, it ends what it started.
+
+        `told` is JSON. In a command's words, `{name}` is the text or number that has this name there.
+        """
+        words = [re.sub(r"\{(\w+)\}", lambda name: _text(told.get(name[1], name[0])), word) for word in self.words]
+        try:
+            return await (_post(words[0], told) if "://" in words[0] else _run(words, told))
+        except (OSError, ValueError) as fault:  # what cannot be started or reached
+            return False, (isinstance(fault, OSError) and fault.strerror) or str(fault)
+
+
+def _text(value: Any) -> str:
+    """`files` and `manifests` are their paths, one a line."""
+    return "\n".join(each["path"] for each in value) if isinstance(value, list) else str(value)
+
+
+async def _run(words: list[str], told: Mapping[str, Any]) -> tuple[bool, str]:
+    """Run a command. What it leaves running is not waited for."""
+    from tempfile import TemporaryFile
+
+    names = {name: "EXPORT_" + re.sub("([A-Z])", r"_\1", name).upper() for name in told if name != "run"}
+    with TemporaryFile() as given, TemporaryFile() as said:  # and no pipes, which what is left running would hold open
+        given.write(orjson.dumps(told))
+        given.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=given,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=environment_without_settings() | {names[name]: _text(told[name]) for name in names},
+            start_new_session=True,
+        )
+        try:
+            status = await process.wait()
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    if sys.platform == "win32":
+                        process.kill()
+                    else:
+                        os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        said.seek(max(0, said.seek(0, os.SEEK_END) - READ))
+        lines = [line.strip() for line in said.read().decode("utf-8", "replace").split("\n")]
+    last = next(filter(None, reversed(lines)), "")
+    ended = f"exit status {status}" if status >= 0 else f"ended by signal {-status}"
+    return status == 0, ended + (last and f": {last[:SAID]}")
+
+
+class _Answer:
+    """Takes what httptools finds in an answer."""
+
+    body = b""
+    complete = False
+
+    def on_body(self, data: bytes) -> None:
+        self.body = (self.body + data)[:READ]
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+async def _post(url: str, told: Mapping[str, Any]) -> tuple[bool, str]:
+    """POST what is told as JSON; any status from 200 to 299 is a success."""
+    parts, body, answer = urlsplit(url), orjson.dumps(told), _Answer()
+    path = (parts.path or "/") + (parts.query and f"?{parts.query}")
+    head = f"POST {path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    parser = httptools.HttpResponseParser(answer)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    try:
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        while not answer.complete and (data := await reader.read(READ)):
+            parser.feed_data(data)
+    except httptools.HttpParserError:
+        raise ValueError("what answers there does not speak HTTP") from None
+    finally:
+        writer.close()
+    status = parser.get_status_code()
+    if not status:
+        raise ValueError("it hung up without an answer")
+    said = " ".join(answer.body.decode("utf-8", "replace").split())
+    return 200 <= status < 300, f"HTTP {status}" + (said and f": {said[:SAID]}")
