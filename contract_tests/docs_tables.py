@@ -23,7 +23,6 @@ import httpx
 from contract_tests.pages import ADDRESS, DOCS, ROOT, pages
 from contract_tests.tutorial import BASE, DATA_LAKE, FIRST_DATASET, START_TIME
 from flow_service_emulator import testing
-from flow_service_emulator.api.routes import ELSEWHERE
 from flow_service_emulator.app import create_app
 from flow_service_emulator.cli import _parser
 from flow_service_emulator.clock import Clock
@@ -278,7 +277,7 @@ def operations_table() -> str:
         (
             f"{method} `{path.removeprefix(BASE)}`",
             row["summary"].removeprefix("Not emulated: "),
-            "501" if "not emulated" in row["tags"] else "emulated",
+            "501" if "not emulated" in row["tags"] else f"emulated. {row.get('description', '')}".strip(". "),
         )
         for method, path, row in operations()
         if path.startswith(("/data/", "/ims/"))
@@ -288,7 +287,7 @@ def operations_table() -> str:
 
 
 def other_apis() -> str:
-    return table(("path", "API"), [(code(base), name) for base, name in ELSEWHERE.items()])
+    return table(("path", "API"), [(code(base), name) for base, name in read("unsupported.json")["apis"].items()])
 
 
 def schedule_table() -> str:

@@ -281,7 +281,12 @@ def test_a_dataset_of_a_known_id_takes_its_place(tmp_path: Path) -> None:
 
 def all_built_in_specs() -> list[str]:
     specs = [file for folder in ("connection-specs", "flow-specs") for file in (fixtures_dir() / folder).iterdir()]
-    return ["errors.json", "rules.json", *(file.relative_to(fixtures_dir()).as_posix() for file in specs)]
+    return [
+        "errors.json",
+        "rules.json",
+        "unsupported.json",
+        *(file.relative_to(fixtures_dir()).as_posix() for file in specs),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,6 @@ def test_a_browser_that_asks_first_gets_no_leave(api: Api) -> None:
         "/data/foundation/flowservice/connections",
         headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"},
     )
-    assert response.status_code >= 400
     assert not [name for name in response.headers if name.startswith("access-control-")]
 
 

@@ -280,19 +280,7 @@ def test_token(api: Api, version: str) -> None:
     assert body == {"access_token": body["access_token"], "token_type": "bearer", "expires_in": 86399}
 
 
-# --- calls of the real service that are not part of this emulator -------------------------------------------------
-
-
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", f"{BASE}/connections/{MISSING}/explore"),
-    ("POST", f"{BASE}/connectionSpecs"),
-    ("GET", "/data/foundation/connectors/encryption/keys"),
-    ("POST", f"{LANDING_ZONE}/credentials?type=dlz_destination&action=refresh"),
-])  # fmt: skip
-@pytest.mark.emulator_only
-def test_what_is_not_supported_says_so(api: Api, method: str, path: str) -> None:
-    """Never a silent 200."""
-    assert_error(api.http.request(method, path), "unsupported")
+# --- paths --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/flows/", "/connectionSpecs/", "/connections/"])

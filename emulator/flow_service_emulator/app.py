@@ -116,7 +116,8 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     service = FlowService(
         store=store, catalog=catalog, library=library, clock=clock, rng=ids, scheduler=scheduler, masker=masker
     )
-    of_service = operations(Routes(service, catalog, library, clock, settings.landing_zone), gateway)
+    routes = Routes(service, catalog, library, clock, settings.landing_zone)
+    of_service = operations(routes, gateway, catalog.unsupported["operations"])
 
     # injected faults
     names = [operation.name for operation in of_service if operation.path.startswith(SERVICE_PREFIXES)]
@@ -168,7 +169,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     table = [*of_service, *of_emulator]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
     middleware = Middleware(
-        Router(table),
+        Router(table, catalog.unsupported["apis"]),
         Lifespan(lifespan=_lifespan(scheduler, store)),
         errors=catalog.errors,
         gateway=gateway,

@@ -82,6 +82,9 @@ class Catalog(NamedTuple):
     errors: ErrorTable
     rules: Mapping[str, Any]
     """`fixtures/rules.json`: the rules of the contract that are no errors, and where the sources of all rules can be read."""
+    unsupported: Mapping[str, Any]
+    """`fixtures/unsupported.json`: what the real platform has and the emulator answers 501: `operations` of the Flow Service, and by
+    base path the other `apis`, by the names that Adobe's API references give them."""
     assumed_connection_spec: ConnectionSpec
     """The destination of a base connection that names none (tutorial, step 3: the request for the Data Landing Zone is only a name)."""
 
@@ -109,9 +112,9 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
     specs, flow_specs = _specs(layers, faults)
     datasets = read_datasets(layers, faults)
     with faults:
-        errors, rules = read_entry(base / "errors.json"), read_entry(base / "rules.json")
-        errors.check_shape("errors")
-        rules.check_shape("rules")
+        errors, rules, unsupported = (read_entry(base / f"{name}.json") for name in ("errors", "rules", "unsupported"))
+        for entry, shape in ((errors, "errors"), (rules, "rules"), (unsupported, "unsupported")):
+            entry.check_shape(shape)
     faults.settle()
     sources = [spec for spec in specs.values() if spec.source]
     assumed = [spec for spec in specs.values() if spec.is_assumed]
@@ -119,7 +122,7 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
         found = " and ".join(", ".join(spec.name for spec in each) or "none" for each in (sources, assumed))
         reason = f"one spec is needed that has a sourceSpec, as the data lake's, and one `assumedWhenUnnamed`; there are {found}"
         raise FixtureError(base / "connection-specs", "", reason)
-    return Catalog(specs, flow_specs, datasets, ErrorTable(errors.value), rules.value, assumed[0])
+    return Catalog(specs, flow_specs, datasets, ErrorTable(errors.value), rules.value, unsupported.value, assumed[0])
 
 
 def _specs(layers: Sequence[Path], faults: Faults) -> tuple[dict[str, ConnectionSpec], dict[str, FlowSpec]]:

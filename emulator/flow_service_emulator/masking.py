@@ -29,7 +29,7 @@ _TOKEN_FIELDS: Final = frozenset({"client_secret", "access_token"})
 SECRET_ANSWERS: Final[Mapping[str | None, frozenset[str]]] = {
     "token": _TOKEN_FIELDS,
     "tokenV2": _TOKEN_FIELDS,
-    "landingZoneCredentials": frozenset({"SASToken", "SASUri"}),
+    **dict.fromkeys(("landingZoneCredentials", "refreshLandingZone"), frozenset({"SASToken", "SASUri"})),
 }
 """Operations whose answers have secrets, and the fields that are."""
 _FILTER: Final = re.compile(r"(auth\.[^=!<>~]*)([=!<>~]+)(.*)", re.DOTALL)

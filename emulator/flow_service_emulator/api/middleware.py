@@ -18,7 +18,7 @@ from flow_service_emulator.api.gateway import GATEWAY_PREFIX, Gateway, claimed_s
 from flow_service_emulator.api.injection import SERVICE_PREFIXES, ConnectionEnded, Injector
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.origins import CONTROL_PREFIX, OriginGuard
-from flow_service_emulator.api.routes import BASE, ELSEWHERE, elsewhere
+from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.masking import Masker, replaced
 from flow_service_emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYTES
@@ -37,6 +37,8 @@ IDENTITY: Final = "identity"
 """The coding of a body that comes as it is."""
 MEANT_ONCE: Final = frozenset({"authorization", "content-type", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name"})
 """Headers of the service that have one value."""
+PREFLIGHT: Final = "OPTIONS"
+"""Asks which methods a path has. A browser does so before a call, so it is no call of the client's, and counts nowhere."""
 POLLED: Final = frozenset({"control:health", "control:overview"})
 """Operations that health checks and the dashboard ask for every two seconds: the log is not to be full of them."""
 
@@ -60,7 +62,9 @@ class Router:
     Starlette's router tries one pattern after the other, which took a fifth of a look-up's time with these 70 paths.
     """
 
-    def __init__(self, table: Iterable[Operation]) -> None:
+    def __init__(self, table: Iterable[Operation], apis: Mapping[str, str]) -> None:
+        """`apis` are the other APIs of the real platform, by their base paths."""
+        self._apis = apis
         by_path: dict[str, Methods] = {}
         for operation in table:
             by_path.setdefault(operation.path, {})[operation.method] = operation
@@ -83,21 +87,21 @@ class Router:
                     return Found(methods, match.groupdict())
         return found or NOTHING
 
-
-def missing(found: Found, method: str, path: str) -> ServiceError:
-    """The error for a request that no operation is for."""
-    if found.methods:
-        allowed = ", ".join(found.methods)
-        headers: dict[str, Any] = {"Allow": allowed}
-        return ServiceError("method-not-allowed", headers=headers, method=method, path=path[:200], allowed=allowed)
-    if (base := elsewhere(path)) is not None:
-        return ServiceError("unsupported", feature=f"The {ELSEWHERE[base]} ({base})")
-    hint = "GET /openapi.json describes every route."
-    if path.startswith("/__emulator/datasets/"):  # a slash, even as %2F, parts a path before it gets here
-        hint = f"A dataset's id has no slash; {hint}"
-    elif not path.startswith(BASE):
-        hint = f"The service's base path is {BASE}; {hint}"
-    return ServiceError("path-not-found", method=method, path=path[:200], hint=hint)
+    def missing(self, found: Found, method: str, path: str) -> ServiceError:
+        """The error for a request that no operation is for."""
+        if found.methods:
+            allowed = ", ".join(found.methods)
+            headers: dict[str, Any] = {"Allow": allowed}
+            return ServiceError("method-not-allowed", headers=headers, method=method, path=path[:200], allowed=allowed)
+        for base, name in self._apis.items():
+            if path == base or path.startswith(f"{base}/"):
+                return ServiceError("unsupported", feature=f"The {name} ({base})", base=base)
+        hint = "GET /openapi.json describes every route."
+        if path.startswith("/__emulator/datasets/"):  # a slash, even as %2F, parts a path before it gets here
+            hint = f"A dataset's id has no slash; {hint}"
+        elif not path.startswith(BASE):
+            hint = f"The service's base path is {BASE}; {hint}"
+        return ServiceError("path-not-found", method=method, path=path[:200], hint=hint)
 
 
 class Recorder(Protocol):
@@ -142,6 +146,8 @@ class Middleware:
             return
         exchange = self._exchange(asgi)
         answered = self._recorder.answered(exchange.path, send)
+        if exchange.method == PREFLIGHT:
+            answered.seen = False
         try:
             await self._answer(exchange, asgi, receive, answered)
         except ConnectionEnded:
@@ -163,17 +169,20 @@ class Middleware:
             operation = found.methods.get(method)
             if path.startswith(CONTROL_PREFIX):
                 self._guard.check(method, headers)  # before a stranger's body is read
-            exchange.body = await _body(receive, _body_limit(method, path))
-            if self._injector.faults.active and path.startswith(SERVICE_PREFIXES):
-                deliver = await self._injector.meet(exchange, operation, found.params, receive, send)
-            if path.startswith(GATEWAY_PREFIX):
-                self._gateway.check(exchange)
-            if exchange.body and headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
-                raise ServiceError("content-encoding-unsupported", headers={"Accept-Encoding": IDENTITY})
-            if operation is None:
-                raise missing(found, method, path)
-            exchange.operation, exchange.path_params = operation.name, found.params
-            reply = await operation.handler(exchange)
+            if method == PREFLIGHT and found.methods:
+                reply = Reply(headers=(("Allow", ", ".join((*found.methods, PREFLIGHT))),))
+            else:
+                exchange.body = await _body(receive, _body_limit(method, path))
+                if self._injector.faults.active and path.startswith(SERVICE_PREFIXES):
+                    deliver = await self._injector.meet(exchange, operation, found.params, receive, send)
+                if path.startswith(GATEWAY_PREFIX):
+                    self._gateway.check(exchange)
+                if exchange.body and headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
+                    raise ServiceError("content-encoding-unsupported", headers={"Accept-Encoding": IDENTITY})
+                if operation is None:
+                    raise self._router.missing(found, method, path)
+                exchange.operation, exchange.path_params = operation.name, found.params
+                reply = await operation.handler(exchange)
         except ServiceError as error:
             reply = self._refusal(exchange, error)
         except StoreError as reason:

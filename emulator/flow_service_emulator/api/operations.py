@@ -6,13 +6,13 @@ schemas of the description: a new one goes into `openapi/requests.py` or `openap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Handler
 from flow_service_emulator.api.gateway import Gateway
-from flow_service_emulator.api.routes import BASE, CONTAINERS, Routes, unsupported
+from flow_service_emulator.api.routes import BASE, CONTAINERS, REFRESH, Routes, unsupported
 from flow_service_emulator.query.query import DEFAULT_WINDOW, MAX_LIMIT
 from flow_service_emulator.service.service import ACTIONS
 
@@ -37,6 +37,8 @@ class Operation:
     status: int = 200
     body: str | None = None
     parameters: tuple[Schema, ...] = ()
+    unclear: str = ""
+    """What no source settles, and what the emulator does there."""
 
 
 def parameter(
@@ -48,7 +50,6 @@ def parameter(
 
 ADHOC: Final = "/data/core/activation/disflowprovider/adhocrun"
 LANDING_ZONE: Final = "/data/foundation/connectors/landingzone"
-KEYS: Final = "/data/foundation/connectors/encryption/keys"
 WRITABLE: Final[Mapping[str, str]] = {
     "connections": "Connection",
     "sourceConnections": "SourceConnection",
@@ -67,6 +68,16 @@ LIST: Final = (
     *("filter-operator-single-value", "filter-operator-unsupported-for-field", "filter-field-invalid"),
     *("filter-operator-invalid", "query-param-unknown", "value-invalid", "query-value-invalid"),
 )
+SEARCH: Final = (*LIST, "body-empty", "provider-rejected", "unsupported")
+SEARCHABLE: Final = ("connections", "flows", "flowSpecs")
+"""Collections that have a search (Flow Service API 3.0.1)."""
+QUERY_STRING: Final = (
+    "which form queryString has is not published: a list's query string (property=…&property=…) and its conditions alone are "
+    "both taken; groupByProperty answers 501"
+)
+RE_TRIGGER_WORD: Final = (
+    "the API reference has op=RE_TRIGGER, the guide on retrying dataflow runs op=re-trigger: both are taken"
+)
 GONE: Final = ("resource-not-found",)
 DELETE: Final = (*GONE, "store-unavailable")
 CREATE: Final = (
@@ -76,7 +87,11 @@ CREATE: Final = (
 PATCH: Final = (*GONE, "if-match-missing", "version-mismatch", "patch-invalid", "operation-unsupported", *CREATE)
 CONFIGS: Final = ("spec-id-invalid", "query-param-unknown", "value-invalid", "query-value-invalid")
 ACT: Final = (
-    *("resource-not-found", "operation-unsupported", "sub-action-unsupported", "action-not-applicable"),
+    *("resource-not-found", "operation-unsupported", "unsupported", "sub-action-unsupported", "action-not-applicable"),
+    *("query-param-unknown", "query-value-invalid", "store-unavailable"),
+)
+RETRIGGER: Final = (
+    *("resource-not-found", "operation-unsupported", "action-not-applicable", "run-flow-not-found"),
     *("query-param-unknown", "query-value-invalid", "store-unavailable"),
 )
 RUN: Final = (
@@ -95,16 +110,6 @@ OWN: Final[Mapping[str, tuple[str, ...]]] = {
     "delete:targetConnections": ("in-active-flow",),
 }
 """Operation's name -> the errors that the others of its kind do not have."""
-UNSUPPORTED: Final = (
-    ("exploreConnection", "GET", f"{BASE}/connections/{{id}}/explore", "exploring a source's files"),
-    ("exploreConnectionSpec", "GET", f"{BASE}/connectionSpecs/{{id}}/explore", "exploring a source's files"),
-    ("refreshLandingZone", "POST", f"{LANDING_ZONE}/credentials", "new credentials for the landing zone"),
-    ("createConnectionSpec", "POST", f"{BASE}/connectionSpecs", "creating connection specs (self-serve sources)"),
-    ("encryptionKeys", "GET", KEYS, "encryption keys for sources"),
-    ("createEncryptionKey", "POST", KEYS, "encryption keys for sources"),
-)
-"""(name, method, path, what it is): calls that the real service has and the emulator answers 501."""
-
 _TEXT: Final[Schema] = {"type": "string"}
 _PAGE_SIZE: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
 _INDEX: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": 999_999_999, "default": 0}
@@ -135,12 +140,15 @@ _CONFIGS: Final = (
     parameter("properties", _NAMES, "fields of each item to answer, beside id", example="name,state"),
 )
 _ZONE: Final = (parameter("type", {"enum": list(CONTAINERS)}, "which landing zone", required=True),)
+_REFRESH: Final = (parameter("action", {"const": REFRESH}, "to get new credentials"),)
+_REFRESHED: Final = ({**_REFRESH[0], "required": True},)
+_RETRIGGER: Final = (parameter("op", {"enum": ["RE_TRIGGER", "re-trigger"]}, "in any letter case", required=True),)
 _ACTION: Final = (parameter("op", {"enum": list(ACTIONS)}, "in any letter case", required=True),)
 
 
 # fmt: off
-def operations(routes: Routes, gateway: Gateway) -> list[Operation]:
-    """The whole table."""
+def operations(routes: Routes, gateway: Gateway, unbuilt: Sequence[Mapping[str, str]]) -> list[Operation]:
+    """The whole table; `unbuilt` are rows of `fixtures/unsupported.json`."""
     row, table = Operation, []
     for names, kind in READABLE.items():
         many, one = f"{BASE}/{names}", f"{BASE}/{names}/{{id}}"
@@ -166,6 +174,8 @@ def operations(routes: Routes, gateway: Gateway) -> list[Operation]:
             "Test a stored connection", GONE, "ConnectionTest"),
         row("actOnFlow", "POST", f"{BASE}/flows/{{id}}/action", routes.act,
             "Enable or disable a Flow", ACT, "Created", parameters=_ACTION),
+        row("retriggerRun", "POST", f"{BASE}/runs/{{id}}/action", routes.retrigger,
+            "Run the datasets of a failed Run again", RETRIGGER, "Created", parameters=_RETRIGGER, unclear=RE_TRIGGER_WORD),
         row("create:runs", "POST", f"{BASE}/runs", routes.run_now,
             "Run a Flow now", RUN, "Created", 201, "RunRequest"),
         row("adhocRun", "POST", ADHOC, routes.adhoc_run,
@@ -173,13 +183,21 @@ def operations(routes: Routes, gateway: Gateway) -> list[Operation]:
         row("landingZone", "GET", LANDING_ZONE, routes.landing_zone,
             "The Data Landing Zone's container", ZONE, "LandingZone", parameters=_ZONE),
         row("landingZoneCredentials", "GET", f"{LANDING_ZONE}/credentials", routes.landing_zone_credentials,
-            "Credentials for the Data Landing Zone", ZONE, "LandingZoneCredentials", parameters=_ZONE),
+            "Credentials for the Data Landing Zone", ZONE, "LandingZoneCredentials", parameters=_ZONE + _REFRESH),
+        row("refreshLandingZone", "POST", f"{LANDING_ZONE}/credentials", routes.landing_zone_credentials,
+            "New credentials for the Data Landing Zone", ZONE, "LandingZoneCredentials", parameters=_ZONE + _REFRESHED),
         row("token", "POST", "/ims/token/v3", gateway.token,
             "An access token", TOKEN, "Token", 200, "TokenRequest"),
         row("tokenV2", "POST", "/ims/token/v2", gateway.token,
             "An access token, at the older address", TOKEN, "Token", 200, "TokenRequest"),
     ]
-    for name, method, path, feature in UNSUPPORTED:
-        table.append(row(name, method, path, unsupported(feature), f"Not emulated: {feature}", ("unsupported",), status=501))
+    for names in SEARCHABLE:
+        table.append(
+            row(f"search:{names}", "POST", f"{BASE}/{names}/search", routes.search(names), f"Search {names}", SEARCH,
+                f"{READABLE[names]}Page", body="SearchRequest", parameters=_LIST[-1:], unclear=QUERY_STRING))
+    for each in unbuilt:
+        told = f"Not emulated: {each['feature']}"
+        handler = unsupported(each["feature"])
+        table.append(row(each["name"], each["method"], each["path"], handler, told, ("unsupported",), status=501))
     return table
 # fmt: on

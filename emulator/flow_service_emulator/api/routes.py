@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -14,15 +16,25 @@ from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
+from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.query import Page, parse, parse_page_window, run
-from flow_service_emulator.service.service import FlowService, not_found
+from flow_service_emulator.query.filters import value_invalid
+from flow_service_emulator.query.query import MAX_LIMIT, Page, Params, parse, parse_page_window, run
+from flow_service_emulator.service.service import Caller, FlowService, not_found, search_params
 
 BASE: Final = "/data/foundation/flowservice"
 CONTAINERS: Final = {"dlz_destination": "dlz-destination", "user_drop_zone": "dlz-user-container"}
 """`type` of a landing zone -> name of its container."""
 CONTAINER_TTL_DAYS: Final = "7"
 CREDENTIAL_DAYS: Final = 90
+
+
+MAX_SEARCHED: Final = 1_000
+"""Items on a page of a search at most (Flow Service API 3.0.1, `FlowFilterRequest`)."""
+REFRESH: Final = "refresh"
+
+Pages = Callable[[Caller, Params, int], Awaitable[Page]]
+"""What makes a page of a collection, for a caller, of a list's parameters, with so many items at most."""
 
 
 class SpecRecord(NamedTuple):
@@ -45,32 +57,43 @@ class Routes:
         self._library = library
         self._clock = clock
         self._zone = _zone_at(sas_url) if sas_url else {}
+        self._refreshed: Counter[tuple[Scope, str]] = Counter()
+        """How often the credentials of an organization and sandbox's landing zone were refreshed."""
         self._specs: Mapping[str, Mapping[str, ConnectionSpec | FlowSpec]] = {
             "connectionSpecs": catalog.connection_specs,
             "flowSpecs": catalog.flow_specs,
         }
 
     def list(self, collection: str) -> Handler:
-        if collection in self._specs:
-            return self._list_specs(collection)
+        page = self._pages(collection)
 
         async def handler(exchange: Exchange) -> Reply:
-            return Reply(_page_body(collection, await self._service.page(exchange.caller, collection, exchange.query)))
+            return Reply(_page_body(collection, await page(exchange.caller, exchange.query, MAX_LIMIT)))
 
         return handler
 
-    def _list_specs(self, collection: str) -> Handler:
+    def search(self, collection: str) -> Handler:
+        """POST /{collection}/search: the list language in a body, the token of a next page in the query."""
+        page = self._pages(collection)
+
+        async def handler(exchange: Exchange) -> Reply:
+            params = search_params(exchange.json(), exchange.warnings) + exchange.query
+            return Reply(_page_body(collection, await page(exchange.caller, params, MAX_SEARCHED)))
+
+        return handler
+
+    def _pages(self, collection: str) -> Pages:
+        if collection not in self._specs:
+            return partial(self._service.page, collection)
         # first in the fixtures, first in the list; a list of entities has the newest first
         specs = self._specs[collection]
         records = [SpecRecord(-index, 0, orjson.dumps(spec.body)) for index, spec in enumerate(specs.values())]
         fields = frozenset().union(*(spec.body for spec in specs.values()))
 
-        async def handler(exchange: Exchange) -> Reply:
-            return Reply(
-                _page_body(collection, run(parse(exchange.query, collection=collection, fields=fields), records))
-            )
+        async def page(caller: Caller, params: Params, most: int) -> Page:
+            return run(parse(params, collection, fields, most=most, warnings=caller.warnings), records)
 
-        return handler
+        return page
 
     def get(self, collection: str) -> Handler:
         async def of_spec(exchange: Exchange) -> Reply:
@@ -130,14 +153,22 @@ class Routes:
         return Reply({"items": items, "pageInfo": page_info})
 
     async def test_connection(self, exchange: Exchange) -> Reply:
-        """A stored connection's credentials were checked for their form when they came in; so the test is whether it is there."""
-        entity = self._service.entity(exchange.caller, "connections", exchange.path_params["id"])
-        return Reply({"id": entity["id"], "connectionSpec": entity["connectionSpec"], "status": "success"})
+        """A stored connection's credentials were checked for their form when they came in; so the test is whether it is there.
+
+        Source of the answer: Flow Service API 3.0.1, `TestConnectionResponse`.
+        """
+        self._service.raw(exchange.caller, "connections", exchange.path_params["id"])
+        return Reply({"result": True})
 
     async def act(self, exchange: Exchange) -> Reply:
         """Enable or disable a flow; a body is not needed, and refused as elsewhere when it cannot be read."""
         exchange.json()
         return Reply(_tag(self._service.act(exchange.caller, exchange.path_params["id"], exchange.query)))
+
+    async def retrigger(self, exchange: Exchange) -> Reply:
+        """The datasets of a failed run once more, as a new run."""
+        exchange.json()
+        return Reply(_tag(self._service.retrigger(exchange.caller, exchange.path_params["id"], exchange.query)))
 
     async def run_now(self, exchange: Exchange) -> Reply:
         return Reply(_tag(self._service.run_now(exchange.caller, exchange.json())), 201)
@@ -158,19 +189,26 @@ class Routes:
         )
 
     async def landing_zone_credentials(self, exchange: Exchange) -> Reply:
-        return Reply(self._credentials(exchange))
+        """GET, and POST with `action=refresh`, which gives others (guide "Data Landing Zone destination")."""
+        given = dict(exchange.query)
+        if given.get("action", "" if exchange.method == "GET" else "(missing)") not in ("", REFRESH):
+            raise value_invalid(given.get("action", "(missing)"), "action", [REFRESH])
+        answer = self._credentials(exchange)
+        if "action" in given:
+            self._refreshed[(exchange.scope, answer["containerName"])] += 1
+            answer = self._credentials(exchange)
+        return Reply(answer)
 
     def _credentials(self, exchange: Exchange) -> dict[str, str]:
-        """Those of the container that was given; else such that open nothing, the same for a day."""
+        """Those of the container that was given; else such that open nothing, the same for a day or until they are refreshed."""
         kind = dict(exchange.query).get("type", "(missing)")
         if kind not in CONTAINERS:
-            raise ServiceError("value-invalid", value=kind[:100], field="type", report={"allowed": [*CONTAINERS]})
+            raise value_invalid(kind, "type", [*CONTAINERS])
         container = CONTAINERS[kind]
         expiry = datetime.fromtimestamp(self._clock.now() + CREDENTIAL_DAYS * 86_400, UTC).strftime("%Y-%m-%d")
-        digest = hashlib.sha256(
-            "/".join((*exchange.scope, container, expiry)).encode("utf-8", "surrogatepass")
-        ).hexdigest()
-        account = f"emulator{digest[:12]}"
+        refreshed = self._refreshed[(exchange.scope, container)]
+        account = f"emulator{_digest(*exchange.scope, container)[:12]}"
+        digest = _digest(*exchange.scope, container, expiry, str(refreshed))
         token = f"sv=2022-11-02&sr=c&se={expiry}T00%3A00%3A00Z&sp=racwdlm&sig={quote(digest[:43] + '=', safe='')}"
         return {
             "containerName": container,
@@ -180,6 +218,10 @@ class Routes:
             "expiryDate": expiry,
             **(self._zone if kind == "dlz_destination" else {}),
         }
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("/".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _zone_at(sas_url: str) -> dict[str, str]:
@@ -194,37 +236,6 @@ def _zone_at(sas_url: str) -> dict[str, str]:
         "SASUri": sas_url,
         **({"expiryDate": expiry} if expiry else {}),
     }
-
-
-ELSEWHERE: Final[Mapping[str, str]] = {
-    "/data/foundation/access-control": "Access Control API",
-    "/data/foundation/audit": "Audit Query API",
-    "/data/foundation/catalog": "Catalog Service API",
-    "/data/foundation/conversion": "Data Prep API",
-    "/data/foundation/dulepolicy": "Policy Service API",
-    "/data/foundation/exim": "Sandbox Tooling API",
-    "/data/foundation/export": "Data Access API",
-    "/data/foundation/import": "Batch Ingestion API",
-    "/data/foundation/query": "Query Service API",
-    "/data/foundation/sandbox-management": "Sandbox API",
-    "/data/foundation/schemaregistry": "Schema Registry API",
-    "/data/core/activation/authoring": "Destination Authoring API",
-    "/data/core/ca": "Computed Attributes API",
-    "/data/core/hygiene": "Data Hygiene API",
-    "/data/core/identity": "Identity Service API",
-    "/data/core/idnamespace": "Identity Service API",
-    "/data/core/privacy": "Privacy Service API",
-    "/data/core/ups": "Real-Time Customer Profile API",
-    "/data/core/xcore": "Offer Decisioning API",
-    "/data/infrastructure/observability": "Observability Insights API",
-}
-"""Base path -> the API that the real platform has there, by the name that Adobe's API references give it (source: the
-"API paths" at the head of each of these references, or the paths in its guide). All of them are answered 501."""
-
-
-def elsewhere(path: str) -> str | None:
-    """The base path of another of the platform's APIs that a path belongs to; None for any other path."""
-    return next((base for base in ELSEWHERE if path == base or path.startswith(f"{base}/")), None)
 
 
 def unsupported(feature: str) -> Handler:

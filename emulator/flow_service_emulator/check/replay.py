@@ -67,9 +67,10 @@ class Replay:
             masker=masker,
         )  # fmt: skip
         gateway = Gateway(tokens=Tokens(self.clock, self._rng), check_auth=False, orgs=(), sandboxes=())
-        self.table = operations(Routes(service, catalog, library, self.clock, None), gateway)
+        routes = Routes(service, catalog, library, self.clock, None)
+        self.table = operations(routes, gateway, catalog.unsupported["operations"])
         self._application = Middleware(
-            Router(self.table), _no_lifespan, errors=catalog.errors, gateway=gateway, rng=self._rng,
+            Router(self.table, catalog.unsupported["apis"]), _no_lifespan, errors=catalog.errors, gateway=gateway, rng=self._rng,
             injector=Injector(faults, gateway, service, catalog.errors), recorder=self, masker=masker, guard=OriginGuard(()),
         )  # fmt: skip
         self._last: tuple[Exchange, Answered]

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from flow_service_emulator.api.exchange import Exchange
-from flow_service_emulator.api.routes import BASE, elsewhere
+from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.service.kinds import DATASETS_WORKFLOW
 from flow_service_emulator.validation.violation_text import literal
@@ -240,7 +240,7 @@ def _place_and_kind(seen: Seen, error: str, place: str) -> tuple[str, str]:
         case "path-not-found" | "method-not-allowed":
             return _ENTITY.sub(r"\1/{id}", exchange.path, count=1)[:MAX_PLACE], ""
         case "unsupported":
-            return elsewhere(exchange.path) or "", ""
+            return str(fields.get("base", "")), ""
         case "patch-invalid":
             found = _POINTER.search(str(fields.get("detail", "")))
             return found[1][:MAX_PLACE] if found else "", ""

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from flow_service_emulator.api.operations import UNSUPPORTED
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog
 
@@ -52,12 +51,11 @@ def what_is_there(document: Mapping[str, Any], catalog: Catalog) -> dict[str, di
     Left out are the calls that the emulator does not have, and the errors that only the emulator answers.
     """
     there: dict[str, dict[str, str]] = {dimension: {} for dimension in DIMENSIONS}
-    skipped = {name for name, *_ in UNSUPPORTED}
     statuses: set[int] = set()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             name, title = operation["operationId"], f"{method.upper()} {path.removeprefix(BASE)}"
-            if name in skipped:
+            if min(operation["responses"]) >= "3":
                 continue
             there["operations"][name] = title
             for parameter in operation["parameters"]:

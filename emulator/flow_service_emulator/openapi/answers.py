@@ -184,7 +184,7 @@ _OTHERS: Final[Schema] = {
             "pageInfo": record({"start": _COUNT, "end": _COUNT, "total": _COUNT, "hasNext": _BOOLEAN}),
         }
     ),
-    "ConnectionTest": record({"id": _UUID, "connectionSpec": _SPEC, "status": {"const": "success"}}),
+    "ConnectionTest": record({"result": {"const": True}}),
     "AdhocRun": record(
         {"destinations": array(record({"flowId": TEXT, "datasets": array(record({"id": TEXT, "statusURL": _URI}))}))}
     ),

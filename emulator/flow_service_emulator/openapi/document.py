@@ -80,11 +80,16 @@ def _path(operation: Operation) -> str:
 
 def _tag(operation: Operation) -> str:
     """The heading that an operation stands under."""
-    if "unsupported" in operation.errors:
+    if operation.status >= 400:
         return "not emulated"
     if operation.path.startswith(BASE):
         return operation.path.removeprefix(BASE).split("/")[1]
-    named = {"adhocRun": "runs", "landingZone": "landing zone", "landingZoneCredentials": "landing zone"}
+    named = {
+        "adhocRun": "runs",
+        "landingZone": "landing zone",
+        "landingZoneCredentials": "landing zone",
+        "refreshLandingZone": "landing zone",
+    }
     return named.get(operation.name, "token" if operation.path.startswith("/ims/") else "emulator")
 
 
@@ -105,6 +110,7 @@ def _operation(operation: Operation, table: Sequence[Operation], errors: ErrorTa
         "operationId": operation.name,
         "tags": [_tag(operation)],
         "summary": operation.summary,
+        **({"description": f"Unclear: {operation.unclear}."} if operation.unclear else {}),
         "parameters": [*_path_parameters(operation), *operation.parameters, *(_SCOPE if behind_gateway else ())],
         "responses": _answer(operation, table) | _error_responses(_errors(operation, table, errors), errors),
         "security": [{"token": [], "apiKey": []}] if behind_gateway else [],

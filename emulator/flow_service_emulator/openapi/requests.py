@@ -15,7 +15,7 @@ import orjson
 from flow_service_emulator.api.gateway import GRANTS
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.openapi.answers import TEXT, Schema, array, record, ref
-from flow_service_emulator.service.bodies import ADHOC_BODY, BODIES, RUN_BODY
+from flow_service_emulator.service.bodies import ADHOC_BODY, BODIES, RUN_BODY, SEARCH_BODY
 from flow_service_emulator.service.kinds import DATASETS_WORKFLOW, MODE
 from flow_service_emulator.service.patching import MAX_OPERATIONS, OPERATIONS
 
@@ -42,6 +42,7 @@ def request_schemas(catalog: Catalog) -> dict[str, Schema]:
     schemas: dict[str, Schema] = {
         "Patch": _PATCH,
         "RunRequest": RUN_BODY,
+        "SearchRequest": SEARCH_BODY,
         "AdhocRunRequest": _adhoc_run(),
         "TokenRequest": _token(),
     }

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.validation.validation import ContractWarning
 
 Kind = Literal["text", "number", "boolean", "object", "array"]
 
@@ -25,6 +26,7 @@ _STEP: Final = re.compile(r"""([^\s.,\[\]"'=!<>~]+)(\[\])?""")
 _OPERATOR: Final = re.compile(r"[=!<>~]+")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 _VALUE: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*+)"\s*|([^\s",][^,]*))(,|\Z)', re.DOTALL)
+_FURTHER: Final = re.compile(r"[^\s,=!<>](?:==|!=|<=?|>=?)[^\s,=!<>]")
 _STATUS_WORDS: Final[Mapping[str, frozenset[str]]] = {
     "runs": frozenset({"status", "state"}),
     "flows": frozenset({"lastRunDetails.state"}),
@@ -200,6 +202,15 @@ def parse_filter(text: str, *, collection: str, fields: Collection[str]) -> Filt
     only = values[0] if symbol == "==" and len(values) == 1 and not status and ("null", None) not in values[0] else None
     wanted = {(kind, _folded(read) if status and kind == "text" else read) for each in values for kind, read in each}
     return Filter(field, found, frozenset(wanted), status, only[0][1] if only else None)
+
+
+def doubt(text: str) -> ContractWarning | None:
+    """A warning for a `property` whose value holds a further operator, such as `flowId==X,status==failed` or an encoded `&`."""
+    match = _OPERATOR.search(text)
+    if match is None or _FURTHER.search(re.sub(r'"(?:[^"\\]|\\.)*+"', "", text[match.end() :])) is None:
+        return None
+    told = f"the value of the filter {echo(text)} holds a further operator, which is a part of the value here"
+    return ContractWarning("filter-value-operator", "query.property", told)
 
 
 def _folded(word: str) -> str:

@@ -25,7 +25,8 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.filters import BOOLEANS, FieldPath, Filter, echo, parse_filter, value_invalid
+from flow_service_emulator.query.filters import BOOLEANS, FieldPath, Filter, doubt, echo, parse_filter, value_invalid
+from flow_service_emulator.validation.validation import ContractWarning
 
 MAX_LIMIT: Final = 100
 DEFAULT_WINDOW: Final = 20
@@ -119,14 +120,23 @@ class ListQuery:
         return *(_falling(key) if falls else key for (_, falls), key in pairs), seq
 
 
-def parse(params: Params, *, collection: str, fields: Collection[str]) -> ListQuery:
+def parse(
+    params: Params,
+    collection: str,
+    fields: Collection[str],
+    *,
+    most: int = MAX_LIMIT,
+    warnings: list[ContractWarning] | None = None,
+) -> ListQuery:
     """Reads the parameters of a list request; `fields` are the top-level fields that the collection's entities can have.
+
+    `most` is the largest limit. `warnings` is told of what may be meant otherwise.
 
     Raises ServiceError: 1401, 1432, 1433, 1440, 1443, 1448, 1449, 1450, 1451, 1452 or 1453.
     """
     single = _single_values(params, _LIST_PARAMS, several=_PROPERTY)
     properties = tuple(value for name, value in params if name == _PROPERTY)
-    limit = _whole(single[_LIMIT], _LIMIT, least=1, most=MAX_LIMIT) if _LIMIT in single else None
+    limit = _whole(single[_LIMIT], _LIMIT, least=1, most=most) if _LIMIT in single else None
     count = single.get(_COUNT, "false").lower()  # a real client sends Python's `False`
     if count not in BOOLEANS:
         raise value_invalid(single[_COUNT], _COUNT, list(BOOLEANS))
@@ -135,6 +145,8 @@ def parse(params: Params, *, collection: str, fields: Collection[str]) -> ListQu
     query = _read_query(collection, properties, single.get(_ORDERBY), limit or MAX_LIMIT, fields)
     if _TOKEN in single:
         query = _read_token(single[_TOKEN], collection, fields)
+    if warnings is not None:
+        warnings += [each for text in properties if (each := doubt(text)) is not None]
     return replace(query, count=BOOLEANS[count])
 
 

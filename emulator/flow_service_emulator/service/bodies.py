@@ -77,6 +77,19 @@ BODIES: Final[dict[str, Schema]] = {
 
 RUN_BODY: Final = _object(["flowId"], {"flowId": _KEY})
 
+SEARCH_BODY: Final = _object(
+    [],
+    {
+        "queryString": _TEXT,
+        "limit": {"type": "integer", "minimum": 1, "maximum": 1_000},
+        "orderby": _TEXT,
+        "count": {"type": "boolean"},
+        "projectionFields": _TEXT,
+        "groupByProperty": _TEXT,
+    },
+)
+"""Flow Service API 3.0.1: `FlowFilterRequest`, `ConnectionFilterRequest` and `FlowSpecFilterRequest`."""
+
 _DESTINATION: Final = _object(
     ["flowId", "datasets"], {"flowId": _TEXT, "datasets": _list(_object(["id"], {"id": _TEXT}), 100)}
 )

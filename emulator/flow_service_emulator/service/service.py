@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote_plus
 
 import orjson
 
@@ -28,10 +29,11 @@ from flow_service_emulator.entities import (
 )
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.runner import dataset_ids
+from flow_service_emulator.exports.runs import FAILED, SUCCESS
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
-from flow_service_emulator.query.query import ListQuery, Page, Records, parse, run
-from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, KINDS, RUN_BODY
+from flow_service_emulator.query.query import ListQuery, Page, Params, Records, parse, run
+from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, KINDS, RUN_BODY, SEARCH_BODY
 from flow_service_emulator.service.kinds import Change, Context, check, inherited, refuse_all
 from flow_service_emulator.service.patching import apply_patch, replaces
 from flow_service_emulator.store.store import Delete, Put, Store
@@ -45,8 +47,11 @@ INDEXES: Final[Mapping[str, tuple[str, ...]]] = {
 """By which fields the store finds entities: those that references go by, and those that clients filter by."""
 LONG_LIST: Final = 1_000
 """Up to how many entities are decoded at once; a page of 100,000 may take a second, for which others are not to wait."""
+_RUN, _ADHOC, _SEARCH = map(SchemaValidator, (RUN_BODY, ADHOC_BODY, SEARCH_BODY))
 ACTIONS: Final = {"enable": ENABLED, "disable": DISABLED}
 ACTION_PARAMETERS: Final = ("op", "subOp")
+UNBUILT_ACTIONS: Final = ("FINALIZE", "FINALIZE_UPDATE", "PUBLISH", "APPLY", "ROLLBACK", "PROGRESS")
+"""Actions and sub-actions that the service has beside these (Flow Service API 3.0.1)."""
 
 
 class Caller(NamedTuple):
@@ -84,8 +89,6 @@ class FlowService:
         self._rng = rng
         self._scheduler = scheduler
         self._masker = masker
-        self._run_body = SchemaValidator(RUN_BODY)
-        self._adhoc_body = SchemaValidator(ADHOC_BODY)
         self._long_list = asyncio.Lock()
 
     def create(self, caller: Caller, collection: str, body: Any) -> Entity:
@@ -126,9 +129,9 @@ class FlowService:
         entity: Entity = orjson.loads(self.raw(caller, collection, entity_id))
         return entity
 
-    async def page(self, caller: Caller, collection: str, params: Sequence[tuple[str, str]]) -> Page:
-        """A page of a collection, or its count, as the query asks."""
-        query = parse(params, collection=collection, fields=FIELDS[collection] | SERVER_FIELDS)
+    async def page(self, collection: str, caller: Caller, params: Params, most: int) -> Page:
+        """A page of a collection, of `most` items at most, or its count, as the query asks."""
+        query = parse(params, collection, FIELDS[collection] | SERVER_FIELDS, most=most, warnings=caller.warnings)
         records = self._candidates(caller.scope, collection, query)
         if not (query.filters or query.order) or len(records) <= LONG_LIST:
             return run(query, records)
@@ -174,23 +177,40 @@ class FlowService:
             self._renew_inherited(caller, entity)
         return entity
 
-    def act(self, caller: Caller, flow_id: str, params: Sequence[tuple[str, str]]) -> Entity:
+    def act(self, caller: Caller, flow_id: str, params: Params) -> Entity:
         """Enables or disables a flow."""
-        given = dict(params)
-        for name in given:
-            if name not in ACTION_PARAMETERS:
-                raise ServiceError("query-param-unknown", param=name[:100])
+        op, sub_op = _action(params)
         flow = self.entity(caller, "flows", flow_id)
-        action = given.get("op", "").lower()
+        for asked in (op, sub_op or ""):
+            if asked.upper() in UNBUILT_ACTIONS:
+                raise ServiceError("unsupported", feature=f"The flow action {asked}")
+        action = op.lower()
         if action not in ACTIONS:
-            raise ServiceError("operation-unsupported", op=given.get("op", "")[:100])
-        if "subOp" in given:
-            raise ServiceError("sub-action-unsupported", subOp=given["subOp"][:100])
+            raise ServiceError("operation-unsupported", op=op[:100])
+        if sub_op is not None:
+            raise ServiceError("sub-action-unsupported", subOp=sub_op[:100])
         if flow["state"] == ACTIONS[action]:
             raise ServiceError("action-not-applicable", action=action, state=flow["state"])
         if action == "enable":  # what it uses may have been deleted while it was disabled
             check(KINDS["flows"], flow, self._context(caller, flow["createdAt"]), Change(flow))
         return self._replace(caller, "flows", flow, {**flow, "state": ACTIONS[action]}, action)
+
+    def retrigger(self, caller: Caller, run_id: str, params: Params) -> Entity:
+        """The datasets of a failed run, or of one without rows, once more; answers the new run.
+
+        Source: guide "Retry failed dataflow runs"; Flow Service API 3.0.1, POST /runs/{id}/action.
+        """
+        op, _ = _action(params)
+        run = self.entity(caller, "runs", run_id)
+        if op.lower().replace("_", "-") != "re-trigger":
+            raise ServiceError("operation-unsupported", op=op[:100])
+        status = run["metrics"]["statusSummary"]["status"]
+        records = run["metrics"].get("recordSummary", {})
+        if status != FAILED and (status != SUCCESS or records.get("inputRecordCount")):
+            raise ServiceError("action-not-applicable", action="re-trigger", state=status)
+        entities = [each for source in records.get("sourceSummaries", ()) for each in source["entitySummaries"]]
+        ids = frozenset(each["id"].removeprefix("dataset:") for each in entities)
+        return self._scheduler.run_now(caller.scope, self._runnable(caller.scope, run["flowId"]), ids or None)
 
     def delete(self, caller: Caller, collection: str, entity_id: str) -> None:
         """Deletes an entity that nothing needs any more."""
@@ -209,15 +229,19 @@ class FlowService:
             raise ServiceError("body-empty")
         if isinstance(body, dict) and body.get("flowId") in (None, ""):
             raise ServiceError("flow-id-empty")
-        violations = self._run_body.violations(body)
+        violations = _RUN.violations(body)
         if violations:
             refuse_all(violations)
-        flow = self._store.get(caller.scope, "flows", body["flowId"])
+        return self._scheduler.run_now(caller.scope, self._runnable(caller.scope, body["flowId"]))
+
+    def _runnable(self, scope: Scope, flow_id: str) -> Entity:
+        """A flow that can run."""
+        flow = self._store.get(scope, "flows", flow_id)
         if flow is None:
-            raise ServiceError("run-flow-not-found", id=body["flowId"][:100])
+            raise ServiceError("run-flow-not-found", id=flow_id[:100])
         if flow["state"] != ENABLED:
             raise ServiceError("action-not-applicable", action="run", state=flow["state"])
-        return self._scheduler.run_now(caller.scope, flow)
+        return flow
 
     def run_adhoc(self, caller: Caller, body: Any) -> list[dict[str, Any]]:
         """Runs of single datasets of flows, now; answers `destinations` with the id of each dataset's run.
@@ -225,7 +249,7 @@ class FlowService:
         Raises `adhoc-invalid` for a body of another form, a flow that is not there or disabled, and a dataset that a flow does
         not carry; no run has been asked for then.
         """
-        violations = self._adhoc_body.violations(body)
+        violations = _ADHOC.violations(body)
         if violations:
             raise _adhoc_invalid("; ".join(violation.message for violation in violations[:5]))
         wanted = []
@@ -297,6 +321,38 @@ class FlowService:
                 targets = flow["inheritedAttributes"]["targetConnections"]
                 if any(target.get("baseConnection", {}).get("id") == entity_id for target in targets):
                     yield flow
+
+
+def search_params(body: Any, warnings: list[ContractWarning]) -> list[tuple[str, str]]:
+    """The body of a search as the parameters of a list.
+
+    `queryString` may be a list's query string or its conditions alone, with `&` between them. Raises ServiceError: 1405 or
+    1100, or `unsupported` for groupByProperty.
+    """
+    if body is None:
+        raise ServiceError("body-empty")
+    if violations := _SEARCH.violations(body):
+        refuse_all(violations)
+    if "groupByProperty" in body:
+        raise ServiceError("unsupported", feature="groupByProperty, a field of searches,")
+    params = []
+    for part in filter(None, body.get("queryString", "").split("&")):
+        name, _, value = part.partition("=")
+        params.append(("property", unquote_plus(value if name == "property" else part)))
+    if "projectionFields" in body:
+        params.append(("property", body["projectionFields"]))
+    for name in sorted(body.keys() - SEARCH_BODY["properties"].keys()):
+        warnings.append(ContractWarning("unknown-field", name[:60], f"{name[:60]} is not documented for searches"))
+    return params + [(name, str(body[name])) for name in ("limit", "orderby", "count") if name in body]
+
+
+def _action(params: Params) -> tuple[str, str | None]:
+    """`op`, and `subOp` if there is one."""
+    given = dict(params)
+    for name in given:
+        if name not in ACTION_PARAMETERS:
+            raise ServiceError("query-param-unknown", param=name[:100])
+    return given.get("op", ""), given.get("subOp")
 
 
 def not_found(collection: str, entity_id: str) -> ServiceError:
