@@ -12,7 +12,7 @@ import inspect
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -20,8 +20,9 @@ from typing import Any
 
 import httpx
 
-from contract_tests.pages import ADDRESS, DOCS, ROOT, pages
-from contract_tests.tutorial import BASE, DATA_LAKE, FIRST_DATASET, START_TIME
+from contract_tests.docs_destinations import Json, destination_list, destination_page, destinations
+from contract_tests.pages import ADDRESS, DOCS, ROOT, code, codes, pages, table
+from contract_tests.tutorial import BASE
 from flow_service_emulator import testing
 from flow_service_emulator.app import create_app
 from flow_service_emulator.cli import _parser
@@ -34,25 +35,10 @@ from flow_service_emulator.settings import Settings, flag_name, variable_name
 from flow_service_emulator.testing.pytest_plugin import OPTIONS
 
 FIXTURES = ROOT / "fixtures"
-Json = dict[str, Any]
 
 
 def read(name: str) -> Any:
     return json.loads((FIXTURES / name).read_text("utf-8"))
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table. A `|` in a cell is escaped, also within code, as GitHub wants it."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in row)} |" for row in lines)
-
-
-def code(value: object) -> str:
-    return f"`{value}`" if str(value) else ""
-
-
-def codes(values: Iterable[object]) -> str:
-    return ", ".join(map(code, values))
 
 
 def linked(source: str) -> str:
@@ -105,168 +91,6 @@ FIXTURE: dict[str, type] = {
 }
 FOR_THE_PLUGIN = ("close", "disconnect", "fetch_token")
 """Methods that a test has no use for."""
-
-
-# --- destinations
-
-
-def destinations() -> list[tuple[Json, Json]]:
-    """Each destination's fixture and its flow spec, in the order of their files."""
-    flow_specs = [json.loads(file.read_text("utf-8")) for file in sorted((FIXTURES / "flow-specs").glob("*.json"))]
-    specs = [json.loads(file.read_text("utf-8")) for file in sorted((FIXTURES / "connection-specs").glob("*.json"))]
-    return [
-        (spec, next(flow for flow in flow_specs if spec["spec"]["id"] in flow["targetConnectionSpecIds"]))
-        for spec in specs
-        if "destination" in spec
-    ]
-
-
-def of_datasets(declared: Mapping[str, Any]) -> bool:
-    """Whether a target parameter belongs to dataset flows: its `conditional` may say that it does not."""
-    condition = declared.get("conditional")
-    return not condition or (condition["value"], condition["operator"]) == ("DATASETS", "CONTAINS")
-
-
-def parameters(schema: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    rows = []
-    for name, declared in schema["properties"].items():
-        if of_datasets(declared):
-            allowed = codes(declared["enum"]) if "enum" in declared else code(declared.get("pattern", "")) or "any text"
-            text = declared.get("description", declared.get("title", "")).rstrip(".")
-            text += " (a secret)" if declared.get("format") == "password" else ""
-            rows.append((code(name), "yes" if name in schema.get("required", ()) else "", allowed, text))
-    return rows
-
-
-PARAMETER = ("parameter", "required", "allowed", "what it is")
-SHELL = f"""\
-url={ADDRESS}{BASE}
-call() {{ curl -sS "$@" -H 'Authorization: Bearer any' -H 'x-api-key: any' -H 'x-gw-ims-org-id: ANY@AdobeOrg' \\
-  -H 'x-sandbox-name: prod' -H 'Content-Type: application/json' && echo; }}
-create() {{ call "$url/$1" -d @- | tee /dev/stderr | sed 's/.*"id":"\\([^"]*\\)".*/\\1/'; }}
-"""
-
-
-def block(text: str) -> str:
-    return f"```sh\n{text.rstrip()}\n```"
-
-
-def creating(variable: str, collection: str, body: Json) -> str:
-    """A command that creates an entity and stores its id in a variable."""
-    text = json.dumps(body, indent=2)
-    assert not re.search(r"[`\\]|\$(?!(source|base|target)\b)", text), "the shell would read this otherwise"
-    return block(f"{variable}=$(create {collection} <<JSON\n{text}\nJSON\n)")
-
-
-def destination_page(fixture: Json, flow_spec: Json) -> str:
-    spec, examples = fixture["spec"], fixture["examples"]
-    name, reference = spec["name"], {"id": spec["id"], "version": spec["version"]}
-    form = ("JSON", "GZIP")
-    place = "/".join(
-        [fixture["destination"], *(f"<{fixture[key]}>" for key in ("container", "path") if key in fixture)]
-    )
-    parts = [
-        f"# {name}",
-        "All that an export to this destination needs: ids, parameters, and a body to copy for each step.",
-        table(
-            ("what", "here"),
-            [
-                ("connection spec", f"`{spec['id']}`, version `{spec['version']}`"),
-                ("flow spec", f"`{flow_spec['id']}`, version `{flow_spec['version']}`"),
-                ("files", f"`<export folder>/{place}/<dataset id>/exportTime=YYYYMMDDHHMM/`"),
-            ],
-        ),
-        "## Credentials: `auth` of the base connection",
-    ]
-    for auth in spec["authSpec"]:
-        parts += [f"`specName` is `{auth['name']}`. Its `params`:", table(PARAMETER, parameters(auth["spec"]))]
-    if not spec["authSpec"]:
-        parts.append("It takes no credentials: leave `auth` out.")
-    parts += [
-        "## Parameters: `params` of the target connection",
-        table(
-            PARAMETER,
-            [
-                *parameters(spec["targetSpec"]["spec"]),
-                (
-                    "`mode`",
-                    "",
-                    "`Server-to-server`",
-                    "sent by every request of the tutorial, though no spec declares it",
-                ),
-            ],
-        ),
-        "## The steps, with curl",
-        "Start a server with `flow-service-emulator serve`. Copy the blocks one after the other into a shell. `create` shows the "
-        "answer and gives you the new id.",
-        block(SHELL),
-        "### 1. Find a dataset that can be exported",
-        block(
-            f'call "$url/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets&limit=3"\n'
-            f'call "$url/connectionSpecs/{spec["id"]}"'
-        ),
-        "### 2. Source connection: which datasets",
-        creating(
-            "source",
-            "sourceConnections",
-            {
-                "name": "Data Lake",
-                "connectionSpec": {"id": DATA_LAKE, "version": "1.0"},
-                "params": {"datasets": [{"dataSetId": FIRST_DATASET}]},
-            },
-        ),
-    ]
-    base: Json = {"name": f"{name} account", "connectionSpec": reference}
-    variants = [{**base, "auth": {"specName": auth, "params": given}} for auth, given in examples["auth"].items()]
-    for number, body in enumerate(variants or [base]):
-        which = f", with `{body['auth']['specName']}`" if "auth" in body else ""
-        begin = "### 3. Base connection: who you are there" if number == 0 else "### 3. Or another one instead"
-        parts += [begin + which, creating("base", "connections", body)]
-    target = {**examples["target"], "datasetFileType": form[0], "compression": form[1]}
-    parts += [
-        "### 4. Target connection: where the files go, and in which form",
-        creating(
-            "target",
-            "targetConnections",
-            {"name": f"{name} folder", "baseConnectionId": "$base", "connectionSpec": reference, "params": target},
-        ),
-        "### 5. Flow: when",
-        "A start in the past exports at once, and the contract report warns of it.",
-        creating(
-            "flow",
-            "flows",
-            {
-                "name": f"Dataset to {name}",
-                "flowSpec": {"id": flow_spec["id"], "version": flow_spec["version"]},
-                "sourceConnectionIds": ["$source"],
-                "targetConnectionIds": ["$target"],
-                "transformations": [],
-                "scheduleParams": {"interval": 3, "timeUnit": "hour", "startTime": START_TIME},
-            },
-        ),
-        "### 6. Let three hours pass, then look at the runs and the files",
-        block(
-            f"curl -sS {ADDRESS}/__emulator/clock/advance -d '{{\"seconds\": 10800}}' && echo\n"
-            'call "$url/runs?property=flowId==$flow"\n'
-            f"curl -sS {ADDRESS}/__emulator/exports && echo"
-        ),
-        "The rules for `scheduleParams` are in [Schedules](../schedules.md), the names of files in "
-        "[Files](../../explanation/files.md).",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def destination_list() -> str:
-    rows = [
-        (
-            f"[{fixture['spec']['name']}](destinations/{fixture['destination']}.md)",
-            code(fixture["spec"]["id"]),
-            code(flow_spec["id"]),
-            codes(auth["name"] for auth in fixture["spec"]["authSpec"]) or "none",
-        )
-        for fixture, flow_spec in destinations()
-    ]
-    return table(("destination", "connection spec", "flow spec", "`auth.specName`"), rows)
 
 
 # --- the service

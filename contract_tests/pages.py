@@ -1,8 +1,9 @@
-"""The README and the pages of `emulator/docs`, and what is in them: snippets with their markers, links, prose."""
+"""The README and the pages of `emulator/docs`, and what is in them: snippets with their markers, links, prose, tables."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,3 +62,17 @@ def links(page: Path) -> list[str]:
     """Where the links of a page lead, as they are written."""
     text = re.sub(r"`[^`\n]*`", "", _FENCED.sub("", page.read_text("utf-8")))
     return [first or second for first, second in re.findall(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", text, re.MULTILINE)]
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table. A `|` in a cell is escaped, also within code, as GitHub wants it."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in row)} |" for row in lines)
+
+
+def code(value: object) -> str:
+    return f"`{value}`" if str(value) else ""
+
+
+def codes(values: Iterable[object]) -> str:
+    return ", ".join(map(code, values))
