@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
@@ -48,17 +47,18 @@ class DatasetCalls:
         return Reply(await self._whole(exchange.path_params["id"]))
 
     async def put_dataset(self, exchange: Exchange) -> Reply:
-        """A dataset of the user's own, a new one or in the place of the one of its id. `user_datasets` says what is new then."""
+        """A dataset of the user's own, a new one or in the place of the one of its id. `put` says what is new then."""
         dataset_id = exchange.path_params["id"]
         if not ID_PATTERN.fullmatch(dataset_id):
             raise invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {literal(dataset_id)}")
         await self._library.refresh()
-        check_owner = partial(self._check_owner, dataset_id, "choose another id")
-        check_owner()
+        self._check_owner(dataset_id, "choose another id")
         async with self._reading:
             form, body = _body(exchange)
             with _faults_told():
-                await self._library.put(dataset_id, partial(self._content, dataset_id, form), form, body, check_owner)
+                content = self._content(dataset_id, form, await self._library.read(dataset_id, form, body))
+            self._check_owner(dataset_id, "choose another id")  # it may have become a file's meanwhile
+            self._library.put(dataset_id, content)
         return Reply(await self._whole(dataset_id))
 
     async def append_records(self, exchange: Exchange) -> Reply:
@@ -72,7 +72,9 @@ class DatasetCalls:
             async with self._reading:
                 form, body = _body(exchange)
                 with _faults_told():
-                    appended = await self._library.append(dataset_id, _check_further, form, body)
+                    further = await self._library.read_further(dataset_id, form, body)
+                _check_further(further)
+                appended = self._library.append(dataset_id, further)
             facts = self._library.facts_of(dataset_id)
         except KeyError:  # deleted while it was read
             raise self._not_found(dataset_id) from None

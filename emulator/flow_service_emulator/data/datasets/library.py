@@ -6,7 +6,7 @@ to one of them only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,6 @@ from typing import Any, Final
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.arrow_json_schema import json_schema_of
 from flow_service_emulator.data.datasets.dataset_fixtures import DatasetFixture
-from flow_service_emulator.data.datasets.faults import FileFault
 from flow_service_emulator.data.datasets.folder import DatasetFiles, FileDataset
 from flow_service_emulator.data.datasets.put import Content, UserDatasets
 from flow_service_emulator.data.datasets.reader import Reader
@@ -149,30 +148,23 @@ class Library:
             dataset_id in self._put.datasets and self._put.datasets[dataset_id].schema is None
         )
 
-    async def put(
-        self, dataset_id: str, read: Callable[[Segments], Content], form: str, body: bytes, check: Callable[[], None]
-    ) -> None:
-        """Store a user's dataset, whose content is a `body` of the format `form`; `read` says what of.
-
-        `check` is called right before that, as the id may have become another's (`owner`) by then. Raises FileFault,
-        StoreError, ServiceError while the server is ending, and what `read` and `check` raise.
-        """
+    async def read(self, dataset_id: str, form: str, body: bytes) -> Segments:
+        """What a `body` of the format `form` has, to be put. Raises FileFault, and ServiceError while the server is ending."""
         before = self._put.datasets[dataset_id].mark if dataset_id in self._put.datasets else None
-        content = read(await self._reader.read(Job(form, before=before, upload=True), body))
-        check()
+        return await self._reader.read(Job(form, before=before, upload=True), body)
+
+    async def read_further(self, dataset_id: str, form: str, body: bytes) -> Segments:
+        """Further records of a dataset that was put. Raises as `read`, and ValueError for one that takes none."""
+        types, start = self._put.columns_for_more(dataset_id), self._put.datasets[dataset_id].digest
+        return await self._reader.read(Job(form, types=types, start=start, upload=True), body)
+
+    def put(self, dataset_id: str, content: Content) -> None:
+        """Store a user's dataset, a new one or in the place of the one of its id. Raises StoreError."""
         self._put.put(dataset_id, content)
 
-    async def append(self, dataset_id: str, check: Callable[[Segments], None], form: str, body: bytes) -> int:
-        """Store further records of a dataset that was put; answers how many.
-
-        Raises as `put`, KeyError where there is no such dataset, and ValueError for one that takes no records.
-        """
-        types, old = self._put.columns_for_more(dataset_id), self._put.datasets[dataset_id]
-        segments = await self._reader.read(Job(form, types=types, start=old.digest, upload=True), body)
-        check(segments)
-        if self._put.datasets[dataset_id] is not old:
-            raise FileFault("it was put again in the meantime; try again")
-        return self._put.append(dataset_id, segments)
+    def append(self, dataset_id: str, further: Segments) -> int:
+        """Store what `read_further` gave; answers how many rows. Raises KeyError and StoreError."""
+        return self._put.append(dataset_id, further)
 
     def delete(self, dataset_id: str) -> None:
         """Forget a dataset that was put. Raises KeyError and StoreError."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ _ELSEWHERE: Final = "a file in the datasets folder of --fixtures may have more"
 _PIECE_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _PARQUET_MAGIC: Final = b"PAR1"
-_LARGE: Final = re.compile(rb"[0-9]{19}")
+_MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 
 Source = bytes | Path
 Rows = tuple["Schema", Iterable["RecordBatch"]]
@@ -163,7 +164,7 @@ def _loaded(text: bytes, kind: type[FileFault] = FileFault, line: int | None = N
     """JSON decoded so that what cannot be taken of it can be named: numbers beyond 64 bits, and those that are none."""
     text = text.removeprefix(_BOM)
     try:
-        if _LARGE.search(text) is None:
+        if _MANY_DIGITS.search(text) is None:
             try:
                 return orjson.loads(text)
             except orjson.JSONDecodeError as fault:
@@ -217,9 +218,9 @@ def _is_json(text: bytes) -> bool:
 _SEPARATORS: Final = (",", ";", "\t")
 _MAX_FIELD: Final = 16_000_000
 _MAX_DIGITS: Final = 17
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
-_TEXT, _NUMBERS, _WHOLE, _LARGE_WHOLE, _TRUTH = "text", "number", "whole number", "large whole number", "true or false"
-_TOGETHER: Final = {frozenset((_WHOLE, _NUMBERS)): _NUMBERS, frozenset((_WHOLE, _LARGE_WHOLE)): _LARGE_WHOLE}
+_LARGE = object()
+"""The kind of a whole number that no number with a point is equal to."""
+_TOGETHER: Final[dict[frozenset[Any], Any]] = {frozenset((int, float)): float, frozenset((int, _LARGE)): _LARGE}
 
 
 def _csv(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
@@ -233,13 +234,13 @@ def _csv(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
     names, rows = _csv_rows(source)
     given = [] if job.types is None else [job.types.field(index) for index in range(len(job.types))]
     types = {field.name: field.type for field in given}
-    kinds = [_TEXT if name in types else "" for name in names]
+    kinds = [str if name in types else None for name in names]
     for row in rows:
         for index, text in enumerate(row):
             known = kinds[index]
-            if text and known != _TEXT and (kind := _kind(text)) != known:
-                kinds[index] = _TOGETHER.get(frozenset((known, kind)), _TEXT) if known else kind
-    made = {_WHOLE: DataType.int64, _LARGE_WHOLE: DataType.int64, _NUMBERS: DataType.float64, _TRUTH: DataType.bool}
+            if text and known is not str and (kind := _kind(text)) is not known:
+                kinds[index] = _TOGETHER.get(frozenset((known, kind)), str) if known else kind
+    made = {int: DataType.int64, _LARGE: DataType.int64, float: DataType.float64, bool: DataType.bool}
     for name, kind in zip(names, kinds, strict=True):
         types.setdefault(name, made.get(kind, DataType.string)())
     schema = Schema([Field(name, type_, nullable=True) for name, type_ in types.items()])
@@ -295,17 +296,18 @@ def _whole_rows(rows: Iterator[list[str]], columns: int) -> Iterator[list[str]]:
 
 
 @lru_cache(8_192)
-def _kind(text: str) -> str:
+def _kind(text: str) -> Any:
     """Of what kind a value is: a number only where that is written the way JSON writes it, and a float has all its digits."""
-    if text in ("true", "false"):
-        return _TRUTH
-    if _NUMBER.fullmatch(text) is None or text == "-0":
-        return _TEXT
-    if text.lstrip("-").isdigit():
-        number = abs(int(text))
-        return _WHOLE if number <= EXACT else _LARGE_WHOLE if number < 2**63 else _TEXT
-    digits = re.split("[eE]", text)[0].replace("-", "").replace(".", "").lstrip("0")
-    return _NUMBERS if len(digits) <= _MAX_DIGITS and abs(float(text)) != float("inf") else _TEXT
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return str
+    if type(value) is int and str(value) == text and -(2**63) <= value < 2**63:
+        return int if abs(value) <= EXACT else _LARGE
+    if type(value) is float and math.isfinite(value) and not text.lstrip("-").isdigit():
+        digits = re.sub("[eE].*|[-.]", "", text).lstrip("0")
+        return float if len(digits) <= _MAX_DIGITS else str
+    return bool if type(value) is bool else str
 
 
 def _reader_of(type_: DataType) -> Callable[[str], Any]:

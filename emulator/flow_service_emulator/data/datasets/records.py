@@ -10,7 +10,7 @@ import datetime
 import math
 import re
 from collections.abc import Callable, Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 from flow_service_emulator.data.datasets.faults import RecordFault
@@ -26,7 +26,6 @@ MAX_LEVELS: Final = 32
 """The most levels of objects and arrays inside each other."""
 EXACT: Final = 2**53
 """Up to here every whole number is a number of 64 bits with a point, too."""
-_FLOAT_DIGITS: Final = 15
 _WORDS: Final = {
     bool: "true or false",
     int: "a whole number",
@@ -279,17 +278,13 @@ def _is_instant(value: Any) -> bool:
 
 
 def _is_decimal(value: Any, precision: int, scale: int) -> bool:
-    """Whether a decimal takes a number as it is. Of a float only so many digits are sure."""
-    if type(value) not in (int, float, str):
-        return False
+    """Whether a decimal takes a number, or the text of one, as it is."""
     try:
-        number = Decimal(repr(value) if type(value) is float else value)
-    except InvalidOperation:
+        number = Decimal(str(value))
+        exact = number.quantize(Decimal(1).scaleb(-scale), context=Context(prec=precision))
+    except InvalidOperation:  # it is none, or has more digits
         return False
-    digits, exponent = number.as_tuple().digits, number.as_tuple().exponent
-    if not isinstance(exponent, int) or (type(value) is float and len(digits) > _FLOAT_DIGITS):
-        return False
-    return -exponent <= scale and len(digits) + exponent <= precision - scale
+    return exact == number
 
 
 def _shown(value: Any) -> str:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from arro3.core import Array
+import nanoarrow
+from arro3.compute import take
+from arro3.core import Array, ChunkedArray
 
 
 def text_column(offsets: array[int] | memoryview, data: bytes | memoryview, count: int) -> Array:
     """A string column of `count` rows: UTF-8 `data` and `count + 1` int32 `offsets` into it."""
-    import nanoarrow
-    from arro3.core import Array
-
     return Array.from_arrow(nanoarrow.c_array_from_buffers(nanoarrow.string(), count, [None, offsets, data]))
 
 
@@ -27,10 +24,6 @@ def fixed_width(data: bytes, width: int) -> Array:
 
 def joined(parts: Sequence[Array]) -> Array:
     """The strings of several columns (of one length, without nulls) put together row by row."""
-    import nanoarrow
-    from arro3.compute import take
-    from arro3.core import ChunkedArray
-
     count, width = len(parts[0]), len(parts)
     pieces = nanoarrow.c_array(take(ChunkedArray(list(parts)).combine_chunks(), row_by_row(count, width))).view()
     # The pieces of a row lie one after the other already: leaving out the offsets between them joins them.
@@ -48,8 +41,6 @@ def even_offsets(count: int, width: int) -> array[int]:
 @lru_cache(maxsize=8)
 def row_by_row(count: int, width: int) -> Array:
     """In which order to take from `width` columns of `count` rows, laid end to end, to have one row after the other."""
-    from arro3.core import Array
-
     order = memoryview(bytearray(4 * width * count)).cast("I")
     for place in range(width):
         order[place::width] = array("I", range(place * count, (place + 1) * count))

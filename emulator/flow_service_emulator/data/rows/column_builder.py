@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
+from arro3.compute import cast, take
+from arro3.core import Array, DataType
+
 from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Gappy, MapOf, OneItem, Pooled, Struct, Time
 from flow_service_emulator.data.rows.draws import spread
 from flow_service_emulator.data.rows.identity_columns import id_column, is_row_id, number_id_column, person_column
@@ -57,8 +60,6 @@ class ColumnBuilder:
 
     def _with_missing(self, node: Object, column: Column) -> Column:
         """A column with null where the object is absent as a whole, where that can be."""
-        from arro3.core import Array, DataType
-
         missing = self._missing(node)
         if missing is None:
             return column
@@ -67,8 +68,6 @@ class ColumnBuilder:
 
     def _missing(self, node: Object | List) -> Pooled | None:
         """Where an optional object is absent as a whole."""
-        from arro3.core import Array, DataType
-
         if not node.optional or _always_there(node):
             return None
         dice = self._sources.dice(node.path, "missing")
@@ -77,8 +76,6 @@ class ColumnBuilder:
         return Pooled(pool, self._sources.stream(node.path, "missing"))
 
     def _with_gaps(self, node: Node, column: Column) -> Column:
-        from arro3.core import Array, DataType
-
         if isinstance(column, Pooled):
             return self._with_gaps_in_pool(node, column)
         gaps = Array(self._gaps(node, SMALL_POOL, lambda place: 0), type=DataType.int64())
@@ -86,9 +83,6 @@ class ColumnBuilder:
 
     def _with_gaps_in_pool(self, node: Node, pooled: Pooled) -> Pooled:
         """The same pool with null at some places, which costs nothing when rows are made."""
-        from arro3.compute import take
-        from arro3.core import Array, DataType
-
         places = self._gaps(node, len(pooled.pool), lambda place: place)
         return Pooled(take(pooled.pool, Array(places, type=DataType.int64())), pooled.stream)
 
@@ -131,9 +125,6 @@ class ColumnBuilder:
         return self._sources.pool(node, values, self._sources.entity_stream(meaning, node.path))
 
     def _time(self, node: Scalar) -> Column:
-        from arro3.compute import cast
-        from arro3.core import Array, DataType
-
         type_, instant = arrow_type(node), DataType.timestamp("ms", tz="UTC")
         meaning = time_meaning(node.path)
         if meaning == "row":

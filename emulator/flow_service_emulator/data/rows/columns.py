@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
+
+import nanoarrow
+from arro3.compute import add, cast, filter, is_not_null, mul, rem, take
+from arro3.core import Array, ChunkedArray, DataType, Field, Scalar, list_array, struct_array
 
 from flow_service_emulator.data.rows.arrow_text import even_offsets, fixed_width, joined, row_by_row
 from flow_service_emulator.data.rows.draws import BLOCK, Dice, Stream
-
-if TYPE_CHECKING:
-    from arro3.core import Array, DataType, Field
 
 SMALL_POOL: Final = 256
 """Pools of this size are the fastest: a random byte is an index as it is."""
@@ -60,9 +61,6 @@ class Window:
 
     def pick(self, stream: Stream, size: int) -> Array:
         """For each row a random index below `size` (at most 65,536); columns that share a stream get the same one."""
-        from arro3.compute import rem
-        from arro3.core import Array, DataType, Scalar
-
         key = (stream, size)
         if key not in self._picks:
             if size == SMALL_POOL:
@@ -76,8 +74,6 @@ class Window:
 
 @lru_cache(maxsize=4)  # windows mostly have one size
 def _ramp(code: Literal["i", "q"], count: int) -> Array:
-    from arro3.core import Array
-
     return Array.from_buffer(array(code, range(count)))
 
 
@@ -96,8 +92,6 @@ class Pooled:
     stream: Stream
 
     def make(self, window: Window) -> Array:
-        from arro3.compute import take
-
         return take(self.pool, window.pick(self.stream, len(self.pool)))
 
 
@@ -204,9 +198,6 @@ class Position:
     step: int = 1
 
     def make(self, window: Window) -> Array:
-        from arro3.compute import add, cast, mul
-        from arro3.core import DataType, Scalar
-
         steps = mul(window.ramp, Scalar(self.step, type=DataType.int64())) if self.step > 1 else window.ramp
         return cast(add(steps, Scalar(self.base + window.first * self.step, type=DataType.int64())), self.type)
 
@@ -220,8 +211,6 @@ class Time:
     shift: Pooled | None = None
 
     def make(self, window: Window) -> Array:
-        from arro3.compute import add, cast
-
         millis = window.millis
         if self.shift is not None:
             millis = add(millis, self.shift.make(window))
@@ -237,8 +226,6 @@ class Gappy:
     gaps: Pooled
 
     def make(self, window: Window) -> Array:
-        from arro3.compute import add, take
-
         return take(self.column.make(window), add(window.ramp, self.gaps.make(window)))
 
 
@@ -251,8 +238,6 @@ class Struct:
     missing: Pooled | None
 
     def make(self, window: Window) -> Array:
-        from arro3.core import struct_array
-
         mask = None if self.missing is None else self.missing.make(window)
         return struct_array([column.make(window) for column in self.columns], fields=self.fields, mask=mask)
 
@@ -266,10 +251,6 @@ class MapOf:
     type: DataType
 
     def make(self, window: Window) -> Array:
-        import nanoarrow
-        from arro3.compute import cast, filter, is_not_null, take
-        from arro3.core import Array, ChunkedArray, DataType, Field, struct_array
-
         width, count = len(self.parts), window.count
         columns = [part.make(window) for part in self.parts]
         names, order = _repeated(width, count), row_by_row(count, width)
@@ -294,8 +275,6 @@ class MapOf:
 @lru_cache(maxsize=4)
 def _repeated(width: int, count: int) -> Array:
     """0, 1 … `width` - 1, so many times."""
-    from arro3.core import Array
-
     return Array.from_buffer(array("I", list(range(width)) * count))
 
 
@@ -308,17 +287,12 @@ class OneItem:
     missing: Pooled | None
 
     def make(self, window: Window) -> Array:
-        from arro3.core import list_array
-
         mask = None if self.missing is None else self.missing.make(window)
         return list_array(_ramp("i", window.count + 1), self.item.make(window), type=self.type, mask=mask)
 
 
 def referenced(column: Column, owners: int, stream: Stream, millis: Callable[[Window], Array]) -> Pooled:
     """Values of the first `owners` rows of a column, referred to at random: the earlier an owner, the more often."""
-    from arro3.compute import take
-    from arro3.core import Array
-
     size = min(16 * BLOCK, max(SMALL_POOL, 4 * owners))
     who = Array.from_buffer(array("q", (owners * place * place // (size * size) for place in range(size))))
     return Pooled(take(column.make(Window(0, owners, millis)), who), stream)

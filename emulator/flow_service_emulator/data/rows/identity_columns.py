@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from arro3.core import DataType
+
 from flow_service_emulator.data.rows.columns import (
     MAX_POSITIONS,
     SMALL_POOL,
@@ -71,8 +73,6 @@ def person_column(sources: Sources, node: Scalar, meaning: str) -> Column:
 
 def _email(sources: Sources, node: Scalar, first: Sequence[str], last: Sequence[str]) -> Joined:
     """First and last name, the person's number, which makes it unique, and a reserved domain."""
-    from arro3.core import DataType
-
     domains = ["@" + domain for domain in spread(WORDS["email_domains"], SMALL_POOL)]
     return Joined(
         [
@@ -113,8 +113,6 @@ def is_row_id(sources: Sources, node: Scalar) -> bool:
 
 def number_id_column(node: Scalar) -> Position:
     """A number that is different in every row. Raises SchemaError where the limits leave too few of them."""
-    from arro3.core import DataType
-
     step = int(node.step or 1)
     least = _FIRST_NUMBER if node.low is None else max(_FIRST_NUMBER, int(node.low) + 1)
     base = -(-least // step) * step
@@ -149,8 +147,6 @@ def id_column(sources: Sources, node: Scalar, name: str) -> Column:
 
 def _code(sources: Sources, node: Scalar, dice: Dice, name: str) -> Column:
     """Unique text that keeps to the limits of length."""
-    from arro3.core import DataType
-
     code: Code
     if node.format == "uuid":
         code = uuid_code(dice)

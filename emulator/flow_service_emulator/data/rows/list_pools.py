@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
+from arro3.core import Field, Schema
+from arro3.io import read_json
 
 from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, values_of
 from flow_service_emulator.data.rows.draws import Dice, Stream
@@ -34,9 +36,6 @@ class ListPools:
 
     def column(self, node: List | Map) -> Pooled:
         """The column of a list or map, without null. Raises SchemaError where different items are asked for and run out."""
-        from arro3.core import Field, Schema
-        from arro3.io import read_json
-
         dice = self._sources.dice(node.path)
         size = max(8, min(SMALL_POOL, _MOST_VALUES // max(1, values_in(node))))
         lines = [orjson.dumps({"list": self._sample(node, dice, {})}) for _ in range(size)]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from arro3.core import Array, DataType, Field
 
 from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, Window, referenced
 from flow_service_emulator.data.rows.draws import Dice, Stream, spread
 from flow_service_emulator.data.rows.meanings import entity_values
 from flow_service_emulator.data.rows.row_schema import DatasetKind, List, Map, Node, Object, Scalar
 from flow_service_emulator.data.rows.schema_error import Path
-
-if TYPE_CHECKING:
-    from arro3.core import Array, DataType, Field
 
 
 def arrow_type(node: Node) -> DataType:
@@ -21,8 +20,6 @@ def arrow_type(node: Node) -> DataType:
     As published for exported Parquet: `date-time` is a Timestamp in milliseconds, UTC, and `date` a Date32, which JSON shows as
     ISO 8601 with `Z`; integers have 8, 16, 32 or 64 bits, numbers are Float64.
     """
-    from arro3.core import DataType, Field
-
     if isinstance(node, Map) or (isinstance(node, Object) and node.is_map):
         value = node.value if isinstance(node, Map) else node.fields[0][1]
         key = Field("key", DataType.string(), nullable=False)
@@ -42,8 +39,6 @@ def arrow_type(node: Node) -> DataType:
 
 def arrow_field(name: str, node: Node) -> Field:
     """The field of a property; required ones cannot be null."""
-    from arro3.core import Field
-
     return Field(name, arrow_type(node), nullable=node.optional)
 
 
@@ -77,8 +72,6 @@ class Sources:
 
     def pool(self, node: Scalar, values: Sequence[Any], stream: Stream | None = None) -> Pooled:
         """A column of these values at random; columns that share a stream and a size take the same place of theirs."""
-        from arro3.core import Array
-
         return Pooled(Array(list(values), type=arrow_type(node)), stream or self.stream(node.path))
 
     def stream(self, path: Path, use: str = "values") -> Stream:
