@@ -1,7 +1,4 @@
-"""A user's own datasets: by control call and in files, exported like any other.
-
-The rules for what is new after a change are those at the top of `emulator/user_datasets.py`.
-"""
+"""A user's own datasets over time: what is new after a change, a restart, a reset, a snapshot (see the top of `put`)."""
 
 from __future__ import annotations
 
@@ -11,13 +8,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, assert_error, serving, violations
-from contract_tests.tutorial import BASE, DATA_LAKE, DATASET, S3, SOURCE_CONNECTION
+from contract_tests.tutorial import BASE, DATA_LAKE, S3, SOURCE_CONNECTION
 from flow_service_emulator.settings import Settings
 
 HOUR = 3600
@@ -71,13 +67,6 @@ def put(api: Api, dataset: str, **body: Any) -> dict[str, Any]:
     return answer
 
 
-def refused(api: Api, dataset: str, body: Any) -> str:
-    """The reason for which a PUT is refused."""
-    response = api.http.put(f"/__emulator/datasets/{dataset}", json=body)
-    reason: str = assert_error(response, "control-invalid")["detail"]
-    return reason
-
-
 def own(api: Api) -> dict[str, dict[str, Any]]:
     """The datasets that are not of the fixtures, by file or id."""
     items = api.control("GET", "/datasets")["items"]
@@ -99,25 +88,6 @@ def next_rows(api: Api, hours: int = 3) -> list[Any]:
 
 
 # --- records ----------------------------------------------------------------------------------------------------------
-
-
-def test_records_come_out_as_they_went_in(api: Api) -> None:
-    put(api, "orders", name="Orders", records=ORDERS)
-    api.flow(S3, SCHEDULE, datasets=["orders"])
-    rows = next_rows(api, 0)
-    assert rows == [
-        {
-            "id": 1,
-            "total": 9.0,
-            "lines": [{"sku": "A-1", "tags": ["x", None]}],
-            "customer": {"name": "Zoë", "vip": True},
-        },
-        {"id": 2, "total": 10.5, "coupon": "é\u2028\n", "lines": [], "customer": {"name": "B"}},
-    ]
-    assert [list(row) for row in rows] == [
-        ["id", "total", "lines", "customer"],
-        ["id", "total", "lines", "customer", "coupon"],
-    ]
 
 
 def test_a_dataset_is_eligible_like_any_other(api: Api) -> None:
@@ -156,18 +126,6 @@ def test_a_body_of_many_megabytes_is_taken(api: Api) -> None:
 # --- what is new after a change ---------------------------------------------------------------------------------------
 
 
-def test_appended_records_are_new_and_nothing_else(api: Api) -> None:
-    records = [{"n": number} for number in range(1_500)]
-    put(api, "log", records=records)
-    api.flow(S3, SCHEDULE, datasets=["log"])
-    assert next_rows(api, 0) == records
-    more = [*records, {"n": 1.5, "late": True}, {"n": -1}]
-    put(api, "log", records=more)
-    assert next_rows(api) == more[1_500:]
-    put(api, "log", records=more)
-    assert next_rows(api) == []
-
-
 @pytest.mark.parametrize(
     "records", [[{"n": 1}], [{"n": 1}, {"n": 3}], [{"n": 7}, {"n": 1}, {"n": 2}], [{"m": 1}, {"m": 2}]]
 )
@@ -179,18 +137,6 @@ def test_anything_but_appending_makes_all_records_new(api: Api, records: list[An
     assert next_rows(api) == records
     put(api, "log", records=[*records, {"n": 9}])
     assert next_rows(api) == [{"n": 9}]
-
-
-def test_records_grow_by_being_repeated(api: Api) -> None:
-    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=1)
-    api.flow(S3, SCHEDULE, datasets=["log"])
-    assert [row["n"] for row in next_rows(api, 0)] == [1, 2, 3]
-    assert [row["n"] for row in next_rows(api)] == [1, 2, 3]
-    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=0.5)
-    assert [row["n"] for row in next_rows(api)] == [1]
-    assert [row["n"] for row in next_rows(api)] == [2, 3]
-    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}])
-    assert [row["n"] for row in next_rows(api)] == [1, 2, 3, 4]
 
 
 def test_rows_made_after_a_schema(api: Api) -> None:
@@ -226,88 +172,6 @@ def test_rows_like_those_of_another_dataset(api: Api) -> None:
     api.flow(S3, SCHEDULE, datasets=["many-orders"])
     rows = next_rows(api, 0)
     assert [set(row) for row in rows] == [{"id", "total", "coupon", "lines", "customer", "note"}] * 4
-
-
-def test_a_dataset_in_use_that_is_deleted_fails_the_next_run(api: Api) -> None:
-    put(api, "log", records=[{"n": 1}])
-    flow = api.flow(S3, SCHEDULE, datasets=["log"])
-    api.advance(0)
-    assert api.control("DELETE", "/datasets/log") == {"deleted": 1}
-    (run,) = api.advance(3 * HOUR)
-    (error,) = api.item(f"/runs/{run['id']}")["metrics"]["statusSummary"]["errors"]
-    assert error["message"] == "Job aborted. The dataset log is not eligible any more"
-    put(api, "log", records=[{"n": 2}])
-    assert next_rows(api) == [{"n": 2}]
-    assert api.item(f"/flows/{flow}")["lastRunDetails"]["state"] == "success"
-
-
-# --- bad input --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ([], "a JSON object is needed"),
-        ({"name": "x"}, 'one of "records", "schema" and "like" is needed'),
-        ({"records": [], "like": LOYALTY}, 'one of "records", "schema" and "like" is needed'),
-        ({"records": [], "rows": 3}, '"rows" does not go with "records"'),
-        ({"records": [], "name": ""}, '"name" must be a text of 1 to 200 characters'),
-        ({"records": {"a": 1}}, '"records" must be an array of objects'),
-        ({"records": [{"a": 1}, 3]}, "record 2: a record is a JSON object, not 3"),
-        (
-            {"records": [{"a": 1}, {"a": "x"}]},
-            "record 2, field a: 'x' is a text, but the field is a whole number",
-        ),
-        ({"records": [{"a": {"b": [{"c": 1}, {"c": [True]}]}}]}, "record 1, field a.b[].c: [...] is an array"),
-        ({"records": [{"a": 2**63}]}, "record 1, field a: 9223372036854775808 is beyond 64 bits"),
-        ({"records": [{}, {"a": {}}]}, "no record has a field with a value"),
-        ({"records": [{f"f{n}": 1 for n in range(2_001)}]}, "more than 2000 different fields"),
-        ({"records": [json.loads('{"a":' * 40 + "1" + "}" * 40)]}, "nested deeper than 32 levels"),
-        ({"records": [], "rowsPerHour": 1}, "rowsPerHour needs records"),
-        ({"records": [{"a": 1}], "rowsPerHour": -1}, '"rowsPerHour" must be a number from 0'),
-        ({"records": [{"a": 1}], "rowsPerHour": True}, '"rowsPerHour" must be a number from 0'),
-        ({"like": LOYALTY}, '"rows" is needed: a whole number from 0 to 100000000000'),
-        ({"like": LOYALTY, "rows": None}, '"rows" must be a whole number from 0 to 100000000000, got null'),
-        ({"like": "nothing"}, '"like" must be the id of a dataset, got "nothing"'),
-        ({"schema": 5}, '"schema" must be a JSON Schema (draft 7)'),
-        ({"like": LOYALTY, "rows": 1.5}, '"rows" must be a whole number'),
-        ({"like": LOYALTY, "rows": 10**12}, '"rows" must be a whole number'),
-        ({"like": "nothing", "rows": 1}, '"like" must be the id of a dataset, got "nothing"'),
-        ({"schema": [], "rows": 1}, '"schema" must be a JSON Schema (draft 7)'),
-        ({"schema": {"type": "objekt"}, "rows": 1}, '"schema" at /type: "objekt" is no type; known are array, boolean'),
-        ({"schema": {"type": "string"}, "rows": 1}, "rows are objects"),
-        (
-            {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "a": {"type": "object", "properties": {"b": {"minimum": 5, "maximum": 2, "type": "number"}}}
-                    },
-                },
-                "rows": 1,
-            },
-            '"schema", property a.b: no number lies between 5 and 2',
-        ),
-        ({"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}, "rows": 1}, "'#/x' leads nowhere"),
-    ],
-)
-def test_bad_datasets_are_refused_with_what_is_needed(api: Api, body: Any, reason: str) -> None:
-    assert reason in refused(api, "mine", body)
-    assert own(api) == {}
-
-
-def test_ids_that_cannot_be_used(api: Api, files: Path) -> None:
-    (files / "taken.csv").write_text("a\n1\n")
-    body = {"records": [{"a": 1}]}
-    for taken, owner in ((DATASET["dataSetId"], "a dataset of the fixtures"), ("taken", "the file taken.csv")):
-        for response in (
-            api.http.put(f"/__emulator/datasets/{taken}", json=body),
-            api.http.delete(f"/__emulator/datasets/{taken}"),
-        ):
-            assert f"the id '{taken}' is that of {owner}" in assert_error(response, "control-conflict")["detail"]
-    assert "1 to 64 letters, digits, - and _ only" in refused(api, "a.b", body)
-    for method in ("GET", "DELETE"):
-        assert_error(api.http.request(method, "/__emulator/datasets/none"), "control-not-found")
 
 
 # --- state ------------------------------------------------------------------------------------------------------------
@@ -361,43 +225,6 @@ def test_a_reset_forgets_datasets_and_a_snapshot_brings_them_back(api: Api) -> N
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
-FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
-    ".json": lambda records: json.dumps(records).encode(),
-    ".ndjson": lambda records: b"\xef\xbb\xbf" + "".join(json.dumps(record) + "\r\n" for record in records).encode(),
-    ".csv": lambda records: "".join(
-        ["n;text\n", *(f'{record["n"]};"{record["text"]}"\n' for record in records)]
-    ).encode(),
-    ".parquet": lambda records: parquet(records),
-}
-
-
-def parquet(records: list[dict[str, Any]]) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(records), sink, row_group_size=len(records) // 2 + 1)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-@pytest.mark.parametrize("extension", FORMS)
-def test_files_are_picked_up_when_they_come_grow_change_and_go(api: Api, files: Path, extension: str) -> None:
-    file, written = files / f"log{extension}", FORMS[extension]
-    records = [{"n": number, "text": f'a; "" {number}'.replace('""', "'")} for number in range(12_000)]
-    file.write_bytes(written(records[:9_000]))
-    assert own(api) == {
-        file.name: {"id": "log", "name": "log", "origin": "file", "file": file.name, "rows": 9_000, "rowsPerHour": 0}
-    }
-    api.flow(S3, SCHEDULE, datasets=["log"])
-    assert next_rows(api, 0) == records[:9_000]
-    file.write_bytes(written(records))
-    assert next_rows(api) == records[9_000:]
-    assert next_rows(api) == []
-    changed = [{"n": -1, "text": "other"}, *records[1:50]]
-    file.write_bytes(written(changed))
-    assert next_rows(api) == changed
-    file.unlink()
-    assert own(api) == {}
-    assert [run["status"] for run in api.advance(3 * HOUR)] == ["failed"]
-
 
 def test_a_last_line_is_waited_for_until_it_is_whole(api: Api, files: Path) -> None:
     file = files / "log.ndjson"
@@ -407,28 +234,6 @@ def test_a_last_line_is_waited_for_until_it_is_whole(api: Api, files: Path) -> N
     with file.open("a") as opened:
         opened.write("2}\n")
     assert next_rows(api) == [{"n": 2}]
-
-
-def test_columns_of_csv_are_typed_only_where_nothing_is_lost(api: Api, files: Path) -> None:
-    lines = [
-        "zip,amount,count,vip,mixed,long,when,none",
-        "007,1.50,3,true,1,12345678901234567890,2026-01-01,",
-        "010,2,,false,x,1,,",
-    ]
-    (files / "codes.csv").write_bytes("\r\n".join(lines).encode())
-    api.flow(S3, SCHEDULE, datasets=["codes"])
-    assert next_rows(api, 0) == [
-        {
-            "zip": "007",
-            "amount": 1.5,
-            "count": 3,
-            "vip": True,
-            "mixed": "1",
-            "long": "12345678901234567890",
-            "when": "2026-01-01",
-        },
-        {"zip": "010", "amount": 2, "vip": False, "mixed": "x", "long": "1"},
-    ]
 
 
 def test_a_schema_of_the_same_name_says_the_types_of_a_file(api: Api, files: Path, folder: Path) -> None:
@@ -451,51 +256,20 @@ def test_a_schema_of_the_same_name_says_the_types_of_a_file(api: Api, files: Pat
     schemas.rmdir()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "problem"),
-    [
-        ("a.csv", b"a,b\n1,2\n1\n", "incorrect number of fields for line 3, expected 2 got 1"),
-        ("a.csv", b"a,b\n1,2\n1,2,3\n", "incorrect number of fields for line 3, expected 2 got 3"),
-        ("a.csv", b"a,\n1,2\n", "column 2 has no name"),
-        ("a.csv", b"a,a\n1,2\n", "two columns are named 'a'"),
-        ("a.csv", b"", "the first line has to have the columns' names"),
-        ("a.csv", b"a\n\xe9\n", "not in UTF-8"),
-        ("a.json", b"{}", "an array of records is needed"),
-        ("a.json", b'[{"a":1},', "this is not JSON"),
-        ("a.json", b'[{"a":1},[]]', "record 2: a record is a JSON object"),
-        (
-            "a.ndjson",
-            b'{"a":1}\n{"a":}\n',
-            "line 2 is not JSON: unexpected character, expected a JSON value (column 6)",
-        ),
-        ("a.ndjson", b'{"a":1}\n\n{"a":[]}\n', "record 2, field a: [] is an array"),
-        ("a.parquet", b"PAR1", "this is no Parquet file"),
-        ("a.parquet", b"PAR1" + b"\0" * 50, "not the whole of it"),
-        ("a b.csv", b"a\n1\n", "1 to 64 letters, digits, - and _ only"),
-        (f"{LOYALTY}.csv", b"a\n1\n", "is that of a dataset of the fixtures"),
-    ],
-)
-def test_files_that_cannot_be_used_are_listed_with_the_reason(
-    api: Api, files: Path, name: str, content: bytes, problem: str
-) -> None:
-    (files / name).write_bytes(content)
+def test_a_file_that_cannot_be_used_is_told_wherever_its_id_is_given(api: Api, files: Path) -> None:
+    (files / "bad.csv").write_bytes(b"a,a\n1,2\n")
+    (files / f"{LOYALTY}.csv").write_text("a\n1\n")
     (files / "good.csv").write_text("a\n1\n")
     found = own(api)
-    assert problem in found[name]["problem"]
-    assert found["good.csv"]["rows"] == 1
-    dataset = name.rpartition(".")[0]
-    if dataset != LOYALTY:
-        reason = f"the file {name} cannot be used: {found[name]['problem']}"
-        response = api.http.get(f"/__emulator/datasets/{dataset}")
-        assert reason in assert_error(response, "control-not-found")["detail"]
-        response = api.post(
-            "/sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": dataset}]}}
-        )
-        assert reason in violations(response)["params.datasets[0].dataSetId"]["message"]
+    assert "is that of a dataset of the fixtures" in found[f"{LOYALTY}.csv"]["problem"]
+    assert (found["good.csv"]["rows"], found["bad.csv"]["problem"]) == (1, "two columns are named 'a'")
+    reason = "the file bad.csv cannot be used: two columns are named 'a'"
+    assert reason in assert_error(api.http.get("/__emulator/datasets/bad"), "control-not-found")["detail"]
+    response = api.post("/sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": "bad"}]}})
+    assert reason in violations(response)["params.datasets[0].dataSetId"]["message"]
     params = {"outputType": "activationDatasets", "outputField": "datasets", "start": "36"}
-    assert [item["id"] for item in api.get(f"/connectionSpecs/{DATA_LAKE}/configs", params=params).json()["items"]] == [
-        "good"
-    ]
+    items = api.get(f"/connectionSpecs/{DATA_LAKE}/configs", params=params).json()["items"]
+    assert [item["id"] for item in items] == ["good"]
 
 
 def test_of_two_files_with_one_id_the_first_has_it(api: Api, files: Path) -> None:

@@ -38,13 +38,13 @@ def as_csv(records: list[dict[str, Any]]) -> bytes:
 
 def as_parquet(records: list[dict[str, Any]]) -> bytes:
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), sink)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), sink, row_group_size=1_100)
     return sink.getvalue()
 
 
 FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "json": lambda records: json.dumps(records).encode(),
-    "ndjson": lambda records: b"".join(json.dumps(record).encode() + b"\n" for record in records),
+    "ndjson": lambda records: b"\xef\xbb\xbf" + b"".join(json.dumps(record).encode() + b"\r\n" for record in records),
     "csv": as_csv,
     "parquet": as_parquet,
 }
@@ -118,7 +118,7 @@ def test_only_appended_records_are_new(own: Api) -> None:
     put(own, "log", records=RECORDS)
     own.flow(S3, SCHEDULE, datasets=["log"])
     assert next_rows(own, 0) == RECORDS
-    more = [*RECORDS, {"n": 1, "late": True}]
+    more = [*RECORDS, {"n": 1.5, "late": True}, {"n": -1}]
     put(own, "log", records=more)
     assert next_rows(own) == more[3_000:]
     put(own, "log", records=more)
@@ -129,7 +129,7 @@ def test_only_appended_records_are_new(own: Api) -> None:
     assert own.control("DELETE", "/datasets/log") == {"deleted": 1}
     (run,) = own.advance(3 * HOUR)
     (error,) = own.item(f"/runs/{run['id']}")["metrics"]["statusSummary"]["errors"]
-    assert run["status"] == "failed" and "log" in error["message"]
+    assert run["status"] == "failed" and error["message"] == "Job aborted. The dataset log is not eligible any more"
     put(own, "log", records=[{"n": 2}])
     assert next_rows(own) == [{"n": 2}]
 
@@ -140,6 +140,11 @@ def test_records_grow_by_being_repeated(own: Api) -> None:
     assert [row["n"] for row in next_rows(own, 0)] == [1, 2, 3]
     assert [row["n"] for row in next_rows(own)] == [1, 2, 3, 1]
     assert [row["n"] for row in next_rows(own)] == [2, 3, 1, 2, 3]
+    put(own, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=0.5)
+    assert [row["n"] for row in next_rows(own)] == [1]
+    assert [row["n"] for row in next_rows(own)] == [2, 3]
+    put(own, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}])
+    assert [row["n"] for row in next_rows(own)] == [1, 2, 3, 4]
 
 
 def test_rows_like_those_of_another_dataset(own: Api) -> None:
@@ -152,22 +157,33 @@ def test_rows_like_those_of_another_dataset(own: Api) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ([], "object"),
-        ({"name": "x"}, '"records", "schema" and "like"'),
-        ({"records": [], "like": FIRST_DATASET}, '"records", "schema" and "like"'),
-        ({"records": {"a": 1}}, "array"),
-        ({"records": [{"a": 1}, 3]}, "record 2"),
-        ({"records": [{"a": 1}, {"a": "x"}]}, "record 2, field a"),
-        ({"records": [{"a": 2**63}]}, "64 bits"),
-        ({"records": [{"a": 1}], "rowsPerHour": -1}, '"rowsPerHour"'),
-        ({"records": [{"a": 1}], "rows": 1}, '"rows"'),
-        ({"like": FIRST_DATASET, "rows": 1.5}, '"rows"'),
-        ({"like": "nothing", "rows": 1}, '"like"'),
-        ({"schema": {"type": "objekt"}, "rows": 1}, "objekt"),
-        ({"schema": {"type": "string"}, "rows": 1}, "object"),
-        ({"records": [{"a": 1}], "name": ""}, '"name"'),
+        ([], "a JSON object is needed"),
+        ({"name": "x"}, 'one of "records", "schema" and "like" is needed'),
+        ({"records": [], "like": FIRST_DATASET}, 'one of "records", "schema" and "like" is needed'),
+        ({"records": [], "rows": 3}, '"rows" does not go with "records"'),
+        ({"records": [], "name": ""}, '"name" must be a text of 1 to 200 characters'),
+        ({"records": {"a": 1}}, '"records" must be an array of objects'),
+        ({"records": [{"a": 1}, 3]}, "record 2: a record is a JSON object, not 3"),
+        ({"records": [{"a": 1}, {"a": "x"}]}, "record 2, field a: 'x' is a text, but the field is a whole number"),
+        ({"records": [{"a": {"b": [{"c": 1}, {"c": [True]}]}}]}, "record 1, field a.b[].c: [...] is an array"),
+        ({"records": [{"a": 2**63}]}, "record 1, field a: 9223372036854775808 is beyond 64 bits"),
+        ({"records": [{}, {"a": {}}]}, "no record has a field with a value"),
+        ({"records": [{f"f{n}": 1 for n in range(2_001)}]}, "more than 2000 different fields"),
+        ({"records": [json.loads('{"a":' * 40 + "1" + "}" * 40)]}, "nested deeper than 32 levels"),
+        ({"records": [], "rowsPerHour": 1}, "rowsPerHour needs records"),
+        ({"records": [{"a": 1}], "rowsPerHour": -1}, '"rowsPerHour" must be a number from 0'),
+        ({"records": [{"a": 1}], "rowsPerHour": True}, '"rowsPerHour" must be a number from 0'),
+        ({"like": FIRST_DATASET}, '"rows" is needed: a whole number from 0 to 100000000000'),
+        ({"like": FIRST_DATASET, "rows": 1.5}, '"rows" must be a whole number'),
+        ({"like": FIRST_DATASET, "rows": 10**12}, '"rows" must be a whole number'),
+        ({"like": "nothing", "rows": 1}, '"like" must be the id of a dataset, got "nothing"'),
+        ({"schema": [], "rows": 1}, '"schema" must be a JSON Schema (draft 7)'),
+        ({"schema": {"type": "objekt"}, "rows": 1}, '"schema" at /type: "objekt" is no type; known are array, boolean'),
+        ({"schema": {"type": "string"}, "rows": 1}, "rows are objects"),
+        ({"schema": {"properties": {"a": {"properties": {"b": {"enum": []}}}}}, "rows": 1}, '"schema", property a.b: no type'),
+        ({"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}, "rows": 1}, "'#/x' leads nowhere"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_dataset_is_refused(own: Api, body: Any, reason: str) -> None:
     assert reason in assert_error(own.http.put("/__emulator/datasets/mine", json=body), "control-invalid")["detail"]
     assert_error(own.http.get("/__emulator/datasets/mine"), "control-not-found")
@@ -177,9 +193,14 @@ def test_what_is_no_dataset_is_refused(own: Api, body: Any, reason: str) -> None
 
 def test_an_id_of_another_is_taken(own: Api, files: Path) -> None:
     (files / "taken.csv").write_text("a\n1\n")
-    for taken in (FIRST_DATASET, "taken"):
+    for taken, owner in ((FIRST_DATASET, "a dataset of the fixtures"), ("taken", "the file taken.csv")):
         for method, body in (("PUT", {"records": [{"a": 1}]}), ("DELETE", None)):
-            assert_error(own.http.request(method, f"/__emulator/datasets/{taken}", json=body), "control-conflict")
+            response = own.http.request(method, f"/__emulator/datasets/{taken}", json=body)
+            assert f"the id '{taken}' is that of {owner}" in assert_error(response, "control-conflict")["detail"]
+    for method in ("GET", "DELETE"):
+        assert_error(own.http.request(method, "/__emulator/datasets/none"), "control-not-found")
+    put_oddly = own.http.put("/__emulator/datasets/a.b", json={"records": [{"a": 1}]})
+    assert "1 to 64 letters, digits, - and _ only" in assert_error(put_oddly, "control-invalid")["detail"]
 
 
 # --- in files ---------------------------------------------------------------------------------------------------------
@@ -193,8 +214,9 @@ def test_files_are_exported_and_may_grow(own: Api, files: Path, folder: Path, fo
     file.write_bytes(FORMS[form](RECORDS[:2_000]))
     own.flow(S3, SCHEDULE, datasets=["log"], datasetFileType=exported)
     found: list[Any] = []
-    for end in (2_000, 3_000, 3_000):
-        file.write_bytes(FORMS[form](RECORDS[:end]))
+    changed = [{**RECORDS[0], "n": -1}, *RECORDS[1:50]]
+    for records in (RECORDS[:2_000], RECORDS, RECORDS, changed):
+        file.write_bytes(FORMS[form](records))
         (run,) = own.advance(3 * HOUR if found else 0)
         assert run["status"] == "success"
         paths = [
@@ -205,17 +227,19 @@ def test_files_are_exported_and_may_grow(own: Api, files: Path, folder: Path, fo
             found.append([row for path in paths for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()])
         else:
             found.append([json.loads(line) for path in paths for line in path.read_bytes().splitlines()])
-    assert found == [RECORDS[:2_000], RECORDS[2_000:], []]
+    assert found == [RECORDS[:2_000], RECORDS[2_000:], [], changed]
     file.unlink()
     assert [run["status"] for run in own.advance(3 * HOUR)] == ["failed"]
 
 
 def test_columns_of_csv_are_typed_where_nothing_is_lost(own: Api, files: Path) -> None:
-    (files / "log.csv").write_text('zip,amount,count,vip,mixed,none\n007,1.50,3,true,1,\n123,2,4,false,x,"a,\nb"\n')
+    lines = "zip;amount;count;vip;mixed;none;long;big\r\n007;1.50;3;true;1;;12345678901234567890;9007199254740993\r\n"
+    (files / "log.csv").write_text(lines + '123;2;;false;x;"a;\nb";1;2')
     own.flow(S3, SCHEDULE, datasets=["log"])
+    long, big = "12345678901234567890", 2**53 + 1
     assert next_rows(own, 0) == [
-        {"zip": "007", "amount": 1.5, "count": 3, "vip": True, "mixed": "1"},
-        {"zip": "123", "amount": 2.0, "count": 4, "vip": False, "mixed": "x", "none": "a,\nb"},
+        {"zip": "007", "amount": 1.5, "count": 3, "vip": True, "mixed": "1", "long": long, "big": big},
+        {"zip": "123", "amount": 2.0, "vip": False, "mixed": "x", "none": "a;\nb", "long": "1", "big": 2},
     ]
 
 

@@ -63,9 +63,8 @@ class _Parts:
             return schema  # what it should be is said where its columns are made
         self._count += 1
         if self._count > MAX_PARTS or len(steps) > MAX_STEPS:
-            raise SchemaError(
-                path, f"too large: more than {MAX_PARTS} parts, or {MAX_STEPS} references inside each other"
-            )
+            reason = f"too large: more than {MAX_PARTS} parts, or {MAX_STEPS} references inside each other"
+            raise SchemaError(path, reason)
         if len(path) > MAX_DEPTH:
             raise SchemaError(path, f"nested deeper than {MAX_DEPTH} levels")
         if "$ref" in schema:
@@ -78,29 +77,19 @@ class _Parts:
         if self._types_only:
             left_out |= _OF_VALUES | ({"enum", "const"} if "type" in schema else set())
         written = {key: value for key, value in schema.items() if key not in left_out}
-        if isinstance(schema.get("properties"), Mapping):
-            properties = schema["properties"].items()
-            written["properties"] = {name: self.written((*path, str(name)), part, steps) for name, part in properties}
+        if "properties" in schema:
+            parts = schema["properties"].items()
+            written["properties"] = {name: self.written((*path, name), part, steps) for name, part in parts}
         if isinstance(schema.get("additionalProperties"), Mapping):
             written["additionalProperties"] = self.written((*path, ITEMS), schema["additionalProperties"], steps)
         if "items" in schema:
             written["items"] = self.written((*path, ITEMS), schema["items"], steps)
-        return self._with_all(path, written, schema["allOf"], steps) if "allOf" in schema else written
+        for part in schema.get("allOf", ()):
+            written = _merged(path, written, self.written(path, part, (*steps, "allOf")))
+        return written
 
-    def _with_all(self, path: Path, own: dict[str, Any], parts: Any, steps: tuple[str, ...]) -> dict[str, Any]:
-        if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
-            raise SchemaError(path, f"allOf is {shown(parts)}; expected a list of schemas")
-        pieces = [own, *(self.written(path, part, (*steps, "allOf")) for part in parts)]
-        whole: dict[str, Any] = {}
-        for piece in pieces:
-            whole = _merged(path, whole, piece)
-        names = _names(whole)
-        if any(piece.get("additionalProperties") is False and _names(piece) != names for piece in pieces):
-            raise SchemaError(path, "a part of allOf has additionalProperties false, and so rules the others out")
-        return whole
-
-    def _target(self, path: Path, reference: Any) -> Any:
-        if not isinstance(reference, str) or not reference.startswith("#"):
+    def _target(self, path: Path, reference: str) -> Any:
+        if not reference.startswith("#"):
             raise SchemaError(path, f"'$ref' {shown(reference)}: {_REMOTE}")
         target: Any = self._root
         for step in unquote(reference[1:]).split("/")[1:]:
@@ -120,19 +109,14 @@ def _merged(path: Path, first: Any, second: Any) -> dict[str, Any]:
         raise SchemaError(path, f"{shown(second)} in allOf is no schema with properties")
     merged = dict(first)
     for key, value in second.items():
-        known = merged.get(key, value)
-        if key == "properties" and isinstance(known, Mapping) and isinstance(value, Mapping):
-            both = {name: _merged((*path, str(name)), known[name], value[name]) for name in value if name in known}
+        known: Any = merged.get(key, value)
+        if key == "properties":
+            both = {name: _merged((*path, name), known[name], value[name]) for name in value if name in known}
             merged[key] = {**known, **value, **both}
-        elif key == "required" and isinstance(known, list) and isinstance(value, list):
+        elif key == "required":
             merged[key] = [*known, *(name for name in value if name not in known)]
         elif known == value or key in _ANNOTATIONS or key.startswith(_ANNOTATING):
             merged.setdefault(key, value)
         elif key != "additionalProperties":
             raise SchemaError(path, f"in allOf, {key} is both {shown(known)} and {shown(value)}")
     return merged
-
-
-def _names(schema: Mapping[str, Any]) -> set[Any]:
-    properties = schema.get("properties")
-    return set(properties) if isinstance(properties, Mapping) else set()
