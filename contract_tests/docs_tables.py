@@ -142,7 +142,7 @@ def schedule_kinds() -> str:
 MACRO_TEXTS = {
     "DESTINATION": "the destination's name",
     "DESTINATION_NAME": "the same, as the API reference spells it",
-    "DESTINATION_INSTANCE_ID": "the target connection's id",
+    "DESTINATION_INSTANCE_ID": "the flow's id",
     "DESTINATION_INSTANCE_NAME": "the target connection's name",
     "DATASET_ID": "the dataset's id",
     "DATASET_NAME": "the dataset's name",

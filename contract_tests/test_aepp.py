@@ -492,7 +492,26 @@ def test_exporter_on_schedule(exporter: Exporter) -> None:
     assert len(flows.getFlows()) == 2
 
 
-def test_exporter_at_once(exporter: Exporter) -> None:
+def pass_time(server: ServerProcess, seconds: float) -> None:
+    requests.post(f"{server.url}/__emulator/clock/advance", json={"seconds": seconds}, timeout=60).raise_for_status()
+
+
+def test_exporter_waits_until_a_new_flow_is_ready(
+    exporter: Exporter, strict_server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own loop: it knows by the text that the flow is not ready, and asks again every minute, five times at most."""
+    faults = f"{strict_server.url}/__emulator/faults"
+    requests.put(faults, json={"scenario": "adhoc-not-ready"}, timeout=10).raise_for_status()
+    monkeypatch.setattr(time, "sleep", lambda seconds: pass_time(strict_server, seconds))
+    flow_id = exporter.client.flow(scheduleStart=int(time.time()) + 365 * DAY)["id"]
+    pass_time(strict_server, 400)
+    answer = exporter.itself.retryOnNotReadyException(flow_id, DATASET)
+    assert answer["destinations"][0]["flowId"] == flow_id
+    (rule,) = requests.get(faults, timeout=10).json()["rules"]
+    assert rule["fired"] == 4
+
+
+def test_exporter_at_once(exporter: Exporter, strict_server: ServerProcess) -> None:
     """One run, the start a year ahead, the flow disabled; asked again, it enables the flow, exports and disables it again.
 
     The client looks for `["items"]` in what its `getRun` has already taken out of `items`, and would wait for ever: a caller's
@@ -508,6 +527,7 @@ def test_exporter_at_once(exporter: Exporter) -> None:
     start = flow["scheduleParams"]["startTime"]
     assert flow["scheduleParams"] == {"interval": 1, "timeUnit": "day", "startTime": start}
     assert abs(start - flow["createdAt"] // 1000 - 365 * DAY) < 600
+    pass_time(strict_server, 3600)  # new rows: the client waits for ever for a run without any, which has no output
     assert exporter.export(f"{0:024x}", on_schedule=False) == flow_id
     assert flows.getFlow(flow_id)["state"] == "disabled"
     runs = flows.getRuns(prop=f"flowId=={flow_id}")

@@ -76,19 +76,6 @@ def test_time_that_is_held_stands_still_and_can_be_moved(mode: Mode, afterwards:
     assert clock.now() == afterwards + clock.speed
 
 
-def test_only_the_named_modes_are_held() -> None:
-    machine = Machine()
-    clock = machine.clock("real", now=0.0)
-    with clock.held("accelerated"):
-        machine.run(3)
-        assert clock.now() == 3
-        clock.set("accelerated", speed=10)
-        machine.run(3)
-        assert clock.now() == 3
-    machine.run(3)
-    assert clock.now() == 33
-
-
 def test_a_change_of_mode_loses_no_time_and_adds_none() -> None:
     machine = Machine()
     clock = machine.clock("real", now=0.0)

@@ -76,14 +76,6 @@ def test_several_changes_are_made_in_order_and_all_or_none(store: Store) -> None
     assert contents(store) == before
 
 
-def test_values_of_the_emulators_own(store: Store) -> None:
-    store.write([SetMeta(key, key) for key in ("b/2", "a/1", "b/1")])
-    store.write([SetMeta("b/2", [1.5, None])])
-    assert (store.meta_keys("b/"), store.get_meta("b/2")) == (["b/2", "b/1"], [1.5, None])
-    store.write([SetMeta("b/2", None)])
-    assert (store.meta_keys("b/"), store.get_meta("b/2")) == (["b/1"], None)
-
-
 def test_tinydbs_own_calls_work_on_the_tables(store: Store) -> None:
     for id, state in (("a", "enabled"), ("b", "disabled"), ("c", "enabled")):
         store.write([Put(PROD, "flows", entity(id, state=state))])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import random
 import re
 import threading
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from flow_service_emulator.exports.files import (
     WrittenFile,
     part_names,
     remove_files,
-    write_manifest,
     write_parts,
 )
 
@@ -152,26 +150,6 @@ def test_parquet_has_the_rows_and_the_codec_within(tmp_path: Path, form: FileFor
 
 
 @every_form
-def test_rows_are_split_into_files_in_order_and_the_same_rows_give_the_same_bytes(
-    tmp_path: Path, form: FileForm
-) -> None:
-    names = part_names("run", 0, form)
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        written = write(folder, batches(300, 0, 900, 500), form, rows_per_file=850)
-        files = [folder / file.name for file in written]
-        assert [(file.name, file.rows) for file in written] == [(name, 850) for name in islice(names, 2)]
-        assert [file.bytes for file in written] == [path.stat().st_size for path in files]
-        assert list(chain(*map(read_ids, files))) == [f"id-{number}" for number in range(1700)]
-        assert names_in(folder) == {file.name for file in written}
-        contents.append([path.read_bytes() for path in files])
-        names = part_names("run", 0, form)
-    assert contents[0] == contents[1]
-    assert write(tmp_path / "none", batches(0, 0), form) == []
-    assert names_in(tmp_path / "none") == set()
-
-
-@every_form
 def test_batches_are_pulled_one_by_one_and_progress_is_told(tmp_path: Path, form: FileForm) -> None:
     """And nothing has its name before all is written."""
     told: list[tuple[int, int]] = []
@@ -211,6 +189,7 @@ def test_an_error_of_the_rows_comes_out_as_it_is_and_leaves_nothing(tmp_path: Pa
     (tmp_path / "kept.json").write_text("another export's")
     with pytest.raises(Interrupted, match="no more"):
         write(tmp_path, source(), form, rows_per_file=600)
+    remove_files(tmp_path, "another-run", ["", "nowhere"])
     with pytest.raises(WritingCancelled, match="cancelled after"):
         write(tmp_path, batches(*[1_200] * 2), form, rows_per_file=1_200, cancelled=lambda: len(names_in(tmp_path)) > 2)
     assert names_in(tmp_path) == {"kept.json"}
@@ -234,31 +213,6 @@ def test_what_parquet_cannot_carry_is_an_ordinary_error(tmp_path: Path, capfd: p
     capfd.readouterr()
 
 
-def test_the_manifest_lists_the_files_as_the_real_one(tmp_path: Path) -> None:
-    written = write(tmp_path, batches(500), FORMS[1], rows_per_file=300)
-    name = "manifest-d0420d72-756c-4159-9e7f-7d3e2f8b501e-0ac8f3c0-29bd-40aa-82c1-f1b7e0657b19.json"
-    write_manifest(
-        str(tmp_path),
-        run_id="0ac8f3c0-29bd-40aa-82c1-f1b7e0657b19",
-        destination_id="d0420d72-756c-4159-9e7f-7d3e2f8b501e",
-        scheduled_at=1_692_320_400.25,
-        files=[("/destination/output001", file) for file in written],
-    )
-    assert json.loads((tmp_path / name).read_bytes()) == {
-        "flowRunId": "0ac8f3c0-29bd-40aa-82c1-f1b7e0657b19",
-        "scheduledTime": "2023-08-18T01:00:00Z",
-        "exportResults": [
-            {"sinkPath": "/destination/output001", "name": file.name, "size": file.bytes} for file in written
-        ],
-    }
-    assert names_in(tmp_path) == {name, *(file.name for file in written)}
-    remove_files(tmp_path, "another-run", ["", "nowhere"])
-    assert len(names_in(tmp_path)) == 3
-    remove_files(tmp_path, "run", [""])
-    remove_files(tmp_path, "0ac8f3c0-29bd-40aa-82c1-f1b7e0657b19", [""])
-    assert names_in(tmp_path) == set()
-
-
 class Collected:
     def __init__(self, fails_after: int | None = None) -> None:
         self.content = b""
@@ -269,16 +223,6 @@ class Collected:
         if self._fails_after is not None and len(self.content) > self._fails_after:
             raise OSError(28, "No space left on device")
         return len(data)
-
-
-def test_gzip_does_not_depend_on_the_pieces_it_gets() -> None:
-    text, targets = random.Random(1).randbytes(1000) * 5_000, [Collected(), Collected()]
-    for target, size in zip(targets, (300_000, 777_777), strict=True):
-        with GzipStream(target) as stream:
-            for start in range(0, len(text), size):
-                stream.write(text[start : start + size])
-    assert targets[0].content == targets[1].content
-    assert gzip.decompress(targets[0].content) == text
 
 
 @pytest.mark.parametrize("leave", ["normally", "by an error", "by an error of the target"])

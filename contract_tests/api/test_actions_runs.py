@@ -197,7 +197,7 @@ def test_adhoc_run_of_several_flows_and_datasets(api: Api, flow: str) -> None:
 @pytest.mark.parametrize("dataset", [THIRD, "", "x" * 1000])
 def test_adhoc_run_of_a_dataset_that_the_flow_does_not_carry(api: Api, flow: str, dataset: str) -> None:
     """Reference, Endpoints: 400 `{"message": …}`; nothing runs, the sound ones neither."""
-    assert_error(adhoc(api, (flow, [FIRST]), (flow, [dataset])), "adhoc-invalid")
+    assert_error(adhoc(api, (flow, [FIRST]), (flow, [dataset])), "adhoc-out-of-range", datasets=dataset[:200])
     assert api.items(f"/runs?property=flowId=={flow}") == []
 
 

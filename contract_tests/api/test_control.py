@@ -167,7 +167,7 @@ def test_an_export_that_cannot_be_written_fails_and_is_made_good(api: Api, expor
     (run,) = api.items("/runs", property=f"flowId=={flow}")
     (error,) = run["metrics"]["statusSummary"]["errors"]
     assert error["code"] and error["message"].endswith("Not a directory")
-    assert run["metrics"]["recordSummary"]["outputRecordCount"] == 0
+    assert "outputRecordCount" not in run["metrics"]["recordSummary"]
     assert api.item(f"/flows/{flow}")["lastRunDetails"]["state"] == "failed"
     blocked.unlink()
     assert [run["status"] for run in api.advance(3 * HOUR)] == ["success"]

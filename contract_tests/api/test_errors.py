@@ -31,6 +31,7 @@ INJECTED = (
 )
 """Rows that the real service answers in states which no request brings about; faults are set for them."""
 ELSEWHERE = {
+    **dict.fromkeys(("adhoc-not-ready", "adhoc-out-of-range", "adhoc-running"), "api/test_published_runs.py"),
     "store-unavailable": "test_disk_full.py",
     "exports-unremoved": "test_exported_files.py",
     "server-ending": "test_interruptions.py",

@@ -295,12 +295,11 @@ def test_names_of_files(api: Api, file_type: str, compression: str, extension: s
 @pytest.mark.emulator_only
 def test_manifest_beside_the_files(api: Api) -> None:
     """Reference, Exported files: a manifest in JSON lists the files of one export; the record count is in the run."""
-    flow = api.item(f"/flows/{api.flow(S3, HOURLY)}")
+    flow = api.flow(S3, HOURLY)
     (run,) = api.advance(HOUR)
     (file,) = files(api)
     folder, _, name = file["path"].rpartition("/")
-    (target,) = flow["targetConnectionIds"]
-    manifest = api.http.get(f"/__emulator/exports/{folder}/manifest-{target}-{run['id']}.json").json()
+    manifest = api.http.get(f"/__emulator/exports/{folder}/manifest-{flow}-{run['id']}.json").json()
     sink = "/" + folder.partition("/")[2]
     assert manifest == {
         "flowRunId": run["id"],
@@ -338,7 +337,7 @@ MACROS = {
     "%DATETIME(YYYYMMdd_HHmmss)%": "20260101_010000",
     "%EXPORT_TIME%": "exportTime=202601010100",
     "%DESTINATION_INSTANCE_NAME%": "Amazon S3 Beta Target Connection",
-    "%DESTINATION_INSTANCE_ID%": "{target}",
+    "%DESTINATION_INSTANCE_ID%": "{flow}",
     "%SANDBOX_NAME%": "prod",
     "%ORGANIZATION_NAME%": "TEST@AdobeOrg",
 }
@@ -349,10 +348,10 @@ MACROS = {
 def test_all_macros_in_one_template(api: Api, spelling: str) -> None:
     """Reference, "Where the sources disagree": both spellings are accepted."""
     template = "/".join(itertools.chain(MACROS, ["x"]))
-    flow = api.item(f"/flows/{api.flow(S3, {**HOURLY, spelling: template})}")
+    flow = api.flow(S3, {**HOURLY, spelling: template})
     api.advance(HOUR)
     (file,) = files(api)
-    values = "/".join(MACROS.values()).format(target=flow["targetConnectionIds"][0])
+    values = "/".join(MACROS.values()).format(flow=flow)
     assert folder_of(file["path"]) == f"amazon-s3/your-bucket-name/folder/subfolder/{values}/x"
 
 

@@ -102,6 +102,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         export_dir=settings.export_dir,
         rows_per_file=settings.rows_per_file,
         keep_runs=settings.keep_runs,
+        limits=settings.limits == "published",
         faults=faults,
     )
     after = AfterExport(settings.after_export, settings.after_export_timeout)

@@ -122,10 +122,13 @@ def _sas_url(value: str) -> str:
     return value
 
 
-def _log_format(value: str) -> str:
-    if value not in ("text", "json"):
-        raise ValueError("'text' or 'json' is needed")
-    return value
+def _either(one: str, other: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in (one, other):
+            raise ValueError(f"'{one}' or '{other}' is needed")
+        return value
+
+    return parse
 
 
 def _switch(value: str) -> bool:
@@ -193,7 +196,7 @@ class Settings:
         "SAS_URL",
         "address with a SAS of the container that the Data Landing Zone's credentials are for; without it they open nothing",
     )
-    log_format: str = setting("text", _log_format, "FORMAT", "`text` or `json` lines on standard error")
+    log_format: str = setting("text", _either("text", "json"), "FORMAT", "`text` or `json` lines on standard error")
     rows_per_file: int = setting(
         500_000, _whole(1, needed="a whole number from 1"), "N", "rows in one part file at most"
     )
@@ -205,6 +208,13 @@ class Settings:
         _whole(1, needed="a whole number from 1"),
         "N",
         "run records kept for each flow; older ones are forgotten, their files stay",
+    )
+    limits: str = setting(
+        "published",
+        _either("published", "off"),
+        "WHICH",
+        "`published` or `off`: the published limits of dataset exports; events older than 365 days stay out, the Data "
+        "Landing Zone's files go after seven days, a first export as uncompressed Parquet has at most a million rows",
     )
     max_exports: int = setting(
         100_000,

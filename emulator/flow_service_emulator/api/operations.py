@@ -98,7 +98,15 @@ RUN: Final = (
     *("body-empty", "flow-id-empty", "run-flow-not-found", "action-not-applicable", "provider-rejected"),
     "store-unavailable",
 )
-ADHOC_RUN: Final = ("body-empty", "provider-rejected", "adhoc-invalid", "store-unavailable")
+ADHOC_RUN: Final = (
+    "body-empty",
+    "provider-rejected",
+    "adhoc-invalid",
+    "adhoc-not-ready",
+    "adhoc-out-of-range",
+    "adhoc-running",
+    "store-unavailable",
+)
 ZONE: Final = ("value-invalid", "query-value-invalid")
 TOKEN: Final = ("token-request-invalid", "token-grant-unsupported")
 OWN: Final[Mapping[str, tuple[str, ...]]] = {

@@ -59,7 +59,7 @@ class Replay:
         faults = Faults(lambda seed, salt: 0.0)
         runner = Runner(
             store=self._store, catalog=catalog, library=library, clock=self.clock, export_dir=Path(), rows_per_file=1,
-            keep_runs=1, faults=faults,
+            keep_runs=1, limits=True, faults=faults,
         )  # fmt: skip
         scheduler = Scheduler(store=self._store, runner=runner, clock=self.clock, max_exports=1)
         service = FlowService(

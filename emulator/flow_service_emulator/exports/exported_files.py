@@ -85,14 +85,14 @@ class Exports:
         found = [
             {
                 "folder": piece.folder,
-                "size": size,
-                "rows": rows,
+                "size": written.bytes,
+                "rows": written.rows,
                 "expectedRows": piece.end - piece.first,
                 "dataset": piece.dataset_id,
                 "flow": run.job.flow_id,
                 "run": run.job.run_id,
             }
-            for piece, (rows, size) in zip(run.pieces, run.counts, strict=True)
+            for piece, written in zip(run.pieces, run.written, strict=True)
         ]
         return [line for line in found if _matches(run.job.scope, line, filters)]
 

@@ -15,9 +15,10 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
@@ -99,14 +100,31 @@ def write_parts(
     raises; `UnwritableRows` for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
     """
     os.makedirs(folder, exist_ok=True)
-    source = _Source(iter(batches), schema, _utc(schema) if form.file_type == "JSON" else schema, progress, cancelled)
-    written: list[WrittenFile] = []
-    while source.has_rows():
-        name = next(names)
-        rows, size = _write_part(_unfinished(folder, name), source, form, rows_per_file)
-        written.append(WrittenFile(name, size, rows))
-    for file in written:
-        os.replace(_unfinished(folder, file.name), f"{folder}/{file.name}")
+    wanted = _utc(schema) if form.file_type == "JSON" else schema
+    rows, complete, written = 0, 0, list[WrittenFile]()
+
+    def tell(size: int) -> None:
+        progress(rows, size)
+        if cancelled():
+            raise WritingCancelled(f"cancelled after {rows} rows")
+
+    def told(slices: Iterator[tuple[int, RecordBatch]], file: _CountedFile) -> Iterator[RecordBatch]:
+        nonlocal rows
+        for _, taken in slices:
+            rows += taken.num_rows
+            yield taken if wanted is schema else cast_batch(taken, wanted)
+            tell(complete + file.size)
+
+    for _, slices in groupby(_slices(batches, rows_per_file), key=itemgetter(0)):
+        name, before = next(names), rows
+        with open(_unfinished(folder, name), "wb", _BUFFER_BYTES) as opened:
+            file = _CountedFile(opened)
+            _encode(told(slices, file), wanted, file, form)
+        complete += file.size
+        tell(complete)
+        written.append(WrittenFile(name, file.size, rows - before))
+    for done in written:
+        os.replace(_unfinished(folder, done.name), f"{folder}/{done.name}")
     return written
 
 
@@ -172,22 +190,27 @@ def _utc(schema: Schema) -> Schema:
     return known[1]
 
 
-def _write_part(path: str, source: _Source, form: FileForm, most_rows: int) -> tuple[int, int]:
-    """Write one part file; return its rows and bytes."""
-    before = source.rows
-    with open(path, "wb", _BUFFER_BYTES) as opened:
-        file = _CountedFile(opened)
-        rows = source.slices(most_rows, file)
-        if form.file_type == "PARQUET":
-            encode_parquet(rows, source.schema, file, gzip=form.gzip)
-        elif form.gzip:
-            with GzipStream(file) as stream:
-                encode_ndjson(rows, source.schema, stream)
-        else:
-            encode_ndjson(rows, source.schema, file)
-    source.report(file.size)
-    source.complete_bytes += file.size
-    return source.rows - before, file.size
+def _slices(batches: Iterable[RecordBatch], rows_per_file: int) -> Iterator[tuple[int, RecordBatch]]:
+    """The rows in slices, each with the index of the file that it belongs to."""
+    done = 0
+    for batch in batches:
+        start = 0
+        while start < batch.num_rows:
+            size = min(SLICE_ROWS, batch.num_rows - start, rows_per_file - done % rows_per_file)
+            yield done // rows_per_file, batch.slice(start, size)
+            start, done = start + size, done + size
+        del batch  # it would stay in memory while the next one is made
+
+
+def _encode(rows: Iterator[RecordBatch], schema: Schema, file: _CountedFile, form: FileForm) -> None:
+    """Write one part file."""
+    if form.file_type == "PARQUET":
+        encode_parquet(rows, schema, file, gzip=form.gzip)
+    elif form.gzip:
+        with GzipStream(file) as stream:
+            encode_ndjson(rows, schema, stream)
+    else:
+        encode_ndjson(rows, schema, file)
 
 
 @dataclass(slots=True)
@@ -204,46 +227,3 @@ class _CountedFile:
     def write(self, data: bytes, /) -> int:
         self.size += len(data)
         return self.opened.write(data)
-
-
-@dataclass(slots=True)
-class _Source:
-    """The rows of an export, handed out in slices from one part file to the next, and counted."""
-
-    batches: Iterator[RecordBatch]
-    given_schema: Schema
-    schema: Schema
-    progress: Progress
-    cancelled: Callable[[], bool]
-    rows: int = 0
-    complete_bytes: int = 0
-    _rest: Any = None
-
-    def has_rows(self) -> bool:
-        """Whether a row is left; pulls the next batch if need be."""
-        while self._rest is None:
-            batch = next(self.batches, None)
-            if batch is None:
-                return False
-            self._rest = batch if batch.num_rows else None
-        return True
-
-    def slices(self, most_rows: int, file: _CountedFile) -> Iterator[RecordBatch]:
-        """The next rows, `most_rows` at most, for `file`."""
-        end = self.rows + most_rows
-        while self.rows < end and self.has_rows():
-            # nothing is held of a batch that is used up: it would stay in memory while the next one is made
-            taken, self._rest = self._rest, None
-            size = min(SLICE_ROWS, end - self.rows)
-            if taken.num_rows > size:
-                taken, self._rest = taken.slice(0, size), taken.slice(size)
-            self.rows += taken.num_rows
-            yield taken if self.schema is self.given_schema else cast_batch(taken, self.schema)
-            del taken
-            self.report(file.size)
-
-    def report(self, size: int) -> None:
-        """Tell how far the writing is, with so many bytes in the present file."""
-        self.progress(self.rows, self.complete_bytes + size)
-        if self.cancelled():
-            raise WritingCancelled(f"cancelled after {self.rows} rows")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,12 +18,21 @@ from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.data.rows.seeded import RowSource
-from flow_service_emulator.entities import Entity, Scope, derived_uuid, hex_text, new_entity
+from flow_service_emulator.entities import Entity, Scope, derived_uuid
 from flow_service_emulator.exports import files as part_files
-from flow_service_emulator.exports import runs
+from flow_service_emulator.exports import limits, runs
 from flow_service_emulator.exports.files import FileForm, WritingCancelled, part_names, write_manifest, write_parts
 from flow_service_emulator.exports.folders import DEFAULT_TEMPLATE, expand_template, safe_parts
-from flow_service_emulator.exports.runs import Job, Piece, Run, marker_value, read_marker, run_record
+from flow_service_emulator.exports.runs import (
+    Job,
+    Piece,
+    Run,
+    Written,
+    marker_value,
+    new_record,
+    read_marker,
+    run_record,
+)
 from flow_service_emulator.exports.schedule import FULL, schedule_of
 from flow_service_emulator.faults.faults import Faults, RunFailure
 from flow_service_emulator.faults.rules import AFTER, BEFORE
@@ -53,6 +61,8 @@ class Runner:
     export_dir: Path
     rows_per_file: int
     keep_runs: int
+    limits: bool
+    """Whether the published limits of exports are on."""
     faults: Faults
 
     def job(
@@ -74,7 +84,7 @@ class Runner:
 
     def request(self, job: Job, flow: Entity) -> Entity:
         """Record a run that waits for its turn; return its entity."""
-        entity = _new_record(job, flow, self.clock.now_ms(), random.Random(f"{job.run_id}/{runs.WAITING}"))
+        entity = new_record(job, flow, self.clock.now_ms())
         waiting = SetMeta(runs.RUNNING + job.run_id, marker_value(job, []))
         self.store.write([Put(job.scope, "runs", entity), waiting, noted(self.store, flow["id"], runs=job.number)])
         return entity
@@ -82,14 +92,14 @@ class Runner:
     def start(self, job: Job, at: float, also: Sequence[SetMeta] = ()) -> Run:
         """Begin a run at the instant `at` (epoch seconds), with `also` in the same write."""
         flow = self.store.get(job.scope, "flows", job.flow_id)
-        now_ms, rng = int(at * 1000), random.Random(job.run_id)
-        entity = self.store.get(job.scope, "runs", job.run_id) or _new_record(job, flow or {}, now_ms, rng)
-        run = Run(job, entity, now_ms, rng)
+        now_ms = int(at * 1000)
+        entity = self.store.get(job.scope, "runs", job.run_id) or new_record(job, flow or {}, now_ms)
+        run = Run(job, entity, now_ms)
         try:
             if flow is None:
                 raise Aborted("Job aborted. The flow was deleted while the run waited")
             run.pieces = list(self._pieces(job, flow, at))
-            run.counts = [(0, 0)] * len(run.pieces)
+            run.written = [Written()] * len(run.pieces)
             exports = [(piece.folder.partition("/")[0], piece.dataset_id) for piece in run.pieces]
             run.fault = self.faults.plan_run(job.scope, job.flow_id, exports)
         except EXITS:
@@ -157,9 +167,8 @@ class Runner:
             for file in run.files.get(index, [])
         ]
         if files or run.call:
-            changes.append(
-                SetMeta(runs.FILES + run_id, {"scope": scope, "flowId": flow_id, "files": files, "call": run.call})
-            )
+            about = {"scope": scope, "flowId": flow_id, "at": run.started_ms / 1000, "files": files, "call": run.call}
+            changes.append(SetMeta(runs.FILES + run_id, about))
         past = self.store.by_index(scope, "runs", flow_id)
         for old in islice(reversed(past), max(0, len(past) - self.keep_runs)):
             changes += [Delete(scope, "runs", old.id), SetMeta(runs.FILES + old.id, None)]
@@ -184,13 +193,19 @@ class Runner:
         if entity is None:
             self.store.write([SetMeta(runs.RUNNING + job.run_id, None)])
         else:
-            rng = random.Random(f"{job.run_id}/{runs.FAILED}")
-            self.finish(Run(job, entity, entity["createdAt"], rng, problem=problem, cut_off=cut_off))
+            self.finish(Run(job, entity, entity["createdAt"], problem=problem, cut_off=cut_off))
+
+    def passing(self, run_id: str) -> tuple[float, list[Path]]:
+        """The files of a run that do not stay, and the instant (epoch seconds) at which they go."""
+        entry = self.store.get_meta(runs.FILES + run_id) or {"at": 0, "files": []}
+        paths = [self.export_dir / path for path, *_ in entry["files"] if path.startswith(f"{limits.ZONE}/")]
+        manifests = {path.with_name(f"manifest-{entry['flowId']}-{run_id}.json") for path in paths}
+        return entry["at"] + limits.ZONE_SECONDS, [*paths, *manifests] if self.limits else []
 
     def remove_files(self, run: Run) -> None:
         """Remove the files of a run that failed, or that could not be recorded."""
         run.files.clear()
-        run.counts = [(0, 0)] * len(run.pieces)
+        run.written = [Written()] * len(run.pieces)
         part_files.remove_files(self.export_dir, run.job.run_id, [piece.folder for piece in run.pieces])
 
     def _pieces(self, job: Job, flow: Entity, at: float) -> Iterator[Piece]:
@@ -215,7 +230,7 @@ class Runner:
                 values = {
                     "DESTINATION": destination.folder,
                     "DESTINATION_NAME": destination.folder,
-                    "DESTINATION_INSTANCE_ID": target["id"],
+                    "DESTINATION_INSTANCE_ID": flow["id"],
                     "DESTINATION_INSTANCE_NAME": target["name"],
                     "DATASET_ID": dataset_id,
                     "DATASET_NAME": self.library.name(dataset_id),
@@ -224,12 +239,13 @@ class Runner:
                 }
                 parts = safe_parts(*head, expand_template(template, values, job.scheduled_at))
                 folder = "/".join(parts)
-                # the first time all rows that are young enough, then those added since
+                # the first time all rows, then those added since
                 end = rows.count_at(at)
-                first = min(end, max(rows.first_at(at), ends.get(dataset_id, 0)))
-                yield Piece(
-                    dataset_id, source_id, target_id, folder, parts[1] if container else "", form, rows, first, end
-                )
+                first = min(end, ends.get(dataset_id, 0))
+                if self.limits and dataset_id not in ends and (reason := limits.refusal(form, end - first, dataset_id)):
+                    raise Aborted(reason)
+                bucket, manifest = parts[1] if container else "", params.get("includeFileManifest") is not False
+                yield Piece(dataset_id, source_id, target_id, folder, bucket, form, manifest, rows, first, end)
 
     def _datasets(self, job: Job, flow: Entity) -> Iterator[tuple[str, str, RowSource]]:
         """(source connection's id, dataset's id, rows) of each dataset that the run is about."""
@@ -254,12 +270,17 @@ class Runner:
         return entity
 
     def _write_piece(self, run: Run, index: int, piece: Piece) -> None:
+        def skip(rows: int) -> None:
+            run.written[index] = run.written[index]._replace(skipped=run.written[index].skipped + rows)
+
+        def moved(rows: int, size: int) -> None:
+            run.written[index] = run.written[index]._replace(rows=rows, bytes=size)
+
         batches = piece.rows.batches(piece.first, piece.end)
         if run.fault is not None:
             batches = run.fault.break_off(index, batches)
-
-        def moved(rows: int, size: int) -> None:
-            run.counts[index] = (rows, size)
+        if self.limits:
+            batches = limits.recent(batches, run.started_ms / 1000, skip)
 
         run.files[index] = write_parts(
             f"{self.export_dir}/{piece.folder}",
@@ -271,7 +292,7 @@ class Runner:
             progress=moved,
             cancelled=lambda: run.cancelled,
         )
-        rows, expected = run.counts[index][0], piece.end - piece.first
+        rows, expected = run.written[index].rows + run.written[index].skipped, piece.end - piece.first
         if rows != expected:
             raise Aborted(f"Job aborted. The dataset {piece.dataset_id} gave {rows} rows, {expected} were expected")
 
@@ -279,12 +300,13 @@ class Runner:
         """One manifest in each folder, beside the part files that it lists."""
         folders: dict[str, list[int]] = {}
         for index, piece in enumerate(run.pieces):
-            folders.setdefault(piece.folder, []).append(index)
+            if piece.manifest:
+                folders.setdefault(piece.folder, []).append(index)
         for folder, indexes in folders.items():
             write_manifest(
                 f"{self.export_dir}/{folder}",
                 run_id=run.job.run_id,
-                destination_id=run.pieces[indexes[0]].target_id,
+                destination_id=run.job.flow_id,
                 scheduled_at=run.job.scheduled_at,
                 files=[("/" + folder.partition("/")[2], file) for index in indexes for file in run.files[index]],
             )
@@ -295,7 +317,7 @@ class Runner:
         return ends
 
 
-def dataset_ids(store: Store, scope: Scope, flow: Entity) -> list[str]:
+def carried_datasets(store: Store, scope: Scope, flow: Entity) -> list[str]:
     """The datasets of a flow, of those of its source connections that are there."""
     sources = [store.get(scope, "sourceConnections", source_id) for source_id in flow["sourceConnectionIds"]]
     return [dataset["dataSetId"] for source in sources if source for dataset in source["params"]["datasets"]]
@@ -324,13 +346,3 @@ def explain(fault: BaseException) -> str:
     if isinstance(fault, OSError):
         return f"Job aborted. Writing the files failed: {fault.strerror or type(fault).__name__}"
     return f"Job aborted. {fault or type(fault).__name__}"
-
-
-def _new_record(job: Job, flow: Entity, now_ms: int, rng: random.Random) -> Entity:
-    body = {"flowId": job.flow_id, "flowSpec": flow.get("flowSpec"), "providerRefId": hex_text(rng)}
-    return {
-        **new_entity(body, scope=job.scope, rng=rng, now_ms=now_ms),
-        "id": job.run_id,
-        "metrics": {"statusSummary": {"status": runs.WAITING, "activityRefs": []}},
-        "activities": [],
-    }

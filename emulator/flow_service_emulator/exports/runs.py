@@ -1,17 +1,19 @@
 """A run: what is asked for, what it exports, and its record as the service shows it. Pure functions of their arguments.
 
-Source of the record's shape: reference, section "Entities". Times are epoch milliseconds unless a name says otherwise.
+Source of the record's shape: reference, section "Entities"; API reference, `Batch_Flow_Run_Success` and `Batch_Flow_Run_Failure`; the
+tutorial's sample of a run without rows. Times are epoch milliseconds unless a name says otherwise.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.data.rows.seeded import RowSource
-from flow_service_emulator.entities import Entity, Scope, etag_text, uuid_text
+from flow_service_emulator.entities import Entity, Scope, etag_text, hex_text, new_entity
 from flow_service_emulator.exports.files import FileForm, WrittenFile
 from flow_service_emulator.faults.faults import RunFault
 
@@ -19,11 +21,17 @@ WAITING, IN_PROGRESS, SUCCESS, FAILED = "waiting", "inProgress", "success", "fai
 FAILED_CODE: Final = "ACTIVATION_BATCH-0000-FAILED"
 """The code of a failed run (reference: Entities, Run)."""
 FAILED_MESSAGE: Final = "Job aborted."
-"""What the service says to it (the published API description's example of a failed run)."""
-ACTIVITY: Final = "Dataset export activity"
+"""What the service says to it (API reference, `Batch_Flow_Run_Failure`)."""
+SKIPPED_CODE: Final = "ACTIVATION_BATCH-0000-SKIP"
+"""The code of rows that were skipped (API reference, `Batch_Flow_Run_Success`)."""
+SKIPPED_MESSAGE: Final = "Records are older than 365 days."
+PROCESSOR: Final = {"id": "c4f238e3-7334-4933-8b56-64d7ea43ea54", "name": "Activation Batch XdmProcessor Activity"}
+PUBLISHER: Final = {"id": "51d82b36-6b8f-11eb-9439-0242ac130002", "name": "Activation Batch Publisher Activity"}
+"""The activities of a run. All of the API reference's examples have these ids; a failed run has the first one only."""
+CREATOR, UPDATER = "aep_activation_batch", "acp_foundation_connectors"
+"""The clients that create and update runs (tutorial, "Get dataflow runs"); as users they end in `@AdobeID`."""
 RUNNING: Final = "running/"
 """What the keys begin with under which the store has the runs that wait or are under way."""
-
 FILES: Final = "files/"
 """What the keys begin with under which the store has the files of runs: (path, bytes, rows, dataset id) each."""
 
@@ -66,9 +74,20 @@ class Piece(NamedTuple):
     container: str
     """The bucket's or container's own folder there; empty where the destination has none."""
     form: FileForm
+    manifest: bool
+    """Whether a manifest is to list the files."""
     rows: RowSource
     first: int
     end: int
+
+
+class Written(NamedTuple):
+    """How far the writing of a piece is."""
+
+    rows: int = 0
+    bytes: int = 0
+    skipped: int = 0
+    """Rows that are too old."""
 
 
 @dataclass(slots=True)
@@ -78,16 +97,14 @@ class Run:
     job: Job
     entity: Entity
     started_ms: int
-    rng: random.Random
-    """Where what is new in the record comes from."""
     pieces: list[Piece] = field(default_factory=list)
     problem: str | None = None
     code: str = FAILED_CODE
     """The code that goes with the problem."""
     fault: RunFault | None = None
     """How the run is to fail, where that was asked for."""
-    counts: list[tuple[int, int]] = field(default_factory=list)
-    """(rows, bytes) written so far of each piece."""
+    written: list[Written] = field(default_factory=list)
+    """How far each piece is."""
     cancelled: bool = False
     """Whether it is to be ended before its time."""
     cut_off: bool = False
@@ -100,91 +117,103 @@ class Run:
     @property
     def rows(self) -> int:
         """Rows written so far."""
-        return sum(rows for rows, _ in self.counts)
+        return sum(written.rows for written in self.written)
 
     @property
     def bytes(self) -> int:
         """Bytes written so far."""
-        return sum(size for _, size in self.counts)
+        return sum(written.bytes for written in self.written)
 
     @property
     def expected_rows(self) -> int:
-        """Rows that will have been written at the end."""
+        """Rows that will have been written at the end, or skipped."""
         return sum(piece.end - piece.first for piece in self.pieces)
 
 
+def new_record(job: Job, flow: Mapping[str, Any], now_ms: int) -> Entity:
+    """Return the entity of a run that waits."""
+    rng = random.Random(job.run_id)
+    body = {"flowId": job.flow_id, "flowSpec": flow.get("flowSpec"), "providerRefId": hex_text(rng)}
+    entity = new_entity(body, scope=job.scope, rng=rng, now_ms=now_ms)
+    del entity["version"]  # no published run has one
+    entity |= dict.fromkeys(("createdBy", "updatedBy"), f"{CREATOR}@AdobeID")
+    entity |= dict.fromkeys(("createdClient", "updatedClient"), CREATOR)
+    metrics = {"statusSummary": {"status": WAITING, "activityRefs": []}}
+    return entity | {"id": job.run_id, "metrics": metrics, "activities": []}
+
+
 def run_record(run: Run, status: str, *, now_ms: int) -> Entity:
-    """Return the run's entity as it stands at `now_ms`; its etag is a new one when its status is."""
-    before = run.entity["metrics"]["statusSummary"]["status"]
-    etag = run.entity["etag"] if status == before else etag_text(run.rng, now_ms, run.entity["etag"])
-    done = status in (SUCCESS, FAILED)
-    duration = {"startedAtUTC": run.started_ms, **({"completedAtUTC": max(now_ms, run.started_ms)} if done else {})}
-    errors = [{"code": run.code, "message": run.problem}] if run.problem is not None else []
-    activity_id = run.entity["activities"][0]["id"] if run.entity["activities"] else uuid_text(run.rng)
-    records = _record_summary(run, errors)
-    sizes = {"inputBytes": run.bytes, "outputBytes": run.bytes}
-    count = sum(map(len, run.files.values())) if done else 0
-    files = {"inputFileCount": count, "outputFileCount": count}
-    state = {"status": status, **({"errors": errors} if errors else {})}
-    plain = {name: value for name, value in records.items() if not name.endswith("Summaries")}
+    """Return the run's entity as it stands at `now_ms`; its etag is a new one when its status is.
+
+    A failed run has neither sizes nor numbers of files, and of records only those of its sources; nor has one without rows what would
+    tell of its output.
+    """
+    etag, failed, done = run.entity["etag"], status == FAILED, status in (SUCCESS, FAILED)
+    if status != run.entity["metrics"]["statusSummary"]["status"]:
+        etag = etag_text(random.Random(f"{run.job.run_id}/{status}"), now_ms, etag)
+    errors = [{"code": run.code, "message": run.problem}] if failed else []
+    skipped = sum(written.skipped for written in run.written)
+    counts = {} if failed else {"inputRecordCount": run.rows + skipped, "skippedRecordCount": skipped}
+    sizes = {} if failed else {"inputBytes": run.bytes}
+    output, sides, files = dict[str, int](), {"sourceSummaries": _sources(run)}, dict[str, int]()
+    if not failed and (run.rows or not done):
+        number = sum(map(len, run.files.values()))
+        output, files = {"outputRecordCount": run.rows, "createdRecordCount": run.rows}, {"outputFileCount": number}
+        sides["targetSummaries"] = _targets(run)
+        sizes, counts = sizes | {"outputBytes": run.bytes}, counts | output
+    info: dict[str, Any] = {"failedInfo": errors} if failed else {}
+    if skipped:
+        info = {"skippedInfo": [{"code": SKIPPED_CODE, "message": SKIPPED_MESSAGE, "count": skipped}]}
+    state = {"status": status, **({"errors": errors} if failed else {})}
+    metrics: dict[str, Any] = {
+        "durationSummary": {
+            "startedAtUTC": run.started_ms,
+            **({"completedAtUTC": max(now_ms, run.started_ms)} if done else {}),
+        },
+        "sizeSummary": sizes,
+        "recordSummary": {**counts, **sides, **info},
+        "fileSummary": {"inputFileCount": files["outputFileCount"], **files} if files else {},
+        "statusSummary": {**state, "activityRefs": [PROCESSOR["id"]]},
+    }
+    activity = {**metrics, "recordSummary": {**counts, **info}, "statusSummary": {**state, "extensions": {}}}
+    activities = [{**PROCESSOR, "updatedAtUTC": 0, "latencySummary": {}, **activity}]
+    if output and done:
+        of_output = {"inputRecordCount": run.rows, **output, "skippedRecordCount": 0}
+        published = {"sizeSummary": {"outputBytes": run.bytes}, "recordSummary": of_output, "fileSummary": files}
+        activities.append(activities[0] | PUBLISHER | published)
     return {
         **run.entity,
         "updatedAt": now_ms,
-        "version": etag,
+        "updatedBy": f"{UPDATER}@AdobeID",
+        "updatedClient": UPDATER,
         "etag": etag,
-        "metrics": {
-            "durationSummary": duration,
-            "sizeSummary": sizes,
-            "recordSummary": records,
-            "fileSummary": files,
-            "statusSummary": {**state, "activityRefs": [activity_id]},
-        },
-        "activities": [
-            {
-                "id": activity_id,
-                "name": ACTIVITY,
-                "updatedAtUTC": now_ms,
-                "durationSummary": duration,
-                "latencySummary": {},
-                "sizeSummary": sizes,
-                "recordSummary": plain,
-                "fileSummary": files,
-                "statusSummary": {**state, "extensions": {}},
-            }
-        ],
+        "metrics": {name: summary for name, summary in metrics.items() if summary},
+        "activities": activities,
     }
 
 
-def _record_summary(run: Run, errors: list[dict[str, Any]]) -> dict[str, Any]:
-    by_source: dict[str, dict[str, int]] = {}
-    by_target: dict[str, dict[str, int]] = {}
-    for piece, (written, _) in zip(run.pieces, run.counts, strict=True):
-        for summary, connection_id in ((by_source, piece.source_id), (by_target, piece.target_id)):
-            counts = summary.setdefault(connection_id, {})
-            counts[piece.dataset_id] = counts.get(piece.dataset_id, 0) + written
-    return {
-        "inputRecordCount": run.rows,
-        "outputRecordCount": run.rows,
-        "createdRecordCount": run.rows,
-        "skippedRecordCount": 0,
-        "sourceSummaries": _summaries(by_source, ("inputRecordCount",), {"skippedRecordCount": 0}),
-        "targetSummaries": _summaries(by_target, ("createdRecordCount", "outputRecordCount"), {}),
-        **({"failedInfo": errors} if errors else {}),
-    }
+def _sources(run: Run) -> list[dict[str, Any]]:
+    return _summaries(
+        (piece.source_id, piece.dataset_id, {"inputRecordCount": rows + skipped, "skippedRecordCount": skipped})
+        for piece, (rows, _, skipped) in zip(run.pieces, run.written, strict=True)
+    )
 
 
-def _summaries(
-    counts: Mapping[str, Mapping[str, int]], names: tuple[str, ...], more: dict[str, int]
-) -> list[dict[str, Any]]:
+def _targets(run: Run) -> list[dict[str, Any]]:
+    return _summaries(
+        (piece.target_id, piece.dataset_id, {"createdRecordCount": rows, "outputRecordCount": rows})
+        for piece, (rows, _, _) in zip(run.pieces, run.written, strict=True)
+    )
+
+
+def _summaries(counted: Iterable[tuple[str, str, Mapping[str, int]]]) -> list[dict[str, Any]]:
+    """Sums of (connection's id, dataset's id, counts), by connection and within by dataset."""
+    sums: dict[str, dict[str, Counter[str]]] = {}
+    for connection_id, dataset_id, counts in counted:
+        datasets = sums.setdefault(connection_id, {})
+        for name in ("", f"dataset:{dataset_id}"):
+            datasets.setdefault(name, Counter()).update(counts)
     return [
-        {
-            "id": connection_id,
-            **dict.fromkeys(names, sum(datasets.values())),
-            **more,
-            "entitySummaries": [
-                {"id": f"dataset:{dataset_id}", **dict.fromkeys(names, count), **more}
-                for dataset_id, count in datasets.items()
-            ],
-        }
-        for connection_id, datasets in counts.items()
+        {"id": id_, **datasets.pop(""), "entitySummaries": [{"id": name, **each} for name, each in datasets.items()]}
+        for id_, datasets in sums.items()
     ]

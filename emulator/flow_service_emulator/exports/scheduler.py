@@ -9,18 +9,23 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator.clock import MODES, Clock, Mode
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.after_export import AfterExport, told_of
+from flow_service_emulator.exports.limits import crowded
 from flow_service_emulator.exports.planner import Due, Planner
-from flow_service_emulator.exports.runner import EXITS, Runner, explain, noted, notes_of
-from flow_service_emulator.exports.runs import Job, Run
+from flow_service_emulator.exports.runner import EXITS, Runner, carried_datasets, explain, noted, notes_of
+from flow_service_emulator.exports.runs import FILES, Job, Run
+from flow_service_emulator.exports.schedule import schedule_of
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
+from flow_service_emulator.validation.validation import ContractWarning
 
 log = logging.getLogger("emulator.scheduler")
 PROGRESS_SECONDS = 0.5
@@ -56,6 +61,8 @@ class Scheduler:
         self.current: Run | None = None
         """The run that is being written; None when none is."""
         self._remembered: deque[Told] = deque(maxlen=MAX_REMEMBERED)
+        self._passing: deque[tuple[float, list[Path]]] = deque()
+        """Files that do not stay, and when (epoch seconds) they go; the first ones first."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="export")
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -74,6 +81,8 @@ class Scheduler:
         self._asked.clear()
         self._remembered.clear()
         self.planner.load()
+        passing = (self._runner.passing(key.removeprefix(FILES)) for key in self._store.meta_keys(FILES))
+        self._passing = deque(sorted(each for each in passing if each[1]))
 
     def keep_time(self, at: float | None = None) -> None:
         """Store that time is at `at` (epoch seconds; the present, when left out), so that a data folder goes on from there.
@@ -89,6 +98,29 @@ class Scheduler:
         self._asked.append(job)
         self._wake.set()
         return entity
+
+    def crowded(self, scope: Scope) -> ContractWarning | None:
+        """What the creation of one more flow in an organization and sandbox is warned of, by the published limits."""
+        return crowded(len(self._store.records(scope, "flows"))) if self._runner.limits else None
+
+    def check_adhoc(self, scope: Scope, flow: Entity, dataset_ids: Sequence[str]) -> None:
+        """Raise ServiceError where datasets of a flow cannot be exported on request now.
+
+        `adhoc-not-ready` where a fault rule says so, `adhoc-out-of-range` for datasets that the flow does not carry and after the end
+        of its schedule, `adhoc-running` while a run of one of them waits or is in progress. Before the schedule's start they can: Adobe's
+        own client parks flows with a start that is a year away (AEPP, exportDatasetToDataLandingZone).
+        """
+        now, flow_id = self._clock.now(), flow["id"]
+        if self._runner.faults.not_ready(scope, flow_id, now - flow["createdAt"] / 1000):
+            raise ServiceError("adhoc-not-ready", flow=flow_id)
+        carried = carried_datasets(self._store, scope, flow)
+        outside = dataset_ids if now > schedule_of(flow).end else [id_ for id_ in dataset_ids if id_ not in carried]
+        if outside:
+            raise ServiceError("adhoc-out-of-range", datasets=", ".join(outside)[:200])
+        for job in (*([self.current.job] if self.current else []), *self._asked):
+            for dataset_id in dataset_ids if job.flow_id == flow_id else ():
+                if job.dataset_ids is None or dataset_id in job.dataset_ids:
+                    raise ServiceError("adhoc-running", dataset=dataset_id, flow=flow_id, run=job.run_id)
 
     def clock_changed(self) -> None:
         """Look again at what is due, since time passes otherwise than before."""
@@ -118,10 +150,21 @@ class Scheduler:
                 reason=f"more than {self._max_exports} exports are due already, and an advance would wait for them all; disable "
                 "or delete flows, reset, or start the server with a higher --max-exports",
             )
+        runs = list[Told]()
         async with self._turn:
             with self._clock.held(*(MODES if then else ("accelerated",))):
                 at = goal(self._clock.now())
-                runs = await self._move_on(at)
+                if self._too_many(at):
+                    raise ServiceError(
+                        "control-invalid",
+                        reason=f"this advance would cause more than {self._max_exports} exports; advance in smaller steps, "
+                        "disable flows, or start the server with a higher --max-exports",
+                    )
+                try:
+                    await self._move_on(at, runs)
+                except (ServiceError, StoreError):
+                    self._remembered.extend(runs)  # they happened; the next advance tells of them
+                    raise
                 if then:
                     mode, speed = then
                     self._clock.set(mode or self._clock.mode, now=at, speed=speed)
@@ -132,40 +175,27 @@ class Scheduler:
     def _too_many(self, until: float) -> bool:
         return self.planner.exceeds(self._max_exports - len(self._asked), until)
 
-    async def _move_on(self, to: float) -> list[Told]:
-        """Advance, now that it is this advance's turn."""
-        if self._too_many(to):
-            raise ServiceError(
-                "control-invalid",
-                reason=f"this advance would cause more than {self._max_exports} exports; advance in smaller steps, disable "
-                "flows, or start the server with a higher --max-exports",
-            )
-        runs = list(self._remembered)
+    async def _move_on(self, to: float, runs: list[Told]) -> None:
+        """Advance, now that it is this advance's turn; fill in the `runs` that it tells of."""
+        runs += self._remembered
         self._remembered.clear()
         self._overdue = False
-        try:
-            while (told := await self._next(lambda: to)) is not None:
-                runs.append(told)
-                if self._overdue:
-                    raise ServiceError(
-                        "control-conflict",
-                        reason=f"this advance was stopped after {len(runs)} runs: the call after the last one did not end within "
-                        f"{self.after.limit:g} s, so that run has failed; --after-export-timeout gives more time",
-                    )
-            self.check_going_on()
-            if self._claims:
-                raise ServiceError(
-                    "control-conflict",
-                    reason=f"this advance was broken off after {len(runs)} runs: a reset, or a snapshot that is put "
-                    "back, takes its place",
+        while (told := await self._next(lambda: to)) is not None:
+            runs.append(told)
+            if self._overdue:
+                reason = (
+                    f"this advance was stopped after {len(runs)} runs: the call after the last one did not end within "
+                    f"{self.after.limit:g} s, so that run has failed; --after-export-timeout gives more time"
                 )
-            at = max(to, self._clock.now())
-            self.keep_time(at)
-            self._clock.move_to(at)
-        except (ServiceError, StoreError):
-            self._remembered.extend(runs)  # they happened; the next advance tells of them
-            raise
-        return runs
+                raise ServiceError("control-conflict", reason=reason)
+        self.check_going_on()
+        if self._claims:
+            reason = f"this advance was broken off after {len(runs)} runs: a reset, or a snapshot that is put back, takes its place"
+            raise ServiceError("control-conflict", reason=reason)
+        at = max(to, self._clock.now())
+        self.keep_time(at)
+        self._clock.move_to(at)
+        self._let_go()
 
     async def serve(self) -> None:
         """Carry out what falls due as time passes, until `stop`."""
@@ -183,8 +213,9 @@ class Scheduler:
                 log.exception("an export failed in a way that it must not")
                 await self._pause(1.0)
                 continue
-            first = self.planner.first()
-            wait = self._clock.wait_for(first.at) if first else None
+            ahead = [first.at] if (first := self.planner.first()) else []
+            ahead += [at for at, _ in islice(self._passing, 1)]
+            wait = self._clock.wait_for(min(ahead)) if ahead else None
             await self._pause(None if wait is None else min(wait, 3600.0))
 
     async def _catch_up(self) -> None:
@@ -194,6 +225,18 @@ class Scheduler:
                 while (told := await self._next(self._clock.now)) is not None:
                     if self._clock.mode == "frozen":
                         self._remembered.append(told)
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Remove the files whose time is over."""
+        while self._passing and self._passing[0][0] <= self._clock.now():
+            _, paths = self._passing.popleft()
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            log.info(
+                "the Data Landing Zone keeps files for seven days: %s and %d more go", paths[0].name, len(paths) - 1
+            )
 
     async def _pause(self, seconds: float | None) -> None:
         """Wait so long, or until something happens."""
@@ -288,6 +331,8 @@ class Scheduler:
             raise
         finally:
             self.current = None
+        if (passing := self._runner.passing(job.run_id))[1]:
+            self._passing.append(passing)
         if run.cut_off and notes_of(self._store, job.flow_id).get("scheduled") is None:
             self.planner.plan(job.scope, job.flow_id)
         why = f" ({run.problem})" if run.problem else ""

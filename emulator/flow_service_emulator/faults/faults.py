@@ -17,6 +17,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.faults.rules import DURING, MAX_SECONDS, Rule
 
+READY_SECONDS: Final = 600
+"""How long a new flow cannot be run ad hoc (reference, Beyond the tutorial)."""
 MAX_EXPIRED: Final = 1_000
 """Expired tokens that a rule remembers; the first are forgotten beyond that."""
 TOKEN_PREFIX: Final = "/data/"
@@ -103,7 +105,7 @@ class Faults:
     def set(self, rules: Iterable[Rule]) -> None:
         """Put these in the place of all rules. Requests and runs that were hit before are not touched."""
         self.rules = tuple(rules)
-        self.active = any(not rule.is_run for rule in self.rules)
+        self.active = any(not rule.is_of_flows for rule in self.rules)
 
     def decide(self, call: Call, now: float) -> Decision:
         """What hits a request. `now` is in the machine's monotonic seconds.
@@ -113,7 +115,7 @@ class Faults:
         """
         delay, label = 0.0, None
         for rule in self.rules:
-            if rule.is_run or not self._hits_call(rule, call, now):
+            if rule.is_of_flows or not self._hits_call(rule, call, now):
                 continue
             label = rule.id
             if rule.kind != "delay":
@@ -131,7 +133,7 @@ class Faults:
         """
         for rule in self.rules:
             says = rule.says
-            if not rule.is_run or not _within(says, scope) or says.get("flow", flow_id) != flow_id:
+            if rule.kind != "run" or not _within(says, scope) or says.get("flow", flow_id) != flow_id:
                 continue
             for index, (destination, dataset) in enumerate(exports):
                 if says.get("destination", destination) == destination and says.get("dataset", dataset) == dataset:
@@ -139,6 +141,14 @@ class Faults:
                         return RunFault(rule.id, says["stage"], index, says.get("code"), says.get("message"))
                     break
         return None
+
+    def not_ready(self, scope: Scope, flow_id: str, age: float) -> bool:
+        """Whether a flow that was created `age` seconds ago cannot be run ad hoc yet."""
+        for rule in self.rules:
+            met = _within(rule.says, scope) and rule.says.get("flow", flow_id) == flow_id and age < READY_SECONDS
+            if rule.kind == "adhoc-not-ready" and met and self._fires(rule):
+                return True
+        return False
 
     def _hits_call(self, rule: Rule, call: Call, now: float) -> bool:
         """Whether a rule for requests fires for this one."""

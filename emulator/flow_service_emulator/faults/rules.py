@@ -112,14 +112,25 @@ KINDS: Final[Mapping[str, Kind]] = {
         ("flow", "destination", "dataset", "stage", "code", "message"),
         defaults={"stage": DURING},
     ),
+    "adhoc-not-ready": Kind(
+        "refuses ad hoc runs of a flow until ten minutes of the emulator's time have passed since its creation",
+        ("flow",),
+    ),
 }
 """Every kind. A token that has expired and an etag that has changed would leave a client no way on, were it so each time;
 so these two happen once unless `times` says otherwise."""
 
 
+_OF_FLOWS: Final = ("run", "adhoc-not-ready")
+
+
 def fields_of(kind: str) -> tuple[str, ...]:
     """The names that a rule of a kind may have."""
-    met = ("org", "sandbox") if kind == "run" else ("operation", "method", "path", "org", "sandbox", "entity", "header")
+    met = (
+        ("org", "sandbox")
+        if kind in _OF_FLOWS
+        else ("operation", "method", "path", "org", "sandbox", "entity", "header")
+    )
     return ("id", "kind", *met, "nth", "times", "rate", "seed", *KINDS[kind].own)
 
 
@@ -150,8 +161,9 @@ class Rule:
         return str(self.says["kind"])
 
     @property
-    def is_run(self) -> bool:
-        return self.kind == "run"
+    def is_of_flows(self) -> bool:
+        """Whether it is about flows and their runs, and not about requests."""
+        return self.kind in _OF_FLOWS
 
     def as_json(self) -> dict[str, Any]:
         """The rule with its defaults and counts; `times` null is until it is deleted."""

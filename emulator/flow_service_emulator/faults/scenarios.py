@@ -46,5 +46,12 @@ SCENARIOS: Final[Mapping[str, Mapping[str, Any]]] = {
             {"kind": "run", "stage": "during", "times": 2},
         ],
     },
+    "adhoc-not-ready": {
+        "happens": "For ten minutes after its creation a flow's ad hoc runs are answered 400: it is not ready, wait for 10 minutes and retry.",
+        "goodClient": "Knows that answer by its text, waits, and asks again; it does not create the flow a second time.",
+        "rules": [
+            {"kind": "adhoc-not-ready"},
+        ],
+    },
 }
 """Name -> what happens, what a good client does, and the rules, in the form in which `/__emulator/faults` takes them."""

@@ -45,6 +45,7 @@ _SPEC: Final = record({"id": TEXT, "version": TEXT})
 _BASE: Final = record({"id": TEXT, "connectionSpec": _SPEC})
 _RUN_STATE: Final[Schema] = {"type": "string", "enum": ["waiting", "inProgress", "success", "failed"]}
 _ERRORS: Final = array(record({"code": TEXT, "message": TEXT}))
+_SKIPPED: Final = array(record({"code": TEXT, "message": TEXT, "count": _COUNT}))
 _TIMES: Final[Schema] = {"startedAtUTC": _TIME, "completedAtUTC": _TIME}
 _COUNTS: Final[Schema] = dict.fromkeys(
     ("inputRecordCount", "outputRecordCount", "createdRecordCount", "skippedRecordCount"), _COUNT
@@ -52,13 +53,19 @@ _COUNTS: Final[Schema] = dict.fromkeys(
 _OF_DATASET: Final = record({"id": {"type": "string", "pattern": "^dataset:"}, **_COUNTS}, required=("id",))
 _SIDE: Final = {"id": TEXT, **_COUNTS, "entitySummaries": array(_OF_DATASET)}
 _SIDES: Final = array(record(_SIDE, required=("id", "entitySummaries")))
-_RECORDS: Final = {**_COUNTS, "sourceSummaries": _SIDES, "targetSummaries": _SIDES, "failedInfo": _ERRORS}
+_RECORDS: Final = {
+    **_COUNTS,
+    "sourceSummaries": _SIDES,
+    "targetSummaries": _SIDES,
+    "failedInfo": _ERRORS,
+    "skippedInfo": _SKIPPED,
+}
 _STATUS: Final = {"status": _RUN_STATE, "errors": _ERRORS, "activityRefs": array(TEXT), "extensions": _OBJECT}
 _SUMMARIES: Final[Schema] = {
     "durationSummary": record(_TIMES, required=("startedAtUTC",)),
-    "sizeSummary": record({"inputBytes": _COUNT, "outputBytes": _COUNT}),
-    "recordSummary": record(_RECORDS, required=tuple(_COUNTS)),
-    "fileSummary": record({"inputFileCount": _COUNT, "outputFileCount": _COUNT}),
+    "sizeSummary": record({"inputBytes": _COUNT, "outputBytes": _COUNT}, required=()),
+    "recordSummary": record(_RECORDS, required=()),
+    "fileSummary": record({"inputFileCount": _COUNT, "outputFileCount": _COUNT}, required=()),
     "statusSummary": record(_STATUS, required=("status",)),
 }
 _UNIT: Final[Schema] = {"enum": ["hour", "day"]}
@@ -139,7 +146,7 @@ _KINDS: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
     ),
     "Run": (
         {
-            **_SERVER,
+            **{name: type_ for name, type_ in _SERVER.items() if name != "version"},
             "flowId": _UUID,
             "flowSpec": _SPEC,
             "providerRefId": TEXT,
@@ -148,7 +155,7 @@ _KINDS: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
                 record({"id": TEXT, "name": TEXT, "updatedAtUTC": _TIME, "latencySummary": _OBJECT, **_SUMMARIES})
             ),
         },
-        (*SERVER_FIELDS, "flowId", "flowSpec", "providerRefId", "metrics", "activities"),
+        (*(SERVER_FIELDS - {"version"}), "flowId", "flowSpec", "providerRefId", "metrics", "activities"),
     ),
     "ConnectionSpec": (
         {

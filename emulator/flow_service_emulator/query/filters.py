@@ -32,6 +32,8 @@ _STATUS_WORDS: Final[Mapping[str, frozenset[str]]] = {
     "flows": frozenset({"lastRunDetails.state"}),
 }
 """Collection -> the paths, or their last names, of run status words, which compare without regard to case."""
+_ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {("runs", "state"): "metrics.statusSummary.status"}
+"""(collection, field) that filters know by another name than the entities (reference, Beyond the tutorial: `state` of a run)."""
 _SAME_STATUS: Final[Mapping[str, str]] = {"processing": "inprogress"}
 """A status word -> the other name that it is stored by (reference: Entities, Run)."""
 _FIELDS_BY_KIND: Final[Mapping[Kind, str]] = {
@@ -184,6 +186,7 @@ def parse_filter(text: str, *, collection: str, fields: Collection[str]) -> Filt
     if match is None:
         return None
     path, symbol, value = text[: match.start()].strip(), match[0], text[match.end() :].strip()
+    path = _ELSEWHERE.get((collection, path), path)
     found = OPERATORS.get(symbol)
     if found is None:
         # "~" is the pattern-matching operator of other Platform services: a real operator that this service

@@ -260,7 +260,9 @@ def _complete_target(draft: Draft, spec: ConnectionSpec | None) -> None:
 
 def _checked_target_params(draft: Draft, owner: str, schema: SchemaValidator, params: dict[str, Any]) -> dict[str, Any]:
     workflow, stored = _workflow(params), draft.stored("params")
-    params = draft.checked(params, schema, "params", owner, context=workflow, stored=stored, known=(("mode",),))
+    params = draft.checked(
+        params, schema, "params", owner, context=workflow, stored=stored, known=(("mode",), ("includeFileManifest",))
+    )
     if draft.change is not None and draft.change.in_flow and workflow is OTHER_WORKFLOW:
         reason = "params.datasetFileType is required as long as a dataset flow uses the target connection"
         draft.refuse("params.datasetFileType", reason, "required", "JSON")

@@ -28,7 +28,6 @@ from flow_service_emulator.entities import (
     operation_record,
 )
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.runner import dataset_ids
 from flow_service_emulator.exports.runs import FAILED, SUCCESS
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
@@ -99,6 +98,8 @@ class FlowService:
             {"state": ENABLED} | self._masker.entity(checked), scope=caller.scope, rng=self._rng, now_ms=now_ms
         )
         if collection == "flows":
+            if warning := self._scheduler.crowded(caller.scope):
+                caller.warnings.append(warning)
             entity["runs"] = f"/runs?property=flowId=={entity['id']}"
             entity["lastOperation"] = operation_record("create", now_ms)
         self._store.write([Put(caller.scope, collection, entity)])
@@ -246,8 +247,8 @@ class FlowService:
     def run_adhoc(self, caller: Caller, body: Any) -> list[dict[str, Any]]:
         """Runs of single datasets of flows, now; answers `destinations` with the id of each dataset's run.
 
-        Raises `adhoc-invalid` for a body of another form, a flow that is not there or disabled, and a dataset that a flow does
-        not carry; no run has been asked for then.
+        Raise `adhoc-invalid` for a body of another form and a flow that is not there or disabled, and as `check_adhoc` does; no run
+        has been asked for then.
         """
         violations = _ADHOC.violations(body)
         if violations:
@@ -259,12 +260,8 @@ class FlowService:
                 raise _adhoc_invalid(f"No flow has the id {destination['flowId'][:100]}")
             if flow["state"] != ENABLED:
                 raise _adhoc_invalid(f"The flow {flow['id']} is {flow['state']}; a flow must be enabled to run")
-            carried = sorted(set(dataset_ids(self._store, caller.scope, flow)))
             ids = [dataset["id"] for dataset in destination["datasets"]]
-            for dataset_id in ids:
-                if dataset_id not in carried:
-                    has = f"The dataset {dataset_id[:100]} is not part of the flow {flow['id']}; it has {', '.join(carried)}"
-                    raise _adhoc_invalid(has)
+            self._scheduler.check_adhoc(caller.scope, flow, ids)
             wanted.append((flow, ids))
         run = partial(self._scheduler.run_now, caller.scope)
         return [
