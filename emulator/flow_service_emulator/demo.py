@@ -148,8 +148,8 @@ def _show_runs(client: Client, flows: list[tuple[str, str, str]], screen: Screen
     for name, form, flow_id in flows:
         answer = client.call("GET", f"{BASE}/runs?property=flowId=={flow_id}&orderby=createdAt&limit=100")
         metrics = [run["metrics"] for run in answer["items"]]
-        rows = [entry["recordSummary"]["outputRecordCount"] for entry in metrics] or [0]
-        sizes = [entry["sizeSummary"]["outputBytes"] for entry in metrics] or [0]
+        rows = [entry["recordSummary"].get("outputRecordCount", 0) for entry in metrics] or [0]
+        sizes = [entry.get("sizeSummary", {}).get("outputBytes", 0) for entry in metrics] or [0]
         states = sorted({entry["statusSummary"]["status"] for entry in metrics})
         told = screen.paint(", ".join(states), "32" if states == ["success"] else "31")
         screen.line(
