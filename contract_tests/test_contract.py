@@ -17,6 +17,7 @@ from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error, servin
 from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
 from flow_service_emulator.catalog import fixtures_dir
 from flow_service_emulator.contract.rules import DIMENSIONS
+from flow_service_emulator.reports.report import MAX_FINDINGS
 
 APIS = json.loads((fixtures_dir() / "unsupported.json").read_text("utf-8"))["apis"]
 PACKAGE = Path(__file__).parent.parent / "emulator" / "flow_service_emulator"
@@ -185,10 +186,10 @@ def test_what_the_emulator_has_is_not_taken_for_another_service(api: Api) -> Non
 
 
 def test_places_are_bounded_and_requests_are_counted_on(api: Api) -> None:
-    for number in range(60):
+    for number in range(MAX_FINDINGS + 10):
         api.get(f"/nope{number}")
     rule = met(api)["path-not-found"]
-    assert (rule["count"], len(rule["findings"])) == (60, 50)
+    assert (rule["count"], len(rule["findings"])) == (MAX_FINDINGS + 10, MAX_FINDINGS)
 
 
 def test_an_injected_error_is_not_the_clients(api: Api) -> None:

@@ -257,8 +257,8 @@ class TestWire:
             client.close()
             logged = process.log.read_text()
         assert "Traceback" not in logged and "ASGI" not in logged
-        assert "GET /data/foundation/flowservice/flows 0 (fault reset-1)" in logged
-        assert "GET /data/foundation/flowservice/flows 200 (fault truncate-1)" in logged
+        assert "GET /flows 0 (fault reset-1)" in logged
+        assert "GET /flows 200 (fault truncate-1)" in logged
 
     @pytest.mark.parametrize("anew", ["reset", "snapshot"])
     def test_what_is_delayed_does_not_outlive_a_reset(self, api: Api, anew: str) -> None:

@@ -63,6 +63,7 @@ def test_a_request_with_its_answer(api: Api) -> None:
             "body": response.json(),
         },
         "error": None,
+        "hint": "",
         "fault": None,
         "verdict": "ok",
         "findings": [],

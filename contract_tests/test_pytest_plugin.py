@@ -297,7 +297,7 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         [
             "*- Flow Service requests -*",
             "#1 POST /data/foundation/flowservice/connections -> 400 (* ms)  [[]violation[]]",
-            "     provider-rejected: auth.params.s3SecretKey must match the pattern*",
+            "     provider-rejected: auth.params.s3SecretKey must have 40 letters, digits, slashes and plus signs*",
             "     to fix it: *",
             "*- Flow Service requests -*",
             "#1 GET /data/foundation/flowservice/flows -> 503 (* ms)  [[]injected[]]",

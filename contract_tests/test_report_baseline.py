@@ -39,7 +39,7 @@ def made(findings: list[tuple[int, int, int]]) -> dict[str, Any]:
         {
             "id": RULES[rule], "severity": SEVERITIES[rule // 2], "title": "t", "source": "s", "fix": "m.", "count": sum(places.values()),
             "findings": [
-                {"operation": "o", "place": f"p{place // 2}", "kind": f"k{place % 2}", "message": f"m{place}", "count": count, "first": WHERE, "last": WHERE}
+                {"operation": "o", "place": f"p{place // 2}", "kind": f"k{place % 2}", "message": f"m{place}", "fix": "", "count": count, "first": WHERE, "last": WHERE}
                 for place, count in places.items()
             ],
         }

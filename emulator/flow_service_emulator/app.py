@@ -130,6 +130,8 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     contract = Contract(
         catalog,
         now=clock.now,
+        table=of_service,
+        whereabouts=store.whereabouts,
         document=lambda: description(of_service, catalog),
         unmatched=lambda: [rule.as_json() for rule in faults.rules if not rule.matched],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -37,6 +37,22 @@ class Reply:
     file: Path | None = None
 
 
+class Finding(NamedTuple):
+    """A rule that a request met.
+
+    `place` is where in the request: `query.limit`, `headers.if-match`, `params.bucketName` for a field of the body,
+    `/scheduleParams/interval` for what a patch names, and a path for what no route takes; empty for all of it. `kind` is which
+    way of several the rule was broken in, such as `required` or `enum`; empty where it has one. `fix` is how this very mistake
+    is fixed; empty where the rule's own fix says all. Findings that differ in one of these but the message are different.
+    """
+
+    rule: str
+    place: str
+    message: str
+    kind: str = ""
+    fix: str = ""
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request as the handlers see it, and what is noted about it on the way."""
@@ -57,8 +73,10 @@ class Exchange:
     """The name of the error that was answered."""
     answer: Any = None
     """The error's body, as it was answered."""
-    error_fields: Mapping[str, object] | None = None
-    """What stands in the error's message."""
+    findings: list[Finding] = field(default_factory=list)
+    """What the refusal says about the client."""
+    hint: str = ""
+    """What is wrong with a refused request and how to fix it, in one line."""
     fault: str | None = None
     """The id of the rule of injected faults that hit the request."""
     injected: bool = False
@@ -80,7 +98,8 @@ class Exchange:
             try:
                 self._query = parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
             except ValueError:
-                raise ServiceError("query-value-invalid", value=f"more than {MAX_QUERY_FIELDS} parameters") from None
+                value = f"more than {MAX_QUERY_FIELDS} parameters"
+                raise ServiceError("query-value-invalid", place="query", value=value) from None
         return self._query
 
     @property

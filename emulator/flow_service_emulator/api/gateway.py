@@ -104,10 +104,10 @@ class Gateway:
         if claims is not None and claims["org"] not in (None, org):
             raise ServiceError("gateway-org-not-entitled")
         if len(org) > MAX_NAME or (self._orgs and org not in self._orgs):
-            raise ServiceError("org-no-access")
+            raise ServiceError("org-no-access", known=sorted(self._orgs))
         sandbox = headers.get("x-sandbox-name") or DEFAULT_SANDBOX
         if len(sandbox) > MAX_NAME or (self._sandboxes and sandbox not in self._sandboxes):
-            raise ServiceError("sandbox-not-found", name=sandbox[:100])
+            raise ServiceError("sandbox-not-found", name=sandbox[:100], known=sorted(self._sandboxes))
         return org, sandbox
 
     def _check_token(self, authorization: str | None) -> dict[str, Any] | None:
@@ -137,10 +137,11 @@ class Gateway:
         if grant not in GRANTS:
             if grant:
                 raise ServiceError("token-grant-unsupported", grant=grant[:100])
-            raise ServiceError("token-request-invalid", reason="grant_type is missing; it must be client_credentials")
+            reason = "grant_type is missing; it must be client_credentials"
+            raise ServiceError("token-request-invalid", place="grant_type", kind="required", reason=reason)
         for name in GRANTS[grant]:
             if not form.get(name, [""])[0]:
-                raise ServiceError("token-request-invalid", reason=f"{name} is missing")
+                raise ServiceError("token-request-invalid", place=name, kind="required", reason=f"{name} is missing")
         token = self._tokens.issue(form["client_id"][0], form.get("org_id", [None])[0])
         return Reply({"access_token": token, "token_type": "bearer", "expires_in": TOKEN_SECONDS})
 

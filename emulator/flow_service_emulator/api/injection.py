@@ -68,9 +68,17 @@ class Injector:
                 pause.set_result(None)
 
     async def meet(
-        self, exchange: Exchange, operation: Operation | None, params: Mapping[str, str], receive: Receive, send: Send
+        self,
+        exchange: Exchange,
+        operation: Operation | None,
+        params: Mapping[str, str],
+        receive: Receive,
+        send: Send,
+        refuse: Callable[[Exchange, ServiceError], Reply],
     ) -> Deliver | None:
         """Do what the rules say before a request is handled. Return how its answer is to be sent; None is the usual way.
+
+        `refuse` makes an error the answer.
 
         The request's body must have been read. Raises ServiceError for an error in the service's place, and ConnectionEnded
         when the connection has been ended.
@@ -111,7 +119,7 @@ class Injector:
                 error = self._error(rule, decision, known)
                 if says.get("stage") != AFTER:
                     raise error
-                return self._instead(error, exchange, send)
+                return _instead(error, exchange, send, refuse)
             case "etag-changed":
                 self._service.touch(*entity)
                 return None
@@ -134,18 +142,6 @@ class Injector:
             each: known.get(each, f"<{each}>") for each in self._errors.kinds[name].message_fields
         }
         return ServiceError(name, headers=headers, **fields)
-
-    def _instead(self, error: ServiceError, exchange: Exchange, send: Send) -> Deliver:
-        """An error in the place of the answer to a request that was carried out."""
-
-        async def deliver(start: Any, body: bytes) -> None:
-            status, answer = self._errors.answer(error, exchange.request_id)
-            exchange.error, exchange.answer = error.name, answer
-            start, body = encoded(exchange, Reply(answer, status, tuple(error.headers.items())))
-            await send(start)
-            await send({"type": "http.response.body", "body": body})
-
-        return deliver
 
     def _dripping(self, seconds: float, count: int, exchange: Exchange, receive: Receive, send: Send) -> Deliver:
         """The body in pieces, with a wait before each."""
@@ -180,6 +176,19 @@ class Injector:
             await _reset(receive)
         if gone:
             raise ConnectionEnded
+
+
+def _instead(
+    error: ServiceError, exchange: Exchange, send: Send, refuse: Callable[[Exchange, ServiceError], Reply]
+) -> Deliver:
+    """An error in the place of the answer to a request that was carried out."""
+
+    async def deliver(start: Any, body: bytes) -> None:
+        start, body = encoded(exchange, refuse(exchange, error))
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    return deliver
 
 
 async def _gone(receive: Receive) -> None:

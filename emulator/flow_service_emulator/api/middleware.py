@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from starlette.routing import compile_path
@@ -41,8 +41,7 @@ PREFLIGHT: Final = "OPTIONS"
 """Asks which methods a path has. A browser does so before a call, so it is no call of the client's, and counts nowhere."""
 POLLED: Final = frozenset({"control:health", "control:overview"})
 """Operations that health checks and the dashboard ask for every two seconds: the log is not to be full of them."""
-
-
+_ENTITY: Final = re.compile(rf"({re.escape(BASE)}/\w+)/[^/]+")
 Methods = dict[str, Operation]
 
 
@@ -89,19 +88,20 @@ class Router:
 
     def missing(self, found: Found, method: str, path: str) -> ServiceError:
         """The error for a request that no operation is for."""
+        place = _ENTITY.sub(r"\1/{id}", path, count=1)[:100]
         if found.methods:
             allowed = ", ".join(found.methods)
-            headers: dict[str, Any] = {"Allow": allowed}
-            return ServiceError("method-not-allowed", headers=headers, method=method, path=path[:200], allowed=allowed)
+            fields: dict[str, Any] = {"method": method, "path": path[:200], "allowed": allowed}
+            return ServiceError("method-not-allowed", place=place, headers={"Allow": allowed}, **fields)
         for base, name in self._apis.items():
             if path == base or path.startswith(f"{base}/"):
-                return ServiceError("unsupported", feature=f"The {name} ({base})", base=base)
+                return ServiceError("unsupported", place=base, feature=f"The {name} ({base})")
         hint = "GET /openapi.json describes every route."
         if path.startswith("/__emulator/datasets/"):  # a slash, even as %2F, parts a path before it gets here
             hint = f"A dataset's id has no slash; {hint}"
         elif not path.startswith(BASE):
             hint = f"The service's base path is {BASE}; {hint}"
-        return ServiceError("path-not-found", method=method, path=path[:200], hint=hint)
+        return ServiceError("path-not-found", place=place, method=method, path=path[:200], hint=hint)
 
 
 class Recorder(Protocol):
@@ -109,6 +109,11 @@ class Recorder(Protocol):
 
     def answered(self, path: str, send: Send) -> Answered:
         """What takes down the answer to a request of this path that has just come in."""
+
+    def explain(
+        self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], secrets: Sequence[str]
+    ) -> None:
+        """Note what a refusal says about the client, and the hint, without these secrets."""
 
     def record(self, exchange: Exchange, answered: Answered) -> None:
         """Record a request that has been answered."""
@@ -153,10 +158,12 @@ class Middleware:
         except ConnectionEnded:
             if exchange.fault is None:
                 return
-        notes = f" {exchange.error}" if exchange.error else ""
+        notes = f" {exchange.hint or exchange.error}" if exchange.error else ""
         if exchange.fault is not None:
             notes += f" (fault {exchange.fault})"
-        level = logging.DEBUG if exchange.operation in POLLED else logging.INFO
+        level = (
+            logging.WARNING if exchange.findings else logging.DEBUG if exchange.operation in POLLED else logging.INFO
+        )
         log.log(level, "%s %s %d%s", exchange.method, self._told_path(exchange), answered.status, notes)
         self._recorder.record(exchange, answered)
 
@@ -174,7 +181,7 @@ class Middleware:
             else:
                 exchange.body = await _body(receive, _body_limit(method, path))
                 if self._injector.faults.active and path.startswith(SERVICE_PREFIXES):
-                    deliver = await self._injector.meet(exchange, operation, found.params, receive, send)
+                    deliver = await self._injector.meet(exchange, operation, found.params, receive, send, self._refusal)
                 if path.startswith(GATEWAY_PREFIX):
                     self._gateway.check(exchange)
                 if exchange.body and headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
@@ -235,20 +242,23 @@ class Middleware:
 
     def _told_path(self, exchange: Exchange) -> str:
         """The path as the log has it."""
-        told: str = exchange.path if exchange.error is None else self._told(exchange, exchange.path)
+        path = exchange.path.removeprefix(BASE)
+        told: str = path if exchange.error is None else replaced(path, self._secrets(exchange))
         return told[:200]
 
-    def _told(self, exchange: Exchange, told: Any) -> Any:
-        """What is told of a refused request, without its secrets. What names the request or an entity stays."""
+    def _secrets(self, exchange: Exchange) -> list[str]:
+        """What nothing that is told of a refused request may have in it. What names the request or an entity stays."""
         secrets = self._masker.secrets(exchange.path, exchange.query_string, exchange.headers, exchange.body)
         ids = {exchange.request_id, *exchange.scope, *exchange.path_params.values()}
-        return replaced(told, [secret for secret in secrets if secret not in ids])
+        return [secret for secret in secrets if secret not in ids]
 
     def _refusal(self, exchange: Exchange, error: ServiceError) -> Reply:
         status, body = self._errors.answer(error, exchange.request_id, exchange.resource)
-        body = self._told(exchange, body)
-        exchange.error, exchange.error_fields, exchange.answer = error.name, error.fields, body
-        return Reply(body, status, tuple(error.headers.items()))
+        secrets, exchange.error = self._secrets(exchange), error.name
+        exchange.answer = body = replaced(body, secrets)
+        self._recorder.explain(exchange, error, body, secrets)
+        hint = [("x-emulator-hint", exchange.hint)] if status < 500 or exchange.findings else []
+        return Reply(body, status, (*error.headers.items(), *hint))
 
 
 def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> list[ContractWarning]:

@@ -18,7 +18,7 @@ from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.filters import value_invalid
+from flow_service_emulator.query.filters import MISSING, value_invalid
 from flow_service_emulator.query.query import MAX_LIMIT, Page, Params, parse, parse_page_window, run
 from flow_service_emulator.service.service import Caller, FlowService, not_found, search_params
 
@@ -191,8 +191,8 @@ class Routes:
     async def landing_zone_credentials(self, exchange: Exchange) -> Reply:
         """GET, and POST with `action=refresh`, which gives others (guide "Data Landing Zone destination")."""
         given = dict(exchange.query)
-        if given.get("action", "" if exchange.method == "GET" else "(missing)") not in ("", REFRESH):
-            raise value_invalid(given.get("action", "(missing)"), "action", [REFRESH])
+        if given.get("action", "" if exchange.method == "GET" else MISSING) not in ("", REFRESH):
+            raise value_invalid(given.get("action", MISSING), "action", [REFRESH])
         answer = self._credentials(exchange)
         if "action" in given:
             self._refreshed[(exchange.scope, answer["containerName"])] += 1
@@ -201,7 +201,7 @@ class Routes:
 
     def _credentials(self, exchange: Exchange) -> dict[str, str]:
         """Those of the container that was given; else such that open nothing, the same for a day or until they are refreshed."""
-        kind = dict(exchange.query).get("type", "(missing)")
+        kind = dict(exchange.query).get("type", MISSING)
         if kind not in CONTAINERS:
             raise value_invalid(kind, "type", [*CONTAINERS])
         container = CONTAINERS[kind]

@@ -13,13 +13,12 @@ from typing import Any, Final
 
 import orjson
 
-from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.api.exchange import Exchange, Finding
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.check.replay import Replay, read_json
 from flow_service_emulator.check.shapes import MISSING, TYPE, differences, json_type, shape
 from flow_service_emulator.check.traffic import Exchanged
-from flow_service_emulator.contract.contract import Contract
-from flow_service_emulator.contract.judge import Finding, Judge, Seen
+from flow_service_emulator.contract.judge import Seen
 from flow_service_emulator.contract.rules import source_url
 from flow_service_emulator.openapi import description
 
@@ -46,11 +45,10 @@ class Check:
         self._errors = catalog.errors.kinds
         self._specs = catalog.connection_specs
         self._document = description(self._replay.table, catalog)
-        self._contract = Contract(catalog, now=self._replay.clock.now, document=lambda: self._document)
+        self._contract = self._replay.contract
         for row in catalog.rules["check"]:
             address = source_url(row["source"], catalog.rules["sources"])
             self._contract.rules[row["id"]] = row | ({"sourceUrl": address} if address else {})
-        self._judge = Judge(catalog, self._errors)
         self._responses = {
             operation["operationId"]: operation["responses"]
             for methods in self._document["paths"].values()
@@ -73,7 +71,7 @@ class Check:
         exchange, status = await self._replay(call)
         findings = list(self._compared(call, exchange, status))
         if exchange.error is not None and 200 <= call.status < 300:
-            exchange.error = None  # the service took it: no fault of the client's
+            exchange.error, exchange.findings = None, []  # the service took it: no fault of the client's
         seen = Seen(exchange, call.entry, call.at, call.status, orjson.dumps(call.answer) if call.answer else b"")
         self._contract.judge(seen, [*findings, *self._of_answer(call, exchange)])
         self._take_down(call, exchange)
@@ -108,9 +106,7 @@ class Check:
             self._note("not comparable", "it is about an entity that the recording has not told of")
         elif taken and error is not None:
             self._note("too strict")
-            for found in self._judge.findings(Seen(exchange, call.entry, call.at, status, b""), ()):
-                if found.rule != error:
-                    continue
+            for found in (each for each in exchange.findings if each.rule == error):
                 rule = f"rule {found.rule}, source: {self._errors[found.rule].source}"
                 told = f"the service answered {call.status}; the emulator refuses: {found.message} ({rule})"
                 yield Finding(STRICT, found.place, told, f"{found.rule} {found.kind}".strip())
@@ -172,19 +168,17 @@ class Check:
 
 def _take_out_unknown(exchange: Exchange) -> str:
     """Takes out of a refusal what the recording lacks: values of `auth`, and entities. Answers why; empty where nothing was."""
-    violations = exchange.answer["report"].get("violations", [])
-    left = [each for each in violations if not _is_unknown(each)]
-    exchange.answer["report"]["violations"] = left
-    if not left:
+    found = exchange.findings
+    exchange.findings = [each for each in found if not _is_unknown(each)]
+    if not exchange.findings:
         exchange.error = None
-    return "" if left == violations else "it rests on entities or secrets that the recording does not have"
+    return "" if exchange.findings == found else "it rests on entities or secrets that the recording does not have"
 
 
-def _is_unknown(violation: Mapping[str, str]) -> bool:
-    path, rule = violation["path"], violation["rule"]
-    if path.startswith("auth.params"):
-        return rule != "required"
-    return rule == "reference" or (rule == "enum" and path.startswith("params.datasets"))
+def _is_unknown(finding: Finding) -> bool:
+    if finding.place.startswith("auth.params"):
+        return finding.kind != "required"
+    return finding.kind == "reference" or (finding.kind == "enum" and finding.place.startswith("params.datasets"))
 
 
 def _unknown_to_recordings(call: Exchanged, exchange: Exchange) -> str:

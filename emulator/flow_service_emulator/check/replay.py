@@ -5,7 +5,7 @@ Entities are those that the recording itself has told of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +22,15 @@ from flow_service_emulator.api.routes import Routes
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.check.traffic import Exchanged
 from flow_service_emulator.clock import Clock, random_source
+from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import Entity, Scope, new_entity
+from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.faults.faults import Faults
 from flow_service_emulator.masking import Masker
+from flow_service_emulator.openapi import description
 from flow_service_emulator.service.service import INDEXES, FlowService
 from flow_service_emulator.store.store import Change, Delete, Put, Store
 
@@ -69,6 +72,9 @@ class Replay:
         gateway = Gateway(tokens=Tokens(self.clock, self._rng), check_auth=False, orgs=(), sandboxes=())
         routes = Routes(service, catalog, library, self.clock, None)
         self.table = operations(routes, gateway, catalog.unsupported["operations"])
+        self.contract = Contract(
+            catalog, now=self.clock.now, table=self.table, document=lambda: description(self.table, catalog)
+        )
         self._application = Middleware(
             Router(self.table, catalog.unsupported["apis"]), _no_lifespan, errors=catalog.errors, gateway=gateway, rng=self._rng,
             injector=Injector(faults, gateway, service, catalog.errors), recorder=self, masker=masker, guard=OriginGuard(()),
@@ -94,6 +100,11 @@ class Replay:
         exchange, answered = self._last
         self._learn(call, exchange, answered)
         return exchange, answered.status
+
+    def explain(
+        self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], secrets: Sequence[str]
+    ) -> None:
+        exchange.findings, _ = self.contract.explain(exchange, error, answer)
 
     def answered(self, path: str, send: Send) -> Answered:
         return Answered(send, 0.0)

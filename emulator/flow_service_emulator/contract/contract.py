@@ -12,9 +12,14 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 from flow_service_emulator import __version__
+from flow_service_emulator.api.exchange import Exchange, Finding
+from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.catalog import Catalog
-from flow_service_emulator.contract.judge import AUTHORIZATION, ORG, SANDBOX, Finding, Judge, Seen
+from flow_service_emulator.contract.hints import AUTHORIZATION, Hints
+from flow_service_emulator.contract.judge import ORG, SANDBOX, Judge, Seen
 from flow_service_emulator.contract.rules import DIMENSIONS, Rule, contract_rules, what_is_there
+from flow_service_emulator.entities import Scope
+from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.reports.report import MAX_FINDINGS, built, by_count, identity
 
 Value = TypeVar("Value")
@@ -72,7 +77,7 @@ class Sums:
     def add(self, finding: Finding, seen: Seen) -> None:
         operation = ANY if finding.place in EVERYWHERE else seen.name
         place = _INDEX.sub("[]", finding.place)
-        key = (finding.rule, operation, place, finding.kind)
+        key = (finding.rule, operation, place, finding.kind, finding.fix)
         known = self.findings.get(key)
         if known is not None:
             known |= {"count": known["count"] + 1, "last": seen.where}
@@ -80,7 +85,7 @@ class Sums:
             self.places[finding.rule] += 1
             self.findings[key] = {
                 "rule": finding.rule, "operation": operation, "place": place, "kind": finding.kind,
-                "message": finding.message[:MAX_MESSAGE], "count": 1, "first": seen.where, "last": seen.where,
+                "message": finding.message[:MAX_MESSAGE], "fix": finding.fix, "count": 1, "first": seen.where, "last": seen.where,
             }  # fmt: skip
 
     def cover(self, seen: Seen) -> None:
@@ -139,7 +144,7 @@ class Sums:
         found: dict[str, dict[str, Any]] = {}
         message = "the answer announced a next page, which was not asked for"
         for page in self.pages.values():
-            new = {"operation": page["operation"], "place": "", "kind": "", "message": message, "count": 0}
+            new = {"operation": page["operation"], "place": "", "kind": "", "message": message, "fix": "", "count": 0}
             finding = found.setdefault(page["operation"], new | {"first": page["where"]})
             finding |= {"count": finding["count"] + 1, "last": page["where"]}
         return list(found.values())
@@ -148,8 +153,8 @@ class Sums:
 class Contract:
     """The judge of requests, and the keeper of the report.
 
-    `document` gives the OpenAPI description, which says what there is to be met; `unmatched` the rules of injected faults that
-    no request has met.
+    `table` are the service's operations, and `document` gives the OpenAPI description of them, which says what there is to be
+    met; `whereabouts` in which scopes and collections an id is; `unmatched` the rules of injected faults that no request has met.
     """
 
     def __init__(
@@ -157,12 +162,15 @@ class Contract:
         catalog: Catalog,
         *,
         now: Callable[[], float],
-        document: Callable[[], Mapping[str, Any]],
+        table: Sequence[Operation] = (),
+        document: Callable[[], Mapping[str, Any]] = dict,
+        whereabouts: Callable[[str], Iterable[tuple[Scope, str]]] = lambda entity_id: (),
         unmatched: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
         self.rules: dict[str, Rule] = contract_rules(catalog)
         self._catalog = catalog
-        self._judge = Judge(catalog, self.rules)
+        self._judge = Judge(catalog)
+        self._hints = Hints(catalog, self.rules, table, whereabouts)
         self._now = now
         self._document = document
         self._unmatched = unmatched
@@ -176,10 +184,16 @@ class Contract:
         """Empties the report. What was deleted is still known."""
         self._sums = Sums({**_NOTHING, "deleted": self._sums.deleted})
 
+    def explain(self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any]) -> tuple[list[Finding], str]:
+        """What a refusal that is answered so says about the client, and the hint."""
+        place = "\n".join((*exchange.scope, exchange.path))
+        was_deleted = error.name == "resource-not-found" and place in self._sums.deleted
+        return self._hints.explain(exchange, error, answer, now=self._now(), was_deleted=was_deleted)
+
     def judge(self, seen: Seen, more: Iterable[Finding] = ()) -> tuple[str, list[Finding]]:
         """The verdict on a request, one of VERDICTS, and what it rests on. Adds both to the report, and `more` findings."""
         sums, exchange = self._sums, seen.exchange
-        findings = [*self._judge.findings(seen, sums.deleted), *more]
+        findings = [*self._judge.findings(seen), *more]
         sums.cover(seen)
         sums.remember(seen)
         verdict = WARNING if findings else OK

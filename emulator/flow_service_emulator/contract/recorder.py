@@ -15,11 +15,13 @@ from typing import Any, Final, NamedTuple
 import orjson
 from starlette.types import Send
 
-from flow_service_emulator.api.exchange import Answered, Exchange
+from flow_service_emulator.api.exchange import Answered, Exchange, Finding
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import Contract
-from flow_service_emulator.contract.judge import Finding, Seen
-from flow_service_emulator.masking import SECRET_ANSWERS, Masker
+from flow_service_emulator.contract.hints import header
+from flow_service_emulator.contract.judge import Seen
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.masking import SECRET_ANSWERS, Masker, replaced
 
 MAX_BYTES: Final = 32_000_000
 """Bytes of all requests together; the oldest are dropped for it, as they are for their number."""
@@ -70,6 +72,14 @@ class Recorder:
     def answered(self, path: str, send: Send) -> Answered:
         """What takes down the answer to a request of this path that has just come in."""
         return Answered(send, self._clock.steady(), seen=not path.startswith(UNSEEN) and path != FRONT_DOOR)
+
+    def explain(
+        self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], secrets: Sequence[str]
+    ) -> None:
+        """Notes what a refusal says about the client, and the hint, without these secrets."""
+        findings, line = self._contract.explain(exchange, error, answer)
+        exchange.findings = [Finding(*replaced(list(finding), secrets)) for finding in findings]
+        exchange.hint = header(replaced(line, secrets))
 
     def record(self, exchange: Exchange, answered: Answered) -> None:
         """Records a request that has been answered. What goes wrong here harms no request."""
@@ -168,7 +178,7 @@ class Recorder:
                     answer["unread"] = _unread(answer["size"], reason)
         for finding in head["findings"]:
             rule = self._contract.rules[finding["rule"]]
-            finding |= {"severity": rule["severity"], "fix": rule["fix"]}
+            finding |= {"severity": rule["severity"], "fix": finding["fix"] or rule["fix"]}
         return head
 
 
@@ -222,6 +232,7 @@ def _head(
                 "size": len(seen.answer),
             },
             "error": exchange.error,
+            "hint": exchange.hint,
             "fault": exchange.fault,
             "verdict": verdict,
             "findings": [finding._asdict() for finding in findings],

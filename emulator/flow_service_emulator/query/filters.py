@@ -192,7 +192,7 @@ def parse_filter(text: str, *, collection: str, fields: Collection[str]) -> Filt
         # "~" is the pattern-matching operator of other Platform services: a real operator that this service
         # does not have (1440). Anything else, such as "=", "=>" or "===", is no operator anywhere (1450).
         name = "filter-operator-not-implemented" if "~" in symbol else "filter-operator-invalid"
-        raise ServiceError(name, operator=echo(symbol))
+        raise ServiceError(name, kind=echo(symbol), operator=echo(symbol))
     if not path:
         raise ServiceError("query-value-invalid", value=echo(symbol + value))
     field = FieldPath.parse(path, fields)
@@ -232,7 +232,8 @@ def _check_fit(field: FieldPath, symbol: str, values: list[list[Typed]]) -> None
         raise ServiceError("filter-operator-unsupported-for-field", operator=symbol, field=echo(field.text))
     for value, possible in zip(values, kinds, strict=True):
         if field.kind in ("number", "boolean") and field.kind not in possible:
-            raise value_invalid(value[0][1], field.text, "a number" if field.kind == "number" else list(BOOLEANS))
+            allowed = "a number" if field.kind == "number" else list(BOOLEANS)
+            raise value_invalid(value[0][1], field.text, allowed, place="query.property")
 
 
 def parse_values(text: str) -> list[list[Typed]]:
@@ -255,9 +256,14 @@ def parse_values(text: str) -> list[list[Typed]]:
     return values
 
 
-def value_invalid(value: str, field: str, allowed: str | list[str]) -> ServiceError:
-    """Row 1452-400, whose report says what is allowed: the values, or in words which."""
-    return ServiceError("value-invalid", value=echo(value), field=echo(field), report={"allowed": allowed})
+MISSING: Final = "(missing)"
+
+
+def value_invalid(value: str, field: str, allowed: str | list[str], *, place: str = "") -> ServiceError:
+    """Row 1452-400, whose report says what is allowed: the values, or in words which. `value` is MISSING for none."""
+    place, kind = place or f"query.{field}", "required" if value == MISSING else ""
+    report = {"allowed": allowed}
+    return ServiceError("value-invalid", place=place, kind=kind, value=echo(value), field=echo(field), report=report)
 
 
 def echo(text: str) -> str:

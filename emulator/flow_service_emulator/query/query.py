@@ -25,7 +25,16 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.filters import BOOLEANS, FieldPath, Filter, doubt, echo, parse_filter, value_invalid
+from flow_service_emulator.query.filters import (
+    BOOLEANS,
+    MISSING,
+    FieldPath,
+    Filter,
+    doubt,
+    echo,
+    parse_filter,
+    value_invalid,
+)
 from flow_service_emulator.validation.validation import ContractWarning
 
 MAX_LIMIT: Final = 100
@@ -226,7 +235,7 @@ def parse_page_window(params: Params) -> PageWindow:
     single = _single_values(params, _WINDOW_PARAMS)
     for name, wanted in (("outputType", "activationDatasets"), ("outputField", "datasets")):
         if single.get(name) != wanted:
-            raise value_invalid(single.get(name, "(missing)"), name, [wanted])
+            raise value_invalid(single.get(name, MISSING), name, [wanted])
     properties = None
     if "properties" in single:
         properties = tuple(part.strip() for part in single["properties"].split(","))
@@ -243,7 +252,7 @@ def _single_values(params: Params, known: Collection[str], several: str | None =
     """The parameters that may be given once, by name. Refuses unknown names and repetitions."""
     for name, _ in params:
         if name not in known:
-            raise ServiceError("query-param-unknown", param=echo(name))
+            raise ServiceError("query-param-unknown", place=f"query.{echo(name)}", param=echo(name))
     for name, times in Counter(name for name, _ in params if name != several).items():
         if times > 1:
             raise value_invalid(", ".join(value for other, value in params if other == name), name, "one value")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,8 +38,6 @@ ENDINGS: Final[Mapping[str, str]] = {".html": "html", ".json": "json", ".xml": "
 """Ending of a file's name -> the form that belongs into it."""
 WIDTH: Final = 100
 ALL_NAMES: Final = "  Every name: report --coverage full, ?coverage=full, or the report as HTML or JSON."
-MAX_SHOWN: Final = 10
-"""Findings shown of one rule."""
 _RED, _YELLOW, _GREEN, _BOLD, _DIM, _END = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _SECTIONS: Final = (
     ("violations", _RED, "VIOLATIONS: the real service refuses this"),
@@ -125,11 +122,9 @@ def _rule(rule: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     yield f"  {paint(_BOLD, rule['title'])} ({rule['id']}{code}, {counted(rule['count'], 'request')})"
     yield from _wrapped("    fix:    ", rule["fix"])
     yield from _wrapped("    source: ", rule["source"])
-    for place, message, where in islice(told(rule), MAX_SHOWN):
+    for place, message, where in told(rule):
         yield from _wrapped("    - ", ": ".join(filter(None, (place, message))))
         yield from (paint(_DIM, line) for line in _wrapped("      ", where))
-    if len(rule["findings"]) > MAX_SHOWN:
-        yield f"    and {len(rule['findings']) - MAX_SHOWN} more places"
 
 
 def _dimension(title: str, part: Mapping[str, Any], paint: Paint) -> Iterator[str]:
@@ -167,10 +162,10 @@ def _wrapped(lead: str, text: str) -> Iterator[str]:
 
 
 def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
-    """For build servers: each rule is a test case, and the coverage goes along as properties.
+    """For build servers: each finding is a test case, and each rule that was kept; the coverage goes along as properties.
 
-    A violated rule fails. A rule that was only warned of is skipped with the warning as its reason, which build servers show
-    without turning the build red; with `fail_on` `warning` it fails as well.
+    A violation fails. What was only warned of is skipped with the warning as its reason, which build servers show without turning
+    the build red; with `fail_on` `warning` it fails as well.
     """
     from xml.etree.ElementTree import (  # a server that is not asked does not pay for it
         Element,
@@ -179,42 +174,42 @@ def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
         tostring,
     )
 
+    summary = report["summary"]
+    properties = {"requests": str(summary["requests"])}
+    properties |= {"baseline": known} if (known := left_out(report)) else {}
+    properties |= {"unmatchedFaults": printable("; ".join(rules))} if (rules := unmatched(report)) else {}
+    properties |= {
+        f"coverage.{name}": f"{part['met']} of {part['total']}" for name, part in summary["coverage"].items()
+    }
     root = Element("testsuites", name="Flow Service contract")
     for severity in SEVERITIES:
         suite = SubElement(root, "testsuite", name=f"{severity}s")
-        properties = SubElement(suite, "properties")
-        for name, value in _properties(report).items():
-            SubElement(properties, "property", name=name, value=value)
+        named = SubElement(suite, "properties")
+        for name, value in properties.items():
+            SubElement(named, "property", name=name, value=value)
         fails = severity == "violation" or fail_on == "warning"
-        for rule in all_rules(report):
-            if rule["severity"] != severity:
-                continue
-            title = printable(f"{rule['id']}: {rule['title']}")
-            case = SubElement(suite, "testcase", classname=f"contract.{severity}", name=title, time="0")
+        for rule in (rule for rule in all_rules(report) if rule["severity"] == severity):
+            about = {"classname": f"contract.{severity}.{rule['id']}", "time": "0"}
             if not rule["findings"]:
-                continue
-            summary = printable(f"{counted(rule['count'], 'request')}. {rule['fix']}")
-            lines = [f"How to fix it: {rule['fix']}", f"Source: {rule['source']}", ""]
-            for place, message, where in told(rule):
-                lines += [": ".join(filter(None, (place, message))), f"  {where}"]
-            outcome = SubElement(case, "failure" if fails else "skipped", message=summary)
-            if fails:
-                outcome.set("type", rule["id"])
-            (outcome if fails else SubElement(case, "system-out")).text = printable("\n".join(lines))
+                SubElement(suite, "testcase", about, name=printable(rule["title"]))
+            for finding, (place, message, where) in zip(rule["findings"], told(rule), strict=True):
+                title = " ".join(
+                    filter(None, (finding["operation"], finding["place"], finding["kind"], finding["fix"]))
+                )
+                case = SubElement(suite, "testcase", about, name=printable(title))
+                summary = printable(": ".join(filter(None, (place, message))))
+                outcome = SubElement(case, "failure" if fails else "skipped", message=summary)
+                if fails:
+                    outcome.set("type", rule["id"])
+                lines = (
+                    summary,
+                    f"  {where}",
+                    f"How to fix it: {finding['fix'] or rule['fix']}",
+                    f"Source: {rule['source']}",
+                )
+                (outcome if fails else SubElement(case, "system-out")).text = printable("\n".join(lines))
     for element in (*root, root):
         for count, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             element.set(count, str(len(list(element.iter(tag)))))
     indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
-
-
-def _properties(report: Mapping[str, Any]) -> dict[str, str]:
-    summary = report["summary"]
-    properties = {"requests": str(summary["requests"])}
-    if known := left_out(report):
-        properties["baseline"] = known
-    if rules := unmatched(report):
-        properties["unmatchedFaults"] = printable("; ".join(rules))
-    for dimension, part in summary["coverage"].items():
-        properties[f"coverage.{dimension}"] = f"{part['met']} of {part['total']}"
-    return properties

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-REPORT_FORMAT: Final = 3
-"""The version of the report's shape. 3: it has the rules of faults that nothing has met."""
-MAX_FINDINGS: Final = 50
+REPORT_FORMAT: Final = 4
+"""The version of the report's shape. 4: findings have a fix of their own."""
+MAX_FINDINGS: Final = 500
 """Findings of one rule told apart by operation, place and kind; what comes on top is only counted."""
 Severity = Literal["violation", "warning"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("violation", "warning")
@@ -190,13 +190,13 @@ def unmatched(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def identity(finding: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What tells a finding from the others of its rule: operation, place and kind."""
-    return finding["operation"], finding["place"], finding["kind"]
+def identity(finding: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells a finding from the others of its rule: operation, place, kind, and how it is fixed."""
+    return finding["operation"], finding["place"], finding["kind"], finding["fix"]
 
 
 def told(rule: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Of each finding the place, empty when the message has it already; the message; and where it was met.
+    """Of each finding the place, empty when the message has it already; the message and its fix; and where it was met.
 
     `POST /data/…/flows (request 12, status 400, in tests/test_flows.py::test_create), 3 times`
     """
@@ -205,7 +205,8 @@ def told(rule: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         named = re.search(re.escape(place).replace(r"\[\]", r"\[\d+\]"), finding["message"])
         test = f", in {first['test']}" if "test" in first else ""
         where = f"{first['method']} {first['path']} (request {first['entry']}, status {first['status']}{test})"
-        yield "" if named else place, finding["message"], where + (f", {count:,} times" if count > 1 else "")
+        message = f"{finding['message'].rstrip('.')}. {finding['fix']}" if finding["fix"] else finding["message"]
+        yield "" if named else place, message, where + (f", {count:,} times" if count > 1 else "")
 
 
 def grouped(names: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -177,7 +177,9 @@ def _named_spec(kind: Kind, draft: Draft) -> Any:
 def _fitting_spec(draft: Draft, spec: ConnectionSpec | None, *, source: bool) -> ConnectionSpec:
     """The connection spec that the body names; it must be a source's or a destination's."""
     if spec is None or (spec.destination is None) != source:
-        raise unknown_spec(draft.context.catalog.connection_specs, "connectionSpec", draft.body.get("connectionSpec"))
+        specs = draft.context.catalog.connection_specs
+        fitting = {each.id: each for each in specs.values() if (each.destination is None) == source}
+        raise unknown_spec(fitting, "connectionSpec", draft.body.get("connectionSpec"))
     return spec
 
 

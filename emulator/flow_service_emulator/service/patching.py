@@ -41,7 +41,9 @@ def apply_patch(kind: Kind, entity: Entity, body: Any, warnings: list[ContractWa
         try:
             _change(entity, op, keys, value)
         except LookupError:
-            raise _invalid(f"operation {index} ({op} {short(path)}): the path leads to nothing that is there") from None
+            raise _invalid(
+                f"operation {index} ({op} {short(path)}): the path leads to nothing that is there", path
+            ) from None
         touched.add(keys[0])
     # An entity may be as deep and as large as one that is created; else one patch after another could pile it up.
     if not is_shallow(entity):
@@ -71,9 +73,11 @@ def _read(index: int, operation: Any, warnings: list[ContractWarning]) -> tuple[
     if not isinstance(path, str) or not path.startswith("/"):
         raise _invalid(f'operation {index} needs a path that starts with "/", got {short(literal(path))}')
     if _POINTER.fullmatch(path) is None:
-        raise _invalid(f"operation {index}: {short(path)} is no JSON Pointer; a ~ is written ~0, a / inside a name ~1")
+        raise _invalid(
+            f"operation {index}: {short(path)} is no JSON Pointer; a ~ is written ~0, a / inside a name ~1", path
+        )
     if op.lower() != "remove" and "value" not in operation:
-        raise _invalid(f"operation {index} ({op} {short(path)}) needs a value")
+        raise _invalid(f"operation {index} ({op} {short(path)}) needs a value", path, "required")
     return op.lower(), path, operation.get("value")
 
 
@@ -83,9 +87,9 @@ def _check_allowed(kind: Kind, top: str, path: str) -> None:
         raise ServiceError("connection-spec-immutable")
     for fixed, reason in kind.fixed.items():
         if path == fixed or path.startswith(fixed + "/") or fixed.startswith(path + "/"):
-            raise _invalid(f"{short(path)} cannot be updated: {reason}")
+            raise _invalid(f"{short(path)} cannot be updated: {reason}", path, "fixed")
     if top in SERVER_FIELDS or top in kind.derived:
-        raise _invalid(f"{short(path)} cannot be updated: {short(top)} is filled by the server")
+        raise _invalid(f"{short(path)} cannot be updated: {short(top)} is filled by the server", path, "server")
     if not top:
         raise _invalid("the path must name a field, such as /name")
 
@@ -118,5 +122,5 @@ def _key(container: Any, key: str) -> Any:
     raise LookupError
 
 
-def _invalid(detail: str) -> ServiceError:
-    return ServiceError("patch-invalid", detail=detail)
+def _invalid(detail: str, path: str = "", kind: str = "") -> ServiceError:
+    return ServiceError("patch-invalid", place=path, kind=kind, detail=detail)

@@ -187,7 +187,8 @@ class FlowService:
                 raise ServiceError("unsupported", feature=f"The flow action {asked}")
         action = op.lower()
         if action not in ACTIONS:
-            raise ServiceError("operation-unsupported", op=op[:100])
+            kind = "" if op else "required"
+            raise ServiceError("operation-unsupported", place="query.op", kind=kind, op=op[:100])
         if sub_op is not None:
             raise ServiceError("sub-action-unsupported", subOp=sub_op[:100])
         if flow["state"] == ACTIONS[action]:
@@ -348,7 +349,7 @@ def _action(params: Params) -> tuple[str, str | None]:
     given = dict(params)
     for name in given:
         if name not in ACTION_PARAMETERS:
-            raise ServiceError("query-param-unknown", param=name[:100])
+            raise ServiceError("query-param-unknown", place=f"query.{name[:100]}", param=name[:100])
     return given.get("op", ""), given.get("subOp")
 
 

@@ -130,6 +130,10 @@ class Store:
         ]
         return heapq.merge(*walks, key=lambda pair: pair[1].seq, reverse=newest_first)
 
+    def whereabouts(self, id: str) -> list[tuple[Scope, str]]:
+        """The scopes and collections that have an entity of this id."""
+        return [(scope, collection) for scope, collection, shelf in self._collections() if id in shelf.records]
+
     def count(self, collection: str) -> int:
         """How many entities a collection has in all scopes."""
         return sum(len(records) for _, records in self._everywhere(collection))
@@ -199,12 +203,17 @@ class Store:
 
     def _everywhere(self, collection: str) -> Iterator[tuple[Scope, Records]]:
         """The collection of each scope that ever had one."""
+        return ((scope, Records(shelf.records)) for scope, of, shelf in self._collections() if of == collection)
+
+    def _collections(self) -> Iterator[tuple[Scope, str, Shelf]]:
+        """Every collection of every scope."""
         for name, shelf in self._storage.shelves.items():
             match name.split("/"):
-                case [of, org, sandbox] if of == collection:
+                case [collection, org, sandbox]:
                     yield (
                         (unquote(org, errors="surrogatepass"), unquote(sandbox, errors="surrogatepass")),
-                        Records(shelf.records),
+                        collection,
+                        shelf,
                     )
 
 

@@ -10,8 +10,6 @@ from flow_service_emulator.testing.client import REASONS, ControlClient, Listed
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
-MAX_FINDINGS = 5
-
 
 class Requests(Listed[dict[str, Any]]):
     """The requests that this test has sent, as the journal has them, newest last.
@@ -84,8 +82,10 @@ class Contract:
         for rule in (rule for rule in met if rule["id"] not in ignore):
             times = f", {rule['count']} times" if rule["count"] > 1 else ""
             lines.append(f"{rule['id']} ({rule['severity']}{times})")
-            lines += [f"  {finding['message']}" for finding in rule["findings"][:MAX_FINDINGS]]
-            lines.append(f"  to fix it: {rule['fix']}")
+            lines += [f"  {finding['message']}" for finding in rule["findings"]]
+            lines += [
+                f"  to fix it: {fix}" for fix in dict.fromkeys(each["fix"] or rule["fix"] for each in rule["findings"])
+            ]
         if lines:
             raise AssertionError("\n".join(["the contract is not kept:", *lines]))
 
@@ -129,13 +129,11 @@ def _explained(entry: Mapping[str, Any]) -> Iterator[str]:
     if entry["fault"]:
         yield f"     by the fault rule {entry['fault']}"
     findings, fixed = entry["findings"], set()
-    for finding in findings[:MAX_FINDINGS]:
+    for finding in findings:
         yield f"     {finding['rule']}: {finding['message']}"
-        if finding.get("fix") and finding["rule"] not in fixed:
-            fixed.add(finding["rule"])
+        if finding["fix"] not in fixed:
+            fixed.add(finding["fix"])
             yield f"     to fix it: {finding['fix']}"
-    if len(findings) > MAX_FINDINGS:
-        yield f"     and {len(findings) - MAX_FINDINGS} more"
     body = entry["answer"].get("body")
     if entry["status"] >= 400 and not findings and isinstance(body, dict):
         yield from [f"     {body[name]}" for name in REASONS if body.get(name)][:1]

@@ -1,0 +1,382 @@
+"""What a refused request did wrong and how to fix it: findings, and of them one line for the header `x-emulator-hint`.
+
+The line alone is to be enough to fix the mistake. It is made of what the error says, where, and of its fix: the rule's own, or a
+nearer one that is found here. Nothing in it is a value from under `auth`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from flow_service_emulator.api.exchange import Exchange, Finding
+from flow_service_emulator.api.operations import Operation
+from flow_service_emulator.api.routes import BASE
+from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
+from flow_service_emulator.entities import SERVER_FIELDS, Scope
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.service.bodies import FIELDS
+from flow_service_emulator.validation.violation_text import literal
+
+AUTHORIZATION: Final = "headers.authorization"
+IF_MATCH: Final = "headers.if-match"
+MAX_LINE: Final = 600
+MAX_OF_REQUEST: Final = 50
+MAX_PLACE: Final = 100
+"""Characters of a place that a client made up."""
+ONCE: Final = 'Once is {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT"}. '
+REPETITION: Final = ("scheduleParams.interval", "scheduleParams.timeUnit", "scheduleParams.exportMode")
+_REQUIRED: Final = re.compile(r"(\S+) is required but missing")
+_ADVICE: Final = re.compile(r"\s*\b(?:Please|Verify) [^.]*\.")
+"""What the service's own sentences advise; the hint's advice is nearer."""
+_ETAG: Final = re.compile(r'"[^"]+"')
+_NOT_THERE: Final = re.compile(r': (\w+) has no entity with the id "(.*)"')
+_MESSAGES: Final = ("errorMessage", "message", "detail", "error_description")
+
+
+class Hints:
+    """Explains refusals. Knows the fixtures, the table of operations, and where an id is that was not found."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        rules: Mapping[str, Mapping[str, Any]],
+        table: Sequence[Operation],
+        whereabouts: Callable[[str], Iterable[tuple[Scope, str]]],
+    ) -> None:
+        self._catalog = catalog
+        self._errors = catalog.errors.kinds
+        self._words = catalog.rules["hints"]
+        self._rules = rules
+        self._operations = {operation.name: operation for operation in table}
+        self._whereabouts = whereabouts
+
+    def explain(
+        self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], *, now: float, was_deleted: bool
+    ) -> tuple[list[Finding], str]:
+        """What a refusal says about the client, each once, and the hint. `answer` is the body as it goes out.
+
+        A look for what was deleted before is no finding: a client may make sure.
+        """
+        if exchange.injected or (exchange.fault is not None and error.name == "version-mismatch"):
+            return [], f"This is the doing of the rule of injected faults {exchange.fault}, not of the request."
+        found = list(dict.fromkeys(self._findings(exchange, error, answer, now, was_deleted)))[:MAX_OF_REQUEST]
+        line = self._line(found) if found else _sentence(answer)
+        return [] if was_deleted and exchange.method == "GET" else found, line
+
+    def _findings(
+        self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], now: float, was_deleted: bool
+    ) -> Iterator[Finding]:
+        report = answer.get("report", answer)
+        if error.name == "version-mismatch":
+            yield _refused_etag(exchange.headers.get("if-match", "").strip(), error, answer)
+        elif error.name == "gateway-token-not-valid" and error.fields.get("expired") is not None:
+            ago = now - float(str(error.fields["expired"]))
+            yield Finding("token-expired", AUTHORIZATION, f"the token expired {ago:.0f} s ago")
+        elif violations := report.get("violations"):
+            sent = _body(exchange)
+            for each in violations:
+                fix = self._of_violation(exchange, each, sent)
+                yield Finding(error.name, each["path"], self._in_words(each), each["rule"], fix)
+        elif error.name in self._rules:
+            place = error.place or self._errors[error.name].place or str(report.get("field", ""))
+            fix = "It was deleted: forget its id." if was_deleted else self._of_error(exchange, error)
+            yield Finding(error.name, place[:MAX_PLACE], _message(_sentence(answer), report), error.kind, fix)
+        if exchange.path.startswith("/data/"):
+            yield from self._missing_headers(exchange.headers)
+
+    def _missing_headers(self, headers: Mapping[str, str]) -> Iterator[Finding]:
+        """All of them, so that one round fixes them all: the gateway answers with the first."""
+        missing = {
+            "gateway-token-missing": "authorization" not in headers,
+            "gateway-api-key-missing": not headers.get("x-api-key"),
+            "gateway-org-missing": "x-gw-ims-org-id" not in headers,
+            "org-header-empty": not headers.get("x-gw-ims-org-id", "-").strip(),
+        }
+        for error in missing:
+            if missing[error]:
+                yield Finding(error, self._errors[error].place, self._errors[error].message)
+
+    def _line(self, findings: Sequence[Finding]) -> str:
+        """One line: each message with its own fix, and then the fixes of the rules for those that have none."""
+        told = [f"{_ADVICE.sub('', each.message).rstrip('.')}. {each.fix}".strip() for each in findings]
+        if len(told) > 1:
+            told = [f"({number}) {each}" for number, each in enumerate(told, 1)]
+        rest = list(dict.fromkeys(str(self._rules[each.rule]["fix"]) for each in findings if not each.fix))
+        shown = len(told)
+        while shown > 1 and len(" ".join((*told[:shown], *rest))) > MAX_LINE:
+            shown -= 1
+        more = [f"And {len(told) - shown} more: see report.violations."] if shown < len(told) else []
+        return " ".join((*told[:shown], *more, *rest))
+
+    # --- what fixes an error ------------------------------------------------------------------------------------------
+
+    def _of_error(self, exchange: Exchange, error: ServiceError) -> str:
+        """The fix of an error without violations; empty where there is none nearer than the rule's."""
+        fields, report = error.fields, error.report
+        allowed = report.get("allowed")
+        match error.name:
+            case "query-param-unknown":
+                return self._of_parameter(exchange, str(fields["param"]))
+            case "filter-field-invalid" | "orderby-field-invalid":
+                names = self._fields(exchange)
+                return f"{_did_you_mean(str(fields['field']).split('.')[0], names)}Fields are: {', '.join(names)}."
+            case "filter-operator-invalid" if fields["operator"] == "=":
+                return "Write it with two equals signs: property=<field>==<value>."
+            case "path-not-found":
+                return self._of_path(exchange.method, exchange.path)
+            case "method-not-allowed" if exchange.method == "PUT" and "PATCH" in str(fields["allowed"]):
+                return "Change an entity with PATCH and a JSON Patch."
+            case "auth-spec-not-found" if not allowed:
+                return "This destination takes no credentials: leave auth out."
+            case "auth-spec-not-found":
+                return (
+                    f"{_did_you_mean(str(report['value']), allowed or ())}specName is one of: {_listed(allowed or ())}."
+                )
+            case "spec-id-invalid":
+                return self._of_spec(report)
+            case "sandbox-not-found" | "org-no-access":
+                return (
+                    f"There are: {', '.join(map(str, known))}."
+                    if isinstance(known := fields.get("known"), list)
+                    else ""
+                )
+            case "resource-not-found":
+                return self._of_id(exchange, str(fields["collection"]), str(fields["id"]))
+            case "run-flow-not-found":
+                return self._of_id(exchange, "flows", str(fields["id"]))
+            case "flow-id-empty":
+                return self._renamed("flowId", _names_at(_body(exchange), ""))
+            case "adhoc-invalid" if missing := _REQUIRED.match(str(fields["reason"])):
+                parent, _, name = missing[1].rpartition(".")
+                return self._renamed(name, _names_at(_body(exchange), parent))
+            case "patch-invalid" if error.place and error.kind == "":
+                near = _nearest(error.place.split("/")[1], self._fields(exchange))
+                return f"Did you mean /{near}?" if near and not error.place.startswith(f"/{near}") else ""
+            case "token-request-invalid" if error.place:
+                return self._renamed(error.place, _form_names(exchange))
+            case "operation-unsupported" if error.place == "query.op":
+                return "Send ?op=enable or ?op=disable."
+            case "operation-unsupported":
+                return f"{_did_you_mean(str(fields['op']), ('add', 'replace', 'remove'))}op is one of: add, replace, remove."
+        return ""
+
+    def _of_parameter(self, exchange: Exchange, sent: str) -> str:
+        operation = self._operations[exchange.operation or ""]
+        known = [each["name"] for each in operation.parameters if each["in"] == "query"]
+        told = f"{operation.method} {operation.path.removeprefix(BASE)} has: {', '.join(known)}."
+        if near := _nearest(sent, known):
+            return f"Did you mean {near}? {told}"
+        if "property" in known and sent in self._fields(exchange):
+            return f"Use property={sent}==<value>. {told}"
+        other = self._words["parameters"].get(sent, "")
+        return f"Use {other}. {told}" if other.partition("=")[0] in known else told
+
+    def _fields(self, exchange: Exchange) -> list[str]:
+        """The top-level fields of the entities that a list has, as filters name them."""
+        collection = (exchange.operation or "").partition(":")[2]
+        specs: Mapping[str, Mapping[str, ConnectionSpec | FlowSpec]]
+        specs = {"connectionSpecs": self._catalog.connection_specs, "flowSpecs": self._catalog.flow_specs}
+        if collection in specs:
+            return sorted({name for spec in specs[collection].values() for name in spec.body})
+        return sorted(FIELDS.get(collection, frozenset()) | SERVER_FIELDS)
+
+    def _of_path(self, method: str, path: str) -> str:
+        """The path that was meant: one without the base path, or one spelt alike."""
+        steps = path.split("/")
+        paths = {each.path for each in self._operations.values()}
+        for begin in range(1, len(steps)):
+            tail = f"{BASE}/{'/'.join(steps[begin:])}"
+            if tail != path and any(_filled(each, tail) == tail for each in paths):
+                return f"Did you mean {method} {tail}?"
+        for wrong, right in self._words["paths"].items():
+            if _filled(BASE + wrong, path) == path:
+                return f"Use {right}."
+        near = next((each for each in paths if _is_alike(each, path)), "")
+        return f"Did you mean {method} {near}?" if near else ""
+
+    def _of_spec(self, report: Mapping[str, Any]) -> str:
+        value, allowed = report["value"], report["allowed"]
+        if isinstance(allowed, list):  # of versions there is one
+            return f'Send the text "{allowed[0]}".'
+        if value is None:
+            return (
+                'Name the spec: {"id": "<id>", "version": "1.0"}, with the id from GET /connectionSpecs or /flowSpecs.'
+            )
+        what = self._spec(str(value))
+        told = f"That is the id of {what}. " if what else ""
+        ids = {spec_id: name for name, spec_id in allowed.items()}
+        near = _nearest(str(value), ids)
+        if name := ids[near] if near else _nearest(what.partition(" spec ")[2] or str(value), allowed):
+            return f"{told}Did you mean {name}, {allowed[name]}?"
+        return f"{told}Those that fit are: {', '.join(f'{name} {id}' for name, id in allowed.items())}."
+
+    def _spec(self, spec_id: str) -> str:
+        """What an id names, if it is that of a spec."""
+        if spec_id in self._catalog.flow_specs:
+            return f"the flow spec {self._catalog.flow_specs[spec_id].name}"
+        found = self._catalog.connection_specs.get(spec_id)
+        return f"the connection spec {found.name}" if found else ""
+
+    def _of_id(self, exchange: Exchange, collection: str, entity_id: str) -> str:
+        """Where an entity is that was not found: of another kind, or of another organization or sandbox."""
+        if what := self._spec(entity_id):
+            return f"That is the id of {what}, none of {collection}."
+        places = sorted(self._whereabouts(entity_id), key=lambda place: place[0] != exchange.scope)
+        for (org, sandbox), found in places:
+            if (org, sandbox) == exchange.scope:
+                return f"That is the id of one of {found}, none of {collection}."
+            if org == exchange.scope[0]:
+                named = exchange.scope[1] if exchange.headers.get("x-sandbox-name") else "none, which means prod"
+                return f"It exists in sandbox {sandbox}; this request names {named}."
+            return f"It exists in organization {org}; this request names {exchange.scope[0]}."
+        return ""
+
+    # --- what fixes a violation ---------------------------------------------------------------------------------------
+
+    def _in_words(self, violation: Mapping[str, Any]) -> str:
+        """A violation's sentence, with what its pattern means before the pattern."""
+        message, pattern = str(violation["message"]), violation.get("pattern")
+        words = self._words["patterns"].get(pattern)
+        return (
+            message.replace(f"match the pattern {pattern}", f"have {words} (pattern {pattern})") if words else message
+        )
+
+    def _of_violation(self, exchange: Exchange, violation: Mapping[str, Any], sent: Any) -> str:
+        place, fix = str(violation["path"]), ""
+        parent, _, name = place.rpartition(".")
+        if violation["rule"] == "required":
+            unknown = [each.path for each in exchange.warnings if each.rule == "unknown-field"]
+            beside = [path.rpartition(".")[2] for path in unknown if path.rpartition(".")[0] == parent]
+            fix = self._renamed(name, beside)
+        elif found := _NOT_THERE.search(str(violation["message"])):
+            fix = self._of_id(exchange, found[1], found[2])
+        elif violation["rule"] == "const" and "example" in violation and not place.startswith("scheduleParams"):
+            fix = f"Send {literal(violation['example'])}."
+        elif "GET /" in str(violation["message"]):
+            fix = "Take one from there."
+        if not fix and place.startswith("scheduleParams"):
+            spec = _at(sent, "flowSpec.id")
+            shows = f"GET /flowSpecs/{spec if isinstance(spec, str) else '{id}'} shows the schedule's schema."
+            fix = f"{ONCE if place in REPETITION else ''}{shows}"
+        return fix
+
+    def _renamed(self, missing: str, sent: Sequence[str]) -> str:
+        """What to do about a name that is missing while another like it, or what others call it, was sent."""
+        names = self._words["names"]
+        near = next((name for name in sent if names.get(_folded(name)) == missing), "") or _nearest(missing, sent)
+        return f"{near} was sent: rename it to {missing}." if near else ""
+
+
+def header(line: str) -> str:
+    """A line as a header takes it: ASCII, at most MAX_LINE characters."""
+    line = re.sub(
+        r"[^ -~]", lambda found: "..." if found[0] == "…" else found[0].encode("unicode_escape").decode(), line
+    )
+    return line if len(line) <= MAX_LINE else line[: MAX_LINE - 3] + "..."
+
+
+def _refused_etag(sent: str, error: ServiceError, answer: Mapping[str, Any]) -> Finding:
+    """What a 412 says about the client: that its etag was old, which happens, or that it was none."""
+    if _ETAG.fullmatch(sent):
+        return Finding("etag-not-latest", IF_MATCH, _sentence(answer))
+    told = f"If-Match was sent as {literal(sent)}; an etag in its double quotes is needed"
+    current = str(error.fields["current"])
+    fix = f"Send it with its double quotes: If-Match: {current}" if sent == current.strip('"') else ""
+    return Finding("if-match-form", IF_MATCH, told, "", fix)
+
+
+def _sentence(answer: Mapping[str, Any]) -> str:
+    """The sentence of an error's body."""
+    return next((answer[name] for name in _MESSAGES if isinstance(answer.get(name), str)), "")
+
+
+def _message(message: str, report: Mapping[str, Any]) -> str:
+    """The sentence that was answered, with the details of the answer that it does not have: what was sent, what is allowed."""
+    allowed = report.get("allowed")
+    if "field" in report:
+        field, value = report["field"], report.get("value")
+        if isinstance(value, str):
+            return message if value in message else f"{message} {field} was {literal(value)}"
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        told = f"{message} {field} was {'the number ' if number else ''}{literal(value)}"
+        if isinstance(allowed, list) and len(allowed) == 1:
+            told += f"; the text {literal(allowed[0])} is needed"
+        return told
+    if isinstance(allowed, (str, list)) and allowed:
+        return f"{message} Allowed: {allowed if isinstance(allowed, str) else _listed(allowed)}"
+    return message
+
+
+def _nearest(sent: str, names: Iterable[str]) -> str:
+    """The name that is spelt most like what was sent, in any letter case; empty where none is."""
+    folded = {_folded(name): name for name in names}
+    word = _folded(sent)
+    near = [word] if word in folded else get_close_matches(word, folded, n=1, cutoff=0.7)
+    near += [name for name in folded if len(word) > 3 and (word in name or (len(name) > 3 and name in word))]
+    return folded[near[0]] if near else ""
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _did_you_mean(sent: str, names: Iterable[str]) -> str:
+    near = _nearest(sent, names)
+    return f"Did you mean {near}? " if near else ""
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(str, names))
+
+
+def _filled(template: str, path: str) -> str:
+    """A route's path with the names in it filled from a path of as many steps; empty for another number of them."""
+    steps, given = template.split("/"), path.split("/")
+    if len(steps) != len(given):
+        return ""
+    return "/".join(there if step.startswith("{") else step for step, there in zip(steps, given, strict=True))
+
+
+def _is_alike(template: str, path: str) -> bool:
+    """Whether each step of a path is that of a route, or spelt like it."""
+    steps, given = template.lower().split("/"), path.lower().split("/")
+    return len(steps) == len(given) and all(
+        step == there or step.startswith("{") or get_close_matches(there, [step], cutoff=0.7)
+        for step, there in zip(steps, given, strict=True)
+    )
+
+
+def _body(exchange: Exchange) -> Any:
+    """The request's body; None for what is no JSON."""
+    try:
+        return orjson.loads(exchange.body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _form_names(exchange: Exchange) -> list[str]:
+    text = exchange.body.decode("utf-8", "replace")
+    return [name for name, _ in parse_qsl(f"{text}&{exchange.query_string}", keep_blank_values=True)]
+
+
+def _at(value: Any, place: str) -> Any:
+    """What stands at a place of a body; None where there is nothing."""
+    for key in re.findall(r"[^.\[\]]+", place):
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return None
+    return value
+
+
+def _names_at(body: Any, place: str) -> list[str]:
+    found = _at(body, place)
+    return list(found) if isinstance(found, dict) else []
