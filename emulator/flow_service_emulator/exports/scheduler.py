@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -335,8 +336,11 @@ class Scheduler:
             self._passing.append(passing)
         if run.cut_off and notes_of(self._store, job.flow_id).get("scheduled") is None:
             self.planner.plan(job.scope, job.flow_id)
-        why = f" ({run.problem})" if run.problem else ""
-        log.info("run %s of flow %s for %d: %s%s", job.run_id, job.flow_id, job.scheduled_at, status, why)
+        name = (self._store.get(job.scope, "flows", job.flow_id) or {}).get("name", "")
+        at = datetime.fromtimestamp(job.scheduled_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        folders = ", ".join(dict.fromkeys(piece.folder for piece in run.pieces))
+        came = f"({run.problem})" if run.problem else f"{run.rows:,} rows in {folders}"
+        log.info('run %s of flow "%s" (%s) at %s: %s, %s', job.run_id, name, job.flow_id, at, status, came)
         return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
 
     async def _call_after(self, run: Run) -> None:
