@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error, serving
+from contract_tests.support import ERRORS, Api, assert_error, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from flow_service_emulator.catalog import fixtures_dir
-from flow_service_emulator.contract.rules import DIMENSIONS
+from flow_service_emulator.catalog import fixtures_dir, load_catalog
+from flow_service_emulator.contract.rules import DIMENSIONS, source_url
 from flow_service_emulator.reports.report import MAX_FINDINGS
 
 APIS = json.loads((fixtures_dir() / "unsupported.json").read_text("utf-8"))["apis"]
@@ -59,6 +58,17 @@ def test_rules_and_what_is_warned_of_are_the_same() -> None:
     rules = {row["id"] for row in json.loads((fixtures_dir() / "rules.json").read_text("utf-8"))["rules"]}
     assert used <= rules
     assert {rule for rule in rules if f'"{rule}"' not in sources} == set()
+
+
+def test_every_public_source_has_its_address(api: Api) -> None:
+    """In the report of every rule; a source without one says itself that nothing public is meant."""
+    rules, addresses = report(api)["rules"], load_catalog().rules["sources"]
+    nowhere = ("emulator", "reference", "The specs' own", "The API reference and")
+    for rule in rules:
+        assert rule.get("sourceUrl", "").startswith("https://") or rule["source"].startswith(nowhere), rule["id"]
+    assert all(any(name in rule["source"] for rule in rules) for name in addresses), "no address is there for nothing"
+    about = "Platform troubleshooting guide, request header errors"
+    assert source_url(about, addresses).endswith("#request-header-errors")
 
 
 # --- violations -------------------------------------------------------------------------------------------------------
@@ -178,13 +188,6 @@ def test_another_of_the_platforms_services_is_a_warning(api: Api, base: str) -> 
     assert api.http.get(f"{base}s/one").status_code == 404
 
 
-def test_what_the_emulator_has_is_not_taken_for_another_service(api: Api) -> None:
-    document = api.http.get("/openapi.json").json()
-    assert [path for path in document["paths"] for base in APIS if f"{path}/".startswith(f"{base}/")] == []
-    api.http.get("/data/foundation/nope")
-    assert met(api)["path-not-found"]["severity"] == "violation"
-
-
 def test_places_are_bounded_and_requests_are_counted_on(api: Api) -> None:
     for number in range(MAX_FINDINGS + 10):
         api.get(f"/nope{number}")
@@ -264,99 +267,76 @@ def test_tokens_that_are_checked(tmp_path: Path) -> None:
         api.close()
 
 
-def test_tokens_that_nobody_checks(api: Api) -> None:
-    """A test that lets days pass says nothing about how a client handles its tokens."""
-    get_token(api)
-    api.advance(3 * 86_400)
-    assert api.get("/flows").status_code == 200
-    assert met(api) == {}
-
-
 def get_token(api: Api) -> None:
     form = {"grant_type": "client_credentials", "client_id": "test-key", "client_secret": "s"}
     token = api.http.post("/ims/token/v3", data=form).json()["access_token"]
     api.http.headers["Authorization"] = f"Bearer {token}"
 
 
-# --- warnings ----------------------------------------------------------------------------------------------------------
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+ORG, SANDBOX = "x-gw-ims-org-id", "x-sandbox-name"
 
 
-def make_flow(api: Api, **schedule: Any) -> None:
-    api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600, **schedule}, compression="GZIP")
+@pytest.mark.parametrize(
+    ("header", "value", "rule"),
+    [
+        (ORG, "My Org", "org-id-form"),
+        (ORG, "ABC", "org-id-form"),
+        (ORG, "TEST@adobeorg", "org-id-form"),
+        (SANDBOX, "PROD", "sandbox-name-form"),
+        (SANDBOX, "my_dev", "sandbox-name-form"),
+    ],
+)
+def test_what_no_organization_or_sandbox_looks_like_is_warned_of(api: Api, header: str, value: str, rule: str) -> None:
+    """Once for all calls, with the value."""
+    for path in ("/flows", "/runs"):
+        assert api.get(path, headers={header: value}).status_code == 200
+    assert set(met(api)) == {rule}
+    (finding,) = met(api)[rule]["findings"]
+    assert (finding["operation"], finding["place"], finding["count"]) == ("*", f"headers.{header}", 2)
+    assert f'"{value}"' in finding["message"]
+    assert verdicts(api) == ["warning", "warning"]
 
 
-def patch(api: Api, operation: Mapping[str, Any]) -> None:
-    flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600}, compression="GZIP")
-    assert api.patch(f"/flows/{flow}", api.item(f"/flows/{flow}")["etag"], [operation]).status_code == 200
-
-
-LENIENCES: dict[str, Callable[[Api], Any]] = {
-    "field-without-effect": lambda api: api.target(S3, compression="GZIP", fileType="CSV", csvOptions={}),
-    "enum-letter-case": lambda api: api.target(S3, compression="gzip"),
-    "patch-op-letter-case": lambda api: patch(api, {"op": "Replace", "path": "/name", "value": "x"}),
-    "numeric-string": lambda api: make_flow(api, interval="3"),
-    "unknown-field": lambda api: api.created("connections", {**SFTP.base_connection(), "colour": "red"}),
-    "server-field-sent": lambda api: api.created("connections", {**SFTP.base_connection(), "createdAt": 1}),
-    "frequency-sent": lambda api: make_flow(api, frequency="hour"),
-    "schedule-partial": lambda api: patch(
-        api, {"op": "replace", "path": "/scheduleParams", "value": {"startTime": FROZEN_NOW + 9}}
-    ),
-    "connection-spec-missing": lambda api: api.created("connections", LANDING_ZONE.base_connection()),
-    "json-uncompressed": lambda api: api.target(S3),
-    "auth-null": lambda api: api.created(
-        "connections", {"name": "n", "auth": None, "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"}}
-    ),
-    "folder-template-spelling": lambda api: make_flow(api, folderNameTemplate="%DATASET_ID%/%EXPORT_TIME%"),
-    "schedule-never-runs": lambda api: make_flow(api, startTime=FROZEN_NOW + 200 * 86_400),
-    "start-time-past": lambda api: make_flow(api, startTime=FROZEN_NOW - 7200),
-    "configs-of-destination": lambda api: api.get(
-        f"/connectionSpecs/{LANDING_ZONE.spec}/configs?outputType=activationDatasets&outputField=datasets&limit=1"
-    ),
-    "trailing-slash": lambda api: api.get("/flows/"),
-    "header-repeated": lambda api: api.http.get(f"{BASE}/flows", headers=[("x-sandbox-name", "prod")] * 2),
-    "sandbox-header-missing": lambda api: api.get("/flows", headers={"x-sandbox-name": ""}),
-    "unsupported": lambda api: api.get("/connections/x/explore"),
-    "body-too-large": lambda api: api.http.post(
-        f"{BASE}/flows", content=b" " * 1_100_000, headers={"Content-Type": "application/json"}
-    ),
+MISSING = {
+    "authorization": "gateway-token-missing",
+    "x-api-key": "gateway-api-key-missing",
+    ORG: "gateway-org-missing",
+    SANDBOX: "sandbox-header-missing",
 }
 
 
-@pytest.mark.parametrize("rule", LENIENCES)
-def test_each_lenience_is_warned_of(api: Api, rule: str) -> None:
-    """It alone, and not as a violation."""
-    LENIENCES[rule](api)
-    assert set(met(api)) == {rule}
-    assert met(api)[rule]["severity"] == "warning"
-    assert "warning" in verdicts(api)
+@pytest.mark.parametrize(
+    "left_out", [list(MISSING), ["authorization", ORG], ["x-api-key", ORG], ["x-api-key"]], ids=str
+)
+def test_all_missing_headers_are_told_at_once(api: Api, left_out: list[str]) -> None:
+    """In the report and in the journal; the gateway's answer names the first alone."""
+    for path in ("/flows", "/runs"):
+        request = api.http.build_request("GET", BASE + path)
+        for header in left_out:
+            request.headers.pop(header)
+        assert_error(api.http.send(request), MISSING[left_out[0]])
+    expected = {MISSING[header]: f"headers.{header}" for header in left_out}
+    assert {rule["id"]: rule["findings"][0]["place"] for rule in met(api).values()} == expected
+    assert all([finding["count"] for finding in rule["findings"]] == [2] for rule in met(api).values())
+    for entry in api.control("GET", "/requests")["items"]:
+        assert {finding["rule"]: finding["place"] for finding in entry["findings"]} == expected
+        assert entry["verdict"] == "violation"
 
 
-def test_a_good_client_has_nothing_to_read(api: Api) -> None:
-    """The tutorial's six steps with compressed files and a start in the future: not one warning."""
-    api.get(f"{GOOD_CONFIGS}&limit=100")
-    make_flow(api)
-    api.advance(86_400)
-    api.get("/runs")
-    assert met(api) == {}
-    assert report(api)["summary"]["verdicts"]["ok"] == 6
-    assert set(verdicts(api)) == {"ok"}
+def test_an_empty_organization_is_told_beside_a_wrong_token(api: Api) -> None:
+    api.get("/flows", headers={"Authorization": "Basic x", ORG: ""})
+    assert set(met(api)) == {"token-invalid", "org-header-empty"}
 
 
-def test_a_patch_is_not_blamed_for_what_was_there(api: Api) -> None:
-    """Only for what it changes; a warning about the rest was made when that was sent."""
-    flow = api.flow(
-        S3, {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 3600, "frequency": "hour", "zz": 1}
-    )
-    path = f"/targetConnections/{api.item(f'/flows/{flow}')['targetConnectionIds'][0]}"
-    before = met(api)
-    assert set(before) == {"frequency-sent", "unknown-field", "json-uncompressed"}
-    for entity in (f"/flows/{flow}", path):
-        renamed = [{"op": "replace", "path": "/name", "value": "x"}]
-        assert api.patch(entity, api.item(entity)["etag"], renamed).status_code == 200
-    assert met(api) == before
-    forms = [{"op": "replace", "path": "/params/datasetFileType", "value": "JSON"}]
-    assert api.patch(path, api.item(path)["etag"], forms).status_code == 200
-    assert met(api)["json-uncompressed"]["count"] == 2
+def test_an_injected_error_says_nothing_about_missing_headers(api: Api) -> None:
+    api.control("PUT", "/faults", {"rules": [{"kind": "error", "error": "gateway-token-missing"}]})
+    api.get("/flows", headers={"x-api-key": ""})
+    assert met(api) == {} and verdicts(api) == ["injected"]
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_page_that_is_never_followed(api: Api) -> None:
@@ -477,12 +457,38 @@ def test_the_tutorial_meets_its_fields(api: Api) -> None:
             assert {f"{name} {field}" for field in fields} <= known
 
 
+def shown_text(api: Api) -> str:
+    return api.http.get("/__emulator/contract?format=text").text
+
+
+def coverage_lines(text: str) -> list[str]:
+    return text.partition("\nCOVERAGE")[2].splitlines()[1:]
+
+
+def test_the_coverage_takes_a_line_for_each_group(api: Api) -> None:
+    """Which is less than the findings take; every name is told where it is asked for."""
+    api.get("/flows?limit=0")
+    api.get("/flows?limit=1&count=false")
+    api.get("/flows?limit=2")
+    lines = coverage_lines(shown_text(api))
+    groups = report(api)["coverage"]
+    assert len(lines) == len(groups) + 1 and max(map(len, lines)) <= 100
+    assert lines[1].startswith("  query parameters accepted: 2 of 43, 3 times; never ") and lines[1].endswith(" more")
+    assert lines[3].startswith("  destinations: 0 of 6; never ")
+    told, more = re.findall(r"never (.*) and (\d+) more", lines[0])[0]
+    assert len(told.split(", ")) + int(more) == len(groups["operations"]["never"])
+    full = api.http.get("/__emulator/contract?format=text&coverage=full").text
+    assert all(entry["title"].partition(": ")[0] in full for entry in groups["operations"]["never"])
+    assert len(coverage_lines(full)) > 3 * len(lines)
+    assert_error(api.http.get("/__emulator/contract?coverage=all"), "control-invalid")
+
+
 # --- state ------------------------------------------------------------------------------------------------------------
 
 
 def use(api: Api) -> None:
     """A little of everything that the report keeps."""
-    LENIENCES["json-uncompressed"](api)
+    api.target(S3)
     api.get("/nope")
     for limit in ("limit=0", "limit=5&count=true", "start=0"):
         api.get(f"/flows?{limit}")
@@ -491,6 +497,23 @@ def use(api: Api) -> None:
     api.delete(f"/connections/{connection}")
     api.get(f"/connections/{connection}")
     api.get(GOOD_CONFIGS)
+
+
+def test_the_report_begins_anew_without_anything_else_being_lost(api: Api) -> None:
+    connection = api.created("connections", S3.base_connection())
+    gone = api.created("connections", S3.base_connection())
+    api.delete(f"/connections/{gone}")
+    api.get("/flows?limit=0")
+    api.get(GOOD_CONFIGS)  # announces a page that is not fetched
+    assert set(met(api)) == {"value-invalid", "page-not-followed"}
+    number = api.control("GET", "/requests")["number"]
+    assert api.control("DELETE", "/contract") == {"status": "ok"}
+    anew = report(api)
+    assert met(api) == {} and anew["summary"]["requests"] == 0 and anew["coverage"]["operations"]["met"] == []
+    assert api.control("GET", "/requests")["number"] == number and api.item(f"/connections/{connection}")
+    assert api.get(f"/connections/{gone}").status_code == 404
+    assert met(api) == {}, "whoever looks for what was deleted does still nothing wrong"
+    assert assert_error(api.http.delete("/__emulator/contract?x=1"), "control-invalid")
 
 
 def test_a_snapshot_gives_the_same_report(api: Api) -> None:
@@ -521,15 +544,6 @@ def test_reset_forgets_it_all_unless_it_is_told_to_keep_it(api: Api) -> None:
     for wrong in ("nope", "contract,nope", "clock"):
         response = api.http.post("/__emulator/reset", params={"keep": wrong})
         assert "contract" in assert_error(response, "control-invalid")["detail"]
-
-
-@pytest.mark.parametrize("broken", [None, [], {}, {"verdicts": 7}])
-def test_a_damaged_snapshot_is_refused_whole(api: Api, broken: Any) -> None:
-    use(api)
-    state, before = api.control("GET", "/state"), report(api)
-    response = api.http.put("/__emulator/state", json={**state, "contract": broken})
-    assert '"contract"' in assert_error(response, "control-invalid")["detail"]
-    assert report(api) == before
 
 
 def test_a_rule_of_faults_that_nothing_has_met_is_told(api: Api) -> None:

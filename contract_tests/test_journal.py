@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from contract_tests.support import Api, assert_error, serving
-from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from flow_service_emulator.api.exchange import Answered, Exchange
+from contract_tests.tutorial import BASE, SFTP, SOURCE_CONNECTION
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import VERDICTS, Contract
@@ -68,25 +68,6 @@ def test_a_request_with_its_answer(api: Api) -> None:
         "verdict": "ok",
         "findings": [],
     }
-
-
-def test_a_bad_request_is_explained(api: Api) -> None:
-    """The verdict rests on rules, each with the place, the sentence and how to fix it."""
-    source = api.created("sourceConnections", SOURCE_CONNECTION)
-    body = {
-        **S3.flow(source, "no-such-target"),
-        "scheduleParams": {"interval": 5, "timeUnit": "hour", "startTime": 2_000_000_000},
-    }
-    api.post("/flows", body)
-    entry = requests(api)[-1]
-    assert (entry["status"], entry["error"], entry["verdict"]) == (400, "provider-rejected", "violation")
-    by_place = {finding["place"]: finding for finding in entry["findings"]}
-    assert set(by_place) == {"targetConnectionIds[0]", "scheduleParams.interval"}
-    found = by_place["scheduleParams.interval"]
-    assert found["rule"] == "provider-rejected"
-    assert found["severity"] == "violation"
-    assert "3, 6, 8, 9, 12" in found["message"]
-    assert found["fix"].endswith(".")
 
 
 def test_what_is_not_there_is_in_the_journal_too(api: Api) -> None:
@@ -281,25 +262,6 @@ def test_a_snapshot_is_put_back(api: Api, tmp_path: Path) -> None:
         small.close()
 
 
-@pytest.mark.parametrize("broken", [[], {"entries": []}, {"number": 1, "entries": [7]}, {"number": 1, "entries": [{}]}])
-def test_a_damaged_snapshot_is_refused_whole(api: Api, broken: Any) -> None:
-    api.get("/flows")
-    state, before = api.control("GET", "/state"), api.control("GET", "/requests")
-    response = api.http.put("/__emulator/state", json={**state, "requests": broken})
-    assert '"requests"' in assert_error(response, "control-invalid")["detail"]
-    assert api.control("GET", "/requests") == before
-
-
-def test_a_deep_body_survives_a_snapshot(api: Api) -> None:
-    """A body as deep as one may be lies deeper still in a snapshot."""
-    deep: Any = 1
-    for _ in range(62):
-        deep = {"a": deep}
-    api.created("connections", {**LANDING_ZONE.base_connection(), "deep": deep})
-    api.control("PUT", "/state", api.control("GET", "/state"))
-    assert len(requests(api)) == 1
-
-
 def test_of_a_body_that_cannot_be_read_only_size_and_fault_are_kept(api: Api) -> None:
     api.http.post(f"{BASE}/connections", content='{"auth": "S', headers={"Content-Type": "application/json"})
     request = requests(api)[-1]["request"]
@@ -318,14 +280,6 @@ def test_a_failure_in_here_harms_no_request(caplog: pytest.LogCaptureFixture) ->
         recorder.record(exchange, recorder.answered("/data/x", nowhere))
     assert "could not be recorded" in caplog.text
     assert [entry["number"] for entry in recorder.find()] == [2]
-
-
-def test_of_the_emulators_own_answers_nothing_is_kept() -> None:
-    """An exported file that is downloaded may be larger than the memory."""
-    answered = Answered(nowhere, 0.0, seen=False)
-    asyncio.run(answered({"type": "http.response.start", "status": 200, "headers": []}))
-    asyncio.run(answered({"type": "http.response.body", "body": b"x" * 1_000, "more_body": True}))
-    assert (answered.status, answered.pieces) == (200, [])
 
 
 def test_a_request_that_the_gateway_refuses_is_noted_for_its_organization(api: Api) -> None:

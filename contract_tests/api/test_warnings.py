@@ -51,6 +51,11 @@ def target(api: Api, **params: Any) -> None:
 
 WARNINGS: dict[str, tuple[Callable[[Api], Any], str, set[str]]] = {
     "unknown field": (lambda api: base(api, colour="red"), "unknown-field", {"colour"}),
+    "unknown field of credentials": (
+        lambda api: base(api, auth={**SFTP.base_connection()["auth"], "x": 1}),
+        "unknown-field",
+        {"auth.x"},
+    ),
     "unknown fields of a source": (
         lambda api: source(api, foo=1, datasets=[{"dataSetId": FIRST_DATASET, "nmae": "x"}]),
         "unknown-field",
@@ -127,6 +132,14 @@ WARNINGS: dict[str, tuple[Callable[[Api], Any], str, set[str]]] = {
         lambda api: api.http.get(f"{BASE}/flows", headers=[("x-sandbox-name", "prod")] * 2),
         "header-repeated",
         {"headers.x-sandbox-name"},
+    ),
+    "not emulated": (lambda api: api.get("/connections/x/explore"), "unsupported", {""}),
+    "a large body": (
+        lambda api: api.http.post(
+            f"{BASE}/flows", content=b" " * 1_100_000, headers={"Content-Type": "application/json"}
+        ),
+        "body-too-large",
+        {""},
     ),
     "no sandbox": (
         lambda api: api.get("/flows", headers={"x-sandbox-name": ""}),

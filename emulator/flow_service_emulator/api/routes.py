@@ -203,7 +203,7 @@ class Routes:
         """Those of the container that was given; else such that open nothing, the same for a day or until they are refreshed."""
         kind = dict(exchange.query).get("type", MISSING)
         if kind not in CONTAINERS:
-            raise value_invalid(kind, "type", [*CONTAINERS])
+            raise value_invalid(kind[:100], "type", [*CONTAINERS])
         container = CONTAINERS[kind]
         expiry = datetime.fromtimestamp(self._clock.now() + CREDENTIAL_DAYS * 86_400, UTC).strftime("%Y-%m-%d")
         refreshed = self._refreshed[(exchange.scope, container)]

@@ -188,15 +188,15 @@ class Hints:
 
     def _of_path(self, method: str, path: str) -> str:
         """The path that was meant: one without the base path, or one spelt alike."""
+        for wrong, right in self._words["paths"].items():
+            if _filled(BASE + wrong, path) == path:
+                return f"Use {right}."
         steps = path.split("/")
         paths = {each.path for each in self._operations.values()}
         for begin in range(1, len(steps)):
             tail = f"{BASE}/{'/'.join(steps[begin:])}"
             if tail != path and any(_filled(each, tail) == tail for each in paths):
                 return f"Did you mean {method} {tail}?"
-        for wrong, right in self._words["paths"].items():
-            if _filled(BASE + wrong, path) == path:
-                return f"Use {right}."
         near = next((each for each in paths if _is_alike(each, path)), "")
         return f"Did you mean {method} {near}?" if near else ""
 

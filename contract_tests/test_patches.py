@@ -1,4 +1,4 @@
-"""The rules of the service by themselves: on a recorded request, without a store; and patches against a naive reading."""
+"""Patches against a naive reading of RFC 6902."""
 
 from __future__ import annotations
 
@@ -9,55 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract_tests.tutorial import S3, SFTP, SOURCE_CONNECTION
-from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.service.bodies import KINDS
-from flow_service_emulator.service.kinds import Context, check
 from flow_service_emulator.service.patching import apply_patch
-
-CATALOG = load_catalog()
-BASE_ID = "11111111-2222-4333-8444-555555555555"
-RECORDED = {"connections": {BASE_ID: {"id": BASE_ID, "connectionSpec": {"id": S3.spec, "version": "1.0"}}}}
-
-
-def judged(collection: str, body: Any) -> tuple[str | None, set[str]]:
-    """The error that the rules would answer, and the rules of their warnings."""
-    context = Context(CATALOG, lambda collection, entity_id: RECORDED.get(collection, {}).get(entity_id))
-    try:
-        check(KINDS[collection], body, context)
-    except ServiceError as error:
-        return error.name, {warning.rule for warning in context.warnings}
-    return None, {warning.rule for warning in context.warnings}
-
-
-@pytest.mark.parametrize(
-    ("collection", "body", "error", "rules"),
-    [
-        ("connections", S3.base_connection(), None, set()),
-        ("connections", {"name": "x"}, None, {"connection-spec-missing"}),
-        ("connections", {**S3.base_connection(), "nmae": "x"}, None, {"unknown-field"}),
-        ("targetConnections", S3.target_connection(BASE_ID), None, {"json-uncompressed"}),
-        ("targetConnections", S3.target_connection(BASE_ID, compression="gzip"), None, {"enum-letter-case"}),
-        (
-            "targetConnections",
-            S3.target_connection(BASE_ID, bucketName="A"),
-            "provider-rejected",
-            {"json-uncompressed"},
-        ),
-        ("targetConnections", SFTP.target_connection(BASE_ID), "provider-rejected", {"json-uncompressed"}),
-        ("targetConnections", S3.target_connection("unheard of"), "provider-rejected", {"json-uncompressed"}),
-        ("sourceConnections", SOURCE_CONNECTION, None, set()),
-        ("sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": "any"}]}}, None, set()),
-    ],
-)
-def test_a_recorded_request_is_judged_with_the_catalog_and_a_look_up_alone(
-    collection: str, body: dict[str, Any], error: str | None, rules: set[str]
-) -> None:
-    before = copy.deepcopy(body)
-    assert judged(collection, body) == (error, rules)
-    assert body == before
-
 
 values = st.recursive(
     st.integers(0, 3) | st.sampled_from(["a", None, True]),
