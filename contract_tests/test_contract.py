@@ -473,7 +473,7 @@ def test_the_coverage_takes_a_line_for_each_group(api: Api) -> None:
     lines = coverage_lines(shown_text(api))
     groups = report(api)["coverage"]
     assert len(lines) == len(groups) + 1 and max(map(len, lines)) <= 100
-    assert lines[1].startswith("  query parameters accepted: 2 of 43, 3 times; never ") and lines[1].endswith(" more")
+    assert re.match(r"  query parameters accepted: 2 of \d+, 3 times; never .* more$", lines[1])
     assert lines[3].startswith("  destinations: 0 of 6; never ")
     told, more = re.findall(r"never (.*) and (\d+) more", lines[0])[0]
     assert len(told.split(", ")) + int(more) == len(groups["operations"]["never"])

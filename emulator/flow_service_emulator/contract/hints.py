@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -192,13 +192,13 @@ class Hints:
             if _filled(BASE + wrong, path) == path:
                 return f"Use {right}."
         steps = path.split("/")
-        paths = {each.path for each in self._operations.values()}
+        paths = [each.path for each in self._operations.values()]
         for begin in range(1, len(steps)):
             tail = f"{BASE}/{'/'.join(steps[begin:])}"
             if tail != path and any(_filled(each, tail) == tail for each in paths):
                 return f"Did you mean {method} {tail}?"
-        near = next((each for each in paths if _is_alike(each, path)), "")
-        return f"Did you mean {method} {near}?" if near else ""
+        near = max(paths, key=lambda each: _likeness(each, path))
+        return f"Did you mean {method} {near}?" if _likeness(near, path) else ""
 
     def _of_spec(self, report: Mapping[str, Any]) -> str:
         value, allowed = report["value"], report["allowed"]
@@ -343,13 +343,14 @@ def _filled(template: str, path: str) -> str:
     return "/".join(there if step.startswith("{") else step for step, there in zip(steps, given, strict=True))
 
 
-def _is_alike(template: str, path: str) -> bool:
-    """Whether each step of a path is that of a route, or spelt like it."""
+def _likeness(template: str, path: str) -> float:
+    """How alike a route's steps and those of a path are spelt, 1 at most; 0 where a step is not."""
     steps, given = template.lower().split("/"), path.lower().split("/")
-    return len(steps) == len(given) and all(
-        step == there or step.startswith("{") or get_close_matches(there, [step], cutoff=0.7)
-        for step, there in zip(steps, given, strict=True)
-    )
+    if len(steps) != len(given):
+        return 0.0
+    pairs = zip(steps, given, strict=True)
+    alike = [1.0 if step.startswith("{") else SequenceMatcher(None, step, there).ratio() for step, there in pairs]
+    return sum(alike) / len(alike) if min(alike) >= 0.7 else 0.0
 
 
 def _body(exchange: Exchange) -> Any:
