@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.support import FROZEN_NOW, serving
+from contract_tests.support import FROZEN_NOW, Api, serving
+from contract_tests.tutorial import FIRST_DATASET
 from flow_service_emulator.app import create_app
 from flow_service_emulator.cli import main
 from flow_service_emulator.clock import Clock
@@ -30,20 +33,83 @@ OF_KUBERNETES = {
 }
 
 
-def start(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A server that is expected not to start."""
-    command = [sys.executable, "-m", "flow_service_emulator", "serve", "--port", "0", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=30)
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    command = [sys.executable, "-m", "flow_service_emulator", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
 
 
-def test_a_file_is_no_export_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--export-dir", "nothing can be written to the export folder file: it is a file; --export-dir or FLOW_EMULATOR_EXPORT_DIR names another"),
+        ("--data-dir", "cannot use the data folder file: it is a file; --data-dir names another"),
+        ("--fixtures", "--fixtures: a folder is needed, and that is a file, got 'file'"),
+    ],
+)  # fmt: skip
+def test_a_file_is_no_folder(tmp_path: Path, flag: str, told: str) -> None:
     (tmp_path / "file").touch()
-    refused = start("--export-dir", "file", cwd=tmp_path)
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == (
-        "flow-service-emulator: nothing can be written to the export folder file: it is a file; "
-        "--export-dir or FLOW_EMULATOR_EXPORT_DIR names another\n"
-    )
+    refused = run("serve", "--port", "0", flag, "file", cwd=tmp_path)
+    assert refused.returncode in (1, 2)
+    assert (refused.stdout, refused.stderr) == ("", f"flow-service-emulator: {told}\n")
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = run("serve", "--port", str(taken.getsockname()[1]), cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(": Address already in use; --port or FLOW_EMULATOR_PORT names another\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize("command", ["--help", "serve --help", "check-fixtures"])
+def test_a_closed_pipe_is_no_error(command: str) -> None:
+    """Nobody reads any more: the reader's end is closed before anything is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        words = [sys.executable, "-m", "flow_service_emulator", *command.split()]
+        done = subprocess.run(words, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_commands_for_a_running_server(api: Api) -> None:
+    """`wait`, `status`, `advance` and `reset`, each with the address of the server."""
+
+    def told(command: str, *arguments: str) -> str:
+        done = run(command, "--url", api.url, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    wanted = {"dataset": FIRST_DATASET, "destination": "sftp", "schedule": {"startTime": FROZEN_NOW + 60}}
+    flow = api.http.post("/__emulator/flows", json=wanted).json()["id"]
+    api.get("/flows/none")
+    assert told("wait") == f"ready: {api.url}\n"
+    lines = told("advance", "--hours", "3", "--minutes", "1").splitlines()
+    assert [line.split()[:4] for line in lines[:2]] == [
+        [at, "success", "flow", flow] for at in ("2026-01-01T00:01:00Z", "2026-01-01T03:01:00Z")
+    ]
+    assert lines[2:] == ["it is 2026-01-01T03:01:00Z; 2 exports: 2 success"]
+    assert told("advance", "--to", "2026-01-01T04:00:00Z") == "it is 2026-01-01T04:00:00Z; 0 exports\n"
+    status = told("status")
+    for line in (
+        "clock     frozen, 2026-01-01T04:00:00Z",
+        "flows     1, next export: 2026-01-01T06:01:00Z",
+        "runs      2",
+        "requests  1, 1 violation",
+    ):
+        assert f"\n{line}\n" in status
+    assert "its exported files are gone" in told("reset", "--exports")
+    assert api.items("/flows") == api.control("GET", "/exports")["items"] == []
+
+
+def test_a_server_that_is_not_there_is_told_with_its_address() -> None:
+    for arguments in (("status",), ("wait", "--timeout", "0")):
+        done = run(*arguments, "--url", "http://127.0.0.1:1")
+        assert done.returncode == 1
+        assert done.stderr.startswith(
+            "flow-service-emulator: the Flow Service emulator at http://127.0.0.1:1 does not answer: "
+        )
 
 
 def test_an_export_folder_that_another_user_has_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +127,9 @@ def test_an_export_folder_that_another_user_has_marked(tmp_path: Path, monkeypat
         (("serve", "--export", "x"), "did you mean --export-dir?"),
         (("report", "--form=html"), "flow-service-emulator report: error: unrecognized arguments: --form=html; did you mean --format?"),
         (("demo", "--zzz"), "flow-service-emulator demo: error: unrecognized arguments: --zzz\n"),
+        (("repotr",), "argument COMMAND: invalid choice: 'repotr' (choose from "),
+        (("repotr",), "; did you mean report?\n"),
+        (("report", "--format", "htlm"), "; did you mean html?\n"),
         (("serve", "exports"), "flow-service-emulator serve: error: unrecognized arguments: exports\n"),
     ],
 )  # fmt: skip
@@ -106,7 +175,7 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_setting() -> None
 
 @pytest.mark.parametrize("name", ["FLOW_EMULATOR_SERVICE", "FLOW_EMULATOR_PORTS", "FLOW_EMULATOR_EXPORT_PORT"])
 def test_other_unknown_variables_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: no such setting"):
+    with pytest.raises(ValueError, match=f"{name}: no such setting; (did you mean FLOW_EMULATOR_|the settings are )"):
         read_settings({}, {name: "8080"})
     with pytest.raises(ValueError, match="FLOW_EMULATOR_PORT: a whole number is needed"):
         read_settings({}, {"FLOW_EMULATOR_PORT": "10.0.0.1:8080"})

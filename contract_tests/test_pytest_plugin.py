@@ -17,28 +17,20 @@ from urllib.parse import urlsplit
 import pytest
 
 from contract_tests.support import ServerProcess
-from flow_service_emulator.testing import FlowService, FlowServiceServer, local_server
+from flow_service_emulator.testing import FlowService, FlowServiceError, FlowServiceServer, local_server, start_server
 from flow_service_emulator.testing.exported import file_rows
 
 pytest_plugins = ("pytester",)
 
 CLIENT = """
 import httpx
-from contract_tests.tutorial import S3, SOURCE_CONNECTION
 
 def send(service, method, path, body=None, **headers):
     answer = httpx.request(method, service.base_url + path, json=body, headers={**service.headers, **headers}, trust_env=False)
     return answer.status_code, answer.content and answer.json()
 
-def create(service, collection, body):
-    status, answer = send(service, "POST", f"/{collection}", body)
-    assert status == 201, answer
-    return answer["id"]
-
-def make_flow(service, **params):
-    target = S3.target_connection(create(service, "connections", S3.base_connection()), **params)
-    ids = create(service, "sourceConnections", SOURCE_CONNECTION), create(service, "targetConnections", target)
-    return create(service, "flows", S3.flow(*ids, interval=3, timeUnit="hour", startTime=int(service.clock.now) + 60))
+def make_flow(service, dataset="5ef3e3259ad2a1191ab7dd7d", **wanted):
+    return service.create_flow(dataset, "amazon-s3", **wanted)["id"]
 """
 ROOT = Path(__file__).parent.parent
 PLUGIN = next(iter(entry_points(group="pytest11", name="flow_service_emulator"))).value
@@ -91,15 +83,15 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
             make_flow(flow_service)
             flow_service.clock.advance(days=1)
             flow_service.faults.add("error", error="service-unavailable")
-            assert list(flow_service.export_dir.rglob("*.json"))
+            assert list(flow_service.export_dir.rglob("part-*"))
 
-        @pytest.mark.parametrize(("params", "ending"), [
-            ({}, ".json"),
+        @pytest.mark.parametrize(("form", "ending"), [
+            ({"compression": "NONE"}, ".json"),
             ({"compression": "GZIP"}, ".json.gz"),
-            ({"datasetFileType": "PARQUET", "compression": "GZIP"}, ".gz.parquet"),
+            ({"file_type": "PARQUET", "compression": "GZIP"}, ".gz.parquet"),
         ])
-        def test_exports(flow_service, params, ending):
-            flow = make_flow(flow_service, **params)
+        def test_exports(flow_service, form, ending):
+            flow = make_flow(flow_service, **form)
             runs = flow_service.clock.advance(minutes=1, hours=3)
             assert [run["status"] for run in runs] == ["success", "success"]
             first, second = flow_service.exports
@@ -110,6 +102,38 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
             assert len(rows) == second.row_count and rows[0]["_id"]
             assert len(flow_service.exports.rows(flow=flow)) == first.row_count + second.row_count
             assert flow_service.exports.files(dataset="other") == []
+
+        def test_a_flow_of_ones_own(flow_service):
+            flow_service.datasets.put("orders", [{"n": 1}])
+            schedule, params = {"startTime": int(flow_service.clock.now) + 7200}, {"bucketName": "bucket"}
+            flow = flow_service.create_flow(
+                ["orders", "5ef3e3259ad2a1191ab7dd7d"], "amazon-s3", path="p", params=params, schedule=schedule, name="mine", every_hours=24
+            )
+            assert send(flow_service, "GET", f"/flows/{flow['id']}")[1]["items"][0]["name"] == "mine"
+            assert flow_service.clock.advance(hours=1) == []
+            assert [run["flowId"] for run in flow_service.clock.advance(hours=1)] == [flow["id"]]
+            assert {file.relative_path.partition("/p/")[0] for file in flow_service.exports} == {"amazon-s3/bucket"}
+            assert len(flow_service.exports.files(dataset="orders")) == 1
+            with pytest.raises(Exception, match='"destination" must be one of adls-gen2, amazon-s3, '):
+                flow_service.create_flow("orders", "s3")
+
+        def test_what_they_look_like(flow_service):
+            make_flow(flow_service)
+            flow_service.clock.set(now="2100-01-01")
+            assert repr(flow_service) == f"<FlowService at {flow_service.url} for TEST@AdobeOrg, prod>"
+            assert repr(flow_service.clock) == "<clock, frozen, at 2100-01-01T00:00:00+00:00>"
+            assert repr(flow_service.exports).startswith("amazon-s3/") and "rows)" in repr(flow_service.exports)
+            assert repr(flow_service.requests) == "No requests came in."
+            assert (repr(flow_service.faults), repr(flow_service.contract)) == ("<faults: none>", "<contract: 0 rules violated, 0 warnings>")
+            assert "5ef3e3259ad2a1191ab7dd7d" in repr(flow_service.datasets)
+
+        @pytest.mark.flow_service(check_auth=True)
+        def test_headers_stay_good(flow_service):
+            before = flow_service.headers
+            flow_service.clock.advance(days=2)
+            assert send(flow_service, "GET", "/flows", **before)[0] == 401
+            assert send(flow_service, "GET", "/flows")[0] == 200
+            assert flow_service.headers == flow_service.headers != before
 
         def test_clock(flow_service):
             clock = flow_service.clock
@@ -203,7 +227,7 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
                 make_flow(flow_service)
                 flow_service.clock.advance(minutes=1)
                 assert max(file.row_count for file in flow_service.exports) == 5
-                assert len(flow_service.requests) == 6
+                assert len(flow_service.requests) == 2
 
             @pytest.mark.flow_service(org="TWO@AdobeOrg")
             def test_another_organization(self, flow_service):
@@ -218,11 +242,11 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
                 assert send(flow_service, "GET", "/flows")[0] >= 400
         '''
     )
-    inner(suite).assert_outcomes(passed=17)
+    inner(suite).assert_outcomes(passed=20)
     assert not (suite.path / "production").exists()
 
 
-def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
+def test_what_goes_wrong_is_told(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failing test's report has its requests and why they were refused, or the line of the test whose call was refused.
 
     Wrong marks and a server that does not start are told plainly.
@@ -288,8 +312,15 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester) -> None:
         def test_check_auth(flow_service): ...
         """
     )
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
     result = inner(suite)
     result.assert_outcomes(passed=1, failed=10, errors=12)
+    result.stdout.fnmatch_lines(
+        ["HTTP_PROXY sends them to http://127.0.0.1:9, * NO_PROXY=127.0.0.1,localhost prevents it."]
+    )
     text = result.stdout.str()
     (told,) = [line for line in text.splitlines() if "never matched" in line]
     assert told.endswith("flow_service: the fault missed never matched a request or a run")
@@ -404,9 +435,9 @@ def test_options_of_the_ini_file_and_the_report_of_a_whole_run(suite: pytest.Pyt
     assert "test_another_server" in (suite.path / "reports" / "contract.html").read_text("utf-8")
     assert len({path.read_text() for path in suite.path.glob("*.url")}) == 1
 
-    suite.makeini(f"{INI}flow_service_baseline = known.json\nflow_service_fail_on = violation")
+    suite.makeini(f"{INI}flow_service_baseline = none.json\nflow_service_fail_on = violation")
     workers = ("-p", "xdist", "-n", "2", "--dist", "load", "--flow-service-report", "contract.json")
-    result = suite.runpytest_subprocess(*ALONE, *workers)
+    result = suite.runpytest_subprocess(*ALONE, *workers, "--flow-service-baseline", "known.json")
     result.assert_outcomes(passed=6)
     assert result.ret == 0
     result.stdout.fnmatch_lines(
@@ -421,6 +452,7 @@ def test_options_of_the_ini_file_and_the_report_of_a_whole_run(suite: pytest.Pyt
 
     report["violations"] = [rule for rule in report["violations"] if rule["id"] != "resource-not-found"]
     (suite.path / "known.json").write_text(json.dumps(report))
+    suite.makeini(f"{INI}flow_service_baseline = known.json\nflow_service_fail_on = violation")
     result = inner(suite, "--flow-service-report", "contract.txt", "-k", "not_there and 1 or another")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     text = (suite.path / "contract.txt").read_text("utf-8")
@@ -524,6 +556,20 @@ def test_a_server_that_is_not_there(suite: pytest.Pytester) -> None:
         result = inner(suite, "--flow-service-url", given)
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines([f"*flow_service: {reason}"])
+
+
+def test_a_server_without_pytest(tmp_path: Path) -> None:
+    """It is usable in fixtures of wider scope, too, as it has the `server` that `flow_service_server` is."""
+    with start_server(seed=7, orgs=("A@AdobeOrg", "B@AdobeOrg"), check_auth=True, export_dir=tmp_path) as service:
+        assert service.headers["x-gw-ims-org-id"] == "A@AdobeOrg" and len(service.headers["Authorization"]) > 60
+        assert service.clock.mode == "frozen" and len(service.requests) == 0
+        service.create_flow("5ef3e3259ad2a1191ab7dd7d", "sftp")
+        assert service.clock.advance(hours=1)[0]["status"] == "success"
+        assert service.server.export_dir == tmp_path and service.exports[0].path.is_relative_to(tmp_path)
+    with pytest.raises(FlowServiceError, match="does not answer"):
+        service.control("GET", "/health")
+    with pytest.raises(TypeError, match="there is no setting 'sede'; the settings are "), start_server(sede=7):
+        pass
 
 
 def test_the_server_ends_with_the_run(suite: pytest.Pytester) -> None:

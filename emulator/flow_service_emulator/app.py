@@ -28,6 +28,7 @@ from flow_service_emulator.control.dashboard import Overview
 from flow_service_emulator.control.dataset_calls import DatasetCalls
 from flow_service_emulator.control.export_calls import ExportCalls
 from flow_service_emulator.control.fault_calls import FaultCalls
+from flow_service_emulator.control.flow_calls import FlowCalls
 from flow_service_emulator.control.report_calls import ReportCalls
 from flow_service_emulator.control.state import ClockState, StoreState
 from flow_service_emulator.control.state_calls import Part, StateCalls
@@ -168,6 +169,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         fault_calls,
         ReportCalls(recorder=recorder, contract=contract),
         Overview(clock, scheduler, store, catalog, library, exports, faults, recorder),
+        FlowCalls(service, catalog, library, clock),
     )
     table = [*of_service, *of_emulator]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))

@@ -1,8 +1,9 @@
-"""The commands: `serve`, `demo`, `report`, `check`, `check-fixtures`."""
+"""The commands: a table of what each is called, takes and does."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -12,7 +13,7 @@ from typing import Any
 from flow_service_emulator import __version__
 from flow_service_emulator.reports.forms import ENDINGS, FORMATS, form_named
 from flow_service_emulator.reports.report import DETAILS, SEVERITIES
-from flow_service_emulator.settings import DEFAULT_URL, Settings, flag_name, read_settings, variable_name
+from flow_service_emulator.settings import DEFAULT_URL, Settings, did_you_mean, flag_name, read_settings, variable_name
 
 PROGRAM = "flow-service-emulator"
 
@@ -29,127 +30,95 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._nearest(unknown)}")
+            flags = [name for action in self._actions for name in action.option_strings]
+            wrong = [argument.partition("=")[0] for argument in unknown if argument.startswith("--")]
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{did_you_mean(wrong[0], flags) if wrong else ''}")
         return found, unknown
 
-    def _nearest(self, unknown: Sequence[str]) -> str:
-        from difflib import get_close_matches  # on first use: hardly any start needs it
-
-        known = [name for action in self._actions for name in action.option_strings]
-        for flag in (argument.partition("=")[0] for argument in unknown if argument.startswith("--")):
-            if near := [name for name in known if name.startswith(flag)] or get_close_matches(flag, known, 1):
-                return f"; did you mean {near[0]}?"
-        return ""
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as wrong:
+            raise argparse.ArgumentError(
+                action, f"{wrong.message}{did_you_mean(str(value), action.choices or ())}"
+            ) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 for success, 1 for a failure, 2 for wrong usage."""
-    options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        options = _parser().parse_args(arguments)
+        status = int(options.run(options) or 0)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads the output has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog=PROGRAM, description="A local emulator of Adobe Experience Platform's Flow Service (dataset export)."
-    )
+# fmt: off
+def _parser() -> Parser:
+    parser = Parser(prog=PROGRAM, description="A local emulator of Adobe Experience Platform's Flow Service (dataset export).")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser(
-        "serve", help="start the server", description="Starts the server; every flag has its variable."
-    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    serve = commands.add_parser("serve", help="start the server", description="Starts the server; every flag has its variable.")
     for declared in fields(Settings):
         described, placeholder = declared.metadata["help"].replace("`", ""), declared.metadata["placeholder"]
         default = "" if declared.default in (None, (), False) else f"; default {declared.default}"
         how: dict[str, Any] = {"metavar": placeholder} if placeholder else {"action": "store_true", "default": None}
-        serve.add_argument(
-            flag_name(declared.name), help=f"{described}{default} [{variable_name(declared.name)}]", **how
-        )
+        serve.add_argument(flag_name(declared.name), help=f"{described}{default} [{variable_name(declared.name)}]", **how)
     serve.set_defaults(run=_serve)
-    demo = commands.add_parser("demo", help="walk the six steps on every destination and show what is exported")
-    demo.add_argument(
-        "--export-dir", metavar="DIR", type=Path, default=Path("exports"), help="where the files go; default exports"
-    )
-    demo.set_defaults(run=_demo)
-    _add_report(commands)
-    _add_check(commands)
-    check = commands.add_parser("check-fixtures", help="check specs and datasets, the built-in ones and those in DIR")
-    check.add_argument("dir", metavar="DIR", nargs="?", type=Path, help="folder as given to --fixtures")
-    check.set_defaults(run=_check_fixtures)
+    for name, run, text, description, *flags in _commands():
+        command = commands.add_parser(name, help=text, description=description or None)
+        for flag, text, how in flags:
+            command.add_argument(flag, help=text, **how)
+        command.set_defaults(run=run)
     return parser
 
 
-def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
-    report = commands.add_parser(
-        "report",
-        help="show what a server has seen of its client: violations, warnings, coverage",
-        description="Shows the contract report of a running server, or of saved ones together. "
-        "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
-    )
-    report.add_argument("--url", metavar="URL", help=f"address of the server; default {DEFAULT_URL}")
-    report.add_argument(
-        "files",
-        metavar="FILE",
-        nargs="*",
-        type=Path,
-        help="reports saved as JSON, instead of a server's; taken together",
-    )
-    _add_output(report)
-    report.set_defaults(run=_report)
-
-
-def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
-    check = commands.add_parser(
-        "check",
-        help="hold recorded traffic of the real service against the emulator, both ways",
-        description="Judges recorded requests by the emulator's rules, and the service's answers by its description. "
-        "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when a recording cannot be read.",
-    )
-    check.add_argument(
-        "files",
-        metavar="TRAFFIC",
-        nargs="+",
-        help="HAR, or recorded requests of the emulator as NDJSON; - is standard input",
-    )
-    check.add_argument(
-        "--facts", metavar="FILE", type=Path, help="write what was learned there, a line each: shapes, nobody's data"
-    )
-    _add_output(check)
-    check.set_defaults(run=_check)
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    """The flags that say how a report is shown."""
-    parser.add_argument(
-        "--format",
-        dest="form",
-        type=form_named,
-        choices=list(FORMATS),
-        help="form of the report, xml being junit; default is what the ending of --output says, text without --output",
-    )
-    parser.add_argument(
-        "--fail-on", choices=SEVERITIES, default="violation", help="from what on to fail; default violation"
-    )
-    parser.add_argument(
-        "--coverage",
-        choices=DETAILS,
-        default="short",
-        help="of the coverage, a text has a line for each group, or with full every name; default short",
-    )
-    parser.add_argument(
-        "--output",
-        metavar="FILE",
-        type=Path,
-        help=f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form, else --format",
-    )
-    parser.add_argument(
-        "--baseline",
-        metavar="FILE",
-        type=Path,
-        help="older report saved as JSON: what it has, by rule, operation, place and kind, is left out and does not count",
-    )
+def _commands() -> list[tuple[Any, ...]]:
+    """Each but `serve`: name, function, help, description, and flags with their help and how argparse takes them."""
+    file = {"metavar": "FILE", "type": Path}
+    server = ("--url", f"address of the server; default {DEFAULT_URL}", {"metavar": "URL", "default": DEFAULT_URL})
+    output = [
+        ("--format", "form of the report, xml being junit; default is what the ending of --output says, text without --output",
+         {"dest": "form", "type": form_named, "choices": list(FORMATS)}),
+        ("--fail-on", "from what on to fail; default violation", {"choices": SEVERITIES, "default": "violation"}),
+        ("--coverage", "of the coverage, a text has a line for each group, or with full every name; default short",
+         {"choices": DETAILS, "default": "short"}),
+        ("--output", f"write the report there instead of to standard output; {', '.join(ENDINGS)} say in which form, else --format", file),
+        ("--baseline", "older report saved as JSON: what it has, by rule, operation, place and kind, is left out and does not count", file),
+    ]
+    return [
+        ("demo", _demo, "walk the six steps on every destination and show what is exported", "",
+         ("--export-dir", "where the files go; default exports", {"metavar": "DIR", "type": Path, "default": Path("exports")}),
+         ("--keep", "leave the server running until Ctrl+C, with all of it on its dashboard", {"action": "store_true"})),
+        ("report", _report, "show what a server has seen of its client: violations, warnings, coverage",
+         "Shows the contract report of a running server, or of saved ones together. "
+         "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
+         ("--url", f"address of the server; default {DEFAULT_URL}", {"metavar": "URL"}),
+         ("files", "reports saved as JSON, instead of a server's; taken together", {**file, "nargs": "*"}),
+         *output),
+        ("check", _check, "hold recorded traffic of the real service against the emulator, both ways",
+         "Judges recorded requests by the emulator's rules, and the service's answers by its description. "
+         "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when a recording cannot be read.",
+         ("files", "HAR, or recorded requests of the emulator as NDJSON; - is standard input", {"metavar": "TRAFFIC", "nargs": "+"}),
+         ("--facts", "write what was learned there, a line each: shapes, nobody's data", file),
+         *output),
+        ("wait", _remote, "return when a server is ready", "", server,
+         ("--timeout", "how long at most; default 30", {"metavar": "SECONDS", "type": float, "default": 30.0})),
+        ("status", _remote, "show a server's clock, flows, runs and requests", "", server),
+        ("advance", _remote, "move a server's time on, and show the exports on the way", "", server,
+         *((f"--{name}", f"so many {name}", {"metavar": "N", "type": float}) for name in ("days", "hours", "minutes", "seconds")),
+         ("--to", "to this time, such as 2026-01-01T03:00:00Z", {"metavar": "TIME"})),
+        ("reset", _remote, "make a server forget everything", "", server,
+         ("--exports", "remove the exported files, too", {"action": "store_true"})),
+        ("check-fixtures", _check_fixtures, "check specs and datasets, the built-in ones and those in DIR", "",
+         ("dir", "folder as given to --fixtures", {"metavar": "DIR", "nargs": "?", "type": Path})),
+    ]
+# fmt: on
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -166,7 +135,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from flow_service_emulator.demo import run_demo
 
-    return run_demo(options.export_dir)
+    return run_demo(options.export_dir, keep=options.keep)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -190,6 +159,17 @@ def _check(options: argparse.Namespace) -> int:
         return run_check(options)
     except NoReport as reason:
         return _fail(str(reason), status=2)
+
+
+def _remote(options: argparse.Namespace) -> int:
+    from flow_service_emulator import remote_commands
+    from flow_service_emulator.testing.client import FlowServiceError
+
+    try:
+        getattr(remote_commands, options.command)(options)
+    except FlowServiceError as reason:
+        return _fail(str(reason))
+    return 0
 
 
 def _check_fixtures(options: argparse.Namespace) -> int:

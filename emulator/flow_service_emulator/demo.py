@@ -6,14 +6,17 @@ import json
 import shutil
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any, TextIO
 
 from flow_service_emulator.api.routes import BASE
-from flow_service_emulator.catalog import Catalog, FlowSpec, load_catalog
+from flow_service_emulator.catalog import load_catalog
+from flow_service_emulator.control.flow_calls import Steps
 from flow_service_emulator.settings import DEFAULT_URL, wants_colour
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 from flow_service_emulator.testing.local_server import EXPORT_DIR, running_server
@@ -63,19 +66,22 @@ class Client:
         return json.loads(self.control.send(method, path, body and json.dumps(body).encode(), HEADERS, **parameters))
 
 
-def run_demo(export_dir: Path) -> int:
-    """Run the demo and print what happens; answers the exit status. Raises KeyboardInterrupt."""
+def run_demo(export_dir: Path, *, keep: bool = False) -> int:
+    """Run the demo and print what happens; answers the exit status. With `keep`, the server runs on until Ctrl+C.
+
+    Raises KeyboardInterrupt, before that.
+    """
     screen = Screen(sys.stdout)
     began = time.monotonic()
-    catalog = load_catalog()
     variables = {EXPORT_DIR: str(export_dir), "FLOW_EMULATOR_CLOCK": "frozen"}
     try:
         with tempfile.TemporaryDirectory() as logs, running_server(Path(logs), (), variables) as server:
             client = Client(ControlClient(server.url))
             screen.line(f"A server listens on {server.url}; its clock stands still until it is moved.")
+            destinations = enumerate(zip(Steps.of_all(load_catalog()), cycle(FORMS), strict=False))
             flows = [
-                _one_destination(client, screen, catalog, flow_spec, form, in_full=number == 0)
-                for number, (flow_spec, form) in enumerate(zip(catalog.flow_specs.values(), cycle(FORMS), strict=False))
+                _one_destination(client, screen, steps, form, in_full=number == 0)
+                for number, (steps, form) in destinations
             ]
             screen.line(f"  and likewise for {len(flows) - 1} other destinations")
             screen.title("A day passes")
@@ -85,6 +91,10 @@ def run_demo(export_dir: Path) -> int:
             earlier = _show_files(client, export_dir, screen)
             screen.line()
             screen.line(f"{client.requests} requests and {len(statuses)} exports in {time.monotonic() - began:.1f} s.")
+            if keep:
+                screen.title(f"The server goes on until Ctrl+C: its dashboard is at {server.url}/__emulator/")
+                with suppress(KeyboardInterrupt):
+                    threading.Event().wait()
     except (FlowServiceError, OSError) as reason:
         print(f"demo: {reason or type(reason).__name__}", file=sys.stderr)
         return 1
@@ -93,12 +103,12 @@ def run_demo(export_dir: Path) -> int:
 
 
 def _one_destination(
-    client: Client, screen: Screen, catalog: Catalog, flow_spec: FlowSpec, form: tuple[str, str], *, in_full: bool
+    client: Client, screen: Screen, steps: Steps, form: tuple[str, str], *, in_full: bool
 ) -> tuple[str, str, str]:
     """Take the tutorial's steps for one destination; answers its name, its form of files and the flow's id."""
-    spec, data_lake = catalog.connection_specs[flow_spec.target_spec_ids[0]], catalog.data_lake_spec_id
+    name, data_lake = steps.spec.name, steps.data_lake.id
     if in_full:
-        screen.title(f"{spec.name}, step by step")
+        screen.title(f"{name}, step by step")
 
     def step(number: int, what: str, method: str, path: str, body: Any = None) -> Any:
         answer = client.call(method, BASE + path, body)
@@ -108,36 +118,17 @@ def _one_destination(
             screen.line(f"  {number}  {method:4}  {path.split('?')[0]:18}  {screen.paint(f'{what}: {told}', '32')}")
         return answer
 
-    step(0, "spec", "GET", f"/connectionSpecs/{spec.id}")
+    step(0, "spec", "GET", f"/connectionSpecs/{steps.spec.id}")
     configs = f"/connectionSpecs/{data_lake}/configs?outputType=activationDatasets&outputField=datasets&limit=5"
-    dataset = step(1, "datasets", "GET", configs)["items"][len(spec.name) % 5]
-    source = {
-        "name": "Connecting to Data Lake",
-        "connectionSpec": {"id": data_lake, "version": "1.0"},
-        "params": {"datasets": [{"dataSetId": dataset["id"], "name": dataset["name"]}]},
-    }
-    source_id = step(2, "source connection", "POST", "/sourceConnections", source)["id"]
-    reference = {"id": spec.id, "version": spec.version}
-    base: dict[str, Any] = {"name": f"{spec.name} base connection", "connectionSpec": reference}
-    for name, params in list(spec.examples.get("auth", {}).items())[:1]:
-        base["auth"] = {"specName": name, "params": params}
-    base_id = step(3, "base connection", "POST", "/connections", base)["id"]
-    params = {**spec.examples["target"], "datasetFileType": form[0], "compression": form[1]}
-    target = {"name": f"{spec.name} target", "baseConnectionId": base_id, "params": params, "connectionSpec": reference}
+    dataset = step(1, "datasets", "GET", configs)["items"][len(name) % 5]["id"]
+    source_id = step(2, "source connection", "POST", "/sourceConnections", steps.source([dataset]))["id"]
+    base_id = step(3, "base connection", "POST", "/connections", steps.base())["id"]
+    target = steps.target(base_id, {"datasetFileType": form[0], "compression": form[1]})
     target_id = step(4, "target connection", "POST", "/targetConnections", target)["id"]
-    flow = {
-        "name": f"Export to {spec.name}",
-        "flowSpec": {"id": flow_spec.id, "version": flow_spec.version},
-        "sourceConnectionIds": [source_id],
-        "targetConnectionIds": [target_id],
-        "transformations": [],
-        "scheduleParams": {
-            "interval": 3,
-            "timeUnit": "hour",
-            "startTime": int(client.call("GET", "/__emulator/clock")["now"]) + 60,
-        },
-    }
-    return spec.name, " ".join(form), step(5, "flow, every 3 hours", "POST", "/flows", flow)["id"]
+    start = int(client.call("GET", "/__emulator/clock")["now"]) + 60
+    schedule = {"interval": 3, "timeUnit": "hour", "startTime": start}
+    flow = steps.flow(f"Export to {name}", source_id, target_id, schedule)
+    return name, " ".join(form), step(5, "flow, every 3 hours", "POST", "/flows", flow)["id"]
 
 
 def _show_runs(client: Client, flows: list[tuple[str, str, str]], screen: Screen) -> None:

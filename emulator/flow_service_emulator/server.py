@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import signal
@@ -22,7 +23,7 @@ from flow_service_emulator.app import Emulator, create_app
 from flow_service_emulator.catalog import FixtureError
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.exports.exported_files import ExportFolderError
-from flow_service_emulator.settings import Settings, variables_of_kubernetes
+from flow_service_emulator.settings import Settings, flag_name, variable_name, variables_of_kubernetes
 from flow_service_emulator.store.store import StoreError
 
 log = logging.getLogger("emulator.server")
@@ -165,7 +166,12 @@ def serve(settings: Settings, fail: Callable[[str], int]) -> int:
     try:
         listener = open_socket(settings.host, settings.port)
     except OSError as reason:
-        return fail(f"cannot listen on {settings.host}:{settings.port}: {reason.strerror or reason}")
+        advice = (
+            f"; {flag_name('port')} or {variable_name('port')} names another"
+            if reason.errno == errno.EADDRINUSE
+            else ""
+        )
+        return fail(f"cannot listen on {settings.host}:{settings.port}: {reason.strerror or reason}{advice}")
     with listener:
         try:
             app = create_app(settings, clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
@@ -262,8 +262,18 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
     known = {variable_name(declared.name) for declared in fields(Settings)}
     for variable in named:
         if variable not in known:
-            raise ValueError(f"{variable}: no such setting; the settings are {', '.join(sorted(known))}")
+            advice = did_you_mean(variable, known, ENV_PREFIX) or f"; the settings are {', '.join(sorted(known))}"
+            raise ValueError(f"{variable}: no such setting{advice}")
     return Settings(**values)
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """A question for the end of an error about an unknown name; empty where no known one is like it beyond their `prefix`."""
+    from difflib import get_close_matches  # on first use: hardly any start needs it
+
+    name, names = name.removeprefix(prefix), [each.removeprefix(prefix) for each in known]
+    near = [each for each in names if each.startswith(name)] or get_close_matches(name, names, 1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def variables_of_kubernetes(environment: Mapping[str, str] | None = None) -> list[str]:
@@ -292,6 +302,13 @@ def environment_without_settings() -> dict[str, str]:
     """The environment for another program, such as a test run's own server: a variable that is meant for one server must not
     give another that one's data folder."""
     return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment has clients ask for `url`; None where they ask there themselves."""
+    from urllib.request import getproxies, proxy_bypass
+
+    return None if proxy_bypass(urlsplit(url).netloc) else getproxies().get("http")
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:

@@ -12,6 +12,7 @@ from flow_service_emulator.control.dataset_calls import DatasetCalls
 from flow_service_emulator.control.docs_pages import docs_page, to_the_docs
 from flow_service_emulator.control.export_calls import ExportCalls
 from flow_service_emulator.control.fault_calls import FaultCalls
+from flow_service_emulator.control.flow_calls import FlowCalls
 from flow_service_emulator.control.inputs import CONTROL
 from flow_service_emulator.control.report_calls import ReportCalls
 from flow_service_emulator.control.state_calls import StateCalls
@@ -24,7 +25,7 @@ async def health(exchange: Exchange) -> Reply:
 # fmt: off
 def control_calls(
     state: StateCalls, clock: ClockCalls, exports: ExportCalls, datasets: DatasetCalls, faults: FaultCalls,
-    reports: ReportCalls, dashboard: Overview,
+    reports: ReportCalls, dashboard: Overview, flows: FlowCalls,
 ) -> list[Operation]:
     """The whole table: name, method, path below `/__emulator`, handler, summary."""
     rows: list[tuple[str, str, str, Handler, str]] = [
@@ -35,6 +36,7 @@ def control_calls(
         ("getClock", "GET", "/clock", clock.get_clock, "What time it is"),
         ("putClock", "PUT", "/clock", clock.put_clock, "Change how time passes"),
         ("advanceClock", "POST", "/clock/advance", clock.advance, "Move time on, and run every export on the way"),
+        ("createFlow", "POST", "/flows", flows.create_flow, "Make a flow with valid values, and the connections it needs"),
         ("listExports", "GET", "/exports", exports.list_exports, "Every exported file that is there"),
         ("putAfterExport", "PUT", "/after-export", exports.put_after_export, "Call another address after each run"),
         ("getExport", "GET", "/exports/{path:path}", exports.get_export, "An exported file"),

@@ -47,7 +47,8 @@ class LogStorage(EntityStorage):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock: int | None = _locked(folder)
         except OSError as error:
-            raise StoreError(f"cannot use the data folder {folder}: {error}") from error
+            why = "it is a file" if folder.is_file() else error
+            raise StoreError(f"cannot use the data folder {folder}: {why}; --data-dir names another") from error
         try:
             changes = self._load() if self.path.exists() else None
             alive = sum(len(shelf.records) for shelf in self.shelves.values())

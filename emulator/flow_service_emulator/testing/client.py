@@ -118,6 +118,9 @@ class Listed(Sequence[T]):
     @abstractmethod
     def _all(self) -> list[T]: ...
 
+    @abstractmethod
+    def __repr__(self) -> str: ...
+
     def __len__(self) -> int:
         return len(self._all())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from flow_service_emulator.instants import Instant
+from flow_service_emulator.testing.answers import Dataset, FaultRule, Run
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 from flow_service_emulator.testing.records import types_of
 
@@ -20,6 +22,9 @@ class ClockControl:
         self._scope = scope
         self.after_advance: Callable[[], None] = lambda: None
         """Called after each advance, also when that is refused."""
+
+    def __repr__(self) -> str:
+        return f"<clock, {self.mode}, at {datetime.fromtimestamp(self.now, UTC).isoformat()}>"
 
     @property
     def now(self) -> float:
@@ -49,15 +54,15 @@ class ClockControl:
         hours: float | None = None,
         days: float | None = None,
         to: Instant | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Run]:
         """Move time on by a length, or to an instant, and run every export on the way.
 
-        Answers the runs in their order, each with `id`, `flowId`, `scheduledAt` and `status`, when all files are on disk.
+        Answers the runs in their order when all files are on disk.
         """
         given = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days, "to": to}
         body = {name: value for name, value in given.items() if value is not None}
         try:
-            runs: list[dict[str, Any]] = self._client.call("POST", "/clock/advance", {**self._scope, **body})["runs"]
+            runs: list[Run] = self._client.call("POST", "/clock/advance", {**self._scope, **body})["runs"]
         finally:
             self.after_advance()
         return runs
@@ -76,6 +81,9 @@ class Faults:
         self._added: list[tuple[str, set[str]]] = []
         """What was asked for, a scenario by its name and a rule by its id, with the ids of its rules."""
 
+    def __repr__(self) -> str:
+        return f"<faults: {', '.join(rule['id'] for rule in self.rules) or 'none'}>"
+
     @property
     def unmatched(self) -> list[str]:
         """Rules by their ids, and scenarios by their names, that no request and no run has met."""
@@ -83,13 +91,13 @@ class Faults:
         return [name for name, ids in self._added if ids <= unmet]
 
     @property
-    def rules(self) -> list[dict[str, Any]]:
+    def rules(self) -> list[FaultRule]:
         """The rules in their order, with how often each has `matched` and `fired`."""
-        rules: list[dict[str, Any]] = self._client.call("GET", "/faults")["rules"]
+        rules: list[FaultRule] = self._client.call("GET", "/faults")["rules"]
         own = {rule_id for _, ids in self._added for rule_id in ids}
         return [rule for rule in rules if rule["id"] in own] if self._scope else rules
 
-    def set(self, *wanted: Mapping[str, Any] | str) -> list[dict[str, Any]]:
+    def set(self, *wanted: Mapping[str, Any] | str) -> list[FaultRule]:
         """Put rules and scenarios in the place of those that are there; none are, when one of these is refused."""
         self.clear()
         try:
@@ -98,11 +106,11 @@ class Faults:
             self.clear()
             raise
 
-    def add(self, kind: str, **fields: Any) -> dict[str, Any]:
+    def add(self, kind: str, **fields: Any) -> FaultRule:
         """Put one rule behind those that are there: `add("error", error="service-unavailable", times=2)`."""
         return self._add({"kind": kind, **fields})[0]
 
-    def scenario(self, name: str) -> list[dict[str, Any]]:
+    def scenario(self, name: str) -> list[FaultRule]:
         """Put a scenario's rules in the place of those that are there."""
         return self.set(name)
 
@@ -115,9 +123,9 @@ class Faults:
                 self._client.call("DELETE", f"/faults/{rule['id']}")
         self._added.clear()
 
-    def _add(self, wanted: Mapping[str, Any] | str) -> list[dict[str, Any]]:
+    def _add(self, wanted: Mapping[str, Any] | str) -> list[FaultRule]:
         rule = {"scenario": wanted} if isinstance(wanted, str) else wanted
-        added: list[dict[str, Any]] = self._client.call("POST", "/faults", {**self._scope, **rule})["rules"]
+        added: list[FaultRule] = self._client.call("POST", "/faults", {**self._scope, **rule})["rules"]
         self._added.append((wanted if isinstance(wanted, str) else added[0]["id"], {each["id"] for each in added}))
         return added
 
@@ -128,9 +136,7 @@ class Datasets:
     def __init__(self, client: ControlClient) -> None:
         self._client = client
 
-    def put(
-        self, dataset_id: str, records: Sequence[Mapping[str, Any]] | None = None, **described: Any
-    ) -> dict[str, Any]:
+    def put(self, dataset_id: str, records: Sequence[Mapping[str, Any]] | None = None, **described: Any) -> Dataset:
         """Set a dataset: its `records`, or a `schema` or `like` (another's id) with the number of `rows` to make.
 
         A `schema` beside records says the types of columns; datetimes and dates say theirs themselves. `name` is what lists show,
@@ -141,14 +147,17 @@ class Datasets:
             described = {**({"schema": types} if types else {}), **described, "records": list(records)}
         return self._call("PUT", dataset_id, {"name": dataset_id, **described})
 
-    def append(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def __repr__(self) -> str:
+        return f"<datasets: {', '.join(each['id'] for each in self._client.call('GET', '/datasets')['items'])}>"
+
+    def append(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> Dataset:
         """Add records to a dataset that was put with records; the next incremental export has just these.
 
         Answers the dataset: `rows` is how many it has now. Raises FlowServiceError for what cannot be.
         """
         return self._call("POST", f"{dataset_id}/records", list(records))
 
-    def get(self, dataset_id: str) -> dict[str, Any]:
+    def get(self, dataset_id: str) -> Dataset:
         """A dataset as it is."""
         return self._call("GET", dataset_id)
 
@@ -156,6 +165,6 @@ class Datasets:
         """Take a dataset of the test's own away."""
         self._call("DELETE", dataset_id)
 
-    def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        dataset: dict[str, Any] = self._client.call(method, f"/datasets/{path}", body)
+    def _call(self, method: str, path: str, body: Any = None) -> Dataset:
+        dataset: Dataset = self._client.call(method, f"/datasets/{path}", body)
         return dataset

@@ -77,6 +77,9 @@ class Exports(Listed[ExportedFile]):
     def _all(self) -> list[ExportedFile]:
         return self.files()
 
+    def __repr__(self) -> str:
+        return "\n".join(f"{file.relative_path} ({file.row_count} rows)" for file in self.files()) or "<no files>"
+
     def _locate(self, relative_path: str) -> Path:
         path = self.export_dir / relative_path
         if self._folder is None and not path.is_file():

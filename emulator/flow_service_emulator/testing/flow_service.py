@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flow_service_emulator.testing.answers import CreatedFlow
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
 from flow_service_emulator.testing.controls import ClockControl, Datasets, Faults
 from flow_service_emulator.testing.exported import Exports
@@ -64,6 +66,7 @@ class FlowService:
         """Called before the server forgets what it has seen: the pytest plugin then adds it to the run's report."""
         self._receiver: Receiver | None = None
         self._token = "test-token"
+        self._token_ends = math.inf
         self._client = ControlClient(server.url)
         scope = {"org": org, "sandbox": sandbox} if server.shared else {}
         self.clock = ClockControl(self._client, scope)
@@ -73,9 +76,14 @@ class FlowService:
         self.contract = Contract(self._client, self.requests if server.shared else None)
         self.datasets = Datasets(self._client)
 
+    def __repr__(self) -> str:
+        return f"<FlowService at {self.url} for {self.org}, {self.sandbox}>"
+
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that every request to the Flow Service needs; a new dict each time."""
+        """The headers that every request to the Flow Service needs; a new dict each time, with a token that has not expired."""
+        if self._token_ends < math.inf and self.clock.now >= self._token_ends:
+            self.fetch_token()
         return {
             "Authorization": f"Bearer {self._token}",
             "x-api-key": API_KEY,
@@ -87,6 +95,42 @@ class FlowService:
     def export_dir(self) -> Path:
         """The folder with the exported files; those of a server elsewhere come into it when their paths are asked for."""
         return self.exports.export_dir
+
+    def create_flow(
+        self,
+        dataset: str | Sequence[str],
+        destination: str,
+        *,
+        every_hours: int | None = None,
+        file_type: str | None = None,
+        compression: str | None = None,
+        path: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        schedule: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> CreatedFlow:
+        """Make a flow, and the three connections that it needs, with valid values; not as a request of the client under test.
+
+        `destination` is the name of its export folder, such as "amazon-s3". It exports at once and then `every_hours` (3, 6, 8,
+        9, 12 or 24; 0 is once), "JSON" or "PARQUET", compressed or not ("GZIP", "NONE"), to the folder `path`. What else the
+        service takes goes into `params` of the target connection and `schedule`, the flow's `scheduleParams`.
+        """
+        given: dict[str, Any] = {
+            "dataset": dataset,
+            "destination": destination,
+            "everyHours": every_hours,
+            "path": path,
+        }
+        given |= {
+            "fileType": file_type,
+            "compression": compression,
+            "params": params,
+            "schedule": schedule,
+            "name": name,
+        }
+        body = {field: value for field, value in given.items() if value is not None}
+        flow: CreatedFlow = self._client.call("POST", "/flows", {**body, "org": self.org, "sandbox": self.sandbox})
+        return flow
 
     def reset(self, clock: Mapping[str, Any] | None = None) -> None:
         """Make the server forget everything and empty its export folder; on a shared server only this test's faults go.
@@ -115,9 +159,9 @@ class FlowService:
         answer = self._client.send(
             "POST", "/ims/token/v3", form.encode(), {"Content-Type": "application/x-www-form-urlencoded"}
         )
-        token: str = json.loads(answer)["access_token"]
-        self._token = token
-        return token
+        fetched = json.loads(answer)
+        self._token, self._token_ends = str(fetched["access_token"]), self.clock.now + fetched["expires_in"]
+        return self._token
 
     def on_export(self, function: ToBeCalled) -> ToBeCalled:
         """Call a function of this process with each run that ends, once its files are on disk, until the test ends or resets.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from flow_service_emulator.settings import environment_without_settings, variable_name
+from flow_service_emulator.settings import environment_without_settings, variable_name, variables
 from flow_service_emulator.testing.client import FlowServiceError
-from flow_service_emulator.testing.flow_service import FlowServiceServer
+from flow_service_emulator.testing.flow_service import DEFAULT_ORG, DEFAULT_SANDBOX, FlowService, FlowServiceServer
 
 START_SECONDS = 30.0
 END_SECONDS = 6.0
@@ -63,6 +65,25 @@ def running_server(
             process.kill()
             process.wait()
         process.stdout.close()
+
+
+@contextmanager
+def start_server(*, export_dir: Path | str | None = None, **settings: Any) -> Iterator[FlowService]:
+    """A server of one's own without pytest, or for a fixture of wider scope, for as long as the `with` block lasts.
+
+    `settings` are those of `serve`, by their names: `start_server(seed=7, orgs=("A", "B"))`; time stands still unless `clock` says
+    otherwise. Files go to `export_dir`, or to a folder that is gone afterwards. Raises FlowServiceError when the server does not
+    start, and TypeError for a setting that does not exist.
+    """
+    with tempfile.TemporaryDirectory(prefix="flow-service-") as folder:
+        how = variables({"clock": "frozen", "export_dir": export_dir, **settings})
+        with running_server(Path(folder), (), how) as server:
+            orgs, sandboxes = settings.get("orgs") or (DEFAULT_ORG,), settings.get("sandboxes") or (DEFAULT_SANDBOX,)
+            service = FlowService(server, org=orgs[0], sandbox=sandboxes[0])
+            if settings.get("check_auth"):
+                service.fetch_token()
+                service.reset()  # what was fetched here is no request of a client's
+            yield service
 
 
 def log_end(log: Path) -> str:

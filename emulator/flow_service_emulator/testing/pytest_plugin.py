@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
-from flow_service_emulator.settings import read_settings, variables
+from flow_service_emulator.settings import proxy_of, read_settings, variables
 from flow_service_emulator.testing import FlowService, FlowServiceError, FlowServiceServer
 from flow_service_emulator.testing.flow_service import DEFAULT_ORG, DEFAULT_SANDBOX
 from flow_service_emulator.testing.local_server import ServerPool, log_end
@@ -73,6 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--flow-service-report", metavar="FILE", action="append", default=[], help=f"{_HELP['report']}; may be repeated"
     )
     group.addoption("--flow-service-fail-on", metavar="SEVERITY", help=_HELP["fail_on"])
+    group.addoption("--flow-service-baseline", metavar="FILE", help=_HELP["baseline"])
     for option in OPTIONS:
         if option.ini:
             parser.addini(f"flow_service_{option.name}", option.help, type=option.ini, default=option.default)
@@ -91,8 +92,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if files or fail_on:
         from flow_service_emulator.testing.session_report import SessionReport
 
-        baseline = config.getini("flow_service_baseline")
-        config.stash[_REPORT] = SessionReport(config, files, fail_on, config.rootpath / baseline if baseline else None)
+        known, named = config.getoption("--flow-service-baseline"), config.getini("flow_service_baseline")
+        baseline = config.invocation_params.dir / known if known else config.rootpath / named if named else None
+        config.stash[_REPORT] = SessionReport(config, files, fail_on, baseline)
         config.pluginmanager.register(config.stash[_REPORT], "flow-service-report")
 
 
@@ -170,6 +172,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if service is not None and report.failed:
         try:
             told = service.requests.text()
+            proxy = proxy_of(service.url)
+            if proxy and not service.requests:
+                told += f"\nHTTP_PROXY sends them to {proxy}, unless the client ignores it; NO_PROXY=127.0.0.1,localhost prevents it."
         except FlowServiceError as failure:
             told = f"They cannot be told: {failure}"
             if service.server.log is not None:

@@ -6,17 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flow_service_emulator.testing.answers import RecordedRequest, RuleReport
 from flow_service_emulator.testing.client import REASONS, ControlClient, Listed
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
 
-class Requests(Listed[dict[str, Any]]):
-    """The requests that this test has sent, as the journal has them, newest last.
-
-    Each has `number`, `at`, `durationMs`, `method`, `path`, `query`, `operation`, `request` and `answer` (`headers`, `body`),
-    `status`, `error`, `verdict` ("ok", "warning", "violation", "injected" or "failed") and `findings`.
-    """
+class Requests(Listed[RecordedRequest]):
+    """The requests that this test has sent, as the journal has them, newest last."""
 
     none = "{} requests of this test have come in"
 
@@ -24,9 +21,9 @@ class Requests(Listed[dict[str, Any]]):
         self._client = client
         self._scope = scope
 
-    def find(self, **filters: Any) -> list[dict[str, Any]]:
+    def find(self, **filters: Any) -> list[RecordedRequest]:
         """Those that fit: `method`, `path`, `status` (404 or "4xx"), `operation`, `verdict`, `since`, `limit`."""
-        items: list[dict[str, Any]] = self._client.call("GET", "/requests", **{**self._scope, **filters})["items"]
+        items: list[RecordedRequest] = self._client.call("GET", "/requests", **{**self._scope, **filters})["items"]
         return items
 
     def text(self, limit: int = 50) -> str:
@@ -39,8 +36,11 @@ class Requests(Listed[dict[str, Any]]):
         lines += [line for entry in shown for line in _explained(entry)]
         return "\n".join(lines) or "No requests came in."
 
-    def _all(self) -> list[dict[str, Any]]:
+    def _all(self) -> list[RecordedRequest]:
         return self.find()
+
+    def __repr__(self) -> str:
+        return self.text()
 
 
 class Contract:
@@ -51,18 +51,21 @@ class Contract:
         self._client = client
         self._requests = requests
 
+    def __repr__(self) -> str:
+        return f"<contract: {len(self.violations)} rules violated, {len(self.warnings)} warnings>"
+
     def report(self) -> dict[str, Any]:
         """The server's whole report, as `/__emulator/contract` gives it."""
         report: dict[str, Any] = self._client.call("GET", "/contract")
         return report
 
     @property
-    def violations(self) -> list[dict[str, Any]]:
-        """The rules that were broken, each with `id`, `fix`, `count` and `findings` (`place`, `message`)."""
+    def violations(self) -> list[RuleReport]:
+        """The rules that were broken."""
         return self._met("violation")
 
     @property
-    def warnings(self) -> list[dict[str, Any]]:
+    def warnings(self) -> list[RuleReport]:
         """Likewise what worked, but is undocumented, deprecated or fragile."""
         return self._met("warning")
 
@@ -94,16 +97,16 @@ class Contract:
         path = Path(path)
         path.write_bytes(self._client.send("GET", "/__emulator/contract", format=report_format(path)))
 
-    def _met(self, severity: str) -> list[dict[str, Any]]:
+    def _met(self, severity: str) -> list[RuleReport]:
         if self._requests is None:
-            met: list[dict[str, Any]] = self.report()[f"{severity}s"]
+            met: list[RuleReport] = self.report()[f"{severity}s"]
             return met
-        rules: dict[str, dict[str, Any]] = {}
+        rules: dict[str, RuleReport] = {}
         for entry in self._requests.find():
             for finding in entry["findings"]:
                 if finding.get("severity") == severity:
                     name, fix = finding["rule"], finding.get("fix", "")
-                    new = {"id": name, "severity": severity, "fix": fix, "count": 0, "findings": []}
+                    new: RuleReport = {"id": name, "severity": severity, "fix": fix, "count": 0, "findings": []}
                     rule = rules.setdefault(name, new)
                     rule["count"] += 1
                     rule["findings"].append({**finding, "operation": entry["operation"], "count": 1})
@@ -120,7 +123,7 @@ def report_format(path: Path) -> str:
     return form
 
 
-def _explained(entry: Mapping[str, Any]) -> Iterator[str]:
+def _explained(entry: RecordedRequest) -> Iterator[str]:
     """A request on a line, and below a bad one why it is bad and how to fix it."""
     query = f"?{entry['query']}" if entry["query"] else ""
     verdict = "" if entry["verdict"] == "ok" else f"  [{entry['verdict']}]"
