@@ -7,7 +7,7 @@ RUN python -m venv --without-pip /opt/emulator \
  && python -m compileall -q --invalidation-mode unchecked-hash /opt/emulator/lib
 
 FROM python:3.13-slim AS source
-RUN pip install --no-cache-dir "hatchling>=1.24,<2"
+RUN pip install --no-cache-dir "hatchling>=1.32,<2"
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY emulator ./emulator

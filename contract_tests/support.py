@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +22,8 @@ from contract_tests.tutorial import BASE, SOURCE_CONNECTION, Destination
 
 FROZEN_NOW = 1_767_225_600
 """2026-01-01T00:00:00Z: where the tests' frozen clock starts."""
+COMMAND = shlex.split(os.environ.get("FLOW_TEST_COMMAND", "")) or [sys.executable, "-m", "flow_service_emulator"]
+"""The command that is tested, so that it can be `docker run …` of an image as well."""
 ERRORS: dict[str, dict[str, Any]] = {
     row["name"]: row
     for row in json.loads((Path(__file__).parent.parent / "fixtures" / "errors.json").read_text("utf-8"))
@@ -46,14 +50,14 @@ def serving(
     folder: Path,
     *flags: str,
     export_dir: Path | None = None,
-    program: Sequence[str] = ("flow_service_emulator", "serve"),
+    program: Sequence[str] = (*COMMAND, "serve"),
 ) -> Iterator[ServerProcess]:
     """A server process on a free port, with its files and log in `folder`. Frozen at FROZEN_NOW unless flags say otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     export_dir = export_dir or folder / "exports"
     log = folder / "server.log"
     clock = () if "--clock" in flags else ("--clock", "frozen", "--now", str(FROZEN_NOW))
-    command = [sys.executable, "-m", *program, "--port", "0", "--export-dir", str(export_dir), *clock, *flags]
+    command = [*program, "--port", "0", "--export-dir", str(export_dir), *clock, *flags]
     with (
         log.open("a") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,

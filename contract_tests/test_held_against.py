@@ -47,7 +47,9 @@ def test_a_run_against_another_implementation(tmp_path: Path) -> None:
     values["google-cloud-storage"] = {"params": {"bucketName": "No Bucket!"}}
     (tmp_path / "values.json").write_text(json.dumps(values), "utf-8")
     flags = ("--clock", "real", "--check-auth")
-    with serving(tmp_path / "server", *flags, program=["contract_tests.without_control"]) as server:
+    with serving(
+        tmp_path / "server", *flags, program=[sys.executable, "-m", "contract_tests.without_control"]
+    ) as server:
         url = server.url
         assert httpx.get(f"{url}/__emulator/health", trust_env=False).status_code == 404
         form = {"grant_type": "client_credentials", "client_id": "key", "client_secret": "secret", "scope": "openid"}

@@ -47,7 +47,9 @@ def test_a_container_starts_says_so_is_healthy_and_stops(tmp_path: Path) -> None
         url = f"http://127.0.0.1:{found[1]}/__emulator"
         assert httpx.get(f"{url}/health", trust_env=False).json()["status"] == "ok"
         check = json.loads(re.findall(r"HEALTHCHECK.*?CMD (\[.*\])", dockerfile)[0])
-        subprocess.run([sys.executable, *check[1:]], env={**os.environ, "FLOW_EMULATOR_PORT": found[1]}, check=True)
+        assert check == ["bash", "/opt/emulator/docker.health"]
+        check[1] = str(ROOT / "emulator" / "docker.health")
+        subprocess.run(check, env={**os.environ, "FLOW_EMULATOR_PORT": found[1]}, check=True)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
