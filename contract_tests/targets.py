@@ -62,18 +62,3 @@ def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(PATIENCE)
-
-
-def rclone_serve(kind: str, root: Path, port: int, *flags: str) -> list[str]:
-    """The command that serves a folder as `s3` or `sftp`."""
-    return [program("rclone"), "serve", kind, "--addr", f"127.0.0.1:{port}", *flags, str(root)]
-
-
-def azurite(port: int) -> list[str]:
-    flags = ("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent")
-    return [program("azurite-blob"), "--blobPort", str(port), *flags]
-
-
-def fake_gcs(port: int) -> list[str]:
-    place = ("-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}")
-    return [program("fake-gcs-server"), "-scheme", "http", *place, "-backend", "memory"]
