@@ -19,8 +19,8 @@ import pytest
 
 from contract_tests.support import Api, serving
 from contract_tests.tutorial import DATA_LAKE, S3
+from flow_service_emulator.data.datasets.content import Job
 from flow_service_emulator.data.datasets.reader import Reader
-from flow_service_emulator.data.datasets.reading import Job
 from flow_service_emulator.testing.client import encoded
 from flow_service_emulator.testing.records import types_of
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.control.inputs import CONTROL, invalid, number
+from flow_service_emulator.data.datasets.content import UPLOADS, check_schema
 from flow_service_emulator.data.datasets.faults import NotJson
 from flow_service_emulator.data.datasets.folder import ID_PATTERN
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.data.datasets.put import Content, read_made_up
-from flow_service_emulator.data.datasets.reading import UPLOADS, check_schema
 from flow_service_emulator.data.datasets.stored import Segments
 from flow_service_emulator.data.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
 from flow_service_emulator.errors import ServiceError

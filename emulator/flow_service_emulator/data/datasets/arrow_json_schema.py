@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from arro3.core import DataType, Field, Schema
 
 from flow_service_emulator.data.datasets.records import map_value
-
-if TYPE_CHECKING:
-    from arro3.core import DataType, Field, Schema
 
 _WIDTHS: Final = {8: "byte", 16: "short", 32: "int", 64: "long"}
 
@@ -23,8 +22,6 @@ def _object(fields: Iterable[Field]) -> dict[str, Any]:
 
 
 def _of_type(type_: DataType) -> dict[str, Any]:
-    from arro3.core import DataType
-
     if DataType.is_struct(type_):
         return _object(type_.fields)
     if DataType.is_map(type_):

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from flow_service_emulator.data.datasets.content import FORMS, Job
 from flow_service_emulator.data.datasets.faults import FileFault
 from flow_service_emulator.data.datasets.reader import Reader
-from flow_service_emulator.data.datasets.reading import READERS, Job, types_of
 from flow_service_emulator.data.datasets.stored import Mark, Relocated, Segments, StoredRows
 from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.errors import ServiceError
@@ -35,7 +35,7 @@ log = logging.getLogger("emulator.datasets")
 ID_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 """What the id of a dataset looks like: it goes into addresses and folders."""
 _FILE: Final = "dataset-file/"
-EXTENSIONS: Final = tuple(f".{form}" for form in READERS)
+EXTENSIONS: Final = tuple(f".{form}" for form in FORMS)
 
 Signature = tuple[int, int, int]
 """(inode, bytes, nanoseconds of the last change) of a file."""
@@ -225,6 +225,8 @@ def _types(schema: Path) -> Schema | None:
     """The columns that a JSON Schema of the file's name says, if there is one. Raises FileFault."""
     if not schema.is_file():
         return None
+    from flow_service_emulator.data.datasets.reading import types_of
+
     try:
         return types_of(read_entry(schema).value)
     except (FixtureError, FileFault) as fault:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.data.datasets.arrow_json_schema import json_schema_of
+from flow_service_emulator.data.datasets.content import Job
 from flow_service_emulator.data.datasets.dataset_fixtures import DatasetFixture
 from flow_service_emulator.data.datasets.folder import DatasetFiles, FileDataset
 from flow_service_emulator.data.datasets.put import Content, UserDatasets
 from flow_service_emulator.data.datasets.reader import Reader
-from flow_service_emulator.data.datasets.reading import Job
 from flow_service_emulator.data.datasets.stored import Segments
 from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.store.store import Store
@@ -140,7 +139,11 @@ class Library:
         given = self._put.datasets[dataset_id].schema if dataset_id in self._put.datasets else None
         if dataset_id in self._fixtures:
             given = self._fixtures[dataset_id].schema
-        return json_schema_of(self.rows(dataset_id).arrow_schema) if given is None else given
+        if given is not None:
+            return given
+        from flow_service_emulator.data.datasets.arrow_json_schema import json_schema_of
+
+        return json_schema_of(self.rows(dataset_id).arrow_schema)
 
     def is_recorded(self, dataset_id: str) -> bool:
         """Whether a dataset has a user's rows, and its schema is what these show."""

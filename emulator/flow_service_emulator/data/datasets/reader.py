@@ -21,8 +21,8 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final
 
+from flow_service_emulator.data.datasets.content import Job, Source
 from flow_service_emulator.data.datasets.faults import FileFault, NotJson
-from flow_service_emulator.data.datasets.reading import Job, Source, convert
 from flow_service_emulator.data.datasets.stored import Segments, schema_in, stream_of
 from flow_service_emulator.errors import ServiceError
 
@@ -62,6 +62,8 @@ class Reader:
             raise ServiceError("server-ending")
         if size > SMALL or job.form == "parquet":
             return await self._read_in_process(job, source)
+        from flow_service_emulator.data.datasets.reading import convert  # most servers never read anything
+
         target = io.BytesIO()
         await asyncio.to_thread(convert, job, source, target)
         return Segments(target)
@@ -134,7 +136,9 @@ def _ended_by(status: int, complaints: bytes, upload: bool) -> FileFault:
 def main() -> None:
     """The process: a job and its content on standard input; on standard output Segments, or what is wrong, as its status says."""
     job, types, source = pickle.load(sys.stdin.buffer)
-    import arro3.io  # noqa: F401  # what takes memory by itself is there before that is bounded
+    from flow_service_emulator.data.datasets.reading import (
+        convert,  # what takes memory by itself, before that is bounded
+    )
 
     _bound_process(*(MAX_MEMORY, MAX_SECONDS) if job.upload else (MAX_FILE_MEMORY, None))
     target = sys.stdout.buffer

@@ -16,17 +16,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, Any, Final
 
 import orjson
+from arro3.core import DataType, Field, RecordBatch, RecordBatchReader, Schema
+from arro3.io import read_parquet
 
+from flow_service_emulator.data.datasets.content import Job, Source, check_schema
 from flow_service_emulator.data.datasets.dataset_fixtures import describes_datasets
 from flow_service_emulator.data.datasets.faults import FileFault, NotJson, panics_as_faults
 from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
 from flow_service_emulator.data.datasets.stored import (
     BATCH_ROWS,
     Fingerprint,
-    Mark,
     decoded,
     rows_as_text,
     write_segments,
@@ -34,10 +36,7 @@ from flow_service_emulator.data.datasets.stored import (
 from flow_service_emulator.data.forms.row_encoding import cast_batch
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_error import SchemaError
-from flow_service_emulator.fixture_files import Entry, FixtureError
-
-if TYPE_CHECKING:
-    from arro3.core import DataType, RecordBatch, RecordBatchReader, Schema
+from flow_service_emulator.data.rows.sources import arrow_field
 
 MAX_ROWS_BYTES: Final = 192_000_000
 """What the rows of an upload may take."""
@@ -48,23 +47,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _PARQUET_MAGIC: Final = b"PAR1"
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 
-Source = bytes | Path
-Rows = tuple["Schema", Iterable["RecordBatch"]]
-
-
-class Job(NamedTuple):
-    """What is to be read, and how.
-
-    `types` are columns that are there already (a JSON Schema, or the rows that these are appended to). `before` is what the
-    dataset held, `start` the digest that further rows go on from. An `upload` has bounds, and a `.json` one may be an object
-    with `records`.
-    """
-
-    form: str
-    types: Schema | None = None
-    before: Mark | None = None
-    start: str = ""
-    upload: bool = False
+Rows = tuple[Schema, Iterable[RecordBatch]]
 
 
 def convert(job: Job, source: Source, target: IO[bytes]) -> None:
@@ -111,23 +94,9 @@ def _batches(records: Iterable[Any], schema: Schema) -> Iterator[RecordBatch]:
 # --- types of a JSON Schema -------------------------------------------------------------------------------------------
 
 
-def check_schema(schema: Any) -> None:
-    """Raise FileFault for what is no JSON Schema of draft 6 or 7."""
-    if not isinstance(schema, Mapping):
-        raise FileFault('"schema" must be a JSON Schema (draft 7), such as {"type": "object", "properties": {}}')
-    try:
-        Entry(Path("schema"), "", schema).check_schema("", schema)
-    except FixtureError as fault:
-        raise FileFault(f'"schema"{fault.place and " at " + fault.place}: {fault.reason}') from None
-
-
 def types_of(schema: Mapping[str, Any]) -> Schema:
     """The columns of records after a JSON Schema, of which just the types count. Raises FileFault."""
     check_schema(schema)
-    from arro3.core import Schema
-
-    from flow_service_emulator.data.rows.sources import arrow_field
-
     try:
         fields = parse_row_schema(schema, types_only=True)[0].fields
     except SchemaError as fault:
@@ -229,8 +198,6 @@ def _csv(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
     A column is one of whole numbers, numbers, or `true` and `false` if all its values are written the way JSON writes them; so
     what would not come out as it went in, such as `007` or a number of many digits, stays a text.
     """
-    from arro3.core import DataType, Field, Schema
-
     names, rows = _csv_rows(source)
     given = [] if job.types is None else [job.types.field(index) for index in range(len(job.types))]
     types = {field.name: field.type for field in given}
@@ -312,8 +279,6 @@ def _kind(text: str) -> Any:
 
 def _reader_of(type_: DataType) -> Callable[[str], Any]:
     """What makes the JSON value of a field; the text itself where it is none, which the column's type then refuses."""
-    from arro3.core import DataType
-
     made: Callable[[str], Any] = str
     if DataType.is_integer(type_):
         made = int
@@ -336,8 +301,6 @@ def _reader_of(type_: DataType) -> Callable[[str], Any]:
 
 def _parquet(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
     """Columns of values, not of places in a dictionary, and without what pandas says of them."""
-    from arro3.core import DataType, Field, Schema
-
     with _opened(source) as file:
         start = file.read(5)
         file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
@@ -363,8 +326,6 @@ def _parquet(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
 
 
 def _parquet_reader(source: Source) -> RecordBatchReader:
-    from arro3.io import read_parquet
-
     with panics_as_faults(FileFault, "this Parquet file cannot be read"):
         return read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source, batch_size=BATCH_ROWS)
 
@@ -381,9 +342,3 @@ READERS: Final[Mapping[str, Callable[[Source, Job, dict[str, Any]], Rows]]] = {
     "parquet": _parquet,
 }
 """Format, which is also the extension of its files -> what reads it."""
-UPLOADS: Final[Mapping[str, str]] = {
-    "text/csv": "csv",
-    "application/x-ndjson": "ndjson",
-    "application/vnd.apache.parquet": "parquet",
-}
-"""Content type -> the format of a body of this type; all others are JSON."""

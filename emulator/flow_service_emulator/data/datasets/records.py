@@ -11,12 +11,12 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from decimal import Context, Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import nanoarrow
+from arro3.core import DataType, Field, Schema
 
 from flow_service_emulator.data.datasets.faults import RecordFault
-
-if TYPE_CHECKING:
-    from arro3.core import DataType, Field, Schema
 
 MAX_FIELDS: Final = 2_000
 """The most fields that all records of a dataset may have together, nested ones counted in."""
@@ -178,16 +178,12 @@ def all_nullable(schema: Schema) -> Schema:
 
 
 def _arrow_fields(fields: dict[str, _Shape]) -> list[Field]:
-    from arro3.core import Field
-
     typed = ((name, _arrow_type(shape)) for name, shape in fields.items())
     return [Field(name, type_, nullable=True) for name, type_ in typed if type_ is not None]
 
 
 def _arrow_type(shape: _Shape) -> DataType | None:
     """A field's type; None where it can have no column."""
-    from arro3.core import DataType, Field
-
     if shape.type is not None:
         return shape.type
     if shape.kind is dict and shape.item is not None:
@@ -211,8 +207,6 @@ def _shapes_of(fields: Iterable[Field]) -> dict[str, _Shape]:
 
 
 def _shape_of(type_: DataType) -> _Shape:
-    from arro3.core import DataType
-
     plain = {DataType.int64(): int, DataType.float64(): float, DataType.string(): str, DataType.bool(): bool}
     if DataType.is_struct(type_):
         shape = _Shape(dict)
@@ -235,16 +229,11 @@ def _shape_of(type_: DataType) -> _Shape:
 
 def map_value(type_: DataType) -> DataType:
     """The type of a map's values, which arro3 does not tell."""
-    import nanoarrow
-    from arro3.core import DataType
-
     return DataType.from_arrow(nanoarrow.c_schema(type_).child(0).child(1))
 
 
 def _check_of(type_: DataType) -> Check:
     """What looks at values of a type that JSON does not have."""
-    from arro3.core import DataType
-
     fits: Callable[[Any], bool]
     if DataType.is_integer(type_):
         bits = type_.bit_width or 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Final
 
@@ -76,20 +76,14 @@ class ColumnBuilder:
         return Pooled(pool, self._sources.stream(node.path, "missing"))
 
     def _with_gaps(self, node: Node, column: Column) -> Column:
-        if isinstance(column, Pooled):
-            return self._with_gaps_in_pool(node, column)
-        gaps = Array(self._gaps(node, SMALL_POOL, lambda place: 0), type=DataType.int64())
-        return Gappy(column, Pooled(gaps, self._sources.stream(node.path, "gaps")))
-
-    def _with_gaps_in_pool(self, node: Node, pooled: Pooled) -> Pooled:
-        """The same pool with null at some places, which costs nothing when rows are made."""
-        places = self._gaps(node, len(pooled.pool), lambda place: place)
-        return Pooled(take(pooled.pool, Array(places, type=DataType.int64())), pooled.stream)
-
-    def _gaps(self, node: Node, size: int, value: Callable[[int], int]) -> list[int | None]:
+        """A column with null in some rows. In a pool, that costs nothing when rows are made."""
         dice = self._sources.dice(node.path, "gaps")
         share = 4 + dice.below(24)
-        return [None if dice.chance(share) else value(place) for place in range(size)]
+        if isinstance(column, Pooled):
+            places = [None if dice.chance(share) else place for place in range(len(column.pool))]
+            return Pooled(take(column.pool, Array(places, type=DataType.int64())), column.stream)
+        gaps = Array([None if dice.chance(share) else 0 for _ in range(SMALL_POOL)], type=DataType.int64())
+        return Gappy(column, Pooled(gaps, self._sources.stream(node.path, "gaps")))
 
     # --- plain values
 

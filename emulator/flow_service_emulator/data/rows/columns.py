@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, Final, Literal, Protocol
 
@@ -27,31 +27,28 @@ _MARKS: Final = b"!#$%&*+;"
 """Where the part for the block goes. Each mark stands for another number, so that rows close by look less alike."""
 
 
+@dataclass(eq=False)
 class Window:
     """A stretch of rows that is made at once: `count` rows from the position `first` on.
 
     `millis` gives their times (epoch milliseconds, an int64 column), once a column asks for them.
     """
 
-    def __init__(self, first: int, count: int, millis: Callable[[Window], Array]) -> None:
-        self.first = first
-        self.count = count
-        self._make_millis = millis
-        self._millis: Array | None = None
-        self._picks: dict[tuple[Stream, int], Array] = {}
-        self._joined: dict[int, Array] = {}
+    first: int
+    count: int
+    make_millis: Callable[[Window], Array]
+    _picks: dict[tuple[Stream, int], Array] = field(default_factory=dict)
+    _joined: dict[int, Array] = field(default_factory=dict)
 
     @property
     def ramp(self) -> Array:
         """0, 1, 2 … `count` - 1 (int64)."""
         return _ramp("q", self.count)
 
-    @property
+    @cached_property
     def millis(self) -> Array:
         """The rows' times in epoch milliseconds (int64)."""
-        if self._millis is None:
-            self._millis = self._make_millis(self)
-        return self._millis
+        return self.make_millis(self)
 
     def once(self, column: Joined) -> Array:
         """The values of a column, which may be in several places of a row."""

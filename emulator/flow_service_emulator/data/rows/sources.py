@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from arro3.core import Array, DataType, Field
@@ -42,6 +43,7 @@ def arrow_field(name: str, node: Node) -> Field:
     return Field(name, arrow_type(node), nullable=node.optional)
 
 
+@dataclass(kw_only=True)
 class Sources:
     """The randomness and the pools of one dataset.
 
@@ -50,25 +52,15 @@ class Sources:
     is where times without a row stand near, `millis` gives the rows' times.
     """
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        dataset_id: str,
-        kind: DatasetKind,
-        owners: int,
-        anchor: int,
-        millis: Callable[[Window], Array],
-    ) -> None:
-        self.seed = seed
-        self.dataset_id = dataset_id
-        self.kind = kind
-        self.owners = owners
-        self.anchor = anchor
-        self.millis = millis
-        self.columns: dict[str, Column] = {}
-        """Columns of people that are the same wherever they are in a row."""
-        self._streams: dict[tuple[str, ...], Stream] = {}
+    seed: int
+    dataset_id: str
+    kind: DatasetKind
+    owners: int
+    anchor: int
+    millis: Callable[[Window], Array]
+    columns: dict[str, Column] = field(default_factory=dict)
+    """Columns of people that are the same wherever they are in a row."""
+    _streams: dict[tuple[str, ...], Stream] = field(default_factory=dict)
 
     def pool(self, node: Scalar, values: Sequence[Any], stream: Stream | None = None) -> Pooled:
         """A column of these values at random; columns that share a stream and a size take the same place of theirs."""
