@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, is_typeddict
 
 import httpx
 
@@ -292,6 +292,15 @@ def arguments(function: Callable[..., Any]) -> Iterable[str]:
             yield f"{before}{name}{'=' if parameter.kind is inspect.Parameter.KEYWORD_ONLY else ''}"
 
 
+def answers_table() -> str:
+    rows = [
+        (code(name), flat(each.__doc__), codes(each.__annotations__))
+        for name, each in vars(testing.answers).items()
+        if is_typeddict(each)
+    ]
+    return table(("type", "what it is", "fields"), rows)
+
+
 def ini_table() -> str:
     rows = [
         (
@@ -341,6 +350,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands_text,
     "fixture": fixture_tables,
     "pytest.ini": ini_table,
+    "answers": answers_table,
     "fault kinds": fault_kinds,
     "fault scenarios": fault_scenarios,
 }

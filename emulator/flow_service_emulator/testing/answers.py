@@ -26,6 +26,8 @@ class CreatedFlow(TypedDict):
 
 
 class Dataset(TypedDict):
+    """A dataset as the control calls show it; `appended` is how many rows an append has brought."""
+
     id: str
     name: str
     origin: str
