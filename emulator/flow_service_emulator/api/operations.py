@@ -13,7 +13,8 @@ from typing import Any, Final
 from flow_service_emulator.api.exchange import Handler
 from flow_service_emulator.api.gateway import Gateway
 from flow_service_emulator.api.routes import BASE, CONTAINERS, REFRESH, Routes, unsupported
-from flow_service_emulator.query.query import DEFAULT_WINDOW, MAX_LIMIT
+from flow_service_emulator.query.query import MAX_LIMIT
+from flow_service_emulator.service.eligible import DEFAULT_LIMIT
 from flow_service_emulator.service.service import ACTIONS
 
 Schema = dict[str, Any]
@@ -78,6 +79,10 @@ QUERY_STRING: Final = (
 RE_TRIGGER_WORD: Final = (
     "the API reference has op=RE_TRIGGER, the guide on retrying dataflow runs op=re-trigger: both are taken"
 )
+CATALOG_FILTERS: Final = (
+    "which of the Catalog's parameters are passed on is not published: orderBy, name, property, created, updated, tags, limit, "
+    "start and properties are taken, the operator ~ answers 501"
+)
 GONE: Final = ("resource-not-found",)
 DELETE: Final = (*GONE, "store-unavailable")
 CREATE: Final = (
@@ -85,7 +90,15 @@ CREATE: Final = (
     "store-unavailable",
 )
 PATCH: Final = (*GONE, "if-match-missing", "version-mismatch", "patch-invalid", "operation-unsupported", *CREATE)
-CONFIGS: Final = ("spec-id-invalid", "query-param-unknown", "value-invalid", "query-value-invalid")
+CONFIGS: Final = (
+    *("spec-id-invalid", "query-param-unknown", "value-invalid", "query-value-invalid", "filter-field-invalid"),
+    *(
+        "filter-operator-single-value",
+        "filter-operator-unsupported-for-field",
+        "filter-operator-invalid",
+        "unsupported",
+    ),
+)
 ACT: Final = (
     *("resource-not-found", "operation-unsupported", "unsupported", "sub-action-unsupported", "action-not-applicable"),
     *("query-param-unknown", "query-value-invalid", "store-unavailable"),
@@ -144,8 +157,18 @@ _CONFIGS: Final = (
     parameter("outputType", {"const": "activationDatasets"}, "what to list", required=True),
     parameter("outputField", {"const": "datasets"}, "what to list", required=True),
     parameter("start", _INDEX, "index of the first item"),
-    parameter("limit", {**_PAGE_SIZE, "default": DEFAULT_WINDOW}, "items on a page"),
+    parameter("limit", {**_PAGE_SIZE, "default": DEFAULT_LIMIT}, "items on a page"),
     parameter("properties", _NAMES, "fields of each item to answer, beside id", example="name,state"),
+    parameter("orderBy", _TEXT, "fields, each with asc: or desc: before it", example="desc:created,name"),
+    parameter("name", _TEXT, "the dataset's name", example="AAM Devices Data"),
+    parameter("created", {"type": "integer"}, "when it was created, in epoch milliseconds"),
+    parameter("updated", {"type": "integer"}, "when it was last changed, in epoch milliseconds"),
+    parameter("tags", _TEXT, "tags that it has, as name:value or name:*", example="adobe/pqs/table:*"),
+    _LIST[0]
+    | {
+        "description": "a filter as in lists, or a field that is there",
+        "examples": {"filter": {"value": ["state==DRAFT"]}},
+    },
 )
 _ZONE: Final = (parameter("type", {"enum": list(CONTAINERS)}, "which landing zone", required=True),)
 _REFRESH: Final = (parameter("action", {"const": REFRESH}, "to get new credentials"),)
@@ -177,7 +200,7 @@ def operations(routes: Routes, gateway: Gateway, unbuilt: Sequence[Mapping[str, 
         ]
     table += [
         row("listConfigs", "GET", f"{BASE}/connectionSpecs/{{id}}/configs", routes.configs,
-            "List the datasets that can be exported", CONFIGS, "Configs", parameters=_CONFIGS),
+            "List the datasets that can be exported", CONFIGS, "Configs", parameters=_CONFIGS, unclear=CATALOG_FILTERS),
         row("testConnection", "GET", f"{BASE}/connections/{{id}}/test", routes.test_connection,
             "Test a stored connection", GONE, "ConnectionTest"),
         row("actOnFlow", "POST", f"{BASE}/flows/{{id}}/action", routes.act,

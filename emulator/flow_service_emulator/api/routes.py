@@ -19,7 +19,8 @@ from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import MISSING, value_invalid
-from flow_service_emulator.query.query import MAX_LIMIT, Page, Params, parse, parse_page_window, run
+from flow_service_emulator.query.query import MAX_LIMIT, Page, Params, parse, run
+from flow_service_emulator.service import eligible
 from flow_service_emulator.service.service import Caller, FlowService, not_found, search_params
 
 BASE: Final = "/data/foundation/flowservice"
@@ -137,20 +138,8 @@ class Routes:
         if spec_id not in self._catalog.connection_specs:
             allowed = {spec.name: spec.id for spec in self._catalog.connection_specs.values()}
             raise ServiceError("spec-id-invalid", report={"field": "id", "value": spec_id[:100], "allowed": allowed})
-        window = parse_page_window(exchange.query)
         await self._library.refresh()
-        items = self._library.page(window.start, window.limit)
-        if window.properties is not None:
-            kept = {"id", *window.properties}
-            items = [{name: value for name, value in item.items() if name in kept} for item in items]
-        total, end = len(self._library), window.start + len(items) - 1
-        page_info = {
-            "start": window.start,
-            "end": max(end, 0),
-            "total": total,
-            "hasNext": window.start + len(items) < total,
-        }
-        return Reply({"items": items, "pageInfo": page_info})
+        return Reply(eligible.page(self._library, exchange.scope, exchange.query))
 
     async def test_connection(self, exchange: Exchange) -> Reply:
         """A stored connection's credentials were checked for their form when they came in; so the test is whether it is there.
@@ -203,7 +192,7 @@ class Routes:
         """Those of the container that was given; else such that open nothing, the same for a day or until they are refreshed."""
         kind = dict(exchange.query).get("type", MISSING)
         if kind not in CONTAINERS:
-            raise value_invalid(kind[:100], "type", [*CONTAINERS])
+            raise value_invalid(kind, "type", [*CONTAINERS])
         container = CONTAINERS[kind]
         expiry = datetime.fromtimestamp(self._clock.now() + CREDENTIAL_DAYS * 86_400, UTC).strftime("%Y-%m-%d")
         refreshed = self._refreshed[(exchange.scope, container)]

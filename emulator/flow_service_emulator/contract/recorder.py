@@ -25,7 +25,7 @@ from flow_service_emulator.masking import SECRET_ANSWERS, Masker, replaced
 
 MAX_BYTES: Final = 32_000_000
 """Bytes of all requests together; the oldest are dropped for it, as they are for their number."""
-MAX_BODY: Final = 16_384
+MAX_BODY: Final = 32_768
 """Bytes of a body that are stored; of a longer one only its size is."""
 UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
 """Beginnings of paths that are the emulator's own, or a browser's doing."""

@@ -182,6 +182,12 @@ _KINDS: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
 _CONFIG: Final[Schema] = {
     **dict.fromkeys(("id", "name", "description", "aspect", "state"), TEXT),
     "fileDescription": record({"persisted": _BOOLEAN, "containerFormat": TEXT, "format": TEXT}, required=()),
+    **dict.fromkeys(("imsOrg", "sandboxId", "namespace", "version", "lastBatchId", "lastBatchStatus", "files"), TEXT),
+    **dict.fromkeys(("createdClient", "createdUser", "updatedUser"), TEXT),
+    **dict.fromkeys(("created", "updated"), _TIME),
+    "schemaRef": record({"id": TEXT, "contentType": TEXT}, required=()),
+    "tags": {"type": "object", "additionalProperties": array(TEXT)},
+    "classification": record({"managedBy": TEXT}, required=()),
 }
 _OTHERS: Final[Schema] = {
     "Created": record({"id": _UUID, "etag": ETAG}, additionalProperties=False),

@@ -27,7 +27,6 @@ import orjson
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import (
     BOOLEANS,
-    MISSING,
     FieldPath,
     Filter,
     doubt,
@@ -38,16 +37,13 @@ from flow_service_emulator.query.filters import (
 from flow_service_emulator.validation.validation import ContractWarning
 
 MAX_LIMIT: Final = 100
-DEFAULT_WINDOW: Final = 20
 MAX_KEY_CHARS: Final = 256
 """Texts are ordered by their first characters only, so that a token, which carries them, stays usable in a URL."""
 
 _PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN = "property", "orderby", "limit", "count", "continuationToken"
 _LIST_PARAMS: Final = frozenset({_PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN})
-_WINDOW_PARAMS: Final = frozenset({"outputType", "outputField", "start", "limit", "properties"})
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _WORDED_ORDER: Final = re.compile(r"[\s:](asc|desc|ascending|descending)\Z", re.IGNORECASE)
-_NAME: Final = re.compile(r"[\w$@-]{1,100}")
 _RANKS: Final[Mapping[type, int]] = {type(None): 1, bool: 2, int: 3, float: 3, str: 4, list: 5, dict: 6}
 
 Params = Sequence[tuple[str, str]]
@@ -143,9 +139,9 @@ def parse(
 
     Raises ServiceError: 1401, 1432, 1433, 1440, 1443, 1448, 1449, 1450, 1451, 1452 or 1453.
     """
-    single = _single_values(params, _LIST_PARAMS, several=_PROPERTY)
+    single = single_values(params, _LIST_PARAMS, several=_PROPERTY)
     properties = tuple(value for name, value in params if name == _PROPERTY)
-    limit = _whole(single[_LIMIT], _LIMIT, least=1, most=most) if _LIMIT in single else None
+    limit = whole(single[_LIMIT], _LIMIT, least=1, most=most) if _LIMIT in single else None
     count = single.get(_COUNT, "false").lower()  # a real client sends Python's `False`
     if count not in BOOLEANS:
         raise value_invalid(single[_COUNT], _COUNT, list(BOOLEANS))
@@ -188,7 +184,7 @@ def _first_by_fields(query: ListQuery, records: Iterable[Record]) -> list[tuple[
 
     def placed() -> Iterator[tuple[tuple[Any, ...], tuple[Position, bytes]]]:
         for seq, raw, entity in _matching(query, records):
-            position = Position([_sort_key(path.values(entity)) for path, _ in query.order], seq)
+            position = Position([sort_key(path.values(entity)) for path, _ in query.order], seq)
             key = query.comparable(position)
             if after is None or key > after:
                 yield key, (position, raw)
@@ -205,7 +201,7 @@ def _matching(query: ListQuery, records: Iterable[Record]) -> Iterator[tuple[int
             yield record.seq, raw, entity
 
 
-def _sort_key(found: Sequence[Any]) -> SortKey:
+def sort_key(found: Sequence[Any]) -> SortKey:
     """The sort key of what an entity has at a path."""
     if not found:
         return (0, 0)
@@ -219,36 +215,7 @@ def _projected(raw: bytes, projection: frozenset[str]) -> bytes:
     return orjson.dumps({name: value for name, value in orjson.loads(raw).items() if name in projection})
 
 
-class PageWindow(NamedTuple):
-    """What a client asked of `/connectionSpecs/{id}/configs`; `properties` None means whole items."""
-
-    start: int
-    limit: int
-    properties: tuple[str, ...] | None
-
-
-def parse_page_window(params: Params) -> PageWindow:
-    """Reads the parameters of `/connectionSpecs/{id}/configs`. Raises ServiceError: 1451 or 1452.
-
-    Source: reference, section "Endpoints": `outputType` and `outputField` are required and have one value each.
-    """
-    single = _single_values(params, _WINDOW_PARAMS)
-    for name, wanted in (("outputType", "activationDatasets"), ("outputField", "datasets")):
-        if single.get(name) != wanted:
-            raise value_invalid(single.get(name, MISSING), name, [wanted])
-    properties = None
-    if "properties" in single:
-        properties = tuple(part.strip() for part in single["properties"].split(","))
-        if not all(_NAME.fullmatch(name) for name in properties):
-            raise value_invalid(single["properties"], "properties", "names of fields, with commas between them")
-    return PageWindow(
-        start=_whole(single.get("start", "0"), "start", least=0),
-        limit=_whole(single.get(_LIMIT, str(DEFAULT_WINDOW)), _LIMIT, least=1, most=MAX_LIMIT),
-        properties=properties,
-    )
-
-
-def _single_values(params: Params, known: Collection[str], several: str | None = None) -> dict[str, str]:
+def single_values(params: Params, known: Collection[str], several: str | None = None) -> dict[str, str]:
     """The parameters that may be given once, by name. Refuses unknown names and repetitions."""
     for name, _ in params:
         if name not in known:
@@ -259,7 +226,7 @@ def _single_values(params: Params, known: Collection[str], several: str | None =
     return {name: value for name, value in params if name != several}
 
 
-def _whole(text: str, name: str, *, least: int, most: int | None = None) -> int:
+def whole(text: str, name: str, *, least: int, most: int | None = None) -> int:
     number = int(text) if _WHOLE.fullmatch(text) else -1
     if number < least or (most is not None and number > most):
         raise value_invalid(text, name, f"a whole number from {least}" + (f" to {most}" if most is not None else " on"))
