@@ -16,7 +16,8 @@ import pytest
 
 from contract_tests.docs_tables import expected
 from contract_tests.pages import ADDRESS, DOCS, README, ROOT, links, pages, prose, snippet, snippets
-from contract_tests.support import ServerProcess
+from contract_tests.support import Api, ServerProcess
+from contract_tests.tutorial import S3
 from flow_service_emulator.cli import _parser
 from flow_service_emulator.control.docs_pages import anchor
 from flow_service_emulator.faults.rules import KINDS, fields_of
@@ -246,6 +247,18 @@ def test_faults(server: ServerProcess, tmp_path: Path) -> None:
     assert [rule["error"] for rule in added["rules"]] == ["service-unavailable"]
     assert [rule["kind"] for rule in replaced["rules"]] == ["token-expired"]
     assert deleted == {"deleted": 1}
+
+
+def test_schedules(api: Api) -> None:
+    """What is printed as a body is one, without a warning, and exports as it says within a day."""
+    bodies = [snippet("test: every 3 hours"), snippet("test: every day"), snippet("test: once")]
+    flows = [api.flow(S3, json.loads(body)) for body in bodies]
+    report = api.control("GET", "/contract")
+    assert "scheduleParams" not in json.dumps([report["violations"], report["warnings"]])
+    runs = [run["flowId"] for run in api.advance(86_400)]
+    assert [runs.count(flow) for flow in flows] == [8, 1, 1]
+    (file,) = api.control("GET", "/exports", params={"flow": flows[1]})["items"]
+    assert "/AAM Devices Data/2026-01-01/" in file["path"]
 
 
 def test_commands_that_set_up() -> None:
