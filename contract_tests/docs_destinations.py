@@ -66,7 +66,7 @@ A start in the past exports at once, and the contract report warns of it.
 ### 6. Let three hours pass, then look at the runs and the files
 
 ```sh
-curl -sS {ADDRESS}/__emulator/clock/advance -d '{{{{"seconds": 10800}}}}' && echo
+curl -sS {ADDRESS}/__emulator/clock/advance -d '{{{{"hours": 3}}}}' && echo
 call "$url/runs?property=flowId==$flow"
 curl -sS {ADDRESS}/__emulator/exports && echo
 ```

@@ -175,6 +175,11 @@ def test_the_walk_of_the_readme(server: ServerProcess, tmp_path: Path, shell: st
     assert list((tmp_path / "downloads").rglob("part-*"))
 
 
+def shape(line: str) -> str:
+    """A printed line without what differs from run to run."""
+    return re.sub(r"[\d,.]+|\s+", "#", line)
+
+
 def python_tests() -> Iterator[tuple[str, str]]:
     """(name of a file, tests) of every page's Python."""
     for page in pages():
@@ -195,6 +200,16 @@ def test_what_is_written_for_pytest(pytester: pytest.Pytester) -> None:
     # without the plugin of schemathesis, whose import takes a second
     run = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-W", "error")
     run.assert_outcomes(passed="".join(files.values()).count("def test_"))
+
+
+def test_what_a_failing_test_prints(pytester: pytest.Pytester) -> None:
+    """The sample of the tutorial, but for its numbers: with the change that is described there."""
+    tests = dict(python_tests())["test_first_test_page"].replace('"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"', '"AKIA"')
+    pytester.makepyfile(tests)
+    run = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-k", "test_an_account")
+    run.assert_outcomes(failed=1, deselected=2)
+    printed = [shape(line) for line in run.outlines]
+    assert [line for line in snippet("sample: failing test").splitlines() if shape(line) not in printed] == []
 
 
 def test_options_of_pytest(pytester: pytest.Pytester) -> None:
@@ -278,10 +293,6 @@ def test_commands_that_set_up() -> None:
 
 def test_what_the_demo_prints(tmp_path: Path) -> None:
     """Each line of the README's sample, but for its numbers."""
-
-    def shape(line: str) -> str:
-        return re.sub(r"[\d,.]+|\s+", "#", line)
-
     command = [sys.executable, "-m", "flow_service_emulator", "demo", "--export-dir", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     printed = [shape(line) for line in run.stdout.splitlines()]
