@@ -17,7 +17,6 @@ import pytest
 from contract_tests.support import FROZEN_NOW, Api
 from contract_tests.tutorial import DATASET, DESTINATIONS, S3, SFTP, SOURCE_CONNECTION, START_TIME, Destination
 from contract_tests.tutorial import FIRST_DATASET as FIRST
-from contract_tests.tutorial import SECOND_DATASET as SECOND
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 NOW = FROZEN_NOW
@@ -110,26 +109,6 @@ def test_a_start_in_the_past(api: Api, start: int) -> None:
     latest = start + (NOW - start) // step * step
     assert instants(api, 0) == [latest]
     assert instants(api, 2 * step) == [latest + step, latest + 2 * step]
-
-
-@pytest.mark.emulator_only
-def test_a_start_a_year_away_without_an_end(api: Api) -> None:
-    """A real client parks a flow that is to run on request only."""
-    flow = api.flow(S3, {"interval": 1, "timeUnit": "day", "startTime": NOW + 365 * DAY})
-    assert instants(api, 200 * DAY) == []
-    api.created("runs", {"flowId": flow})
-    assert len(instants(api, 0)) == 1
-
-
-@pytest.mark.emulator_only
-@pytest.mark.parametrize("seconds", [59, 86_399])
-def test_the_size_of_the_steps_of_the_clock_does_not_matter(api: Api, seconds: int) -> None:
-    api.flow(S3, {"interval": 12, "timeUnit": "hour", "startTime": SOON})
-    found: list[int] = []
-    for step in (seconds, HOUR - seconds % HOUR, DAY - seconds, 2 * DAY):
-        found += instants(api, step)
-    assert found == [SOON + number * 12 * HOUR for number in range(len(found))]
-    assert len(found) >= 6
 
 
 @pytest.mark.emulator_only
@@ -305,16 +284,6 @@ def test_manifest_beside_the_files(api: Api) -> None:
         "flowRunId": run["id"],
         "scheduledTime": "2026-01-01T01:00:00Z",
         "exportResults": [{"sinkPath": sink, "name": name, "size": file["size"]}],
-    }
-
-
-@pytest.mark.emulator_only
-def test_one_schedule_serves_every_dataset(api: Api) -> None:
-    """Reference, Schedule: one schedule serves every dataset of the flow: in one run, each in its folder."""
-    api.flow(S3, HOURLY, datasets=[FIRST, SECOND])
-    (run,) = api.advance(HOUR)
-    assert {(file["dataset"], file["run"], folder_of(file["path"]).split("/")[-2]) for file in files(api)} == {
-        (dataset, run["id"], dataset) for dataset in (FIRST, SECOND)
     }
 
 
