@@ -197,7 +197,7 @@ def _slices(batches: Iterable[RecordBatch], rows_per_file: int) -> Iterator[tupl
         start = 0
         while start < batch.num_rows:
             size = min(SLICE_ROWS, batch.num_rows - start, rows_per_file - done % rows_per_file)
-            yield done // rows_per_file, batch.slice(start, size)
+            yield done // rows_per_file, batch if size == batch.num_rows else batch.slice(start, size)
             start, done = start + size, done + size
         del batch  # it would stay in memory while the next one is made
 

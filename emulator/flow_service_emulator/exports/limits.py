@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from flow_service_emulator.exports.files import FileForm
-from flow_service_emulator.validation.validation import ContractWarning
 
 if TYPE_CHECKING:
-    from arro3.core import RecordBatch
+    from arro3.core import RecordBatch, Schema
 
 MAX_AGE: Final = 365 * 86_400
 """How old a row of the Experience Event class may be, in seconds: one of a dataset with a top-level `timestamp`."""
@@ -37,30 +36,31 @@ def refusal(form: FileForm, rows: int, dataset_id: str) -> str | None:
     )
 
 
-def crowded(flows: int) -> ContractWarning | None:
-    """What a sandbox that has so many flows is warned of when one more is created."""
-    if flows < MAX_DESTINATIONS:
-        return None
-    message = f"the sandbox has {flows} destinations already; a real one takes {MAX_DESTINATIONS} at most"
-    return ContractWarning("destinations-limit", "", message)
-
-
-def recent(batches: Iterator[RecordBatch], at: float, skip: Callable[[int], None]) -> Iterator[RecordBatch]:
+def recent(
+    batches: Iterator[RecordBatch], schema: Schema, at: float, skip: Callable[[int], None]
+) -> Iterator[RecordBatch]:
     """The rows that are not older than 365 days at `at` (epoch seconds), with `skip` told how many are left out of each batch."""
+    from arro3.core import DataType
+
+    index = schema.names.index("timestamp") if "timestamp" in schema.names else None
+    if index is None or not DataType.is_timestamp(schema.field(index).type):
+        return batches
+    limit = int((at - MAX_AGE) * _A_SECOND[schema.field(index).type.time_unit or "s"])
+    return _from(batches, index, limit, skip)
+
+
+def _from(batches: Iterator[RecordBatch], index: int, limit: int, skip: Callable[[int], None]) -> Iterator[RecordBatch]:
+    """The rows whose time in the column `index` is not before `limit`, in the column's unit, or unknown."""
     from arro3.compute import cast, min
     from arro3.core import Array, DataType
 
+    number = DataType.int64()
     for batch in batches:
-        index = batch.column_names.index("timestamp") if "timestamp" in batch.column_names else None
-        unit = None if index is None else batch.schema.field(index).type.time_unit
-        if index is None or unit is None or not DataType.is_timestamp(batch.schema.field(index).type):
-            yield batch
-            continue
-        instants = cast(batch.column(index), DataType.int64())
-        limit, oldest = int((at - MAX_AGE) * _A_SECOND[unit]), min(instants).as_py()
+        instants = cast(batch.column(index), number)
+        oldest = min(instants).as_py()
         if oldest is None or oldest >= limit:
             yield batch
-            continue
-        young = [place for place, instant in enumerate(instants.to_pylist()) if instant is None or instant >= limit]
-        skip(batch.num_rows - len(young))
-        yield batch.take(Array(young, type=DataType.int64()))
+        else:
+            young = [row for row, instant in enumerate(instants.to_pylist()) if instant is None or instant >= limit]
+            skip(batch.num_rows - len(young))
+            yield batch.take(Array(young, type=number))

@@ -280,7 +280,7 @@ class Runner:
         if run.fault is not None:
             batches = run.fault.break_off(index, batches)
         if self.limits:
-            batches = limits.recent(batches, run.started_ms / 1000, skip)
+            batches = limits.recent(batches, piece.rows.arrow_schema, run.started_ms / 1000, skip)
 
         run.files[index] = write_parts(
             f"{self.export_dir}/{piece.folder}",

@@ -20,7 +20,7 @@ from flow_service_emulator.clock import MODES, Clock, Mode
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.after_export import AfterExport, told_of
-from flow_service_emulator.exports.limits import crowded
+from flow_service_emulator.exports.limits import MAX_DESTINATIONS, ZONE
 from flow_service_emulator.exports.planner import Due, Planner
 from flow_service_emulator.exports.runner import EXITS, Runner, carried_datasets, explain, noted, notes_of
 from flow_service_emulator.exports.runs import FILES, Job, Run
@@ -102,7 +102,11 @@ class Scheduler:
 
     def crowded(self, scope: Scope) -> ContractWarning | None:
         """What the creation of one more flow in an organization and sandbox is warned of, by the published limits."""
-        return crowded(len(self._store.records(scope, "flows"))) if self._runner.limits else None
+        flows = len(self._store.records(scope, "flows"))
+        if flows < MAX_DESTINATIONS or not self._runner.limits:
+            return None
+        message = f"the sandbox has {flows} destinations already; a real one takes {MAX_DESTINATIONS} at most"
+        return ContractWarning("destinations-limit", "", message)
 
     def check_adhoc(self, scope: Scope, flow: Entity, dataset_ids: Sequence[str]) -> None:
         """Raise ServiceError where datasets of a flow cannot be exported on request now.
@@ -332,7 +336,10 @@ class Scheduler:
             raise
         finally:
             self.current = None
-        if (passing := self._runner.passing(job.run_id))[1]:
+        if (
+            any(piece.folder.startswith(ZONE) for piece in run.pieces)
+            and (passing := self._runner.passing(job.run_id))[1]
+        ):
             self._passing.append(passing)
         if run.cut_off and notes_of(self._store, job.flow_id).get("scheduled") is None:
             self.planner.plan(job.scope, job.flow_id)
