@@ -267,7 +267,7 @@ def test_python_s_datetimes_and_dates_say_their_types() -> None:
     second = {"at": "2026-01-31T12:30:15.250000+00:00", "day": "2026-01-31", "b": [{"n": "2026-01-31"}]}
     assert json.loads(body)["records"][1] == second
     found = asyncio.run(Reader().read(Job("json", upload=True), body))
-    assert shape(pa.struct(pa.schema(found.schema))) == [
+    assert shape(pa.struct(pa.schema(found.table.schema))) == [
         ("b", [[("at", "timestamp[ms, tz=UTC]"), ("n", "date32[day]")]]),
         ("at", "timestamp[ms, tz=UTC]"),
         ("day", "date32[day]"),

@@ -26,7 +26,7 @@ from flow_service_emulator.data.datasets.content import Job
 from flow_service_emulator.data.datasets.faults import FileFault
 from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.reading import MAX_UPLOAD_ROWS
-from flow_service_emulator.data.datasets.stored import StoredRows
+from flow_service_emulator.data.datasets.stored import TableRows
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.folder_check import check_folder
 
@@ -211,7 +211,7 @@ def test_a_large_file_is_read_piece_by_piece(api: Api, folder: Path) -> None:
 def test_repeated_records_at_any_positions(count: int, grown: int, first: int, length: int) -> None:
     content = "".join(f'{{"n":{number}}}\n' for number in range(count)).encode()
     found = asyncio.run(Reader().read(Job("ndjson"), content))
-    rows = StoredRows(found.schema, found.rows, found.__getitem__, rows_per_hour=1, anchor=0, grown=grown)
+    rows = TableRows(found.table, rows_per_hour=1, anchor=0, grown=grown)
     assert rows.count_at(0) == count + grown and rows.count_at(3 * 3600) == count + grown + 3
     batches = list(rows.batches(first, first + length))
     values = [row["n"] for batch in batches for row in pa.record_batch(batch).to_pylist()]

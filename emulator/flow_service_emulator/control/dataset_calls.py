@@ -14,7 +14,7 @@ from flow_service_emulator.data.datasets.faults import NotJson
 from flow_service_emulator.data.datasets.folder import ID_PATTERN
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.data.datasets.put import Content, read_made_up
-from flow_service_emulator.data.datasets.stored import Segments
+from flow_service_emulator.data.datasets.stored import Found
 from flow_service_emulator.data.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.validation.validation import MAX_DEPTH, is_shallow
@@ -108,7 +108,7 @@ class DatasetCalls:
         if owner is not None:
             raise ServiceError("control-conflict", reason=f"the id {dataset_id!r} is that of {owner}; {advice}")
 
-    def _content(self, dataset_id: str, form: str, found: Segments) -> Content:
+    def _content(self, dataset_id: str, form: str, found: Found) -> Content:
         """What a body says. Raises `control-invalid` with the place and what is needed there."""
         if form != "json":
             return Content(dataset_id, found.mark.rows, 0, None, found)
@@ -162,7 +162,7 @@ def _body(exchange: Exchange) -> tuple[str, bytes]:
     return UPLOADS.get(exchange.headers.get("content-type", "").split(";")[0].strip().lower(), "json"), body
 
 
-def _check_further(found: Segments) -> None:
+def _check_further(found: Found) -> None:
     """Raises `control-invalid` where the body of a POST has other things than records."""
     body = found.facts.get("body")
     if isinstance(body, dict):

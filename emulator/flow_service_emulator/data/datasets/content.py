@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.data.datasets.faults import FileFault
 from flow_service_emulator.data.datasets.stored import Mark
 from flow_service_emulator.fixture_files import Entry, FixtureError
-
-if TYPE_CHECKING:
-    from arro3.core import Schema
 
 FORMS: Final = ("json", "ndjson", "csv", "parquet")
 """The formats, which are also the extensions of their files."""
@@ -28,13 +25,14 @@ Source = bytes | Path
 class Job(NamedTuple):
     """What is to be read, and how.
 
-    `types` are columns that are there already (a JSON Schema, or the rows that these are appended to). `before` is what the
+    `types` are columns that are there already (by a JSON Schema, or by the rows that these are appended to), as a stream
+    (`stored.columns_only`), since a process can be given just that. `before` is what the
     dataset held, `start` the digest that further rows go on from. An `upload` has bounds, and a `.json` one may be an object
     with `records`.
     """
 
     form: str
-    types: Schema | None = None
+    types: bytes | None = None
     before: Mark | None = None
     start: str = ""
     upload: bool = False

@@ -16,19 +16,16 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from flow_service_emulator.data.datasets.content import FORMS, Job
 from flow_service_emulator.data.datasets.faults import FileFault
 from flow_service_emulator.data.datasets.reader import Reader
-from flow_service_emulator.data.datasets.stored import Mark, Relocated, Segments, StoredRows
+from flow_service_emulator.data.datasets.stored import Found, Mark, Relocated, TableRows, columns_only
 from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.fixture_files import FixtureError, read_entry
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
-
-if TYPE_CHECKING:
-    from arro3.core import Schema
 
 log = logging.getLogger("emulator.datasets")
 
@@ -47,7 +44,7 @@ class FileDataset(NamedTuple):
     file: str
     signature: Signature
     problem: str | None = None
-    found: Segments | None = None
+    found: Found | None = None
     lengthened: bool = False
     """Whether all rows that were there before still come first, unchanged."""
 
@@ -150,7 +147,7 @@ class DatasetFiles:
             return file._replace(problem=str(fault) or type(fault).__name__)
         if found.facts.get("described"):
             return file
-        return file._replace(found=found, lengthened=found.begin_with(before))
+        return file._replace(found=found, lengthened=found.begins_with(before))
 
     def _stored(self, dataset_id: str) -> tuple[int, Mark] | None:
         """The position of a file's first row and what was in it, as the store has it."""
@@ -180,8 +177,7 @@ class DatasetFiles:
             if not file.lengthened and mark != file.mark:
                 base += mark.rows
             changes.append(SetMeta(_FILE + file.id, {"base": base, **file.mark._asdict()}))
-            rows = StoredRows(file.found.schema, file.found.rows, file.found.__getitem__)
-            self.datasets[file.id], self.rows[file.id] = file, Relocated(rows, base)
+            self.datasets[file.id], self.rows[file.id] = file, Relocated(TableRows(file.found.table), base)
         try:
             self._store.write([change for change in changes if change.value != self._store.get_meta(change.key)])
             self._unsaved = False
@@ -221,13 +217,13 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _types(schema: Path) -> Schema | None:
+def _types(schema: Path) -> bytes | None:
     """The columns that a JSON Schema of the file's name says, if there is one. Raises FileFault."""
     if not schema.is_file():
         return None
     from flow_service_emulator.data.datasets.reading import types_of
 
     try:
-        return types_of(read_entry(schema).value)
+        return columns_only(types_of(read_entry(schema).value))
     except (FixtureError, FileFault) as fault:
         raise FileFault(f"schemas/{schema.name}: {fault}") from fault

@@ -17,7 +17,7 @@ from flow_service_emulator.data.datasets.dataset_fixtures import DatasetFixture
 from flow_service_emulator.data.datasets.folder import DatasetFiles, FileDataset
 from flow_service_emulator.data.datasets.put import Content, UserDatasets
 from flow_service_emulator.data.datasets.reader import Reader
-from flow_service_emulator.data.datasets.stored import Segments
+from flow_service_emulator.data.datasets.stored import Found
 from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.store.store import Store
 
@@ -151,12 +151,12 @@ class Library:
             dataset_id in self._put.datasets and self._put.datasets[dataset_id].schema is None
         )
 
-    async def read(self, dataset_id: str, form: str, body: bytes) -> Segments:
+    async def read(self, dataset_id: str, form: str, body: bytes) -> Found:
         """What a `body` of the format `form` has, to be put. Raises FileFault, and ServiceError while the server is ending."""
         before = self._put.datasets[dataset_id].mark if dataset_id in self._put.datasets else None
         return await self._reader.read(Job(form, before=before, upload=True), body)
 
-    async def read_further(self, dataset_id: str, form: str, body: bytes) -> Segments:
+    async def read_further(self, dataset_id: str, form: str, body: bytes) -> Found:
         """Further records of a dataset that was put. Raises as `read`, and ValueError for one that takes none."""
         types, start = self._put.columns_for_more(dataset_id), self._put.datasets[dataset_id].digest
         return await self._reader.read(Job(form, types=types, start=start, upload=True), body)
@@ -165,7 +165,7 @@ class Library:
         """Store a user's dataset, a new one or in the place of the one of its id. Raises StoreError."""
         self._put.put(dataset_id, content)
 
-    def append(self, dataset_id: str, further: Segments) -> int:
+    def append(self, dataset_id: str, further: Found) -> int:
         """Store what `read_further` gave; answers how many rows. Raises KeyError and StoreError."""
         return self._put.append(dataset_id, further)
 

@@ -14,19 +14,28 @@ When a dataset is put again:
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flow_service_emulator.clock import Clock
-from flow_service_emulator.data.datasets.stored import Mark, Relocated, Segments, StoredRows, schema_in
+from flow_service_emulator.data.datasets.stored import (
+    Found,
+    Mark,
+    Relocated,
+    TableRows,
+    columns_only,
+    from_stream,
+    joined,
+    to_stream,
+)
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_error import SchemaError
 from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.store.store import SetMeta, Store
 
 if TYPE_CHECKING:
-    from arro3.core import Schema
+    from arro3.core import Table
 
 _DATASET: Final = "dataset/"
 _POSITIONS: Final = "dataset-positions/"
@@ -41,7 +50,7 @@ class Content(NamedTuple):
     rows: int
     rows_per_hour: float
     schema: dict[str, Any] | None = None
-    segments: Segments | None = None
+    found: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class UserDataset:
     """A dataset as it is stored. `anchor` is in epoch seconds.
 
     `rows` is as it was put, `rows_at_anchor` how many there were at `anchor`, from which on it grows; `base` is the position of
-    the first. Without a `schema` it has rows of its own, whose digest is `digest`; `streams` says how many are in each of theirs.
+    the first. Without a `schema` it has rows of its own, whose digest is `digest`; they are in `streams` Arrow IPC streams.
     """
 
     id: str
@@ -61,7 +70,7 @@ class UserDataset:
     base: int
     schema: dict[str, Any] | None
     digest: str
-    streams: Sequence[int]
+    streams: int
 
     @property
     def mark(self) -> Mark | None:
@@ -81,18 +90,20 @@ class UserDatasets:
         self._clock = clock
         self._seed = seed
         self.datasets: dict[str, UserDataset] = {}
+        self._tables: dict[str, Table] = {}
         self._sources: dict[str, RowSource] = {}
 
     def load(self) -> None:
         """Take over what the store has: at the start, after a reset, after a snapshot was put back."""
         self.datasets.clear()
+        self._tables.clear()
         self._sources.clear()
         for key in self._store.meta_keys(_DATASET):
             self.datasets[key.removeprefix(_DATASET)] = UserDataset(**self._store.get_meta(key))
 
     def put(self, dataset_id: str, content: Content) -> None:
         """Store a dataset, a new one or in the place of the one of its id. Raises StoreError."""
-        old, segments = self.datasets.get(dataset_id), content.segments
+        old, found = self.datasets.get(dataset_id), content.found
         new = UserDataset(
             id=dataset_id,
             name=content.name,
@@ -102,45 +113,46 @@ class UserDatasets:
             anchor=self._clock.now(),
             base=old.base if old else self._store.get_meta(_POSITIONS + dataset_id) or 0,
             schema=content.schema,
-            digest=segments.mark.digest if segments else "",
-            streams=segments.rows if segments else (),
+            digest=found.mark.digest if found else "",
+            streams=1 if found else 0,
         )
         if old is not None:
             new = _following(old, new, content)
-        self._write(new, dict(enumerate(segments or ())))
+        self._write(new, 0, found and found.table)
+        if found:
+            self._tables[dataset_id] = found.table
 
-    def append(self, dataset_id: str, further: Segments) -> int:
+    def append(self, dataset_id: str, further: Found) -> int:
         """Store further rows of a dataset (see `columns_for_more`), which the next incremental export then has; answers how many.
 
-        Where they bring columns, the rows before them get these when they are read. Raises StoreError.
+        Raises StoreError.
         """
-        old = self.datasets[dataset_id]
-        streams = [*old.streams, *further.rows[1:]]
-        count = sum(streams)
-        new = replace(
-            old, rows=count, rows_at_anchor=count, anchor=self._clock.now(), digest=further.mark.digest, streams=streams
-        )
-        self._write(new, {0: further[0]} | dict(enumerate(list(further)[1:], len(old.streams))))
-        return count - old.rows
+        old, table = self.datasets[dataset_id], joined(self._table(dataset_id), further.table)
+        rows, now, streams = table.num_rows, self._clock.now(), old.streams + 1
+        new = replace(old, rows=rows, rows_at_anchor=rows, anchor=now, digest=further.mark.digest, streams=streams)
+        self._write(new, old.streams, further.table)
+        self._tables[dataset_id] = table
+        return rows - old.rows
 
-    def columns_for_more(self, dataset_id: str) -> Schema:
+    def columns_for_more(self, dataset_id: str) -> bytes:
         """The columns that further rows of a dataset have to go with. Raises ValueError for one that takes no further rows."""
         dataset = self.datasets[dataset_id]
         if dataset.schema is not None:
             raise ValueError("its rows are made after a schema; only a dataset that was put with records takes more")
         if dataset.rows_per_hour or dataset.rows_at_anchor != dataset.rows:
             raise ValueError("it grows by rowsPerHour, its records repeated; put it without that to append to it")
-        return schema_in(b64decode(self._texts(dataset)[0]))
+        return columns_only(self._table(dataset_id).schema)
 
     def delete(self, dataset_id: str) -> None:
         """Forget a dataset, but not up to where its positions went. Raises KeyError and StoreError."""
         dataset = self.datasets[dataset_id]
         end = dataset.base + dataset.rows_at(self._clock.now())
-        streams = [SetMeta(_stream_key(dataset_id, index), None) for index in range(len(dataset.streams))]
+        streams = [SetMeta(_stream_key(dataset_id, index), None) for index in range(dataset.streams)]
         self._store.write(
             [SetMeta(_DATASET + dataset_id, None), SetMeta(_POSITIONS + dataset_id, end or None), *streams]
         )
         del self.datasets[dataset_id]
+        self._tables.pop(dataset_id, None)
         self._sources.pop(dataset_id, None)
 
     def rows(self, dataset_id: str) -> RowSource:
@@ -149,10 +161,12 @@ class UserDatasets:
             self._sources[dataset_id] = self._source(self.datasets[dataset_id])
         return self._sources[dataset_id]
 
-    def _write(self, dataset: UserDataset, streams: dict[int, bytes]) -> None:
+    def _write(self, dataset: UserDataset, place: int, table: Table | None) -> None:
+        """Store a dataset, with its stream at a place."""
         old = self.datasets.get(dataset.id)
-        gone = range(len(dataset.streams), len(old.streams) if old else 0)
-        texts = {index: b64encode(stream).decode() for index, stream in streams.items()} | dict.fromkeys(gone)
+        texts = dict.fromkeys(range(dataset.streams, old.streams if old else 0))
+        if table is not None:
+            texts[place] = b64encode(to_stream(table)).decode()
         self._store.write(
             [
                 SetMeta(_DATASET + dataset.id, asdict(dataset)),
@@ -161,20 +175,22 @@ class UserDatasets:
             ]
         )
         self.datasets[dataset.id] = dataset
+        self._tables.pop(dataset.id, None)
         self._sources.pop(dataset.id, None)
 
-    def _texts(self, dataset: UserDataset) -> list[str]:
-        """Its streams in base64."""
-        return [self._store.get_meta(_stream_key(dataset.id, index)) for index in range(len(dataset.streams))]
+    def _table(self, dataset_id: str) -> Table:
+        """The rows of a dataset that has its own."""
+        if dataset_id not in self._tables:
+            streams = range(self.datasets[dataset_id].streams)
+            texts = [self._store.get_meta(_stream_key(dataset_id, index)) for index in streams]
+            self._tables[dataset_id] = reduce(joined, (from_stream(b64decode(text)) for text in texts))
+        return self._tables[dataset_id]
 
     def _source(self, dataset: UserDataset) -> RowSource:
         source: RowSource
         if dataset.schema is None:
-            texts = self._texts(dataset)  # an export, in its thread, cannot ask the store
-            source = StoredRows(
-                schema_in(b64decode(texts[0])),
-                dataset.streams,
-                lambda index: b64decode(texts[index]),
+            source = TableRows(
+                self._table(dataset.id),
                 rows_per_hour=dataset.rows_per_hour,
                 anchor=dataset.anchor,
                 grown=dataset.rows_at_anchor - dataset.rows,
@@ -201,8 +217,8 @@ def _following(old: UserDataset, new: UserDataset, content: Content) -> UserData
     rows_now = old.rows_at(new.anchor)
     if new.schema != old.schema:
         same = lengthened = False
-    elif content.segments is not None:
-        begins = content.segments.begin_with(old.mark)
+    elif content.found is not None:
+        begins = content.found.begins_with(old.mark)
         same = begins and new.rows == old.rows and new.digest == old.digest
         lengthened = begins and rows_now == old.rows
     else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import json
 import logging
 import os
@@ -23,7 +22,7 @@ from typing import IO, Final
 
 from flow_service_emulator.data.datasets.content import Job, Source
 from flow_service_emulator.data.datasets.faults import FileFault, NotJson
-from flow_service_emulator.data.datasets.stored import Segments, schema_in, stream_of
+from flow_service_emulator.data.datasets.stored import Found, from_stream, to_stream
 from flow_service_emulator.errors import ServiceError
 
 SMALL: Final = 1 << 20
@@ -55,7 +54,7 @@ class Reader:
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 process.kill()
 
-    async def read(self, job: Job, source: Source) -> Segments:
+    async def read(self, job: Job, source: Source) -> Found:
         """The rows of some content. Raises FileFault for what is wrong with it, OSError, and ServiceError."""
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         if self._stopped:
@@ -64,36 +63,30 @@ class Reader:
             return await self._read_in_process(job, source)
         from flow_service_emulator.data.datasets.reading import convert  # most servers never read anything
 
-        target = io.BytesIO()
-        await asyncio.to_thread(convert, job, source, target)
-        return Segments(target)
+        return await asyncio.to_thread(convert, job, source)
 
-    async def _read_in_process(self, job: Job, source: Source) -> Segments:
-        with contextlib.ExitStack() as files:
-            given, rows, complaints = (files.enter_context(_scratch()) for _ in range(3))
-            types = None if job.types is None else stream_of(job.types)
-            pickle.dump((job._replace(types=None), types, source), given)
+    async def _read_in_process(self, job: Job, source: Source) -> Found:
+        with _scratch() as given, _scratch() as found, _scratch() as complaints:
+            pickle.dump((job, source), given)
             given.seek(0)
-            status = await self._ended_process(given, rows, complaints)
+            status = await self._ended_process(given, found, complaints)
             if self._stopped:
                 raise ServiceError("server-ending")
-            rows.seek(0)
+            found.seek(0)
             complaints.seek(0)
+            if status == 0:
+                facts = json.loads(found.readline())
+                return Found(await asyncio.to_thread(from_stream, found.read()), facts)
             if status in (_REFUSED, _NOT_JSON):
-                raise (NotJson if status == _NOT_JSON else FileFault)(rows.read().decode("utf-8", "replace"))
-            if status:
-                raise _ended_by(status, complaints.read(), job.upload)
-            given.close()
-            complaints.close()
-            files.pop_all()
-            return Segments(rows)
+                raise (NotJson if status == _NOT_JSON else FileFault)(found.read().decode("utf-8", "replace"))
+            raise _ended_by(status, complaints.read(), job.upload)
 
-    async def _ended_process(self, given: IO[bytes], rows: IO[bytes], complaints: IO[bytes]) -> int:
+    async def _ended_process(self, given: IO[bytes], found: IO[bytes], complaints: IO[bytes]) -> int:
         """The exit status of a process that reads."""
         path = json.dumps([path for path in sys.path if isinstance(path, str)])
         command = (sys.executable, "-I", "-c", _START, path)
         try:
-            process = await asyncio.create_subprocess_exec(*command, stdin=given, stdout=rows, stderr=complaints)
+            process = await asyncio.create_subprocess_exec(*command, stdin=given, stdout=found, stderr=complaints)
         except OSError as fault:
             raise FileFault(f"no process can be started that reads it: {fault.strerror or fault}") from fault
         self._processes.add(process)
@@ -134,24 +127,24 @@ def _ended_by(status: int, complaints: bytes, upload: bool) -> FileFault:
 
 
 def main() -> None:
-    """The process: a job and its content on standard input; on standard output Segments, or what is wrong, as its status says."""
-    job, types, source = pickle.load(sys.stdin.buffer)
+    """The process: a job and its content on standard input; on standard output the facts, in a line, and the rows, as an Arrow IPC
+    stream, or what is wrong, as its status says."""
+    job, source = pickle.load(sys.stdin.buffer)
     from flow_service_emulator.data.datasets.reading import (
         convert,  # what takes memory by itself, before that is bounded
     )
 
     _bound_process(*(MAX_MEMORY, MAX_SECONDS) if job.upload else (MAX_FILE_MEMORY, None))
-    target = sys.stdout.buffer
+    target, status = sys.stdout.buffer, 0
     try:
-        convert(job._replace(types=types and schema_in(types)), source, target)
-        target.flush()
+        found = convert(job, source)
+        target.write(json.dumps(found.facts).encode() + b"\n" + to_stream(found.table))
     except (ValueError, OSError) as fault:
-        target.seek(0)
-        target.truncate()
+        status = _NOT_JSON if isinstance(fault, NotJson) else _REFUSED
         reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault) or type(fault).__name__
         target.write(reason.encode("utf-8", "backslashreplace"))
-        target.flush()
-        sys.exit(_NOT_JSON if isinstance(fault, NotJson) else _REFUSED)
+    target.flush()
+    sys.exit(status)
 
 
 def _bound_process(memory: int, seconds: int | None) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
-from arro3.core import DataType, Field, RecordBatch, RecordBatchReader, Schema
+from arro3.core import DataType, Field, RecordBatch, RecordBatchReader, Schema, Table
 from arro3.io import read_parquet
 
 from flow_service_emulator.data.datasets.content import Job, Source, check_schema
@@ -29,19 +29,19 @@ from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, Recor
 from flow_service_emulator.data.datasets.stored import (
     BATCH_ROWS,
     Fingerprint,
+    Found,
     decoded,
+    from_stream,
     rows_as_text,
-    write_segments,
 )
 from flow_service_emulator.data.forms.row_encoding import cast_batch
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_error import SchemaError
 from flow_service_emulator.data.rows.sources import arrow_field
 
-MAX_ROWS_BYTES: Final = 192_000_000
+MAX_ROWS_BYTES: Final = 512_000_000
 """What the rows of an upload may take."""
 MAX_UPLOAD_ROWS: Final = 3_000_000
-_ELSEWHERE: Final = "a file in the datasets folder of --fixtures may have more"
 _PIECE_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _PARQUET_MAGIC: Final = b"PAR1"
@@ -50,8 +50,8 @@ _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 Rows = tuple[Schema, Iterable[RecordBatch]]
 
 
-def convert(job: Job, source: Source, target: IO[bytes]) -> None:
-    """Write the rows of some content as Segments. Their facts are those of a Fingerprint, and what the format adds:
+def convert(job: Job, source: Source) -> Found:
+    """The rows of some content. Their facts are those of a Fingerprint, and what the format adds:
 
     - `described`: a `.json` file that has no rows, but describes made-up datasets
     - `waiting`: how many bytes at the end are no whole line of NDJSON yet
@@ -61,21 +61,18 @@ def convert(job: Job, source: Source, target: IO[bytes]) -> None:
     """
     facts: dict[str, Any] = {}
     with panics_as_faults(FileFault, "it cannot be read"):
-        schema, batches = READERS[job.form](source, job, facts)
+        types = None if job.types is None else from_stream(job.types).schema
+        schema, batches = _READERS[job.form](source, types, job.upload, facts)
         if len(schema) > MAX_FIELDS:
             raise FileFault(f"{len(schema)} columns; at most {MAX_FIELDS} are possible")
-        fingerprint = Fingerprint(job.before, job.start)
-        facts |= fingerprint.facts()
-
-        def noted() -> Iterator[RecordBatch]:
-            for batch in fingerprint.of(batches):
-                facts.update(fingerprint.facts())
-                if job.upload and (facts["rows"] > MAX_UPLOAD_ROWS or target.tell() > MAX_ROWS_BYTES):
-                    most = f"{MAX_UPLOAD_ROWS} rows, or more than {MAX_ROWS_BYTES} bytes"
-                    raise FileFault(f"it has more than {most}; {_ELSEWHERE}")
-                yield batch
-
-        write_segments(schema, noted(), target, facts)
+        fingerprint, rows, size = Fingerprint(job.before, job.start), [], 0
+        for batch in fingerprint.of(batches):
+            rows.append(batch)
+            size += batch.nbytes
+            if job.upload and (fingerprint.rows > MAX_UPLOAD_ROWS or size > MAX_ROWS_BYTES):
+                most = f"{MAX_UPLOAD_ROWS} rows, or more than {MAX_ROWS_BYTES} bytes"
+                raise FileFault(f"it has more than {most}; a file in the datasets folder of --fixtures may have more")
+        return Found(Table.from_batches(rows, schema=schema), facts | fingerprint.facts())
 
 
 def _of_records(records: Sequence[Any], types: Schema | None) -> Rows:
@@ -107,10 +104,9 @@ def types_of(schema: Mapping[str, Any]) -> Schema:
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def _json(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
-    value = _loaded(source if isinstance(source, bytes) else source.read_bytes(), NotJson if job.upload else FileFault)
-    types = job.types
-    if job.upload:
+def _json(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
+    value = _loaded(source if isinstance(source, bytes) else source.read_bytes(), NotJson if upload else FileFault)
+    if upload:
         body = value if isinstance(value, dict) else {}
         if isinstance(body.get("records"), list):
             value = body.pop("records")
@@ -148,8 +144,8 @@ def _loaded(text: bytes, kind: type[FileFault] = FileFault, line: int | None = N
         raise kind(f"this is not JSON: {fault}") from None
 
 
-def _ndjson(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
-    shape = RecordShape(job.types)
+def _ndjson(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
+    shape = RecordShape(types)
     before = 0
     for lines in _lines(source, facts):
         numbered = enumerate(lines, before + 1)
@@ -192,16 +188,16 @@ _LARGE = object()
 _TOGETHER: Final[dict[frozenset[Any], Any]] = {frozenset((int, float)): float, frozenset((int, _LARGE)): _LARGE}
 
 
-def _csv(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
+def _csv(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
     """CSV as in RFC 4180, separated by commas, semicolons or tabs; the first line has the names, and an empty field is null.
 
     A column is one of whole numbers, numbers, or `true` and `false` if all its values are written the way JSON writes them; so
     what would not come out as it went in, such as `007` or a number of many digits, stays a text.
     """
     names, rows = _csv_rows(source)
-    given = [] if job.types is None else [job.types.field(index) for index in range(len(job.types))]
-    types = {field.name: field.type for field in given}
-    kinds = [str if name in types else None for name in names]
+    given = [] if types is None else [types.field(index) for index in range(len(types))]
+    columns = {field.name: field.type for field in given}
+    kinds = [str if name in columns else None for name in names]
     for row in rows:
         for index, text in enumerate(row):
             known = kinds[index]
@@ -209,9 +205,9 @@ def _csv(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
                 kinds[index] = _TOGETHER.get(frozenset((known, kind)), str) if known else kind
     made = {int: DataType.int64, _LARGE: DataType.int64, float: DataType.float64, bool: DataType.bool}
     for name, kind in zip(names, kinds, strict=True):
-        types.setdefault(name, made.get(kind, DataType.string)())
-    schema = Schema([Field(name, type_, nullable=True) for name, type_ in types.items()])
-    shape, readers = RecordShape(schema), [_reader_of(types[name]) for name in names]
+        columns.setdefault(name, made.get(kind, DataType.string)())
+    schema = Schema([Field(name, type_, nullable=True) for name, type_ in columns.items()])
+    shape, readers = RecordShape(schema), [_reader_of(columns[name]) for name in names]
 
     def records() -> Iterator[dict[str, Any]]:
         for row in _csv_rows(source)[1]:
@@ -299,7 +295,7 @@ def _reader_of(type_: DataType) -> Callable[[str], Any]:
 # --- Parquet ----------------------------------------------------------------------------------------------------------
 
 
-def _parquet(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
+def _parquet(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
     """Columns of values, not of places in a dictionary, and without what pandas says of them."""
     with _opened(source) as file:
         start = file.read(5)
@@ -319,10 +315,10 @@ def _parquet(source: Source, job: Job, facts: dict[str, Any]) -> Rows:
         raise FileFault("there is no column")
     schema = Schema(fields)
     batches = (cast_batch(batch, schema) for batch in _parquet_batches(reader))
-    if job.types is None or schema == job.types:
+    if types is None or schema == types:
         return schema, batches
     records = [orjson.loads(line) for batch in batches for line in rows_as_text(batch, nulls=True).splitlines()]
-    return _of_records(records, job.types)
+    return _of_records(records, types)
 
 
 def _parquet_reader(source: Source) -> RecordBatchReader:
@@ -335,10 +331,9 @@ def _parquet_batches(reader: RecordBatchReader) -> Iterator[RecordBatch]:
         yield from reader
 
 
-READERS: Final[Mapping[str, Callable[[Source, Job, dict[str, Any]], Rows]]] = {
+_READERS: Final[Mapping[str, Callable[[Source, Schema | None, bool, dict[str, Any]], Rows]]] = {
     "json": _json,
     "ndjson": _ndjson,
     "csv": _csv,
     "parquet": _parquet,
 }
-"""Format, which is also the extension of its files -> what reads it."""

@@ -1,30 +1,19 @@
-"""Typed rows as Arrow IPC streams: what every user's dataset is, whatever it came from.
-
-Each stream has at most one batch, and they follow one another, so that any range of rows can be read without the others, and
-further rows are added behind.
-"""
+"""A user's rows: one typed Arrow table, whatever it came from, and the positions at which they are exported."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
-import os
 import re
-import threading
-import weakref
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flow_service_emulator.data.datasets.faults import FileFault, panics_as_faults
 from flow_service_emulator.data.rows.seeded import Arrivals, RowSource
 
 if TYPE_CHECKING:
-    from arro3.core import RecordBatch, RecordBatchReader, Schema
+    from arro3.core import RecordBatch, Schema, Table
 
-_LENGTH: Final = 8
 BATCH_ROWS: Final = 8_192
 _BATCH_PLACES: Final = 2_000_000
 """Places for values in a batch, at most, of 8 bytes: with many columns it has fewer rows."""
@@ -40,85 +29,78 @@ class Mark(NamedTuple):
     digest: str
 
 
-class Segments:
-    """Rows in a file, or in memory. `schema` is that of all of them, `facts` what was found beside them. For any thread.
+class Found(NamedTuple):
+    """What content has: its rows, and `facts` that were found beside them (see `convert`)."""
 
-    Raises ValueError for a file that `write_segments` did not write to its end.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._lock = threading.Lock()
-        weakref.finalize(self, file.close)
-        size = file.seek(0, os.SEEK_END)
-        length = int.from_bytes(self._read(max(0, size - _LENGTH), _LENGTH), "little")
-        self.facts: dict[str, Any] = json.loads(self._read(max(0, size - _LENGTH - length), length))
-        self._places: list[tuple[int, int, int]] = self.facts.pop("segments")
-        self.schema = schema_in(self[0])
+    table: Table
+    facts: dict[str, Any]
 
     @property
     def mark(self) -> Mark:
-        return Mark(self.facts["rows"], self.facts["digest"])
+        return Mark(self.table.num_rows, self.facts["digest"])
 
-    @property
-    def rows(self) -> list[int]:
-        """How many rows each stream has. The first one has none, and tells the schema."""
-        return [rows for _, _, rows in self._places]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (self[index] for index in range(len(self._places)))
-
-    def __getitem__(self, index: int) -> bytes:
-        """A stream. Raises IndexError."""
-        at, size, _ = self._places[index]
-        return self._read(at, size)
-
-    def begin_with(self, before: Mark | None) -> bool:
+    def begins_with(self, before: Mark | None) -> bool:
         """Whether all rows that were there before come first, unchanged."""
         return before is None or self.facts["before"] == before.digest
 
-    def _read(self, at: int, size: int) -> bytes:
-        with self._lock:
-            self._file.seek(at)
-            return self._file.read(size)
+
+class Fingerprint:
+    """The digest of rows, and on the way that of the first `before.rows` of them. Further rows go on from `start`, a digest."""
+
+    def __init__(self, before: Mark | None = None, start: str = "") -> None:
+        self._digest = bytes.fromhex(start)
+        self.rows = 0
+        self._length = -1 if before is None else before.rows
+        self._before = self._digest.hex() if self._length == 0 else ""
+
+    def of(self, batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
+        """The batches, each of which it takes note of."""
+        for batch in batches:
+            for line in _POINT_ZERO.sub(rb"\1", rows_as_text(batch)).splitlines():
+                self._digest = hashlib.blake2b(self._digest + line, digest_size=16).digest()
+                self.rows += 1
+                if self.rows == self._length:
+                    self._before = self._digest.hex()
+            yield batch
+
+    def facts(self) -> dict[str, Any]:
+        """For the facts of what was found."""
+        return {"digest": self._digest.hex(), "before": self._before}
 
 
-def write_segments(schema: Schema, batches: Iterable[RecordBatch], file: IO[bytes], facts: Mapping[str, Any]) -> None:
-    """Write the streams, and behind them where each is, with `facts`, which may change until the last batch has come."""
-    stream = stream_of(schema)
-    file.write(stream)
-    at, places = len(stream), [(0, len(stream), 0)]
-    for batch in batches:
-        if batch.num_rows:
-            stream = stream_of(schema, batch)
-            file.write(stream)
-            places.append((at, len(stream), batch.num_rows))
-            at += len(stream)
-    end = json.dumps({**facts, "segments": places}).encode()
-    file.write(end + len(end).to_bytes(_LENGTH, "little"))
-
-
-def stream_of(schema: Schema, *batches: RecordBatch) -> bytes:
-    """Batches, or just a schema, as an Arrow IPC stream."""
-    from arro3.core import Table
+def to_stream(table: Table) -> bytes:
+    """A table as an Arrow IPC stream."""
     from arro3.io import write_ipc_stream
 
     target = io.BytesIO()
     with panics_as_faults(FileFault, "its rows cannot be stored"):
-        write_ipc_stream(Table.from_batches(batches, schema=schema), target, compression="lz4")
+        write_ipc_stream(table, target, compression="lz4")
     return target.getvalue()
 
 
-def _reader(stream: bytes) -> RecordBatchReader:
+def columns_only(schema: Schema) -> bytes:
+    """Columns as the Arrow IPC stream of a table without rows."""
+    from arro3.core import Table
+
+    return to_stream(Table.from_batches([], schema=schema))
+
+
+def from_stream(stream: bytes) -> Table:
+    """The table of an Arrow IPC stream."""
+    from arro3.core import Table
     from arro3.io import read_ipc_stream
 
-    with panics_as_faults(ValueError, "its rows are damaged"):
-        return read_ipc_stream(io.BytesIO(stream))
+    return Table.from_arrow(read_ipc_stream(io.BytesIO(stream)))
 
 
-def schema_in(stream: bytes) -> Schema:
-    """The schema of an Arrow IPC stream. Raises ValueError."""
-    return _reader(stream).schema
+def joined(first: Table, further: Table) -> Table:
+    """The rows of both, with the columns of the further ones, which are those of the first and possibly more."""
+    from arro3.core import Table
+
+    batches = first.to_batches()
+    if first.schema != further.schema:
+        batches = [new for old in batches for new in decoded(rows_as_text(old, nulls=True), further.schema)]
+    return Table.from_batches([*batches, *further.to_batches()], schema=further.schema)
 
 
 def rows_as_text(batch: RecordBatch, *, nulls: bool = False) -> bytes:
@@ -143,56 +125,23 @@ def decoded(text: bytes, schema: Schema) -> Iterator[RecordBatch]:
         yield from read_json(text, schema, batch_size=rows)
 
 
-class Fingerprint:
-    """The digest of rows, and on the way that of the first `before.rows` of them. Further rows go on from `start`, a digest."""
-
-    def __init__(self, before: Mark | None = None, start: str = "") -> None:
-        self._digest = bytes.fromhex(start)
-        self._rows = 0
-        self._length = -1 if before is None else before.rows
-        self._before = self._digest.hex() if self._length == 0 else ""
-
-    def of(self, batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
-        """The batches, each of which it takes note of."""
-        for batch in batches:
-            for line in _POINT_ZERO.sub(rb"\1", rows_as_text(batch)).splitlines():
-                self._digest = hashlib.blake2b(self._digest + line, digest_size=16).digest()
-                self._rows += 1
-                if self._rows == self._length:
-                    self._before = self._digest.hex()
-            yield batch
-
-    def facts(self) -> dict[str, Any]:
-        """For the facts of Segments."""
-        return {"rows": self._rows, "digest": self._digest.hex(), "before": self._before}
-
-
-class StoredRows:
-    """A RowSource of rows in streams, in their order; `rows` says how many each has, `stream` gives it. All are there from the
-    beginning. Streams of other columns, which were there before further rows brought theirs, get those of `schema`.
+class TableRows:
+    """A RowSource of a table's rows, in their order. All are there from the beginning.
 
     With `rows_per_hour` the dataset grows from `anchor` (epoch seconds) on: the rows added repeat the others in turn, so that
     their values are known too; `grown` of these are there at `anchor` already. A user's rows tell no age that the emulator
     knows, so none is ever too old.
     """
 
-    def __init__(
-        self,
-        schema: Schema,
-        rows: Sequence[int],
-        stream: Callable[[int], bytes],
-        *,
-        rows_per_hour: float = 0,
-        anchor: float = 0,
-        grown: int = 0,
-    ) -> None:
-        self.arrow_schema = schema
-        self._ends = list(accumulate(rows))
-        self._stream = stream
+    def __init__(self, table: Table, *, rows_per_hour: float = 0, anchor: float = 0, grown: int = 0) -> None:
+        from arro3.core import Table
+
+        records = table.num_rows
+        self.arrow_schema = table.schema
         self._anchor = anchor
-        self._repeats = bool(rows_per_hour or grown)
-        self._records = self._ends[-1] if self._ends else 0
-        self._arrivals = Arrivals(self._records + grown, rows_per_hour if self._records else 0, anchor)
+        self._arrivals = Arrivals(records + grown, rows_per_hour if records else 0, anchor)
+        copies = -(-_FEW // records) if records and (rows_per_hour or grown) else 1  # so that few make a batch
+        self._table = Table.from_batches(table.to_batches() * copies, schema=table.schema).combine_chunks()
 
     def count_at(self, at: float) -> int:
         """See RowSource."""
@@ -204,41 +153,11 @@ class StoredRows:
 
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         """See RowSource."""
-        records = self._records
-        if not 0 <= first <= end or (end > records and not (records and self._repeats)):
-            raise ValueError(f"there is no range of positions from {first} to {end}")
-        if records and records <= _FEW and end - first > records:
-            yield from self._repeated(first, end)
-            return
         while first < end:
-            record = first % records
-            index = bisect_right(self._ends, record)
-            start = self._ends[index - 1] if index else 0
-            for batch in self._batches(index):
-                skipped = max(0, record - start)
-                taken = batch.slice(skipped, min(batch.num_rows - skipped, end - first))
-                yield taken
-                first += taken.num_rows
-
-    def _batches(self, index: int) -> list[RecordBatch]:
-        with panics_as_faults(ValueError, "its rows are damaged"):
-            batches = list(_reader(self._stream(index)))
-        if batches and batches[0].schema != self.arrow_schema:
-            texts = [rows_as_text(batch, nulls=True) for batch in batches]
-            return [batch for text in texts for batch in decoded(text, self.arrow_schema)]
-        return batches
-
-    def _repeated(self, first: int, end: int) -> Iterator[RecordBatch]:
-        """A few rows again and again, as many at once as make a batch worth the name."""
-        from arro3.core import Array, DataType, Table
-
-        table = Table.from_batches(list(self.batches(0, self._records)), schema=self.arrow_schema).combine_chunks()
-        (batch,) = table.to_batches()
-        while first < end:
-            count = min(end - first, 8 * _FEW)
-            places = Array([(first + place) % self._records for place in range(count)], type=DataType.int64())
-            yield batch.take(places)
-            first += count
+            start = first % self._table.num_rows
+            part = self._table.slice(start, min(end - first, self._table.num_rows - start))
+            yield from part.to_batches()
+            first += part.num_rows
 
 
 class Relocated:
