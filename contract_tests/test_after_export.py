@@ -150,7 +150,7 @@ def answering() -> Iterator[Callable[[bytes], str]]:
     [
         (b"HTTP/1.1 204 No Content\r\n\r\n", "HTTP 204"),
         (b"HTTP/1.0 200 OK\r\n\r\nstored\n", "HTTP 200: stored"),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "HTTP 200: abc"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc", "HTTP 200: abc"),
         (b'HTTP/1.1 500 Oops\r\ncontent-length: 99\r\n\r\n{\n  "why": "full"\n}', 'HTTP 500: { "why": "full" }'),
         (b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", "HTTP 302"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there does not speak HTTP"),

@@ -487,6 +487,18 @@ def test_more_flows_than_are_shown(page: Browser, api: Api) -> None:
         page.wait(lambda: len(page.texts("#flow-list h3")) > 1, "all flows")
 
 
+def test_what_was_called_after_a_run(page: Browser, api: Api) -> None:
+    """Here an address where nobody listens, so the run has failed."""
+    api.flow(S3, HOURLY)
+    api.control("PUT", "/after-export", {"url": "http://127.0.0.1:1/"})
+    api.advance(600)
+    look_again(page)
+    page.wait(lambda: page.text("#runs-count") == "1", "the run")
+    page.click("#runs-details summary")
+    (row,) = page.texts("#run-rows tr")
+    assert re.search(r"failed: Connect call failed .*; http://127.0.0.1:1/ took [\d.]+ s: Connect call failed", row)
+
+
 def test_the_focus_finds_a_neighbour(page: Browser, api: Api) -> None:
     """It never falls back to the beginning of the page when what had it has gone."""
     api.flow(S3, HOURLY)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from contract_tests.pages import snippet, snippets
+from contract_tests.pages import snippet
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
 from contract_tests.targets import free_port, program, running
 from contract_tests.tutorial import ADLS, AZURE_BLOB, GOOGLE, LANDING_ZONE, S3, SFTP, Destination
@@ -176,8 +176,7 @@ def test_a_landing_zone_that_was_given(url: str, account: str, container: str, t
 def test_a_test_that_reads_from_a_bucket(place: Place) -> None:
     pytest.importorskip("boto3")
     place.start("rclone serve s3", snippet("target: services"))
-    (helper,) = (each.text.partition("\n\n\ndef test_")[0] for each in snippets() if "def create_flow" in each.text)
-    (place.folder / "test_bucket.py").write_text(f"{helper}\n\n\n" + place.here(snippet("target: pytest")))
+    (place.folder / "test_bucket.py").write_text(place.here(snippet("target: pytest")))
     flags = ("-q", "-p", "no:cacheprovider", "-p", "no:schemathesis")
     assert place.run(sys.executable, "-m", "pytest", *flags, "test_bucket.py")[-1].startswith("1 passed")
 

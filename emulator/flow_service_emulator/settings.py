@@ -95,7 +95,7 @@ def _folder(value: str) -> Path:
 def http_address(value: str) -> str:
     """An address that something can be sent to. Raises ValueError for what is none."""
     parts = urlsplit(value)
-    if parts.scheme != "http" or not parts.hostname or not value.isprintable() or " " in value or parts.port == 0:
+    if parts.scheme != "http" or not parts.hostname or parts.port == 0:
         raise ValueError("an address such as http://127.0.0.1:9000/exported is needed")
     return value
 

@@ -4,13 +4,15 @@ import { $, badge, changed, count, flowName, given, node, render, stamp } from "
 
 function row(run) {
   const name = flowName(run.flowName, run.flowId);
+  const told = run.errors.map((error) => `${error.code}: ${error.message}`);
+  if (run.call) told.push(`${run.call.call} took ${run.call.seconds} s: ${run.call.answer}`);
   return node("tr", {},
     node("td", {}, stamp(run.startedAt)),
     node("td", {}, node("div", { class: "clamped", title: name }, given(name))),
     node("td", {}, badge({ success: "good", failed: "bad" }[run.status] ?? "warn", run.status)),
     node("td", { class: "number" }, count(run.rows)),
     node("td", { class: "number" }, count(run.fileCount)),
-    node("td", {}, run.errors.map((error) => `${error.code}: ${error.message}`).join("; ")));
+    node("td", {}, told.join("; ")));
 }
 
 // `wanted` is the text that the runs' flows have in their name or id.
