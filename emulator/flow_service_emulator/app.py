@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flow_service_emulator.api.gateway import Gateway, Tokens
 from flow_service_emulator.api.injection import SERVICE_PREFIXES, Injector
 from flow_service_emulator.api.middleware import Middleware, Router
+from flow_service_emulator.api.middleware import Recorder as RecorderProtocol
 from flow_service_emulator.api.operations import Operation, operations
 from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.api.routes import Routes
@@ -74,70 +75,97 @@ class Emulator:
         self.injector.stop()
 
 
+class Service:
+    """The service without its server: operations over a store, and what watches their client.
+
+    Raises FixtureError for a broken fixture, and StoreError when the data folder cannot be opened.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.catalog = catalog = load_catalog(settings.fixtures)
+        self.store = store = Store(settings.data_dir, indexes=INDEXES)
+        folder = settings.fixtures and settings.fixtures / "datasets"
+        self.library = library = Library(
+            catalog.datasets, store=store, clock=clock, seed=settings.seed or 0, anchor=clock.now(), folder=folder
+        )
+        self.faults = faults = Faults(lambda seed, salt: random_source(seed, salt).random())
+        runner = Runner(
+            store=store,
+            catalog=catalog,
+            library=library,
+            clock=clock,
+            export_dir=settings.export_dir,
+            rows_per_file=settings.rows_per_file,
+            keep_runs=settings.keep_runs,
+            limits=settings.limits == "published",
+            faults=faults,
+        )
+        after = AfterExport(settings.after_export, settings.after_export_timeout)
+        self.scheduler = Scheduler(
+            store=store, runner=runner, clock=clock, max_exports=settings.max_exports, after=after
+        )
+        tokens = Tokens(clock, random_source(None))
+        self.gateway = Gateway(
+            tokens=tokens, check_auth=settings.check_auth, orgs=settings.orgs, sandboxes=settings.sandboxes
+        )
+        self.masker = Masker(catalog)
+        self.ids = random_source(settings.seed, salt=str(store.next_seq))
+        self.entities = FlowService(
+            store=store,
+            catalog=catalog,
+            library=library,
+            clock=clock,
+            rng=self.ids,
+            scheduler=self.scheduler,
+            masker=self.masker,
+        )
+        routes = Routes(self.entities, catalog, library, clock, settings.landing_zone)
+        self.table = operations(routes, self.gateway, catalog.unsupported["operations"])
+        self.injector = Injector(faults, self.gateway, self.entities, catalog.errors)
+        self.contract = Contract(
+            catalog,
+            now=clock.now,
+            table=self.table,
+            whereabouts=store.whereabouts,
+            document=lambda: description(self.table, catalog),
+            unmatched=lambda: [rule.as_json() for rule in faults.rules if not rule.matched],
+        )
+
+    def application(
+        self, table: Sequence[Operation], recorder: RecorderProtocol, *, lifespan: ASGIApp, guard: OriginGuard
+    ) -> Middleware:
+        """The operations of a table as an ASGI application."""
+        return Middleware(
+            Router(table, self.catalog.unsupported["apis"]),
+            lifespan,
+            errors=self.catalog.errors,
+            gateway=self.gateway,
+            rng=random_source(None),
+            injector=self.injector,
+            recorder=recorder,
+            masker=self.masker,
+            guard=guard,
+        )
+
+
 def create_app(settings: Settings, clock: Clock) -> Emulator:
     """The whole emulator.
 
     Raises FixtureError for a broken fixture, ExportFolderError when nothing can be written to the export folder, and StoreError
     when the data folder cannot be opened.
     """
-    # what goes on without any request
-    catalog = load_catalog(settings.fixtures)
     for stranger in strangers(settings.fixtures) if settings.fixtures else ():
         log.warning("%s", stranger)
     prepare_folder(settings.export_dir)
-    store = Store(settings.data_dir, indexes=INDEXES)
-    library = Library(
-        catalog.datasets,
-        store=store,
-        clock=clock,
-        seed=settings.seed or 0,
-        anchor=clock.now(),
-        folder=settings.fixtures and settings.fixtures / "datasets",
-    )
-    faults = Faults(lambda seed, salt: random_source(seed, salt).random())
-    runner = Runner(
-        store=store,
-        catalog=catalog,
-        library=library,
-        clock=clock,
-        export_dir=settings.export_dir,
-        rows_per_file=settings.rows_per_file,
-        keep_runs=settings.keep_runs,
-        limits=settings.limits == "published",
-        faults=faults,
-    )
-    after = AfterExport(settings.after_export, settings.after_export_timeout)
-    scheduler = Scheduler(store=store, runner=runner, clock=clock, max_exports=settings.max_exports, after=after)
+    service = Service(settings, clock)
+    catalog, store, library, scheduler = service.catalog, service.store, service.library, service.scheduler
+    faults, contract, injector = service.faults, service.contract, service.injector
     exports = Exports(settings.export_dir, store, catalog)
-
-    # the service
-    tokens = Tokens(clock, random_source(None))
-    gateway = Gateway(tokens=tokens, check_auth=settings.check_auth, orgs=settings.orgs, sandboxes=settings.sandboxes)
-    masker = Masker(catalog)
-    ids = random_source(settings.seed, salt=str(store.next_seq))
-    service = FlowService(
-        store=store, catalog=catalog, library=library, clock=clock, rng=ids, scheduler=scheduler, masker=masker
-    )
-    routes = Routes(service, catalog, library, clock, settings.landing_zone)
-    of_service = operations(routes, gateway, catalog.unsupported["operations"])
-
-    # injected faults
-    names = [operation.name for operation in of_service if operation.path.startswith(SERVICE_PREFIXES)]
+    names = [operation.name for operation in service.table if operation.path.startswith(SERVICE_PREFIXES)]
     destinations = [spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination]
     fault_calls = FaultCalls(faults, Vocabulary(names, catalog.errors, destinations, seed=settings.seed or 0))
-    injector = Injector(faults, gateway, service, catalog.errors)
-
-    # what watches the client
-    contract = Contract(
-        catalog,
-        now=clock.now,
-        table=of_service,
-        whereabouts=store.whereabouts,
-        document=lambda: description(of_service, catalog),
-        unmatched=lambda: [rule.as_json() for rule in faults.rules if not rule.matched],
-    )
     recorder = Recorder(
-        masker=masker,
+        masker=service.masker,
         contract=contract,
         clock=clock,
         entries=settings.journal_entries,
@@ -147,7 +175,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     # the state, from where the data folder left it
     def store_replaced(next_seq: int) -> None:
         injector.end_delays(dropped=True)
-        ids.setstate(random_source(settings.seed, salt=str(next_seq)).getstate())
+        service.ids.setstate(random_source(settings.seed, salt=str(next_seq)).getstate())
 
     store_state = StoreState(store, clock, library, begin_ids=store_replaced)
     parts: dict[str, Part] = {
@@ -169,20 +197,13 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         fault_calls,
         ReportCalls(recorder=recorder, contract=contract),
         Overview(clock, scheduler, store, catalog, library, exports, faults, recorder),
-        FlowCalls(service, catalog, library, clock),
+        FlowCalls(service.entities, catalog, library, clock),
     )
-    table = [*of_service, *of_emulator]
+    table = [*service.table, *of_emulator]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
-    middleware = Middleware(
-        Router(table, catalog.unsupported["apis"]),
-        Lifespan(lifespan=_lifespan(scheduler, store)),
-        errors=catalog.errors,
-        gateway=gateway,
-        rng=random_source(None),
-        injector=injector,
-        recorder=recorder,
-        masker=masker,
-        guard=OriginGuard((settings.host, *settings.allowed_hosts)),
+    guard = OriginGuard((settings.host, *settings.allowed_hosts))
+    middleware = service.application(
+        table, recorder, lifespan=Lifespan(lifespan=_lifespan(scheduler, store)), guard=guard
     )
     return Emulator(middleware, scheduler, library, injector)
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Finding
-from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.check.replay import Replay, read_json
 from flow_service_emulator.check.shapes import MISSING, TYPE, differences, json_type, shape
 from flow_service_emulator.check.traffic import Exchanged
@@ -40,12 +39,13 @@ RULE_OF_KIND: Final = {TYPE: "answer-other-type", MISSING: "answer-field-missing
 class Check:
     """What has been found so far."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._replay = Replay(catalog)
+    def __init__(self) -> None:
+        self._replay = Replay()
+        catalog = self._replay.service.catalog
         self._errors = catalog.errors.kinds
         self._specs = catalog.connection_specs
-        self._document = description(self._replay.table, catalog)
-        self._contract = self._replay.contract
+        self._document = description(self._replay.service.table, catalog)
+        self._contract = self._replay.service.contract
         for row in catalog.rules["check"]:
             address = source_url(row["source"], catalog.rules["sources"])
             self._contract.rules[row["id"]] = row | ({"sourceUrl": address} if address else {})

@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.check.check import Check
 from flow_service_emulator.check.traffic import TrafficError, read_traffic
 from flow_service_emulator.report_command import check_output, show_report
@@ -24,7 +23,7 @@ def run_check(wanted: Namespace) -> int:
     """Holds recordings against the emulator; answers the exit status. Raises NoReport where one cannot be read."""
     check_output(wanted)
     logging.getLogger("emulator").addHandler(logging.NullHandler())  # a refusal is told in the report
-    check = Check(load_catalog(None))
+    check = Check()
     asyncio.run(_read_all(check, wanted.files))
     report = check.report()
     if wanted.facts is not None:

@@ -6,33 +6,20 @@ Entities are those that the recording itself has told of.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from starlette.types import Message, Send
 
 from flow_service_emulator.api.exchange import Answered, Exchange
-from flow_service_emulator.api.gateway import Gateway, Tokens
-from flow_service_emulator.api.injection import Injector
-from flow_service_emulator.api.middleware import Middleware, Router
-from flow_service_emulator.api.operations import operations
 from flow_service_emulator.api.origins import OriginGuard
-from flow_service_emulator.api.routes import Routes
-from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.app import Service
 from flow_service_emulator.check.traffic import Exchanged
-from flow_service_emulator.clock import Clock, random_source
-from flow_service_emulator.contract.contract import Contract
-from flow_service_emulator.data.datasets.library import Library
+from flow_service_emulator.clock import Clock
 from flow_service_emulator.entities import Entity, Scope, new_entity
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.runner import Runner
-from flow_service_emulator.exports.scheduler import Scheduler
-from flow_service_emulator.faults.faults import Faults
-from flow_service_emulator.masking import Masker
-from flow_service_emulator.openapi import description
-from flow_service_emulator.service.service import INDEXES, FlowService
-from flow_service_emulator.store.store import Change, Delete, Put, Store
+from flow_service_emulator.settings import Settings
+from flow_service_emulator.store.store import Change, Delete, Put
 
 ASSUMED_HEADERS: Final = {
     "authorization": "Bearer recorded",
@@ -52,33 +39,13 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 class Replay:
     """The application with a store of what was learned. Also what takes down its answers, in a recorder's place."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self) -> None:
         self.clock = Clock("frozen", now=0)
-        self._rng = random_source(0)
-        self._store = Store(indexes=INDEXES)
-        masker = Masker(catalog)
-        library = Library(catalog.datasets, store=self._store, clock=self.clock, seed=0, anchor=0)
-        faults = Faults(lambda seed, salt: 0.0)
-        runner = Runner(
-            store=self._store, catalog=catalog, library=library, clock=self.clock, export_dir=Path(), rows_per_file=1,
-            keep_runs=1, limits=True, faults=faults,
-        )  # fmt: skip
-        scheduler = Scheduler(store=self._store, runner=runner, clock=self.clock, max_exports=1)
-        service = FlowService(
-            store=self._store, catalog=catalog, library=library, clock=self.clock, rng=self._rng, scheduler=scheduler,
-            masker=masker,
-        )  # fmt: skip
-        gateway = Gateway(tokens=Tokens(self.clock, self._rng), check_auth=False, orgs=(), sandboxes=())
-        routes = Routes(service, catalog, library, self.clock, None)
-        self.table = operations(routes, gateway, catalog.unsupported["operations"])
-        self.contract = Contract(
-            catalog, now=self.clock.now, table=self.table, document=lambda: description(self.table, catalog)
+        self.service = Service(Settings(), self.clock)
+        self._store = self.service.store
+        self._application = self.service.application(
+            self.service.table, self, lifespan=_no_lifespan, guard=OriginGuard(())
         )
-        self._application = Middleware(
-            Router(self.table, catalog.unsupported["apis"]), _no_lifespan, errors=catalog.errors, gateway=gateway, rng=self._rng,
-            injector=Injector(faults, gateway, service, catalog.errors), recorder=self, masker=masker, guard=OriginGuard(()),
-        )  # fmt: skip
         self._last: tuple[Exchange, Answered]
 
     async def __call__(self, call: Exchanged) -> tuple[Exchange, int]:
@@ -104,7 +71,7 @@ class Replay:
     def explain(
         self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], secrets: Sequence[str]
     ) -> None:
-        exchange.findings, _ = self.contract.explain(exchange, error, answer)
+        exchange.findings, _ = self.service.contract.explain(exchange, error, answer)
 
     def answered(self, path: str, send: Send) -> Answered:
         return Answered(send, 0.0)
@@ -114,7 +81,9 @@ class Replay:
 
     def _entity(self, scope: Scope, entity_id: str, fields: Mapping[str, Any]) -> Entity:
         now_ms = self.clock.now_ms()
-        entity = new_entity({"name": "", "state": "enabled", **fields}, scope=scope, rng=self._rng, now_ms=now_ms)
+        entity = new_entity(
+            {"name": "", "state": "enabled", **fields}, scope=scope, rng=self.service.ids, now_ms=now_ms
+        )
         told = {name: fields[name] for name in ("createdAt", "etag") if name in fields}
         return {**entity, **told, "id": entity_id}
 
