@@ -30,7 +30,7 @@ from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.data.datasets.content import check_schema
 from flow_service_emulator.data.datasets.faults import FileFault
 from flow_service_emulator.data.rows.schema_error import SchemaError
-from flow_service_emulator.data.rows.seeded import MAX_AGE_SECONDS, Arrivals, GeneratedRows
+from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows
 
 ANCHOR = 1_700_000_000.0
 ROWS = 1_500
@@ -100,34 +100,22 @@ def millis(arrivals: Arrivals, position: int) -> int:
 def test_counts_agree_with_arrivals(rows: int, rows_per_hour: float, anchor: float, hours: float, more: float) -> None:
     arrivals = Arrivals(rows, rows_per_hour, anchor)
     at = anchor + hours * 3600
-    count, first = arrivals.count_at(at), arrivals.first_at(at)
-    assert 0 <= first <= count
+    count = arrivals.count_at(at)
+    assert count >= 0
     assert arrivals.count_at(at + more * 3600) >= count
-    assert arrivals.first_at(at + more * 3600) >= first
     at_millis = round(at * 1_000_000) // 1000
     if count:
         assert millis(arrivals, count - 1) <= at_millis
     if count < rows or rows_per_hour > 1e-5:
         assert millis(arrivals, count) > at_millis
-    if first < count:  # the row's own time is up to ten minutes before its arrival, and still not too old
-        assert millis(arrivals, first) - 600_000 >= at_millis - MAX_AGE_SECONDS * 1000 - 11_000
-    if first:
-        assert millis(arrivals, first - 1) - 600_000 < at_millis - MAX_AGE_SECONDS * 1000
 
 
 @given(rows=st.integers(0, 10**9), rows_per_hour=st.integers(0, 10**6), anchor=st.integers(0, 4 * 10**9))
 def test_a_dataset_has_its_rows_at_the_anchor_and_grows_by_the_hour(rows: int, rows_per_hour: int, anchor: int) -> None:
     arrivals = Arrivals(rows, rows_per_hour, anchor)
-    assert (arrivals.first_at(anchor), arrivals.count_at(anchor)) == (0, rows)
+    assert arrivals.count_at(anchor) == rows
     for hours in (1, 3, 24, 24 * 30):
         assert arrivals.count_at(anchor + hours * 3600) == rows + hours * rows_per_hour
-
-
-def test_rows_grow_too_old_a_year_later() -> None:
-    arrivals = Arrivals(1_000, 0, ANCHOR)
-    assert arrivals.first_at(ANCHOR + 34 * 86_400) == 0
-    assert 430 <= arrivals.first_at(ANCHOR + MAX_AGE_SECONDS / 2) <= 460
-    assert arrivals.first_at(ANCHOR + MAX_AGE_SECONDS) == arrivals.count_at(ANCHOR + MAX_AGE_SECONDS) == 1_000
 
 
 # --- the same rows whatever the range

@@ -129,8 +129,7 @@ class TableRows:
     """A RowSource of a table's rows, in their order. All are there from the beginning.
 
     With `rows_per_hour` the dataset grows from `anchor` (epoch seconds) on: the rows added repeat the others in turn, so that
-    their values are known too; `grown` of these are there at `anchor` already. A user's rows tell no age that the emulator
-    knows, so none is ever too old.
+    their values are known too; `grown` of these are there at `anchor` already.
     """
 
     def __init__(self, table: Table, *, rows_per_hour: float = 0, anchor: float = 0, grown: int = 0) -> None:
@@ -146,10 +145,6 @@ class TableRows:
     def count_at(self, at: float) -> int:
         """See RowSource."""
         return self._arrivals.count_at(max(at, self._anchor))
-
-    def first_at(self, at: float) -> int:
-        """See RowSource."""
-        return 0
 
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         """See RowSource."""
@@ -175,10 +170,6 @@ class Relocated:
     def count_at(self, at: float) -> int:
         """See RowSource."""
         return self._base + self._source.count_at(at)
-
-    def first_at(self, at: float) -> int:
-        """See RowSource."""
-        return self._base + self._source.first_at(at)
 
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         """See RowSource."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from flow_service_emulator.data.rows.columns import Window
 
-MAX_AGE_SECONDS: Final = 365 * 86_400
-"""Rows carry data no older than this (reference: Exported files)."""
 BATCH_ROWS: Final = 16_384
 """The most rows in one batch: a few megabytes, and a few milliseconds of work."""
 MAX_ROWS: Final = 10**11
@@ -32,8 +30,7 @@ _FIRST_SPAN: Final = 330 * 86_400_000
 Over the whole 365 days, some would be too old for the export that comes three hours after one that failed.
 """
 _DELAY_STEP: Final = 9
-_MAX_DELAY: Final = 65_535 * _DELAY_STEP
-"""The most milliseconds (just under ten minutes) by which a row's own time lies before its arrival."""
+"""Milliseconds; a row's own time lies up to 65,535 times that (just under ten minutes) before its arrival."""
 _MAX_OWNERS: Final = 4_096
 
 
@@ -46,9 +43,6 @@ class RowSource(Protocol):
 
     def count_at(self, at: float) -> int:
         """How many rows have arrived by `at` (epoch seconds): the end of an export's range of positions."""
-
-    def first_at(self, at: float) -> int:
-        """The first position whose row is not older than 365 days at `at` (epoch seconds)."""
 
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
         """The rows of the positions from `first` up to but not including `end`, in order, in bounded batches."""
@@ -70,10 +64,6 @@ class Arrivals:
     def count_at(self, at: float) -> int:
         """How many rows have arrived by `at` (epoch seconds)."""
         return self._count(_millis(at))
-
-    def first_at(self, at: float) -> int:
-        """The first position whose row is not older than 365 days at `at` (epoch seconds)."""
-        return self._count(_millis(at) - MAX_AGE_SECONDS * 1000 + _MAX_DELAY - 1)
 
     def millis(self, first: int, ramp: Array) -> Array:
         """When the rows of the positions from `first` on arrive (int64 column, epoch milliseconds).
@@ -135,7 +125,6 @@ class GeneratedRows:
         root, kind = parse_row_schema(schema)
         self._arrivals = Arrivals(rows, rows_per_hour, anchor)
         self.count_at = self._arrivals.count_at
-        self.first_at = self._arrivals.first_at
         self._delays = Stream(seed, "dataset", dataset_id, "delay")
         self.arrow_schema = Schema([arrow_field(name, node) for name, node in root.fields])
         sources = Sources(
