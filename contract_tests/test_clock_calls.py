@@ -16,7 +16,6 @@ from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error,
 from contract_tests.tutorial import BASE, DATASET, S3
 from flow_service_emulator.exports import scheduler
 from flow_service_emulator.exports.runner import Runner
-from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.settings import LATEST_TIME, Settings, read_settings
 from flow_service_emulator.store.store import Store, StoreError
 
@@ -33,32 +32,6 @@ RUNNING = [{"mode": "real"}, {"mode": "accelerated", "speed": 10_000}]
 
 
 # --- what they take -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("20260102", FROZEN_NOW + DAY),
-        ("20260102T000000Z", FROZEN_NOW + DAY),
-        ("2026-01-02", FROZEN_NOW + DAY),
-        ("2026-01-02T01:00:00+01:00", FROZEN_NOW + DAY),
-        ("1767312000", FROZEN_NOW + DAY),
-        ("1767312000.5", FROZEN_NOW + DAY + 0.5),
-        ("100000000", 100_000_000),
-        ("0", 0),
-    ],
-)
-def test_a_text_that_is_an_instant(text: str, seconds: float) -> None:
-    assert epoch_seconds(text) == seconds
-
-
-NO_INSTANTS = ["1_767_312_000", "2026", "202601", "20261301", "nan", "inf", "1e9", "+1767312000", " 1767312000", "-5.0"]
-
-
-@pytest.mark.parametrize("text", [*NO_INSTANTS, "١٢٣٤٥٦٧٨٩", ""])
-def test_a_text_that_is_none(text: str) -> None:
-    with pytest.raises(ValueError):
-        epoch_seconds(text)
 
 
 def test_who_writes_too_few_digits_is_told_how_to_write_them(api: Api) -> None:

@@ -24,7 +24,6 @@ from flow_service_emulator.control.report_calls import FILTERS
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.testing.client import ControlClient
 from flow_service_emulator.testing.requests import Requests
-from flow_service_emulator.validation.validation import ContractWarning
 
 
 def requests(api: Api, **filters: Any) -> list[dict[str, Any]]:
@@ -267,19 +266,6 @@ def test_of_a_body_that_cannot_be_read_only_size_and_fault_are_kept(api: Api) ->
     request = requests(api)[-1]["request"]
     assert set(request) == {"headers", "size", "unread"}
     assert request["size"] == 11
-
-
-def test_a_failure_in_here_harms_no_request(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the next request is recorded."""
-    catalog, clock = load_catalog(), Clock("frozen", now=0.0)
-    contract = Contract(catalog, now=clock.now, document=dict)
-    recorder = Recorder(masker=Masker(catalog), contract=contract, clock=clock, entries=5)
-    unheard_of: Any = {}
-    for warnings in ([ContractWarning("a", "b", unheard_of)], []):
-        exchange = Exchange("GET", "/data/x", "", {}, "id", operation="list:flows", warnings=warnings)
-        recorder.record(exchange, recorder.answered("/data/x", nowhere))
-    assert "could not be recorded" in caplog.text
-    assert [entry["number"] for entry in recorder.find()] == [2]
 
 
 def test_a_request_that_the_gateway_refuses_is_noted_for_its_organization(api: Api) -> None:

@@ -7,14 +7,12 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from contract_tests.support import Api, serving, violations
 from contract_tests.tutorial import S3, SOURCE_CONNECTION
-from flow_service_emulator.fixture_files import Entry, FixtureError
 from flow_service_emulator.reports.report import printable
 from flow_service_emulator.server import formatter
 
@@ -34,22 +32,6 @@ def test_milliseconds_are_told_as_such(api: Api, field: str) -> None:
         found = violations(api.post("/flows", {**S3.flow(*ids), "scheduleParams": schedule}))
         message = found[f"scheduleParams.{field}"]["message"]
         assert told in message and ("millisecond" in message) == ("millisecond" in told)
-
-
-@pytest.mark.parametrize(
-    ("schema", "place", "reason"),
-    [
-        ({"type": "strng"}, "/type", '"strng" is no type; known are array, boolean, integer, null, number, object, string'),
-        ({"properties": {"type": {"type": ["string", "nul"]}}}, "/properties/type/type", '["string","nul"] is no type; known'),
-        ({"properties": {"type": "string"}}, "/properties/type", '"string" is not of types "boolean", "object"'),
-        ({"items": 5}, "/items", "5"),
-    ],
-)  # fmt: skip
-def test_a_type_that_there_is_not_is_told_with_those_that_there_are(schema: Any, place: str, reason: str) -> None:
-    with pytest.raises(FixtureError) as refused:
-        Entry(Path("schema"), "", schema).check_schema("", schema)
-    assert refused.value.place == place
-    assert refused.value.reason.startswith(reason)
 
 
 @pytest.mark.parametrize("dataset_id", ["a%2Fb", "a/b"])

@@ -97,9 +97,9 @@ def _rule(rule: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _source(rule: Mapping[str, Any]) -> str:
-    """What a rule rests on, as a link where its address is known; a report that was saved may have anything for one."""
-    name, address = escape(rule["source"]), str(rule.get("sourceUrl", ""))
-    return f'<a href="{escape(address)}" rel="noreferrer">{name}</a>' if address.startswith("https://") else name
+    """What a rule rests on, as a link where its address is known."""
+    name = escape(rule["source"])
+    return f'<a href="{escape(rule["sourceUrl"])}" rel="noreferrer">{name}</a>' if "sourceUrl" in rule else name
 
 
 def _dimension(title: str, part: Mapping[str, Any]) -> Iterator[str]:
