@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import SequenceMatcher, get_close_matches
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -20,6 +21,7 @@ from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.entities import SERVER_FIELDS, Scope
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.service.bodies import FIELDS
 from flow_service_emulator.validation.violation_text import literal
 
@@ -30,7 +32,7 @@ MAX_OF_REQUEST: Final = 50
 MAX_PLACE: Final = 100
 """Characters of a place that a client made up."""
 ONCE: Final = 'Once is {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT"}. '
-REPETITION: Final = ("scheduleParams.interval", "scheduleParams.timeUnit", "scheduleParams.exportMode")
+_WORD: Final = re.compile(r"\w+")
 _REQUIRED: Final = re.compile(r"(\S+) is required but missing")
 _ADVICE: Final = re.compile(r"\s*\b(?:Please|Verify) [^.]*\.")
 """What the service's own sentences advise; the hint's advice is nearer."""
@@ -82,7 +84,7 @@ class Hints:
             sent = _body(exchange)
             for each in violations:
                 fix = self._of_violation(exchange, each, sent)
-                yield Finding(error.name, each["path"], self._in_words(each), each["rule"], fix)
+                yield Finding(error.name, each["path"], self._in_words(each, sent), each["rule"], fix)
         elif error.name in self._rules:
             place = error.place or self._errors[error.name].place or str(report.get("field", ""))
             fix = "It was deleted: forget its id." if was_deleted else self._of_error(exchange, error)
@@ -124,8 +126,7 @@ class Hints:
             case "query-param-unknown":
                 return self._of_parameter(exchange, str(fields["param"]))
             case "filter-field-invalid" | "orderby-field-invalid":
-                names = self._fields(exchange)
-                return f"{_did_you_mean(str(fields['field']).split('.')[0], names)}Fields are: {', '.join(names)}."
+                return self._of_field(exchange, str(fields["field"]))
             case "filter-operator-invalid" if fields["operator"] == "=":
                 return "Write it with two equals signs: property=<field>==<value>."
             case "path-not-found":
@@ -177,6 +178,15 @@ class Hints:
         other = self._words["parameters"].get(sent, "")
         return f"Use {other}. {told}" if other.partition("=")[0] in known else told
 
+    def _of_field(self, exchange: Exchange, sent: str) -> str:
+        names = self._fields(exchange)
+        top, near = re.split(r"[.\[]", sent)[0], _nearest(sent.split(".")[0], names)
+        if top in names:
+            return f"{top} is an object or an array, and has no order: name a field in it."
+        if near and not re.fullmatch(r"[\w.]+", sent):
+            return f"Write property={near}==<value>."
+        return f"{f'Did you mean {near}? ' if near else ''}Fields are: {', '.join(names)}."
+
     def _fields(self, exchange: Exchange) -> list[str]:
         """The top-level fields of the entities that a list has, as filters name them."""
         collection = (exchange.operation or "").partition(":")[2]
@@ -189,7 +199,7 @@ class Hints:
     def _of_path(self, method: str, path: str) -> str:
         """The path that was meant: one without the base path, or one spelt alike."""
         for wrong, right in self._words["paths"].items():
-            if _filled(BASE + wrong, path) == path:
+            if path in (_filled(BASE + wrong, path), wrong):
                 return f"Use {right}."
         steps = path.split("/")
         paths = [each.path for each in self._operations.values()]
@@ -201,19 +211,20 @@ class Hints:
         return f"Did you mean {method} {near}?" if _likeness(near, path) else ""
 
     def _of_spec(self, report: Mapping[str, Any]) -> str:
+        """The spec that was meant: by its name or an id spelt alike, or that of the other kind by the same name."""
         value, allowed = report["value"], report["allowed"]
         if isinstance(allowed, list):  # of versions there is one
             return f'Send the text "{allowed[0]}".'
-        if value is None:
-            return (
-                'Name the spec: {"id": "<id>", "version": "1.0"}, with the id from GET /connectionSpecs or /flowSpecs.'
-            )
+        if isinstance(value, str) and report["field"] in ("connectionSpec", "flowSpec"):
+            return f'Send an object: {{"id": {orjson.dumps(value).decode()}, "version": "1.0"}}.'
         what = self._spec(str(value))
         told = f"That is the id of {what}. " if what else ""
         ids = {spec_id: name for name, spec_id in allowed.items()}
         near = _nearest(str(value), ids)
         if name := ids[near] if near else _nearest(what.partition(" spec ")[2] or str(value), allowed):
             return f"{told}Did you mean {name}, {allowed[name]}?"
+        if value is None:
+            told = 'Send {"id": "<id>", "version": "1.0"}. '
         return f"{told}Those that fit are: {', '.join(f'{name} {id}' for name, id in allowed.items())}."
 
     def _spec(self, spec_id: str) -> str:
@@ -239,31 +250,35 @@ class Hints:
 
     # --- what fixes a violation ---------------------------------------------------------------------------------------
 
-    def _in_words(self, violation: Mapping[str, Any]) -> str:
-        """A violation's sentence, with what its pattern means before the pattern."""
+    def _in_words(self, violation: Mapping[str, Any], sent: Any) -> str:
+        """A violation's sentence, with what its pattern means before the pattern, and what a time is in epoch seconds."""
         message, pattern = str(violation["message"]), violation.get("pattern")
-        words = self._words["patterns"].get(pattern)
-        return (
-            message.replace(f"match the pattern {pattern}", f"have {words} (pattern {pattern})") if words else message
-        )
+        if words := self._words["patterns"].get(pattern):
+            return message.replace(f"match the pattern {pattern}", f"have {words} (pattern {pattern})")
+        value = _at(sent, violation["path"])
+        with suppress(ValueError):
+            if isinstance(value, str) and violation["path"].endswith("Time"):
+                return f"{message}, which is {epoch_seconds(value):.0f}"
+        return message
 
     def _of_violation(self, exchange: Exchange, violation: Mapping[str, Any], sent: Any) -> str:
-        place, fix = str(violation["path"]), ""
+        place, message, fix = str(violation["path"]), str(violation["message"]), ""
         parent, _, name = place.rpartition(".")
         if violation["rule"] == "required":
             unknown = [each.path for each in exchange.warnings if each.rule == "unknown-field"]
             beside = [path.rpartition(".")[2] for path in unknown if path.rpartition(".")[0] == parent]
             fix = self._renamed(name, beside)
-        elif found := _NOT_THERE.search(str(violation["message"])):
-            fix = self._of_id(exchange, found[1], found[2])
+        elif found := _NOT_THERE.search(message):
+            fix = self._of_id(exchange, found[1], found[2]) or str(self._rules["resource-not-found"]["fix"])
         elif violation["rule"] == "const" and "example" in violation and not place.startswith("scheduleParams"):
             fix = f"Send {literal(violation['example'])}."
-        elif "GET /" in str(violation["message"]):
+        elif "GET /" in message:
             fix = "Take one from there."
-        if not fix and place.startswith("scheduleParams"):
-            spec = _at(sent, "flowSpec.id")
-            shows = f"GET /flowSpecs/{spec if isinstance(spec, str) else '{id}'} shows the schedule's schema."
-            fix = f"{ONCE if place in REPETITION else ''}{shows}"
+        if not fix and not {"example", str(example := violation.get("example"))} & set(_WORD.findall(message)):
+            fix = "" if example is None else f"A valid example is {orjson.dumps(example).decode()[:150]}."
+        if place.startswith("scheduleParams") and "rename" not in fix:
+            once = ONCE if place.endswith("exportMode") or "once" in str(_at(sent, place)).lower() else ""
+            fix = f"{fix} {once}GET /flowSpecs/{{id}} shows the schedule's schema.".strip()
         return fix
 
     def _renamed(self, missing: str, sent: Sequence[str]) -> str:
