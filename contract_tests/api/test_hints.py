@@ -238,7 +238,7 @@ def test_the_log_has_the_same_line_and_runs_say_where_their_rows_are(tmp_path: P
         hint = made.run({"interval": 5}).headers["x-emulator-hint"]
         api.advance(3600)
         api.close()
-        log = process.log.read_text()
+    log = process.log.read_text()
     assert f" WARNING POST /flows 400 {hint}\n" in log
     run = rf'run \S+ of flow ".+" \({made.flow}\) at 2026-01-01T01:00:00Z: success, [\d,]+ rows in amazon-s3/your-bucket-name/folder'
     assert re.search(run, log)
