@@ -66,7 +66,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     """One server process for all tests of this worker, with a frozen clock."""
     if pytestconfig.getoption("--base-url"):
         pytest.skip("looks at the emulator's own process; not with --base-url")
-    with serving(tmp_path_factory.mktemp("server")) as process:
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "fixtures" / "datasets").mkdir(parents=True)
+    with serving(folder, "--fixtures", str(folder / "fixtures")) as process:
         yield process
 
 
@@ -100,6 +102,15 @@ def api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator
 def export_dir(server: ServerProcess) -> Path:
     """Where the session's server writes its files."""
     return server.export_dir
+
+
+@pytest.fixture
+def files(server: ServerProcess) -> Iterator[Path]:
+    """The folder of the session's server for a user's dataset files, empty before and after."""
+    folder = server.export_dir.parent / "fixtures" / "datasets"
+    yield folder
+    for file in folder.iterdir():
+        file.unlink()
 
 
 @pytest.fixture

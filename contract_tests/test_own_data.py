@@ -8,8 +8,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract_tests.support import Api, assert_error, serving
+from contract_tests.support import Api, assert_error
 from flow_service_emulator.data.datasets import reader
 from flow_service_emulator.data.datasets.content import Job
 from flow_service_emulator.data.datasets.faults import FileFault
@@ -43,25 +41,6 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
     target = io.BytesIO()
     pq.write_table(table, target, compression="zstd", **options)
     return target.getvalue()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("own")
-
-
-@pytest.fixture(scope="module")
-def url(folder: Path) -> Iterator[str]:
-    (folder / "fixtures" / "datasets").mkdir(parents=True)
-    with serving(folder, "--fixtures", str(folder / "fixtures")) as process:
-        yield process.url
-
-
-@pytest.fixture
-def api(url: str) -> Iterator[Api]:
-    with closing(Api(url)) as client:
-        client.control("POST", "/reset")
-        yield client
 
 
 def upload(api: Api, body: bytes, kind: str, dataset: str = "x") -> httpx.Response:
@@ -162,20 +141,16 @@ def test_the_end_of_the_server_and_of_whoever_waits_end_the_reading(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has neither pipes nor such names")
-def test_only_files_are_read(api: Api, folder: Path) -> None:
+def test_only_files_are_read(api: Api, files: Path, tmp_path: Path) -> None:
     """A pipe would be waited for without an end. A link to a file is one, as some build systems link every file."""
-    datasets = folder / "fixtures" / "datasets"
-    (folder / "elsewhere.csv").write_text("a\n1\n")
-    (datasets / "linked.csv").symlink_to(folder / "elsewhere.csv")
-    (datasets / "loop.csv").symlink_to("loop.csv")
-    (datasets / "gone.csv").symlink_to("nowhere.csv")
-    os.mkfifo(datasets / "pipe.ndjson")
-    odd = os.fsencode(datasets) + b"/\xff.csv"
+    (tmp_path / "elsewhere.csv").write_text("a\n1\n")
+    (files / "linked.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (files / "loop.csv").symlink_to("loop.csv")
+    (files / "gone.csv").symlink_to("nowhere.csv")
+    os.mkfifo(files / "pipe.ndjson")
+    odd = os.fsencode(files) + b"/\xff.csv"
     Path(os.fsdecode(odd)).write_text("a\n1\n")
-    try:
-        items = {item.get("file"): item for item in api.control("GET", "/datasets")["items"]}
-    finally:
-        Path(os.fsdecode(odd)).unlink()
+    items = {item.get("file"): item for item in api.control("GET", "/datasets")["items"]}
     assert items["linked.csv"]["rows"] == 1
     assert "regular file" in items["pipe.ndjson"]["problem"]
     assert "symbolic links" in items["loop.csv"]["problem"]
@@ -195,12 +170,11 @@ def test_a_pipe_does_not_hold_up_the_start(tmp_path: Path) -> None:
         (tmp_path / name / "pipe.json").unlink()
 
 
-def test_a_large_file_is_read_piece_by_piece(api: Api, folder: Path) -> None:
+def test_a_large_file_is_read_piece_by_piece(api: Api, files: Path) -> None:
     """With many columns a batch has few rows; what only some records have is null in the others."""
     lines = [{f"f{i}": i for i in range(1_500)}, *({f"f{i % 1_500}": i, "t": "x" * 400} for i in range(3_000))]
-    (folder / "fixtures" / "datasets" / "wide.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (files / "wide.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert api.control("GET", "/datasets/wide")["rows"] == len(lines)
-    (folder / "fixtures" / "datasets" / "wide.ndjson").unlink()
 
 
 # --- rows keep their places --------------------------------------------------------------------------------------------------

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from contract_tests.api.test_own_datasets import next_rows, put
 from contract_tests.in_process import LocalEmulator
-from contract_tests.support import FROZEN_NOW, Api, assert_error, serving, violations
+from contract_tests.support import FROZEN_NOW, Api, assert_error, violations
 from contract_tests.tutorial import BASE, DATA_LAKE, S3, SOURCE_CONNECTION
 from flow_service_emulator.settings import Settings
 
@@ -31,60 +32,10 @@ ORDERS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("own")
-
-
-@pytest.fixture(scope="module")
-def url(folder: Path) -> Iterator[str]:
-    """A server with an empty fixtures folder of its own."""
-    (folder / "fixtures" / "datasets").mkdir(parents=True)
-    with serving(folder, "--fixtures", str(folder / "fixtures")) as process:
-        yield process.url
-
-
-@pytest.fixture
-def files(folder: Path) -> Path:
-    """The folder of dataset files, empty."""
-    datasets = folder / "fixtures" / "datasets"
-    datasets.mkdir(parents=True, exist_ok=True)
-    for file in datasets.iterdir():
-        file.unlink()
-    return datasets
-
-
-@pytest.fixture
-def api(files: Path, url: str) -> Iterator[Api]:
-    client = Api(url)
-    client.control("POST", "/reset", params={"exports": "true"})
-    yield client
-    client.close()
-
-
-def put(api: Api, dataset: str, **body: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = api.control("PUT", f"/datasets/{dataset}", body)
-    return answer
-
-
 def own(api: Api) -> dict[str, dict[str, Any]]:
     """The datasets that are not of the fixtures, by file or id."""
     items = api.control("GET", "/datasets")["items"]
     return {item.get("file", item["id"]): item for item in items if item["origin"] != "fixtures"}
-
-
-def exported(api: Api, run: str) -> list[Any]:
-    """The rows of a run's NDJSON files."""
-    items = api.control("GET", "/exports", params={"run": run})["items"]
-    texts = [api.http.get(f"/__emulator/exports/{item['path']}").text for item in items]
-    return [json.loads(line) for text in texts for line in text.split("\n") if line]
-
-
-def next_rows(api: Api, hours: int = 3) -> list[Any]:
-    """The rows of the one run within the next hours, which succeeds."""
-    (run,) = api.advance(hours * HOUR)
-    assert run["status"] == "success", api.item(f"/runs/{run['id']}")
-    return exported(api, run["id"])
 
 
 # --- records ----------------------------------------------------------------------------------------------------------
@@ -236,7 +187,7 @@ def test_a_last_line_is_waited_for_until_it_is_whole(api: Api, files: Path) -> N
     assert next_rows(api) == [{"n": 2}]
 
 
-def test_a_schema_of_the_same_name_says_the_types_of_a_file(api: Api, files: Path, folder: Path) -> None:
+def test_a_schema_of_the_same_name_says_the_types_of_a_file(api: Api, files: Path, export_dir: Path) -> None:
     properties = {"code": {"type": "string"}, "n": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}}
     schemas = files.parent / "schemas"
     schemas.mkdir()
@@ -245,7 +196,7 @@ def test_a_schema_of_the_same_name_says_the_types_of_a_file(api: Api, files: Pat
     api.flow(S3, SCHEDULE, datasets=["typed"], datasetFileType="PARQUET", compression="NONE")
     api.advance(0)
     (item,) = api.control("GET", "/exports")["items"]
-    schema = pq.read_schema(folder / "exports" / item["path"])
+    schema = pq.read_schema(export_dir / item["path"])
     assert [str(type_) for type_ in schema.types] == ["string", "int32", "timestamp[ms, tz=UTC]", "string"]
     (files / "typed.csv").write_text("code,n,at,more\n7,x,,\n")
     assert (

@@ -8,8 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api, assert_error, serving, violations
+from contract_tests.support import FROZEN_NOW, Api, assert_error, violations
 from contract_tests.tutorial import FIRST_DATASET, S3, SOURCE_CONNECTION
 
 pytestmark = pytest.mark.emulator_only
@@ -50,34 +49,6 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("own")
-    (folder / "fixtures" / "datasets").mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def url(folder: Path) -> Iterator[str]:
-    with serving(folder, "--fixtures", str(folder / "fixtures")) as process:
-        yield process.url
-
-
-@pytest.fixture
-def files(folder: Path) -> Path:
-    """The folder of dataset files, empty."""
-    for file in (folder / "fixtures" / "datasets").iterdir():
-        file.unlink()
-    return folder / "fixtures" / "datasets"
-
-
-@pytest.fixture
-def own(url: str, files: Path) -> Iterator[Api]:
-    with closing(Api(url)) as api:
-        api.control("POST", "/reset", params={"exports": "true"})
-        yield api
-
-
 def put(api: Api, dataset: str, **body: Any) -> dict[str, Any]:
     answer: dict[str, Any] = api.control("PUT", f"/datasets/{dataset}", body)
     return answer
@@ -95,7 +66,7 @@ def next_rows(api: Api, seconds: int = 3 * HOUR) -> list[Any]:
 # --- by call ----------------------------------------------------------------------------------------------------------
 
 
-def test_records_come_out_as_they_went_in(own: Api) -> None:
+def test_records_come_out_as_they_went_in(api: Api) -> None:
     records = [
         {
             "id": 1,
@@ -106,51 +77,51 @@ def test_records_come_out_as_they_went_in(own: Api) -> None:
         {"id": 2, "total": 10.5, "coupon": "é\u2028\n\\", "lines": [], "customer": {"name": ""}, "long": "x" * 70_000},
         {"id": -(2**63), "total": 1e-9, "lines": [{"sku": "", "tags": []}]},
     ]
-    assert put(own, "orders", name="Orders", records=records)["rows"] == 3
-    own.flow(S3, SCHEDULE, datasets=["orders"])
+    assert put(api, "orders", name="Orders", records=records)["rows"] == 3
+    api.flow(S3, SCHEDULE, datasets=["orders"])
     without_null = [{key: value for key, value in record.items() if value is not None} for record in records]
-    assert next_rows(own, 0) == without_null
-    told = own.control("GET", "/datasets/orders")
+    assert next_rows(api, 0) == without_null
+    told = api.control("GET", "/datasets/orders")
     assert (told["id"], told["name"], told["origin"], told["rows"]) == ("orders", "Orders", "call", 3)
 
 
-def test_only_appended_records_are_new(own: Api) -> None:
-    put(own, "log", records=RECORDS)
-    own.flow(S3, SCHEDULE, datasets=["log"])
-    assert next_rows(own, 0) == RECORDS
+def test_only_appended_records_are_new(api: Api) -> None:
+    put(api, "log", records=RECORDS)
+    api.flow(S3, SCHEDULE, datasets=["log"])
+    assert next_rows(api, 0) == RECORDS
     more = [*RECORDS, {"n": 1.5, "late": True}, {"n": -1}]
-    put(own, "log", records=more)
-    assert next_rows(own) == more[3_000:]
-    put(own, "log", records=more)
-    assert next_rows(own) == []
+    put(api, "log", records=more)
+    assert next_rows(api) == more[3_000:]
+    put(api, "log", records=more)
+    assert next_rows(api) == []
     changed = [{**RECORDS[0], "n": 7}, *RECORDS[1:5]]
-    put(own, "log", records=changed)
-    assert next_rows(own) == changed
-    assert own.control("DELETE", "/datasets/log") == {"deleted": 1}
-    (run,) = own.advance(3 * HOUR)
-    (error,) = own.item(f"/runs/{run['id']}")["metrics"]["statusSummary"]["errors"]
+    put(api, "log", records=changed)
+    assert next_rows(api) == changed
+    assert api.control("DELETE", "/datasets/log") == {"deleted": 1}
+    (run,) = api.advance(3 * HOUR)
+    (error,) = api.item(f"/runs/{run['id']}")["metrics"]["statusSummary"]["errors"]
     assert run["status"] == "failed" and error["message"] == "Job aborted. The dataset log is not eligible any more"
-    put(own, "log", records=[{"n": 2}])
-    assert next_rows(own) == [{"n": 2}]
+    put(api, "log", records=[{"n": 2}])
+    assert next_rows(api) == [{"n": 2}]
 
 
-def test_records_grow_by_being_repeated(own: Api) -> None:
-    put(own, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=1.5)
-    own.flow(S3, SCHEDULE, datasets=["log"])
-    assert [row["n"] for row in next_rows(own, 0)] == [1, 2, 3]
-    assert [row["n"] for row in next_rows(own)] == [1, 2, 3, 1]
-    assert [row["n"] for row in next_rows(own)] == [2, 3, 1, 2, 3]
-    put(own, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=0.5)
-    assert [row["n"] for row in next_rows(own)] == [1]
-    assert [row["n"] for row in next_rows(own)] == [2, 3]
-    put(own, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}])
-    assert [row["n"] for row in next_rows(own)] == [1, 2, 3, 4]
+def test_records_grow_by_being_repeated(api: Api) -> None:
+    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=1.5)
+    api.flow(S3, SCHEDULE, datasets=["log"])
+    assert [row["n"] for row in next_rows(api, 0)] == [1, 2, 3]
+    assert [row["n"] for row in next_rows(api)] == [1, 2, 3, 1]
+    assert [row["n"] for row in next_rows(api)] == [2, 3, 1, 2, 3]
+    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}], rowsPerHour=0.5)
+    assert [row["n"] for row in next_rows(api)] == [1]
+    assert [row["n"] for row in next_rows(api)] == [2, 3]
+    put(api, "log", records=[{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}])
+    assert [row["n"] for row in next_rows(api)] == [1, 2, 3, 4]
 
 
-def test_rows_like_those_of_another_dataset(own: Api) -> None:
-    put(own, "alike", like=FIRST_DATASET, rows=30, rowsPerHour=2)
-    own.flow(S3, SCHEDULE, datasets=["alike"])
-    rows = next_rows(own, 0) + next_rows(own)
+def test_rows_like_those_of_another_dataset(api: Api) -> None:
+    put(api, "alike", like=FIRST_DATASET, rows=30, rowsPerHour=2)
+    api.flow(S3, SCHEDULE, datasets=["alike"])
+    rows = next_rows(api, 0) + next_rows(api)
     assert len(rows) == len({row["_id"] for row in rows}) == 36
 
 
@@ -184,22 +155,22 @@ def test_rows_like_those_of_another_dataset(own: Api) -> None:
         ({"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}, "rows": 1}, "'#/x' leads nowhere"),
     ],
 )  # fmt: skip
-def test_what_is_no_dataset_is_refused(own: Api, body: Any, reason: str) -> None:
-    assert reason in assert_error(own.http.put("/__emulator/datasets/mine", json=body), "control-invalid")["detail"]
-    assert_error(own.http.get("/__emulator/datasets/mine"), "control-not-found")
+def test_what_is_no_dataset_is_refused(api: Api, body: Any, reason: str) -> None:
+    assert reason in assert_error(api.http.put("/__emulator/datasets/mine", json=body), "control-invalid")["detail"]
+    assert_error(api.http.get("/__emulator/datasets/mine"), "control-not-found")
     source = {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": "mine"}]}}
-    assert "params.datasets[0].dataSetId" in violations(own.post("/sourceConnections", source))
+    assert "params.datasets[0].dataSetId" in violations(api.post("/sourceConnections", source))
 
 
-def test_an_id_of_another_is_taken(own: Api, files: Path) -> None:
+def test_an_id_of_another_is_taken(api: Api, files: Path) -> None:
     (files / "taken.csv").write_text("a\n1\n")
     for taken, owner in ((FIRST_DATASET, "a dataset of the fixtures"), ("taken", "the file taken.csv")):
         for method, body in (("PUT", {"records": [{"a": 1}]}), ("DELETE", None)):
-            response = own.http.request(method, f"/__emulator/datasets/{taken}", json=body)
+            response = api.http.request(method, f"/__emulator/datasets/{taken}", json=body)
             assert f"the id '{taken}' is that of {owner}" in assert_error(response, "control-conflict")["detail"]
     for method in ("GET", "DELETE"):
-        assert_error(own.http.request(method, "/__emulator/datasets/none"), "control-not-found")
-    put_oddly = own.http.put("/__emulator/datasets/a.b", json={"records": [{"a": 1}]})
+        assert_error(api.http.request(method, "/__emulator/datasets/none"), "control-not-found")
+    put_oddly = api.http.put("/__emulator/datasets/a.b", json={"records": [{"a": 1}]})
     assert "1 to 64 letters, digits, - and _ only" in assert_error(put_oddly, "control-invalid")["detail"]
 
 
@@ -208,20 +179,19 @@ def test_an_id_of_another_is_taken(own: Api, files: Path) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("exported", ["JSON", "PARQUET"])
-def test_files_are_exported_and_may_grow(own: Api, files: Path, folder: Path, form: str, exported: str) -> None:
+def test_files_are_exported_and_may_grow(api: Api, files: Path, export_dir: Path, form: str, exported: str) -> None:
     """While the server runs; a file that is gone fails the next run."""
     file = files / f"log.{form}"
     file.write_bytes(FORMS[form](RECORDS[:2_000]))
-    own.flow(S3, SCHEDULE, datasets=["log"], datasetFileType=exported)
+    api.flow(S3, SCHEDULE, datasets=["log"], datasetFileType=exported)
     found: list[Any] = []
     changed = [{**RECORDS[0], "n": -1}, *RECORDS[1:50]]
     for records in (RECORDS[:2_000], RECORDS, RECORDS, changed):
         file.write_bytes(FORMS[form](records))
-        (run,) = own.advance(3 * HOUR if found else 0)
+        (run,) = api.advance(3 * HOUR if found else 0)
         assert run["status"] == "success"
         paths = [
-            folder / "exports" / item["path"]
-            for item in own.control("GET", "/exports", params={"run": run["id"]})["items"]
+            export_dir / item["path"] for item in api.control("GET", "/exports", params={"run": run["id"]})["items"]
         ]
         if exported == "PARQUET":
             found.append([row for path in paths for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()])
@@ -229,31 +199,31 @@ def test_files_are_exported_and_may_grow(own: Api, files: Path, folder: Path, fo
             found.append([json.loads(line) for path in paths for line in path.read_bytes().splitlines()])
     assert found == [RECORDS[:2_000], RECORDS[2_000:], [], changed]
     file.unlink()
-    assert [run["status"] for run in own.advance(3 * HOUR)] == ["failed"]
+    assert [run["status"] for run in api.advance(3 * HOUR)] == ["failed"]
 
 
-def test_columns_of_csv_are_typed_where_nothing_is_lost(own: Api, files: Path) -> None:
+def test_columns_of_csv_are_typed_where_nothing_is_lost(api: Api, files: Path) -> None:
     lines = "zip;amount;count;vip;mixed;none;long;big\r\n007;1.50;3;true;1;;12345678901234567890;9007199254740993\r\n"
     (files / "log.csv").write_text(lines + '123;2;;false;x;"a;\nb";1;2')
-    own.flow(S3, SCHEDULE, datasets=["log"])
+    api.flow(S3, SCHEDULE, datasets=["log"])
     long, big = "12345678901234567890", 2**53 + 1
-    assert next_rows(own, 0) == [
+    assert next_rows(api, 0) == [
         {"zip": "007", "amount": 1.5, "count": 3, "vip": True, "mixed": "1", "long": long, "big": big},
         {"zip": "123", "amount": 2.0, "vip": False, "mixed": "x", "none": "a;\nb", "long": "1", "big": 2},
     ]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_file_that_is_none_is_listed_with_its_problem(own: Api, files: Path, form: str) -> None:
+def test_a_file_that_is_none_is_listed_with_its_problem(api: Api, files: Path, form: str) -> None:
     """Beside a good one, which stays; neither the list nor the server suffers."""
     (files / "good.ndjson").write_text('{"a":1}\n')
     whole = FORMS[form](RECORDS[:50])
     for number, content in enumerate((b"", whole[: len(whole) // 2], b"\xff\xfe{" + whole[7:], whole[:9])):
         (files / f"bad{number}.{form}").write_bytes(content)
-    listed = {item.get("file"): item for item in own.control("GET", "/datasets")["items"] if "file" in item}
+    listed = {item.get("file"): item for item in api.control("GET", "/datasets")["items"] if "file" in item}
     assert "problem" not in listed["good.ndjson"] and len(listed) == 5
     problems = [item["problem"] for item in listed.values() if "problem" in item]
     assert problems and all(problems), listed
-    put(own, "log", records=[{"n": 2}])
-    own.flow(S3, SCHEDULE, datasets=["good", "log"])
-    assert next_rows(own, 0) == [{"a": 1}, {"n": 2}]
+    put(api, "log", records=[{"n": 2}])
+    api.flow(S3, SCHEDULE, datasets=["good", "log"])
+    assert next_rows(api, 0) == [{"a": 1}, {"n": 2}]
