@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from html import unescape
+from copy import deepcopy
+from html import escape, unescape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
+from markdown_it import MarkdownIt
 
 from contract_tests.support import Api, ServerProcess, assert_error
 from contract_tests.test_contract import report, use
@@ -23,6 +25,8 @@ from flow_service_emulator.cli import main
 from flow_service_emulator.reports.forms import FORMATS, rendered
 from flow_service_emulator.reports.report import TITLES
 
+MARKDOWN = {"h2", "h3", "p", "strong", "code", "a", "ul", "li", "br", "details", "summary"}
+MARKDOWN |= {"table", "thead", "tbody", "tr", "th", "td"}
 EVIL = "<script>alert(1)</script>&\"'\x1b[31m]]>"
 
 
@@ -146,6 +150,36 @@ def test_html(told: dict[str, Any]) -> None:
         assert f"{title[:1].upper()}{title[1:]}: {len(part['met'])} of {part['total']}" in text
 
 
+def test_markdown(told: dict[str, Any]) -> None:
+    """For a CI summary: what was found and the coverage as a table, and no text of the client's is markup."""
+    source = rendered(told, "markdown")
+    shown = MarkdownIt("commonmark").enable("table").render(source)
+    assert source.startswith("## ❌ Flow Service contract report\n") and "<script" not in shown
+    assert set(re.findall(r"<(\w+)", shown)) <= MARKDOWN
+    assert shown.count("<tr>") == 1 + len(told["coverage"])
+    text = unescape(re.sub(r"<[^>]*>", "", shown))
+    assert "<script>alert(1)</script>" in text
+    for rule in (*told["violations"], *told["warnings"]):
+        assert rule["id"] in text and rule["title"] in text and rule["source"] in text
+
+
+def test_the_request_is_beside_the_finding(api: Api) -> None:
+    """With its secrets masked, as long as the journal has it."""
+    body = deepcopy(S3.base_connection())
+    body["auth"]["params"]["s3AccessKey"] = 7
+    api.post("/connections", body)
+    (rule,) = report(api)["violations"]
+    sent = rule["findings"][0]["sent"]
+    assert sent.startswith(f"POST {BASE}/connections\n") and "x-gw-ims-org-id: TEST@AdobeOrg" in sent
+    assert (
+        '"s3SecretKey": "****"' in sent and "Bearer ****" in sent and body["auth"]["params"]["s3SecretKey"] not in sent
+    )
+    page = api.http.get("/__emulator/contract?format=html").text
+    assert f'<pre tabindex="0">{escape(sent)}</pre>' in page and 'href="/__emulator/"' in page
+    api.control("DELETE", "/requests")
+    assert "sent" not in report(api)["violations"][0]["findings"][0]
+
+
 def test_html_has_enough_contrast() -> None:
     """Text on its backgrounds, in both colour schemes and in print: at least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
     from flow_service_emulator.reports.html import STYLE
@@ -212,7 +246,7 @@ def test_the_command(api: Api, server: ServerProcess, run_report: Command, tmp_p
     ("name", "form", "expected"),
     [
         ("r.html", None, "html"), ("r.HTML", None, "html"), ("r.json", None, "json"), ("r.xml", None, "junit"),
-        ("r.txt", None, "text"), ("r.html", "json", "json"), ("r.log", "text", "text"),
+        ("r.txt", None, "text"), ("r.md", None, "markdown"), ("r.html", "json", "json"), ("r.log", "text", "text"),
         ("r", "xml", "junit"), ("r.html", "txt", "text"),
     ],
 )  # fmt: skip
@@ -223,7 +257,8 @@ def test_the_form_goes_by_the_ending(
     api.get("/nope")
     asked = () if form is None else ("--format", form)
     run_report("--url", server.url, "--output", str(tmp_path / name), *asked)
-    assert (tmp_path / name).read_text("utf-8") == api.http.get(f"/__emulator/contract?format={expected}").text
+    shown = api.http.get(f"/__emulator/contract?format={expected}").text
+    assert (tmp_path / name).read_text("utf-8") == shown.replace('<a href="/__emulator/">Dashboard</a>', "")
 
 
 def test_the_command_as_a_process(api: Api, server: ServerProcess) -> None:

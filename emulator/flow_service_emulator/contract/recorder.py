@@ -32,6 +32,10 @@ UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
 FRONT_DOOR: Final = "/"
 """What a person types who has only been told the address; it leads to the dashboard."""
 SHOWN_ANSWER_HEADERS: Final = frozenset((b"allow", b"content-type", b"etag", b"location", b"retry-after"))
+SENT_HEADERS: Final = ("authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name", "content-type", "if-match")
+"""Headers that say how a request was meant."""
+MAX_SENT: Final = 2_000
+"""Characters of a request that a report shows beside what was found in it."""
 log = logging.getLogger("emulator.recorder")
 
 
@@ -124,6 +128,24 @@ class Recorder:
         heads = ((recorded, head) for recorded in later if _has(recorded, head := orjson.loads(recorded.head), text))
         found = [(recorded, head) for recorded, head in heads if accept(head)]
         return [self._shown(recorded, head) for recorded, head in found[-limit if limit else 0 :]]
+
+    def sent(self, number: int, request_id: str) -> str:
+        """What a request sent, as a report may show it; empty when it is not there any more.
+
+        Numbers may have begun again since: its id decides.
+        """
+        index = number - self.dropped - 1
+        if not 0 <= index < len(self._ring):
+            return ""
+        head = orjson.loads(self._ring[index].head)
+        if head["requestId"] != request_id:
+            return ""
+        entry = self._shown(self._ring[index], head)
+        request, query = entry["request"], f"?{entry['query']}" if entry["query"] else ""
+        headers = [f"{name}: {value}" for name, value in request["headers"].items() if name in SENT_HEADERS]
+        body = orjson.dumps(request["body"], option=orjson.OPT_INDENT_2).decode() if "body" in request else ""
+        lines = [f"{entry['method']} {entry['path']}{query}", *headers, *(["", body] if body else [])]
+        return "\n".join(lines)[:MAX_SENT]
 
     def snapshot(self) -> Taken:
         return Taken(self, self.number, dict(self.verdicts), list(self._ring))

@@ -11,7 +11,7 @@ from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.contract.contract import VERDICTS, Contract
 from flow_service_emulator.contract.recorder import Recorder
-from flow_service_emulator.control.inputs import invalid, parameters, unfit, whole
+from flow_service_emulator.control.inputs import CONTROL, invalid, parameters, unfit, whole
 from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.reports.forms import FORMATS, rendered
 from flow_service_emulator.reports.report import DETAILS, SEVERITIES, Detail, Severity
@@ -59,7 +59,14 @@ class ReportCalls:
         form = given.get("format", "json")
         fail_on: Severity = "warning" if given.get("fail-on") == "warning" else "violation"
         coverage: Detail = "full" if given.get("coverage") == "full" else "short"
-        text = rendered(self._contract.report(), form, fail_on, coverage=coverage)
+        report = self._contract.report()
+        for finding in (each for name in SEVERITIES for rule in report[f"{name}s"] for each in rule["findings"]):
+            where = finding["first"]
+            if sent := self._recorder.sent(where["entry"], where["requestId"]):
+                finding["sent"] = sent
+        if form == "html":
+            report["dashboard"] = f"{CONTROL}/"
+        text = rendered(report, form, fail_on, coverage=coverage)
         headers = PAGE_POLICY if form == "html" else ()
         return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
 

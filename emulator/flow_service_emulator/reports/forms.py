@@ -1,4 +1,4 @@
-"""The contract report in its four forms; each is made of the report's JSON alone, by the server or by the command."""
+"""The contract report in its five forms; each is made of the report's JSON alone, by the server or by the command."""
 
 from __future__ import annotations
 
@@ -32,9 +32,16 @@ FORMATS: Final[Mapping[str, str]] = {
     "text": "text/plain; charset=utf-8",
     "junit": "application/xml; charset=utf-8",
     "html": "text/html; charset=utf-8",
+    "markdown": "text/markdown; charset=utf-8",
 }
 """The forms, and the content type of each."""
-ENDINGS: Final[Mapping[str, str]] = {".html": "html", ".json": "json", ".xml": "junit", ".txt": "text"}
+ENDINGS: Final[Mapping[str, str]] = {
+    ".html": "html",
+    ".json": "json",
+    ".xml": "junit",
+    ".txt": "text",
+    ".md": "markdown",
+}
 """Ending of a file's name -> the form that belongs into it."""
 WIDTH: Final = 100
 ALL_NAMES: Final = "  Every name: report --coverage full, ?coverage=full, or the report as HTML or JSON."
@@ -76,6 +83,10 @@ def rendered(
         from flow_service_emulator.reports.html import html_report
 
         return html_report(report)
+    if form == "markdown":
+        from flow_service_emulator.reports.markdown import markdown_report
+
+        return markdown_report(report)
     return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n"
 
 

@@ -33,7 +33,7 @@ STYLE: Final = (Path(__file__).parent / "report.css").read_text("utf-8")
 
 
 def html_report(report: Mapping[str, Any]) -> str:
-    """The report as a page."""
+    """The report as a page; `dashboard` in it is an address that leads to it, where it is shown by a server."""
     return printable("".join(f"{line}\n" for line in _page(report)))
 
 
@@ -49,7 +49,7 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
 <p class="verdict {quality(report)}">{escape(said[:1].upper() + said[1:])}</p>
 {f"<p>{escape(known)}</p>" if known else ""}
 <p class="dim">What this client sent to the emulator, held against what the real service takes. Emulator time {at}.</p>
-<nav aria-label="Sections"><a href="#violations">Violations</a><a href="#warnings">Warnings</a><a href="#coverage">Coverage</a></nav>
+<nav aria-label="Sections"><a href="#violations">Violations</a><a href="#warnings">Warnings</a><a href="#coverage">Coverage</a>{_dashboard(report)}</nav>
 </header><main>"""
     yield from _numbers(report["summary"])
     for key, meaning, empty in SECTIONS:
@@ -68,6 +68,10 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
         yield from _dimension(TITLES.get(dimension, dimension), part)
     yield "</section></main>"
     yield f'<footer><p class="dim">flow-service-emulator {escape(report["emulator"])}</p></footer></body></html>'
+
+
+def _dashboard(report: Mapping[str, Any]) -> str:
+    return f'<a href="{escape(report["dashboard"])}">Dashboard</a>' if "dashboard" in report else ""
 
 
 def _numbers(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -90,9 +94,16 @@ def _rule(rule: Mapping[str, Any]) -> Iterator[str]:
 <p class="dim"><code>{escape(rule["id"])}</code>{code}, {counted(rule["count"], "request")}</p>
 <dl><dt>How to fix it</dt><dd>{escape(rule["fix"])}</dd><dt>Source</dt><dd>{_source(rule)}</dd></dl>
 <ul class="findings">"""
-    for place, message, where in (map(escape, finding) for finding in told(rule)):
-        yield f"<li>{f'<code>{place}</code> ' if place else ''}{message}"
-        yield f'<br><span class="request">{where}</span></li>'
+    shown = ""
+    for finding, texts in zip(rule["findings"], told(rule), strict=True):
+        place, message, where = map(escape, texts)
+        yield f"<li><div>{f'<code>{place}</code> ' if place else ''}{message}"
+        yield f'<br><span class="request">{where}</span></div>'
+        sent = finding.get("sent", "")
+        if sent and sent != shown:  # what one request has wrong in two places is shown once
+            shown = sent
+            yield f'<pre tabindex="0">{escape(sent)}</pre>'
+        yield "</li>"
     yield "</ul></article>"
 
 
@@ -105,12 +116,12 @@ def _source(rule: Mapping[str, Any]) -> str:
 def _dimension(title: str, part: Mapping[str, Any]) -> Iterator[str]:
     met, total = len(part["met"]), part["total"]
     share = 100 * met / total if total else 0
-    yield f"<article><h3>{title[:1].upper()}{title[1:]}: {met} of {total}</h3>"
-    yield f'<div class="bar" aria-hidden="true"><span style="width:{share:.0f}%"></span></div>'
+    yield f"<details><summary><h3>{title[:1].upper()}{title[1:]}: {met} of {total}</h3>"
+    yield f'<div class="bar" aria-hidden="true"><span style="width:{share:.0f}%"></span></div></summary>'
     for heading, names in (("Met", part["met"]), ("Never met", part["never"])):
         if names:
             yield f"<p><strong>{heading}</strong></p>{_list('names', [*grouped(names)])}"
-    yield "</article>"
+    yield "</details>"
 
 
 def _list(kind: str, items: Sequence[str]) -> str:
