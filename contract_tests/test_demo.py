@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flow_service_emulator import demo
@@ -41,7 +42,6 @@ def test_exports_that_fail_are_told_with_the_reason_and_earlier_files_left(tmp_p
     assert "spec: 1 item\n" in run.stdout
     assert run.stdout.count("/targetConnections") == 1 and run.stdout.count("part-00000-") == demo.SHOWN_FILES
     assert max(map(len, run.stdout.splitlines())) <= 100
-    assert "Beside them lie 1 part files of earlier exports" in run.stdout
     assert earlier.read_text() == "{}\n"
     assert len(list(tmp_path.rglob("part-*"))) == 41
 
@@ -60,7 +60,7 @@ def test_it_says_how_to_go_on_by_the_name_it_was_called_by(
     ):
         monkeypatch.setattr(sys, "argv", [called, "demo"])
         monkeypatch.setenv("PATH", path)
-        demo._show_next(Path("exports"), 0, demo.Screen(sys.stdout))
+        demo._show_next(Path("exports"), demo.Screen(sys.stdout))
         assert f"\n    {name} serve\n" in capsys.readouterr().out
 
 
@@ -79,3 +79,19 @@ def test_an_interrupt_ends_it_without_a_traceback(lines: int, tmp_path: Path) ->
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.usefixtures("interruptible")
+def test_it_keeps_the_server_until_it_is_interrupted(tmp_path: Path) -> None:
+    with subprocess.Popen([*DEMO, str(tmp_path), "--keep"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        told = next(line for line in process.stdout if "until Ctrl+C" in line)
+        url = told.split()[-1]
+        seen = httpx.get(f"{url}overview", trust_env=False).json()
+        assert (seen["counts"]["flows"], seen["counts"]["runs"]) == (6, 48)
+        process.send_signal(signal.SIGINT)
+        assert "How to go on" in process.stdout.read()
+    assert process.returncode == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, trust_env=False)

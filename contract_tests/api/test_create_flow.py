@@ -80,7 +80,7 @@ def test_whose_it_is(api: Api) -> None:
         ({}, '"dataset" is needed, such as {"dataset": '),
         ({"dataset": "x"}, '"destination" is needed'),
         ({**WANTED, "destination": "s3"}, '"destination" must be one of adls-gen2, amazon-s3, '),
-        ({**WANTED, "everyHours": "3"}, '"everyHours" must be of another type'),
+        ({**WANTED, "params": []}, '"params" must be an object; got'),
         ({**WANTED, "every_hours": 3}, '"every_hours" is unknown; known are dataset, destination, everyHours'),
     ],
 )
@@ -92,7 +92,8 @@ def test_what_is_refused(api: Api, body: Any, reason: str) -> None:
 def test_where_one_is_refused_none_is_made(api: Api) -> None:
     refused = api.http.post("/__emulator/flows", json={**WANTED, "params": {"bucketName": "No_Bucket"}})
     assert violations(refused).keys() == {"params.bucketName"}
-    assert_error(api.http.post("/__emulator/flows", json={**WANTED, "everyHours": 5}), "provider-rejected")
+    for hours in (5, "three", None):
+        assert_error(api.http.post("/__emulator/flows", json={**WANTED, "everyHours": hours}), "provider-rejected")
     for collection in ("sourceConnections", "connections", "targetConnections", "flows"):
         assert api.items(f"/{collection}") == []
     assert api.item(f"/targetConnections/{api.target(S3)}")["params"]["bucketName"] == S3.target["bucketName"]

@@ -88,7 +88,7 @@ def run_demo(export_dir: Path, *, keep: bool = False) -> int:
             statuses = [run["status"] for run in client.call("POST", "/__emulator/clock/advance", {"days": 1})["runs"]]
             screen.line(f"  {len(statuses)} exports, {statuses.count('success')} of them with success")
             _show_runs(client, flows, screen)
-            earlier = _show_files(client, export_dir, screen)
+            _show_files(client, export_dir, screen)
             screen.line()
             screen.line(f"{client.requests} requests and {len(statuses)} exports in {time.monotonic() - began:.1f} s.")
             if keep:
@@ -98,7 +98,7 @@ def run_demo(export_dir: Path, *, keep: bool = False) -> int:
     except (FlowServiceError, OSError) as reason:
         print(f"demo: {reason or type(reason).__name__}", file=sys.stderr)
         return 1
-    _show_next(export_dir, earlier, screen)
+    _show_next(export_dir, screen)
     return 0 if statuses and set(statuses) == {"success"} else 1
 
 
@@ -151,8 +151,8 @@ def _show_runs(client: Client, flows: list[tuple[str, str, str]], screen: Screen
             screen.line(f"    {reason}")
 
 
-def _show_files(client: Client, export_dir: Path, screen: Screen) -> int:
-    """This demo's files: the first few of the first destination, a row for each other; answers how many earlier ones there are."""
+def _show_files(client: Client, export_dir: Path, screen: Screen) -> None:
+    """This demo's files: the first few of the first destination, a row for each other."""
     items = client.call("GET", "/__emulator/exports")["items"]
     total = sum(item["size"] for item in items)
     screen.title(
@@ -168,20 +168,14 @@ def _show_files(client: Client, export_dir: Path, screen: Screen) -> int:
             folder, _, name = file["path"].removeprefix(destination + "/").rpartition("/")
             screen.line(f"    {folder}/")
             screen.line(f"      {name}")
-    there = sum(1 for destination in by_destination for _ in (export_dir / destination).rglob("part-*"))
-    earlier = there - len(items)
-    if earlier > 0:
-        screen.line(f"  Beside them lie {earlier} part files of earlier exports, which were left as they are.")
-    return earlier
 
 
-def _show_next(export_dir: Path, earlier: int, screen: Screen) -> None:
+def _show_next(export_dir: Path, screen: Screen) -> None:
     screen.title("How to go on")
-    more = f", and {earlier} of earlier exports" if earlier > 0 else ""
     for purpose, command in (
         (f"a server for your own client, on {DEFAULT_URL}", f"{_called()} serve"),
         ("what time it is there; PUT changes it", f"curl {DEFAULT_URL}/__emulator/clock"),
-        (f"the files of this demo{more}", f"ls -R {export_dir}"),
+        ("the files of this demo", f"ls -R {export_dir}"),
     ):
         screen.line(f"  {purpose}:")
         screen.line(f"    {command}")

@@ -16,10 +16,9 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.service.service import Caller, FlowService
 from flow_service_emulator.validation.violation_text import literal
 
-FIELDS: Final[Mapping[str, type | tuple[type, ...]]] = {
-    "dataset": (str, list), "destination": str, "everyHours": int, "schedule": dict, "fileType": str, "compression": str,
-    "path": str, "params": dict, "name": str, "org": str, "sandbox": str,
-}  # fmt: skip
+FIELDS: Final = (
+    "dataset", "destination", "everyHours", "schedule", "fileType", "compression", "path", "params", "name", "org", "sandbox",
+)  # fmt: skip
 EXAMPLE: Final = '{"dataset": "5ef3e3259ad2a1191ab7dd7d", "destination": "amazon-s3"}'
 
 
@@ -84,25 +83,25 @@ class FlowCalls:
         `schedule` (as `scheduleParams`) says otherwise; `everyHours` 0 exports once.
         """
         body = json_object(exchange, FIELDS, EXAMPLE)
-        for name, value in body.items():
-            if not isinstance(value, FIELDS[name]) or isinstance(value, bool):
-                raise invalid(f'"{name}" must be of another type, such as in {EXAMPLE}; got {literal(value)}')
         for name in ("dataset", "destination"):
-            if not body.get(name):
+            if name not in body:
                 raise invalid(f'"{name}" is needed, such as {EXAMPLE}')
-        steps = self._steps.get(body["destination"])
+        steps = self._steps.get(str(body["destination"]))
         if steps is None or steps.spec.destination is None:
             raise invalid(f'"destination" must be one of {", ".join(self._steps)}; got {literal(body["destination"])}')
+        for name in ("params", "schedule"):
+            if not isinstance(body.setdefault(name, {}), dict):
+                raise invalid(f'"{name}" must be an object; got {literal(body[name])}')
         org, sandbox = claimed_scope(exchange.headers)
-        scope = body.get("org", org), body.get("sandbox", sandbox)
+        scope = str(body.get("org", org)), str(body.get("sandbox", sandbox))
         if not scope[0]:
             raise invalid('"org" is needed: the organization that your client names in x-gw-ims-org-id')
         await self._library.refresh()
         given = {"datasetFileType": "fileType", "compression": "compression", steps.spec.destination.path_param: "path"}
-        params = {key: body[name] for key, name in given.items() if name in body} | body.get("params", {})
+        params = {key: body[name] for key, name in given.items() if name in body} | body["params"]
         datasets = body["dataset"] if isinstance(body["dataset"], list) else [body["dataset"]]
         name = body.get("name", f"Export to {steps.spec.name}")
-        schedule = _schedule(body.get("everyHours", 3), int(self._clock.now())) | body.get("schedule", {})
+        schedule = _schedule(body.get("everyHours", 3), int(self._clock.now())) | body["schedule"]
 
         caller, made = Caller(scope, []), list[tuple[str, str]]()
 
@@ -129,9 +128,9 @@ def _reference(spec: ConnectionSpec | FlowSpec) -> dict[str, str]:
     return {"id": spec.id, "version": spec.version}
 
 
-def _schedule(hours: int, start: int) -> dict[str, Any]:
-    """`scheduleParams` of an export every so many hours; 0 is once, and a multiple of 24 is in days."""
+def _schedule(hours: Any, start: int) -> dict[str, Any]:
+    """`scheduleParams` of an export every so many hours; 0 is once, and 24 is a day."""
     if hours == 0:
         return {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT", "startTime": start}
-    interval, unit = (hours // 24, "day") if hours % 24 == 0 else (hours, "hour")
+    interval, unit = (1, "day") if hours == 24 else (hours, "hour")
     return {"interval": interval, "timeUnit": unit, "startTime": start}

@@ -21,23 +21,7 @@ from flow_service_emulator.testing.local_server import start_server
 from flow_service_emulator.testing.requests import Contract, Requests
 
 __all__ = [
-    "ClockControl",
-    "Contract",
-    "CreatedFlow",
-    "Dataset",
-    "Datasets",
-    "ExportedFile",
-    "Exports",
-    "FaultRule",
-    "Faults",
-    "Finding",
-    "FlowService",
-    "FlowServiceError",
-    "FlowServiceServer",
-    "Instant",
-    "RecordedRequest",
-    "Requests",
-    "RuleReport",
-    "Run",
-    "start_server",
-]
+    "ClockControl", "Contract", "CreatedFlow", "Dataset", "Datasets", "ExportedFile", "Exports", "FaultRule",
+    "Faults", "Finding", "FlowService", "FlowServiceError", "FlowServiceServer", "Instant", "RecordedRequest",
+    "Requests", "RuleReport", "Run", "start_server",
+]  # fmt: skip
