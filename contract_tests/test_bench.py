@@ -17,7 +17,7 @@ from contract_tests.bench.servers import REPOSITORY, Contender, Running, emulato
 from contract_tests.support import ServerProcess
 from contract_tests.tutorial import BASE, SOURCE_CONNECTION
 
-BRIEF = measures.Plan(rounds=1, seconds=0.02, warmup=0.0, requests=100, entities=300, rows=300, days=0.125)
+BRIEF = measures.Plan(rounds=1, seconds=0.02, warmup=0.0, requests=40, entities=60, rows=60, days=0.125)
 
 
 def test_every_part_gives_its_lines(

@@ -87,94 +87,43 @@ class Destination:
         }
 
 
+# fmt: off
 S3 = Destination(
-    "amazon-s3",
-    "Amazon S3",
-    "4fce964d-3f37-408f-9778-e597338a21ee",
-    "269ba276-16fc-47db-92b0-c1049a3c131f",
-    (
-        {
-            "specName": "Access Key",
-            "params": {
-                "s3SecretKey": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-                "s3AccessKey": "AKIAIOSFODNN7EXAMPLE",
-            },
-        },
-    ),
-    {"bucketName": "your-bucket-name", "path": "folder/subfolder"},
-    "your-bucket-name",
+    "amazon-s3", "Amazon S3", "4fce964d-3f37-408f-9778-e597338a21ee", "269ba276-16fc-47db-92b0-c1049a3c131f",
+    ({"specName": "Access Key", "params": {
+        "s3SecretKey": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "s3AccessKey": "AKIAIOSFODNN7EXAMPLE"}},),
+    {"bucketName": "your-bucket-name", "path": "folder/subfolder"}, "your-bucket-name",
 ).filled_in(VALUES)
 AZURE_BLOB = Destination(
-    "azure-blob",
-    "Azure Blob Storage",
-    "6d6b59bf-fb58-4107-9064-4d246c0e5bb2",
-    "95bd8965-fc8a-4119-b9c3-944c2c2df6d2",
-    (
-        {
-            "specName": "ConnectionString",
-            "params": {
-                "connectionString": "DefaultEndpointsProtocol=https;AccountName=example;AccountKey=ZXhhbXBsZQ=="
-            },
-        },
-    ),
-    {"container": "your-container-name", "path": "folder/subfolder"},
-    "your-container-name",
+    "azure-blob", "Azure Blob Storage", "6d6b59bf-fb58-4107-9064-4d246c0e5bb2", "95bd8965-fc8a-4119-b9c3-944c2c2df6d2",
+    ({"specName": "ConnectionString", "params": {
+        "connectionString": "DefaultEndpointsProtocol=https;AccountName=example;AccountKey=ZXhhbXBsZQ=="}},),
+    {"container": "your-container-name", "path": "folder/subfolder"}, "your-container-name",
 ).filled_in(VALUES)
 ADLS = Destination(
-    "adls-gen2",
-    "Azure Data Lake Gen 2(ADLS Gen2)",
-    "be2c3209-53bc-47e7-ab25-145db8b873e1",
-    "17be2013-2549-41ce-96e7-a70363bec293",
-    (
-        {
-            "specName": "Azure Service Principal Auth",
-            "params": {
-                "servicePrincipalKey": "example-service-principal-key",
-                "url": "https://example.dfs.core.windows.net",
-                "tenant": "example.onmicrosoft.com",
-                "servicePrincipalId": "11111111-2222-3333-4444-555555555555",
-            },
-        },
-    ),
+    "adls-gen2", "Azure Data Lake Gen 2(ADLS Gen2)", "be2c3209-53bc-47e7-ab25-145db8b873e1", "17be2013-2549-41ce-96e7-a70363bec293",
+    ({"specName": "Azure Service Principal Auth", "params": {
+        "servicePrincipalKey": "example-service-principal-key", "url": "https://example.dfs.core.windows.net",
+        "tenant": "example.onmicrosoft.com", "servicePrincipalId": "11111111-2222-3333-4444-555555555555"}},),
     {"path": "folder/subfolder"},
 ).filled_in(VALUES)
 LANDING_ZONE = Destination(
-    "data-landing-zone",
-    "Data Landing Zone",
-    "10440537-2a7b-4583-ac39-ed38d4b848e8",
-    "cd2fc47e-e838-4f38-a581-8fff2f99b63a",
-    (),
-    {"path": "folder/subfolder"},
+    "data-landing-zone", "Data Landing Zone", "10440537-2a7b-4583-ac39-ed38d4b848e8", "cd2fc47e-e838-4f38-a581-8fff2f99b63a",
+    (), {"path": "folder/subfolder"},
 ).filled_in(VALUES)
 GOOGLE = Destination(
-    "google-cloud-storage",
-    "Google Cloud Storage",
-    "c5d93acb-ea8b-4b14-8f53-02138444ae99",
-    "585c15c4-6cbf-4126-8f87-e26bff78b657",
-    (
-        {
-            "specName": "Google Cloud Storage authentication credentials",
-            "params": {"accessKeyId": "GOOGEXAMPLEID", "secretAccessKey": "example-google-secret"},
-        },
-    ),
-    {"bucketName": "your-bucket-name", "path": "folder/subfolder"},
-    "your-bucket-name",
+    "google-cloud-storage", "Google Cloud Storage", "c5d93acb-ea8b-4b14-8f53-02138444ae99", "585c15c4-6cbf-4126-8f87-e26bff78b657",
+    ({"specName": "Google Cloud Storage authentication credentials", "params": {
+        "accessKeyId": "GOOGEXAMPLEID", "secretAccessKey": "example-google-secret"}},),
+    {"bucketName": "your-bucket-name", "path": "folder/subfolder"}, "your-bucket-name",
 ).filled_in(VALUES)
 SFTP = Destination(
-    "sftp",
-    "SFTP",
-    "36965a81-b1c6-401b-99f8-22508f1e6a26",
-    "354d6aad-4754-46e4-a576-1b384561c440",
-    (
-        {
-            "specName": "SFTP with Password",
-            "params": {"domain": "sftp.example.com", "username": "alice", "password": "example-password"},
-        },
-        {
-            "specName": "SFTP with SSH Key",
-            "params": {"domain": "sftp.example.com", "username": "alice", "sshKey": "ZXhhbXBsZS1zc2gta2V5"},
-        },
-    ),
+    "sftp", "SFTP", "36965a81-b1c6-401b-99f8-22508f1e6a26", "354d6aad-4754-46e4-a576-1b384561c440",
+    ({"specName": "SFTP with Password", "params": {
+        "domain": "sftp.example.com", "username": "alice", "password": "example-password"}},
+     {"specName": "SFTP with SSH Key", "params": {
+        "domain": "sftp.example.com", "username": "alice", "sshKey": "ZXhhbXBsZS1zc2gta2V5"}}),
     {"remotePath": "folder/subfolder"},
 ).filled_in(VALUES)
+# fmt: on
 DESTINATIONS = (S3, AZURE_BLOB, ADLS, LANDING_ZONE, GOOGLE, SFTP)
