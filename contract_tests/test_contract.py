@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from contract_tests.support import ERRORS, Api, assert_error, serving
-from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SFTP
+from contract_tests.tutorial import BASE, DATA_LAKE, LANDING_ZONE, S3, SFTP
 from flow_service_emulator.catalog import fixtures_dir, load_catalog
 from flow_service_emulator.contract.rules import DIMENSIONS, source_url
 from flow_service_emulator.reports.report import MAX_FINDINGS
@@ -398,37 +398,6 @@ def test_coverage_counts_what_was_met_and_names_what_was_not(api: Api) -> None:
     for part in coverage.values():
         assert part["total"] == len(part["met"]) + len(part["never"])
         assert all(entry["count"] > 0 for entry in part["met"])
-
-
-def test_what_there_is_to_be_met_is_read_from_the_tables(api: Api) -> None:
-    """Operations, parameters and statuses from the OpenAPI description; destinations and forms from the fixtures; errors from theirs."""
-    coverage = report(api)["coverage"]
-    there = {dimension: {entry["name"] for entry in part["never"]} for dimension, part in coverage.items()}
-    document = api.http.get("/openapi.json").json()
-    operations = {
-        operation["operationId"]: operation
-        for path, methods in document["paths"].items()
-        for operation in methods.values()
-        if path.startswith(("/data/", "/ims/")) and operation["tags"] != ["not emulated"]
-    }
-    assert there["operations"] == set(operations)
-    assert there["parameters"] == {
-        f"{name} {parameter['name']}"
-        for name, operation in operations.items()
-        for parameter in operation["parameters"]
-        if parameter["in"] == "query"
-    }
-    own = {name for name, row in ERRORS.items() if row["source"] == "emulator"}
-    assert there["errors"] == set(ERRORS) - own
-    assert {int(status) for status in there["statuses"]} == {200, 201, 202} | {
-        ERRORS[name]["status"] for name in there["errors"]
-    }
-    assert there["destinations"] == {destination.spec for destination in DESTINATIONS}
-    assert there["fileForms"] == {"JSON NONE", "JSON GZIP", "PARQUET NONE", "PARQUET GZIP"}
-    bodies = {
-        name for name, operation in operations.items() if "requestBody" in operation and name.startswith("create:")
-    }
-    assert bodies <= {field.split()[0] for field in there["fields"]}
 
 
 def shown_text(api: Api) -> str:

@@ -86,25 +86,11 @@ def test_first_and_last_are_those_of_all(api: Api) -> None:
     assert finding["last"]["requestId"] == second["violations"][0]["findings"][0]["last"]["requestId"]
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {},
-        {"format": REPORT_FORMAT - 1},
-        {"format": REPORT_FORMAT + 1},
-        {"format": REPORT_FORMAT},
-        [],
-        None,
-        {"format": REPORT_FORMAT, "violations": 5},
-    ],
-)
+@pytest.mark.parametrize("bad", [{"format": REPORT_FORMAT - 1}, {"format": REPORT_FORMAT}, [], None])
 def test_no_report_is_refused(api: Api, bad: Any) -> None:
-    with pytest.raises(NoReport):
-        merged([bad])
-    with pytest.raises(NoReport):
-        merged([report(api), bad])
-    with pytest.raises(NoReport):
-        merged([])
+    for reports in ([bad], [report(api), bad], []):
+        with pytest.raises(NoReport):
+            merged(reports)
 
 
 def test_the_command_takes_saved_reports_together(api: Api, tmp_path: Path) -> None:

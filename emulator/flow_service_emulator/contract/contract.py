@@ -26,9 +26,6 @@ Value = TypeVar("Value")
 MAX_MESSAGE: Final = 500
 MAX_REMEMBERED: Final = 5_000
 """Deleted entities, and pages; what was seen longest ago is forgotten first."""
-MAX_NAMES: Final = 2_000
-"""Names counted in each dimension; there are far fewer to be met, but a client can make some up."""
-MAX_NAME: Final = 100
 WHOLE_PAGE: Final = 20
 """A smaller `limit` is taken as asking for the first few on purpose."""
 ANY: Final = "*"
@@ -61,7 +58,7 @@ class Sums:
             (finding["rule"], *identity(finding)): dict(finding) for finding in stored["findings"]
         }
         self.places = Counter(rule for rule, *_ in self.findings)
-        self.met: dict[str, dict[str, int]] = {name: dict(stored["coverage"][name]) for name in DIMENSIONS}
+        self.met = {name: Counter[str](stored["coverage"][name]) for name in DIMENSIONS}
         self.deleted = dict.fromkeys(stored["deleted"], True)
         self.pages: dict[str, dict[str, Any]] = dict(stored["pages"])
         """The pages that were announced and not fetched: the `operation`, and which request announced it (`where`)."""
@@ -92,28 +89,25 @@ class Sums:
         """Counts what was met: an operation, status or error however it came about, the rest when it was accepted."""
         exchange, name, met = seen.exchange, seen.exchange.operation, self.met
         if seen.status:
-            _count(met["statuses"], str(seen.status))
+            met["statuses"][str(seen.status)] += 1
         if exchange.error is not None:
-            _count(met["errors"], exchange.error)
+            met["errors"][exchange.error] += 1
         if name is None:
             return
-        _count(met["operations"], name)
+        met["operations"][name] += 1
         if not seen.was_taken:
             return
         if exchange.query_string:
-            for parameter in {part.partition("=")[0] for part in exchange.query_string.split("&")[:MAX_NAMES]}:
-                _count(met["parameters"], f"{name} {parameter}")
+            met["parameters"].update({f"{name} {part.partition('=')[0]}" for part in exchange.query_string.split("&")})
         if exchange.body and isinstance(body := seen.body, dict):
             for field, value in body.items():
-                _count(met["fields"], f"{name} {field}")
-                for below in value if isinstance(value, dict) else ():
-                    _count(met["fields"], f"{name} {field}.{below}")
+                met["fields"][f"{name} {field}"] += 1
+                met["fields"].update(f"{name} {field}.{below}" for below in (value if isinstance(value, dict) else ()))
             if name == "create:targetConnections":
                 params = body.get("params", {})
-                _count(met["destinations"], body["connectionSpec"]["id"])
+                met["destinations"][body["connectionSpec"]["id"]] += 1
                 if "datasetFileType" in params:
-                    name = f"{params['datasetFileType']} {params.get('compression', 'NONE')}".upper()
-                    _count(met["fileForms"], name)
+                    met["fileForms"][f"{params['datasetFileType']} {params.get('compression', 'NONE')}".upper()] += 1
 
     def remember(self, seen: Seen) -> None:
         """Remembers what was deleted and which next page was announced, and forgets the page that was fetched."""
@@ -261,13 +255,6 @@ class Contract:
             never = [{"name": name, "title": title} for name, title in names if name not in counts]
             report[dimension] = {"total": len(names), "met": met, "never": never}
         return report
-
-
-def _count(counts: dict[str, int], name: str) -> None:
-    if name in counts:
-        counts[name] += 1
-    elif len(counts) < MAX_NAMES:
-        counts[name[:MAX_NAME]] = 1
 
 
 def _put(entries: dict[str, Value], key: str, value: Value) -> None:

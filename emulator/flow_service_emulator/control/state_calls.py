@@ -24,8 +24,8 @@ from flow_service_emulator.store.store import StoreError
 from flow_service_emulator.validation.validation import MAX_DEPTH
 from flow_service_emulator.validation.violation_text import literal
 
-STATE_FORMAT: Final = 3
-"""Version of the snapshot's shape. 3: what is stored is masked by its place, and the report's words are others."""
+STATE_FORMAT: Final = 4
+"""Version of the snapshot's shape. 4: requests have a hint, and findings a fix."""
 STATE_DEPTH: Final = 16
 """How much deeper than a body a snapshot of it may be nested."""
 
