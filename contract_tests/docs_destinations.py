@@ -31,7 +31,7 @@ All that an export to this destination needs: ids, parameters, and a body to cop
 ## The steps, with curl
 
 Start a server with `flow-service-emulator serve`. Copy the blocks one after the other into a shell. `create` shows the answer and gives
-you the new id.
+you the new id. Where a request is refused, the server's log and the header `x-emulator-hint` (`curl -i`) say what to fix.
 
 ```sh
 url={ADDRESS}{BASE}

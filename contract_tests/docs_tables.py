@@ -7,11 +7,13 @@ whole. A test holds that what is committed is what this module says.
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
 import inspect
 import json
 import re
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -314,6 +316,19 @@ def ini_table() -> str:
     return table(("in `pytest.ini`", "default", "what it does"), rows)
 
 
+def layers_table() -> str:
+    """Package by package in the order that import-linter holds, each with the first sentence of its docstring."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    rows = []
+    for layer in project["tool"]["importlinter"]["contracts"][0]["layers"]:
+        for name in layer.split(" | "):
+            package = ROOT / "emulator" / "flow_service_emulator" / name
+            file = package / "__init__.py" if package.with_suffix("").is_dir() else package.with_suffix(".py")
+            text = flat(ast.get_docstring(ast.parse(file.read_text("utf-8")))).partition(". ")[0].rstrip(".")
+            rows.append((code(f"{name}/" if file.name == "__init__.py" else f"{name}.py"), text))
+    return table(("package or module", "what it is"), rows)
+
+
 def own_fields(kind: Kind) -> str:
     """The fields, each with whether it is needed or what it is by default."""
     told = []
@@ -346,6 +361,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "warnings": warnings_table,
     "report sample": report_sample,
     "control calls": control_table,
+    "layers": layers_table,
     "settings": settings_table,
     "commands": commands_text,
     "fixture": fixture_tables,

@@ -74,6 +74,15 @@ def test_every_link_leads_somewhere() -> None:
                 assert not heading or heading in map(anchor, headings), f"{named(page)}: {target}"
 
 
+@pytest.mark.parametrize("page", ["explanation/architecture.md", "how-to/extend.md"])
+def test_files_that_are_named_are_there(page: str) -> None:
+    named = set(re.findall(r"`(\w[\w/]*(?:\.py|\.json|/))`", (DOCS / page).read_text("utf-8")))
+    package = ROOT / "emulator" / "flow_service_emulator"
+    assert len(named) > 3
+    missing = {name for name in named if not any((base / name).exists() for base in (package, ROOT))}
+    assert not missing
+
+
 def test_every_page_can_be_found() -> None:
     """From the contents, through the pages that these name."""
     found, waiting = set(), [DOCS / "README.md"]
