@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -99,47 +98,6 @@ def test_a_folder_belongs_to_one_store_at_a_time(folder: Path) -> None:
     assert f"in use by process {os.getpid()}" in other.stderr
     first.close()
     reopened(folder).close()
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from flow_service_emulator.store.store import Delete, Put, SetMeta, Store
-
-store = Store(Path(sys.argv[1]), indexes={"runs": ("flowId",)})
-scope = ("ORG@AdobeOrg", "prod")
-number = store.get_meta("last") or 0
-while True:
-    number += 1
-    run = {"id": f"run-{number % 40}", "flowId": f"flow-{number % 3}", "number": number, "text": "x" * (number % 700)}
-    store.write([Put(scope, "runs", run), Put(scope, "flows", {"id": str(number)}),
-                 Delete(scope, "flows", str(number - 20)), SetMeta("last", number)])
-    sys.stdout.write(f"{number}\\n")
-    sys.stdout.flush()
-"""
-
-
-def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(folder: Path) -> None:
-    acknowledged = 0
-    for kill_after in (3, 150, 400):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-        ) as writer:
-            assert writer.stdout is not None
-            for _ in range(kill_after):
-                acknowledged = int(writer.stdout.readline())
-            writer.send_signal(signal.SIGKILL)
-            # what the writer said while it was being killed
-            acknowledged = max([acknowledged, *map(int, writer.stdout.read().split("\n")[:-1])])
-        store = Store(folder, indexes={"runs": ("flowId",)})
-        last = store.get_meta("last")
-        assert last in (acknowledged, acknowledged + 1)  # one may have been written and not acknowledged
-        expected = {f"run-{number % 40}": number for number in range(max(1, last - 39), last + 1)}
-        assert {record.id: record.entity()["number"] for record in store.records(PROD, "runs")} == expected
-        assert ids(store.records(PROD, "flows")) == [str(number) for number in range(last, max(0, last - 20), -1)]
-        assert sorted(each.name for each in folder.iterdir()) == ["entities.log", "lock"]
-        store.close()
-    assert acknowledged >= 553
 
 
 def test_the_log_is_shortened_when_it_is_opened(folder: Path) -> None:

@@ -17,7 +17,7 @@ from flow_service_emulator.clock import Clock
 from flow_service_emulator.control.clock_calls import clock_fields
 from flow_service_emulator.control.inputs import CONTROL, invalid, json_object, parameters
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.exported_files import Exports, Unremoved
+from flow_service_emulator.exports.exported_files import Exports
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.settings import MAX_CONTROL_BYTES
 from flow_service_emulator.store.store import StoreError
@@ -79,7 +79,7 @@ class StateCalls:
             example = '{"mode": "frozen", "now": 1767225600}'
             raise invalid(f'"clock" must be an object, such as {example}; got {literal(clock)}')
         start = clock_fields(clock, before=self._clock.first_mode)
-        unremoved: Unremoved | None = None
+        unremoved: dict[str, Any] = {}
 
         def forget() -> None:
             self._parts["clock"].reset()
@@ -98,8 +98,8 @@ class StateCalls:
                 unremoved = await asyncio.to_thread(self._exports.empty)
 
         await self._scheduler.undisturbed(reset)
-        if unremoved is not None:
-            raise ServiceError("exports-unremoved", **unremoved._asdict())
+        if unremoved:
+            raise ServiceError("exports-unremoved", **unremoved)
         return Reply({"status": "ok", "now": self._clock.now()})
 
     async def get_state(self, exchange: Exchange) -> Reply:

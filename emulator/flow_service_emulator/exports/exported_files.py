@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.exports.runs import FILES, Run
@@ -17,16 +17,6 @@ from flow_service_emulator.store.store import Store
 
 _SHOWN: Final = 300
 """Characters of a path that a message repeats."""
-
-
-class Unremoved(NamedTuple):
-    """Files and folders that could not be removed."""
-
-    number: int
-    example: str
-    """The first one's path, relative to the export folder."""
-    reason: str
-    """What the system said about it."""
 
 
 class ExportFolderError(Exception):
@@ -135,10 +125,11 @@ class Exports:
             # too long, with a NUL, not to be written in UTF-8; until Python 3.12 links in a circle are a RuntimeError
             return None
 
-    def empty(self) -> Unremoved | None:
+    def empty(self) -> dict[str, Any]:
         """Remove the destinations' folders and all that is in them; nothing else, and nothing that a link leads to.
 
-        Return what could not be removed, if anything.
+        Return the `number` of what could not be removed, the path of an `example`, relative to the export folder, and what the system
+        said about that, its `reason`; nothing where all is gone.
         """
         failures: list[tuple[str, OSError]] = []
 
@@ -153,10 +144,10 @@ class Exports:
             else:
                 shutil.rmtree(self._root / folder, onerror=lambda step, path, fault: note(step, path, fault[1]))
         if not failures:
-            return None
+            return {}
         path, fault = failures[0]
         example = os.fsencode(Path(path).relative_to(self._root)).decode(errors="replace")[:_SHOWN]
-        return Unremoved(len(failures), example, fault.strerror or type(fault).__name__)
+        return {"number": len(failures), "example": example, "reason": fault.strerror or type(fault).__name__}
 
 
 def _matches(scope: Sequence[str], line: Mapping[str, Any], filters: Mapping[str, str]) -> bool:

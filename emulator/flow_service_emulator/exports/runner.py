@@ -28,7 +28,7 @@ from flow_service_emulator.exports.runs import (
     Piece,
     Run,
     Written,
-    marker_value,
+    marker,
     new_record,
     read_marker,
     run_record,
@@ -71,7 +71,7 @@ class Runner:
         flow_id: str,
         scheduled_at: int,
         *,
-        dataset_ids: frozenset[str] | None = None,
+        dataset_ids: list[str] | None = None,
         by_schedule: bool = False,
     ) -> Job:
         """Return a flow's next job.
@@ -85,8 +85,8 @@ class Runner:
     def request(self, job: Job, flow: Entity) -> Entity:
         """Record a run that waits for its turn; return its entity."""
         entity = new_record(job, flow, self.clock.now_ms())
-        waiting = SetMeta(runs.RUNNING + job.run_id, marker_value(job, []))
-        self.store.write([Put(job.scope, "runs", entity), waiting, noted(self.store, flow["id"], runs=job.number)])
+        notes = noted(self.store, flow["id"], runs=job.number)
+        self.store.write([Put(job.scope, "runs", entity), marker(job, []), notes])
         return entity
 
     def start(self, job: Job, at: float, also: Sequence[SetMeta] = ()) -> Run:
@@ -107,8 +107,8 @@ class Runner:
         except BaseException as fault:  # whatever is wrong with this flow, the others go on
             run.problem = explain(fault)
         run.entity = run_record(run, runs.IN_PROGRESS, now_ms=now_ms)
-        marker = marker_value(job, [piece.folder for piece in run.pieces])
-        self.store.write([*also, Put(job.scope, "runs", run.entity), SetMeta(runs.RUNNING + job.run_id, marker)])
+        folders = [piece.folder for piece in run.pieces]
+        self.store.write([*also, Put(job.scope, "runs", run.entity), marker(job, folders)])
         return run
 
     def write(self, run: Run) -> None:
@@ -182,7 +182,7 @@ class Runner:
         """
         keys = self.store.meta_keys(runs.RUNNING)
         for key in keys:
-            job, folders = read_marker(key, self.store.get_meta(key))
+            job, folders = read_marker(self.store.get_meta(key))
             part_files.remove_files(self.export_dir, job.run_id, folders)
             self.fail(job, "Job aborted. The server ended while the run was in progress", cut_off=True)
         return len(keys)

@@ -16,6 +16,7 @@ from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.entities import Entity, Scope, etag_text, hex_text, new_entity
 from flow_service_emulator.exports.files import FileForm, WrittenFile
 from flow_service_emulator.faults.faults import RunFault
+from flow_service_emulator.store.store import SetMeta
 
 WAITING, IN_PROGRESS, SUCCESS, FAILED = "waiting", "inProgress", "success", "failed"
 FAILED_CODE: Final = "ACTIVATION_BATCH-0000-FAILED"
@@ -45,22 +46,21 @@ class Job(NamedTuple):
     number: int
     """Of the flow's runs, from 1."""
     scheduled_at: int
-    dataset_ids: frozenset[str] | None = None
+    dataset_ids: list[str] | None = None
     """Only these datasets of the flow (an ad hoc run); None means all."""
     by_schedule: bool = False
     """Whether it is one that the schedule has, and not one that was asked for."""
 
 
-def marker_value(job: Job, folders: list[str]) -> dict[str, Any]:
+def marker(job: Job, folders: list[str]) -> SetMeta:
     """What is needed to clear up after a run that never ended: `folders` are those of its pieces, in their order."""
-    return {"job": [job.scope, job.flow_id, job.number, job.scheduled_at, job.by_schedule], "folders": folders}
+    return SetMeta(RUNNING + job.run_id, {"job": [*job], "folders": folders})
 
 
-def read_marker(key: str, value: Mapping[str, Any]) -> tuple[Job, list[str]]:
-    """Return the job and the folders of what `marker_value` gave."""
-    (org, sandbox), flow_id, number, scheduled_at, by_schedule = value["job"]
-    job = Job((org, sandbox), flow_id, key.removeprefix(RUNNING), number, scheduled_at, None, by_schedule)
-    return job, value["folders"]
+def read_marker(value: Mapping[str, Any]) -> tuple[Job, list[str]]:
+    """Return the job and the folders of a marker."""
+    (org, sandbox), *others = value["job"]
+    return Job((org, sandbox), *others), value["folders"]
 
 
 class Piece(NamedTuple):

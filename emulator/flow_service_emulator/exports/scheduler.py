@@ -92,7 +92,7 @@ class Scheduler:
         """
         self._store.write([SetMeta(TIME_KEY, self._clock.now() if at is None else at)])
 
-    def run_now(self, scope: Scope, flow: Entity, dataset_ids: frozenset[str] | None = None) -> Entity:
+    def run_now(self, scope: Scope, flow: Entity, dataset_ids: list[str] | None = None) -> Entity:
         """Ask for a run outside the schedule; return its entity, which waits for its turn."""
         job = self._runner.job(scope, flow["id"], int(self._clock.now()), dataset_ids=dataset_ids)
         entity = self._runner.request(job, flow)

@@ -211,7 +211,7 @@ class FlowService:
         if status != FAILED and (status != SUCCESS or records.get("inputRecordCount")):
             raise ServiceError("action-not-applicable", action="re-trigger", state=status)
         entities = [each for source in records.get("sourceSummaries", ()) for each in source["entitySummaries"]]
-        ids = frozenset(each["id"].removeprefix("dataset:") for each in entities)
+        ids = list(dict.fromkeys(each["id"].removeprefix("dataset:") for each in entities))
         return self._scheduler.run_now(caller.scope, self._runnable(caller.scope, run["flowId"]), ids or None)
 
     def delete(self, caller: Caller, collection: str, entity_id: str) -> None:
@@ -268,7 +268,7 @@ class FlowService:
         return [
             {
                 "flowId": flow["id"],
-                "datasets": [{"id": each, "runId": run(flow, frozenset({each}))["id"]} for each in ids],
+                "datasets": [{"id": each, "runId": run(flow, [each])["id"]} for each in ids],
             }
             for flow, ids in wanted
         ]
