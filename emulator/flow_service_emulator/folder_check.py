@@ -51,13 +51,11 @@ def check_folder(folder: Path | None) -> Checked:
     owners = dict.fromkeys(catalog.datasets, "a dataset of the fixtures")
     files = DatasetFiles(datasets, Store(None), Reader(), owner=owners.get)
     asyncio.run(files.refresh())
-    faults += [FixtureError(datasets / file.file, "", file.problem or "") for file in files.problems]
     found = list(files.datasets.values())
-    faults += [
-        FixtureError(datasets / file.file, "", f"the last line is no whole JSON: {file.waiting} bytes are left out")
-        for file in found
-        if file.waiting
-    ]
+    for file in (*files.problems, *found):
+        reason = file.problem or f"the last line is no whole JSON: {file.waiting} bytes are left out"
+        if file.problem or file.waiting:
+            faults.append(FixtureError(datasets / file.file, "", reason))
     return Checked(catalog, found, faults + strangers(folder))
 
 
@@ -67,32 +65,25 @@ def strangers(folder: Path) -> list[FixtureError]:
     Hidden ones, and those that are called README, LICENSE or CHANGELOG, are nobody's concern.
     """
     found = []
-    inside = _entries(folder)
-    known = [entry for entry in inside if entry.name in FOLDERS]
-    names = ", ".join(FOLDERS)
-    for entry in inside:
+    names, known = ", ".join(FOLDERS), [entry for entry in _entries(folder) if entry.name in FOLDERS]
+    for entry in _entries(folder):
         near = get_close_matches(entry.name.lower(), FOLDERS, 1, 0.75) if entry.is_dir() else []
         if entry in known:
-            found += _unread(entry)
-        elif near:
-            found.append(FixtureError(entry, "", f"nothing is read from it; has it to be named {near[0]}?"))
-        elif known:
-            found.append(FixtureError(entry, "", f"nothing is read from it; the folders that are read are {names}"))
+            extensions = FOLDERS[entry.name]
+            for inside in _entries(entry):
+                suffix = inside.suffix.lower() if entry.name == "datasets" else inside.suffix
+                if suffix not in extensions:
+                    what = (
+                        "it is a folder" if inside.is_dir() else f"files that are read end in {', '.join(extensions)}"
+                    )
+                    found.append(FixtureError(inside, "", f"nothing is read from it: {what}"))
+        elif near or known:
+            advice = f"has it to be named {near[0]}?" if near else f"the folders that are read are {names}"
+            found.append(FixtureError(entry, "", f"nothing is read from it; {advice}"))
     if not known:
         meant = f"; is {folder.parent} meant?" if folder.resolve().name in FOLDERS else ""
         reason = f"nothing is read from it, as it has none of the folders {names}{meant}"
         found.append(FixtureError(folder, "", reason))
-    return found
-
-
-def _unread(folder: Path) -> list[FixtureError]:
-    """The entries of one of the folders that are not read."""
-    found, extensions = [], FOLDERS[folder.name]
-    for entry in _entries(folder):
-        suffix = entry.suffix.lower() if folder.name == "datasets" else entry.suffix
-        if suffix not in extensions:
-            what = "it is a folder" if entry.is_dir() else f"files that are read end in {', '.join(extensions)}"
-            found.append(FixtureError(entry, "", f"nothing is read from it: {what}"))
     return found
 
 

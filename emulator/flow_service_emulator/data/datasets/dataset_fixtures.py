@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
-from flow_service_emulator.data.rows.schema_error import SchemaError
+from flow_service_emulator.data.rows.schema_parts import SchemaError
 from flow_service_emulator.fixture_files import Entry, Faults, add_entry, json_files, pointer, read_entry
 
 

@@ -78,7 +78,6 @@ class DatasetFiles:
         self.rows: dict[str, RowSource] = {}
         self.problems: list[FileDataset] = []
         """The files that cannot be used, and why."""
-        self._unsaved = False
         self._turn = asyncio.Lock()
 
     def restart(self) -> None:
@@ -95,7 +94,7 @@ class DatasetFiles:
         That can take a while with large files. Costs next to nothing when nothing has changed. Raises the ServiceError
         `server-ending`.
         """
-        if self._folder is None or (self._scan() == self._seen() and not self._unsaved):
+        if self._folder is None or self._scan() == self._seen():
             return
         async with self._turn:
             looked = {}
@@ -157,8 +156,8 @@ class DatasetFiles:
     def assemble(self) -> None:
         """Make datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too.
 
-        While the store cannot have their places, as on a full disk, every `refresh` tries again, and nothing else waits for it:
-        a reset has already been made when this is its last step, and reading needs no room.
+        That the store cannot have their places, as on a full disk, ends nothing: a reset has already been made when this is its
+        last step, and reading needs no room.
         """
         told = {file.file: file.problem for file in self.problems}
         self.datasets.clear()
@@ -180,11 +179,8 @@ class DatasetFiles:
             self.datasets[file.id], self.rows[file.id] = file, Relocated(TableRows(file.found.table), base)
         try:
             self._store.write([change for change in changes if change.value != self._store.get_meta(change.key)])
-            self._unsaved = False
         except StoreError as fault:
-            if not self._unsaved:
-                log.warning("how far the dataset files have been looked at cannot be stored yet: %s", fault)
-            self._unsaved = True
+            log.warning("how far the dataset files have been looked at cannot be stored yet: %s", fault)
 
     def _id_problem(self, dataset_id: str) -> str | None:
         """Why a file cannot have this id; None where it can."""

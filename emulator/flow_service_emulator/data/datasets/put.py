@@ -30,7 +30,7 @@ from flow_service_emulator.data.datasets.stored import (
     to_stream,
 )
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
-from flow_service_emulator.data.rows.schema_error import SchemaError
+from flow_service_emulator.data.rows.schema_parts import SchemaError
 from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.store.store import SetMeta, Store
 

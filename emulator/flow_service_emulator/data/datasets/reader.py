@@ -3,7 +3,7 @@
 What a Parquet file says of itself need not be true: a few kilobytes can unpack to gigabytes, and where memory ends, or bytes are
 wrong in some ways, arro3 ends the process. Large content of any format would keep other requests waiting. So this is done in a
 process that may take so much and no more (as far as the system knows such bounds), that can be ended at any time, and that dies
-alone. What came in a request has narrow bounds; a file of the `datasets` folder may be of any size.
+alone. What came in a request has narrow bounds; a file of the `datasets` folder may take as much as a machine has to spare.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from flow_service_emulator.errors import ServiceError
 SMALL: Final = 1 << 20
 """Up to so many bytes content is read without a process: in a tenth of a second, at most."""
 MAX_MEMORY: Final = 768_000_000
-"""Bytes that the process may take for an upload, of at most 64 MB."""
+"""Bytes that the process may take for an upload, of at most 64 MB (the limit of a body)."""
 MAX_FILE_MEMORY: Final = 4_000_000_000
-"""The same for a file, of which a row group has to be in memory: only what is wrong takes more."""
+"""The same for a file, whose rows are in memory, too."""
 MAX_SECONDS: Final = 30
 """Seconds of a processor for an upload."""
 _START: Final = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main()"

@@ -22,7 +22,7 @@ from flow_service_emulator.data.rows.meanings import (
     time_meaning,
 )
 from flow_service_emulator.data.rows.row_schema import List, Map, Node, Object, Scalar, allows, multiples
-from flow_service_emulator.data.rows.schema_error import SchemaError
+from flow_service_emulator.data.rows.schema_parts import SchemaError
 from flow_service_emulator.data.rows.sources import Sources, arrow_field, arrow_type
 
 _DAY: Final = 86_400_000

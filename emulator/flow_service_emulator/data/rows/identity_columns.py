@@ -24,8 +24,8 @@ from flow_service_emulator.data.rows.columns import (
 from flow_service_emulator.data.rows.draws import Dice, Stream, spread
 from flow_service_emulator.data.rows.meanings import WORDS, email_part, fitting, own_values, words_of
 from flow_service_emulator.data.rows.row_schema import Scalar
-from flow_service_emulator.data.rows.schema_error import ITEMS, SchemaError
-from flow_service_emulator.data.rows.sources import Sources
+from flow_service_emulator.data.rows.schema_parts import ITEMS, SchemaError
+from flow_service_emulator.data.rows.sources import Sources, arrow_type
 
 _DEVICES: Final = 512
 _REFERENCES: Final = 64
@@ -118,9 +118,7 @@ def number_id_column(node: Scalar) -> Position:
     base = -(-least // step) * step
     if node.high is not None and base + MAX_POSITIONS * step >= int(node.high):
         raise SchemaError(node.path, "the limits leave too few different ids")
-    return Position(
-        base, {8: DataType.int8, 16: DataType.int16, 32: DataType.int32}.get(node.bits, DataType.int64)(), step
-    )
+    return Position(base, arrow_type(node), step)
 
 
 def id_column(sources: Sources, node: Scalar, name: str) -> Column:

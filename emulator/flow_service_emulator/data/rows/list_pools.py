@@ -14,7 +14,7 @@ from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, 
 from flow_service_emulator.data.rows.draws import Dice, Stream
 from flow_service_emulator.data.rows.meanings import WORDS, time_meaning
 from flow_service_emulator.data.rows.row_schema import MAX_MAP_ENTRIES, List, Map, Node, Object, Scalar, values_in
-from flow_service_emulator.data.rows.schema_error import ITEMS, Path, SchemaError
+from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError
 from flow_service_emulator.data.rows.sources import Sources, arrow_type
 
 _DAY: Final = 86_400_000

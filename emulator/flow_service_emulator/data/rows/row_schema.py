@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final, Literal, NamedTuple
 
-from flow_service_emulator.data.rows.schema_error import ITEMS, Path, SchemaError, shown
-from flow_service_emulator.data.rows.schema_parts import is_map, written_out
+from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError, is_map, shown, written_out
 
 DatasetKind = Literal["profile", "event"]
 ScalarType = Literal["string", "integer", "number", "boolean"]

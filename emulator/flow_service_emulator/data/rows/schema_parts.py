@@ -1,4 +1,4 @@
-"""A JSON Schema made of parts written out as one: `allOf` of objects, and `$ref` into the schema itself.
+"""A JSON Schema made of parts written out as one: `allOf` of objects, and `$ref` into the schema itself; what is wrong in one.
 
 That is how the Schema Registry composes schemas: `{"allOf": [{"$ref": "#/definitions/customFields"}], "definitions": …}`.
 """
@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-from flow_service_emulator.data.rows.schema_error import ITEMS, Path, SchemaError, shown
+Path = tuple[str, ...]
+"""Names from the root on; `[]` stands for the items of an array."""
 
+ITEMS: Final = "[]"
 MAX_DEPTH: Final = 12
 """The most levels of properties inside each other."""
 MAX_PARTS: Final = 5_000
@@ -32,6 +34,21 @@ _OF_VALUES: Final = frozenset(
     ("pattern", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "multipleOf", "examples", "required")
 )
 """What is said of values, beside their type. (The bounds of whole numbers say how wide their column is.)"""
+
+
+class SchemaError(ValueError):
+    """Rows cannot be made from a schema. `path` is the property ("" for the root), `reason` says why not."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = ".".join(path)
+        self.reason = reason
+        super().__init__(f"{self.path or 'the schema'}: {reason}")
+
+
+def shown(value: Any) -> str:
+    """A value as a reason shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def written_out(schema: Mapping[str, Any], *, types_only: bool = False) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, 
 from flow_service_emulator.data.rows.draws import Dice, Stream, spread
 from flow_service_emulator.data.rows.meanings import entity_values
 from flow_service_emulator.data.rows.row_schema import DatasetKind, List, Map, Node, Object, Scalar
-from flow_service_emulator.data.rows.schema_error import Path
+from flow_service_emulator.data.rows.schema_parts import Path
 
 
 def arrow_type(node: Node) -> DataType:
