@@ -250,7 +250,7 @@ def test_a_run_ends_when_the_call_has_ended_and_fails_with_it(tmp_path: Path, mo
 
         (tmp_path / "fails").touch()
         (second,) = api.advance(3 * 3600)
-        assert second["status"] == "failed"
+        assert (second["status"], second["error"].rpartition(": ")[2]) == ("failed", "the bucket is full")
         record = api.item(f"/runs/{second['id']}")
         problem = "Job aborted. The call after the export failed: exit status 1: the bucket is full"
         assert record["metrics"]["statusSummary"]["errors"] == [
@@ -289,7 +289,7 @@ def test_an_advance_stops_at_the_first_call_without_an_end(tmp_path: Path) -> No
         assert "stopped after 1 runs" in answer.text and "--after-export-timeout" in answer.text
         assert api.control("GET", "/clock")["now"] == FROZEN_NOW + 60
         (call,) = api.control("GET", "/exports")["calls"]
-        assert call["answer"] == "no end within 1 s" and not call["ok"]
+        assert call["answer"] == "did not end within 1 s" and not call["ok"]
         # a command can be given up for an address, until a reset; only an address
         for wrong in ("sleep 60", "", 7, "https://127.0.0.1/"):
             assert_error(api.http.put("/__emulator/after-export", json={"url": wrong}), "control-invalid")

@@ -54,7 +54,7 @@ class ExportCalls:
             self._scheduler.after.set(None if url is None else http_address(str(url)))
         except ValueError as reason:
             raise invalid(f'"url": {reason}, got {literal(url)}') from None
-        return Reply({"call": " ".join(self._scheduler.after.words)})
+        return Reply({"call": self._scheduler.after.shown})
 
     async def get_export(self, exchange: Exchange) -> Reply:
         return Reply(file=self._find(exchange.path_params["path"]), content_type="application/octet-stream")

@@ -7,6 +7,7 @@ import contextlib
 import os
 import posixpath
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -60,6 +61,11 @@ class AfterExport:
     def __init__(self, words: tuple[str, ...], limit: float) -> None:
         self._first = self.words = words
         self.limit = limit
+
+    @property
+    def shown(self) -> str:
+        """The call as it was given."""
+        return " ".join(self.words) if len(self.words) < 2 else shlex.join(self.words)
 
     def set(self, url: str | None) -> None:
         """Call another address from now on; None is what the server was started with."""

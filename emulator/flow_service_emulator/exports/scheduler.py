@@ -346,9 +346,10 @@ class Scheduler:
         name = (self._store.get(job.scope, "flows", job.flow_id) or {}).get("name", "")
         at = datetime.fromtimestamp(job.scheduled_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         folders = ", ".join(dict.fromkeys(piece.folder for piece in run.pieces))
-        came = f"({run.problem})" if run.problem else f"{run.rows:,} rows in {folders}"
+        came = run.problem or f"{run.rows:,} rows in {folders}"
         log.info('run %s of flow "%s" (%s) at %s: %s, %s', job.run_id, name, job.flow_id, at, status, came)
-        return {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
+        told = {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
+        return told if run.problem is None else {**told, "error": run.problem}
 
     async def _call_after(self, run: Run) -> None:
         """Call what is to be told of the run; where that fails, so has the run, and its files go."""
@@ -360,10 +361,10 @@ class Scheduler:
         except TimeoutError:
             self._overdue = not run.cancelled
             if self._overdue:
-                answer = f"no end within {self.after.limit:g} s"
+                answer = f"did not end within {self.after.limit:g} s"
         finally:
             self._waiting = None
-        call, seconds = " ".join(self.after.words), round(asyncio.get_running_loop().time() - began, 3)
+        call, seconds = self.after.shown, round(asyncio.get_running_loop().time() - began, 3)
         log.info("after run %s: %s took %.3f s: %s", run.job.run_id, call, seconds, answer)
         run.call = {"call": call, "ok": ok, "answer": answer, "seconds": seconds}
         if not ok and run.problem is None:

@@ -6,12 +6,13 @@ from typing import Any, NotRequired, TypedDict
 
 
 class Run(TypedDict):
-    """A run that an advance of the clock brought. `scheduledAt` is in epoch seconds."""
+    """A run that an advance of the clock brought. `scheduledAt` is in epoch seconds, `error` is why it failed."""
 
     id: str
     flowId: str
     scheduledAt: float
     status: str
+    error: NotRequired[str]
 
 
 class CreatedFlow(TypedDict):
