@@ -7,14 +7,13 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from contract_tests import webdriver
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
 from contract_tests.tutorial import AZURE_BLOB, GOOGLE, S3, SFTP
-from contract_tests.webdriver import ENTER, ESCAPE, SPACE, TAB, Browser
+from contract_tests.webdriver import ENTER, ESCAPE, FAINT, SPACE, TAB, UNNAMED, Browser
 from flow_service_emulator.control.dashboard import MAX_FLOWS
 
 pytestmark = pytest.mark.skipif(webdriver.missing() is not None, reason=f"no browser: {webdriver.missing()}")
@@ -50,59 +49,14 @@ def open_page(window: Browser, server: ServerProcess) -> None:
     window.wait(lambda: window.text("#live") == "Live", "the first answer")
 
 
-def value(page: Browser, expression: str, *arguments: Any) -> Any:
-    return page.run(f"return {expression}", *arguments)
-
-
-def number_of(page: Browser, selector: str) -> int:
-    """How many there are that can be seen."""
-    found: int = value(
-        page, "[...document.querySelectorAll(arguments[0])].filter((each) => each.checkVisibility()).length", selector
-    )
-    return found
-
-
 def look_again(page: Browser) -> None:
     """What a person does who comes back to the tab: the page asks at once."""
     page.run("document.dispatchEvent(new Event('visibilitychange'))")
 
 
-def enter(page: Browser, selector: str, text: str) -> None:
-    """Types into a field, or chooses in a select box, as a person does."""
-    page.run(
-        "const box = document.querySelector(arguments[0]); box.value = arguments[1];"
-        "for (const kind of ['input', 'change']) box.dispatchEvent(new Event(kind))",
-        selector,
-        text,
-    )
-
-
-def focused(page: Browser) -> str:
-    """The id of what has the focus, else its text."""
-    found: str = page.run(
-        "const at = document.activeElement; return at.id || at.innerText || at.dataset.key || at.tagName"
-    )
-    return found
-
-
-def tab_to(page: Browser, wanted: str) -> None:
-    """Presses Tab until the focus is there."""
-    for _ in range(60):
-        if focused(page) == wanted:
-            return
-        page.press(TAB)
-    raise AssertionError(f"Tab never leads to {wanted}")
-
-
 def numbers(page: Browser) -> list[int]:
     """The numbers of the requests in the list, also of those that are folded away."""
-    found: list[int] = value(page, "[...document.querySelectorAll('#request-list > li')].map((each) => each.value)")
-    return found
-
-
-def press_on(page: Browser, selector: str) -> None:
-    page.run("document.querySelector(arguments[0]).focus()", selector)
-    page.press(ENTER)
+    return page.all("#request-list > li", "value")
 
 
 def another_flow(api: Api, like: str, name: str) -> str:
@@ -121,14 +75,19 @@ def test_a_walk_through_the_page(page: Browser, api: Api, export_dir: Path) -> N
     page.wait(lambda: page.texts("#flow-list h3"), "the flow")
     assert page.texts("#flow-list h3") == ["Activate datasets to an Amazon S3 cloud storage destination"]
     assert page.texts("#flow-list .next") == ["2026-01-01 00:10:00 UTC (in 10 min)"]
+    page.run("getSelection().selectAllChildren(document.querySelector('#flow-list .id'))")
+    api.advance(60)
+    look_again(page)
+    page.wait(lambda: page.texts("#flow-list .ahead") == [" (in 9 min)"], "the time to pass")
+    assert [page.value("getSelection().toString()")] == page.texts("#flow-list .id")  # it stays selected
     assert "every 3 hours from 2026-01-01 00:10:00 UTC" in page.text("#flow-list")
-    assert number_of(page, "#picture .ahead") == 1
+    assert page.visible("#picture .ahead") == 1
     page.click("#to-next")
     page.wait(lambda: page.text("#told") == "1 export ran. It is 2026-01-01 00:10:00 UTC.", "the next export")
     page.click("#plus-1d")
     page.wait(lambda: page.text("#told") == "8 exports ran. It is 2026-01-02 00:10:00 UTC.", "the day to pass")
-    page.wait(lambda: number_of(page, "#picture .success") == 9, "nine runs in the picture")
-    titles = value(page, "[...document.querySelectorAll('#picture .success title')].map((each) => each.textContent)")
+    page.wait(lambda: page.visible("#picture .success") == 9, "nine runs in the picture")
+    titles = page.all("#picture .success title", "textContent")
     assert [title[:19] for title in titles] == [
         f"2026-01-0{1 + hour // 24} {hour % 24:02}:10:00" for hour in range(0, 27, 3)
     ]
@@ -141,9 +100,9 @@ def test_a_walk_through_the_page(page: Browser, api: Api, export_dir: Path) -> N
     assert page.texts(".summary strong")[:3:2] == ["1", "none"]
     page.click("#runs-details summary")
     assert len(page.texts("#run-rows tr")) == 9
-    assert number_of(page, "#file-list tbody") == 3  # by run
+    assert page.visible("#file-list tbody") == 3  # by run
     page.click("#files-more")
-    assert number_of(page, "#file-list tbody") == 9
+    assert page.visible("#file-list tbody") == 9
 
     newest = api.control("GET", "/exports")["items"][-1]
     assert page.text("#file-list .run").split("\n")[-1].endswith(f"1 file, {newest['rows']} rows")
@@ -155,7 +114,7 @@ def test_a_walk_through_the_page(page: Browser, api: Api, export_dir: Path) -> N
     first = json.loads((export_dir / newest["path"]).read_text("utf-8").splitlines()[0])
     assert page.texts("#preview-rows tbody tr:first-child td")[0] == str(next(iter(first.values())))
     page.press(ESCAPE)
-    page.wait(lambda: not value(page, "document.querySelector('#preview').open"), "the preview to close")
+    page.wait(lambda: not page.value("document.querySelector('#preview').open"), "the preview to close")
 
     assert api.post("/connections", WRONG).status_code == 400
     look_again(page)
@@ -163,53 +122,50 @@ def test_a_walk_through_the_page(page: Browser, api: Api, export_dir: Path) -> N
     for text in ("400", "POST /connections", "is required but missing", "(and 1 more)", "refused"):
         assert text in page.text("#request-list > li:first-child")
     assert page.text("#sum-refused") == f"1 of {len(numbers(page))}"
-    press_on(page, "#request-list .violation summary")
+    page.press_on("#request-list .violation summary")
     page.wait(lambda: "provider-rejected" in page.text("#request-list .violation"), "it to open")
     sent, answered = page.texts("#request-list .violation pre")
     assert "x-gw-ims-org-id: TEST@AdobeOrg" in sent and "x-api-key: ****" in sent and "test-token" not in sent
     assert "auth.params.s3SecretKey" in answered
+    (entry,) = api.control("GET", "/requests", params={"verdict": "violation"})["items"]
+    assert page.text("#request-list .hint") == entry["hint"]
     page.click("#request-list .ok summary")
     page.wait(lambda: page.texts("#request-list .ok pre"), "a good one to open")
 
 
 def test_an_example_flow(page: Browser, api: Api, server: ServerProcess) -> None:
     """The empty state has a call that works as it stands, and a button that makes a flow; its card leads to what is its own."""
-    assert value(page, "document.querySelector('#curl').textContent").startswith(f"curl {server.url}/data/foundation/")
+    assert page.value("document.querySelector('#curl').textContent").startswith(f"curl {server.url}/data/foundation/")
     page.click("#example")
     page.wait(lambda: page.text("#told").startswith("An example flow is there"), "the flow")
     assert api.control("GET", "/contract")["violations"] == []
-    page.wait(lambda: number_of(page, "#file-list tbody") == 1, "its first export, which is at once")
+    page.wait(lambda: page.visible("#file-list tbody") == 1, "its first export, which is at once")
     other = api.flow(S3, HOURLY)
     api.advance(600)
     api.get(f"/flows/{other}")
     look_again(page)
-    page.wait(lambda: number_of(page, "#file-list tbody") == 2, "the other flow's file")
+    page.wait(lambda: page.visible("#file-list tbody") == 2, "the other flow's file")
     example = page.texts("#flow-list .id")[1]
-    press_on(page, f"[data-key='{example} files']")
-    page.wait(lambda: focused(page) == "files-title", "the way to the files")
-    assert (
-        number_of(page, "#file-list tbody")
-        == number_of(page, "#picture .success")
-        == number_of(page, ".cards .id")
-        == 1
-    )
-    press_on(page, "#flows-all")
-    page.wait(lambda: number_of(page, "#file-list tbody") == 2, "all files")
-    press_on(page, f"[data-key='{example} requests']")
-    page.wait(lambda: focused(page) == "requests-title", "the way to the requests")
+    page.press_on(f"[data-key='{example} files']")
+    page.wait(lambda: page.focused() == "files-title", "the way to the files")
+    assert page.visible("#file-list tbody") == page.visible("#picture .success") == page.visible(".cards .id") == 1
+    page.press_on("#flows-all")
+    page.wait(lambda: page.visible("#file-list tbody") == 2, "all files")
+    page.press_on(f"[data-key='{example} requests']")
+    page.wait(lambda: page.focused() == "requests-title", "the way to the requests")
     (created,) = page.texts("#request-list > li")  # it has the id in its answer alone
     assert "POST /flows" in created
     page.devtools("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
-    press_on(page, f"[data-key='copy {other}']")
-    page.wait(lambda: value(page, "navigator.clipboard.readText()") == other, "the id to be copied")
+    page.press_on(f"[data-key='copy {other}']")
+    page.wait(lambda: page.value("navigator.clipboard.readText()") == other, "the id to be copied")
 
 
 def test_the_api_is_described(page: Browser, server: ServerProcess) -> None:
     """Every operation of `/openapi.json`, found by words, with the fields of its body."""
     page.click("nav a[href$='api.html']")
     page.wait(lambda: page.texts("main summary"), "the operations")
-    every = number_of(page, "main summary")
-    enter(page, "#wanted", "create a target")
+    every = page.visible("main summary")
+    page.enter("#wanted", "create a target")
     assert page.texts("main summary .path") == ["/data/foundation/flowservice/targetConnections"] and every > 60
     page.click("main summary")
     page.wait(lambda: page.texts("main .fields"), "its fields")
@@ -221,37 +177,48 @@ def test_the_api_is_described(page: Browser, server: ServerProcess) -> None:
     ):
         assert text in page.text("main")
     page.devtools("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
-    assert value(page, "document.documentElement.scrollWidth") <= 390
-    assert value(page, f"(() => {{{UNNAMED}}})()") == []
+    assert page.value("document.documentElement.scrollWidth") <= 390
+    assert page.value(f"(() => {{{UNNAMED}}})()") == []
 
 
 def test_by_keyboard_alone(page: Browser, api: Api) -> None:
     """The skip link comes first; the clock's buttons, a scenario, a preview and the reset work without a mouse."""
     api.flow(SFTP, HOURLY)
     page.press(TAB)
-    assert focused(page) == "Skip to the content"
+    assert page.focused() == "Skip to the content"
     page.press(ENTER)
-    assert value(page, "location.hash") == "#main"
+    assert page.value("location.hash") == "#main"
     page.run("window.scrollTo(0, 0); document.activeElement.blur(); document.querySelector('.skip').focus()")
-    tab_to(page, "plus-1d")
+    page.tab_to("plus-1d")
     page.press(ENTER)
     page.wait(lambda: "8 exports ran" in page.text("#told"), "the day to pass")
-    assert focused(page) == "plus-1d"
-    page.wait(lambda: number_of(page, "#file-list button") == 3, "the files")
-    tab_to(page, "Preview")
+    assert page.focused() == "plus-1d"
+    page.wait(lambda: page.visible("#file-list button") == 3, "the files")
+    page.tab_to("Preview")
     page.press(ENTER)
     page.wait(lambda: page.texts("#preview-rows tbody tr"), "the preview's rows")
-    assert value(page, "document.querySelector('#preview').contains(document.activeElement)")
+    assert page.value("document.querySelector('#preview').contains(document.activeElement)")
     page.press(ESCAPE)
-    page.wait(lambda: not value(page, "document.querySelector('#preview').open"), "the preview to close")
-    assert focused(page) == "Preview"
-    tab_to(page, "lost-update")
+    page.wait(lambda: not page.value("document.querySelector('#preview').open"), "the preview to close")
+    assert page.focused() == "Preview"
+    page.tab_to("lost-update")
     page.press(SPACE)
     page.wait(lambda: page.texts("#rule-list .name") == ["lost-update-1 (etag-changed)"], "the scenario to be on")
-    assert [rule["id"] for rule in api.control("GET", "/faults")["rules"]] == ["lost-update-1"]
-    page.wait(lambda: focused(page) == "lost-update", "the focus to stay")
+    page.wait(lambda: page.focused() == "lost-update", "the focus to stay")
     page.press(SPACE)
     page.wait(lambda: api.control("GET", "/faults")["rules"] == [], "the scenario to be off")
+    page.press_on("#files-more")
+    page.wait(lambda: page.visible("#file-list button") == 8, "all files")
+    assert page.value("[...document.querySelectorAll('#file-list button')].indexOf(document.activeElement)") == 3
+    for name in ("one", "two", "three"):  # where the focus is on what goes, it finds a neighbour
+        api.control("POST", "/faults", {"kind": "error", "error": "service-unavailable", "times": 1, "id": name})
+    look_again(page)
+    page.wait(lambda: page.visible("#rule-list li") == 3, "the rules")
+    for gone in ("one", "three"):
+        page.press_on(f"[data-key={gone}]")
+        page.wait(lambda: page.value("document.activeElement.dataset.key") == "two", "the focus to move")
+    page.press_on("#faults-off")
+    page.wait(lambda: page.focused() == "faults-title", "the focus on the heading")
 
 
 def test_the_clock_runs_and_freezes(page: Browser, api: Api) -> None:
@@ -265,7 +232,7 @@ def test_the_clock_runs_and_freezes(page: Browser, api: Api) -> None:
     page.click("#freeze")
     page.wait(lambda: page.text("#mode") == "frozen", "the clock to stand still")
     assert api.control("GET", "/clock")["mode"] == "frozen"
-    assert value(page, "document.querySelector('#to-next').getAttribute('aria-disabled')") == "true"
+    assert page.value("document.querySelector('#to-next').getAttribute('aria-disabled')") == "true"
     api.control("PUT", "/clock", {"mode": "accelerated", "speed": 3600})
     look_again(page)
     page.wait(lambda: page.text("#mode") == "3600 times as fast", "the clock to run")
@@ -283,11 +250,19 @@ def test_faults_and_reset(page: Browser, api: Api, export_dir: Path) -> None:
     page.wait(lambda: page.texts("#rule-list li"), "the rule")
     page.click("#plus-3h")
     page.wait(lambda: "1 without success" in page.text("#told"), "the export to fail")
-    page.wait(lambda: number_of(page, "#picture .failed") == 1, "the failed run")
+    page.wait(lambda: page.visible("#picture .failed") == 1, "the failed run")
     assert page.text("#sum-failure") == "2 h 50 min ago"
     page.click("#runs-details summary")
     (row,) = page.texts("#run-rows tr")
     assert "failed" in row and "ACTIVATION_BATCH-0000-FAILED" in row
+    api.control("DELETE", "/faults")
+    api.control("PUT", "/after-export", {"url": "http://127.0.0.1:1/"})  # where nobody listens
+    api.advance(3 * 3600)
+    api.control("PUT", "/after-export", {"url": None})
+    look_again(page)
+    page.wait(lambda: len(page.texts("#run-rows tr")) == 2, "the other run")
+    told = r"failed: Connect call failed .*; http://127.0.0.1:1/ took [\d.]+ s: Connect call failed"
+    assert re.search(told, page.text("#run-rows"))
     api.control("POST", "/faults", {"kind": "error", "error": "service-unavailable", "times": 1, "id": "mine"})
     assert api.get("/flows").status_code == 503
     look_again(page)
@@ -298,17 +273,14 @@ def test_faults_and_reset(page: Browser, api: Api, export_dir: Path) -> None:
     page.click("#reset")
     for part in ("entities", "runs", "datasets put by calls", "fault rules", "requests", "contract report"):
         assert part in page.text("#reset-dialog")
-    page.click("#reset-exports")
-    page.click("#reset-no")
-    page.click("#reset")  # what was ticked and then not done is not ticked now
-    page.click("#reset-yes")
+    for button in ("#reset-exports", "#reset-no", "#reset", "#reset-yes"):  # what was not done is not ticked any more
+        page.click(button)
     page.wait(lambda: "stay on disk, but are no longer listed" in page.text("#told"), "the reset")
     lists = "#flow-list li, #request-list li, #run-rows tr, #file-list tr"
     page.wait(lambda: not page.texts(lists), "the page to be empty")
     assert (export_dir / file["path"]).is_file()
-    page.click("#reset")
-    page.click("#reset-exports")
-    page.click("#reset-yes")
+    for button in ("#reset", "#reset-exports", "#reset-yes"):
+        page.click(button)
     page.wait(lambda: page.text("#told") == "Everything is forgotten. The export folder is empty.", "the reset")
     assert not (export_dir / file["path"]).is_file()
 
@@ -325,28 +297,21 @@ def test_names_are_text(page: Browser, api: Api) -> None:
     look_again(page)
     page.wait(lambda: page.texts("#flow-list h3")[:3:2] == [narrow, markup], "the flows")
     page.wait(lambda: "/flows/<b>bold" in page.text("#request-list"), "the request")
-    assert number_of(page, "main img, main script, main b") == 0
-    assert value(page, "document.title") == "Flow Service emulator"
-    heights, titles = value(
-        page,
-        "['offsetHeight', 'title'].map((of) => [...document.querySelectorAll('#flow-list h3')].map((each) => each[of]))",
-    )
+    assert page.visible("main img, main script, main b") == 0
+    assert page.value("document.title") == "Flow Service emulator"
+    heights, titles = page.all("#flow-list h3", "offsetHeight"), page.all("#flow-list h3", "title")
     assert max(heights) <= 3 * 24 and titles[1] == wide
-    drawn = value(
-        page,
-        "[...document.querySelectorAll('#picture .name')].map((each) => [each.firstChild.data, each.getComputedTextLength()])",
-    )
-    room = value(page, "document.querySelector('#picture').clientWidth")
-    assert all(width <= room for _, width in drawn) and narrow in [name for name, _ in drawn]
+    drawn = page.all("#picture .name", "firstChild.data")
+    room = page.value("document.querySelector('#picture').clientWidth")
+    assert max(page.all("#picture .name", "getComputedTextLength()")) <= room and narrow in drawn
     page.click("#runs-details summary")
-    widths = value(page, "[...document.querySelectorAll('#run-rows td:nth-child(2)')].map((each) => each.offsetWidth)")
-    assert min(widths) >= 14 * 16
+    assert min(page.all("#run-rows td:nth-child(2)", "offsetWidth")) >= 14 * 16
     assert page.run("const box = document.querySelector('#runs .wide'); return box.scrollWidth <= box.clientWidth")
-    press_on(page, "#file-list button")
+    page.press_on("#file-list button")
     page.wait(lambda: page.texts("#preview-rows tbody tr"), "the preview's rows")
-    assert value(page, "getComputedStyle(document.querySelector('#preview td')).textOverflow") == "ellipsis"
+    assert page.value("getComputedStyle(document.querySelector('#preview td')).textOverflow") == "ellipsis"
     cut = "[...document.querySelectorAll('#preview td')].filter((each) => each.innerText.length > 30 && each.title !== each.innerText)"
-    assert value(page, f"{cut}.length") == 0
+    assert page.value(f"{cut}.length") == 0
 
 
 def test_a_server_that_does_not_answer(window: Browser, tmp_path: Path) -> None:
@@ -381,11 +346,11 @@ def test_on_a_phone(page: Browser, api: Api, server: ServerProcess) -> None:
     page.devtools("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
     open_page(page, server)
     page.wait(lambda: page.texts("#request-list > .violation"), "the refused request")
-    press_on(page, "#request-list .violation summary")
-    assert value(page, "document.documentElement.scrollWidth") <= 390
+    page.press_on("#request-list .violation summary")
+    assert page.value("document.documentElement.scrollWidth") <= 390
     page.run("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, 600)")
-    assert value(page, "document.querySelector('#clock').getBoundingClientRect().bottom") < 0
-    ticks = value(page, "[...document.querySelectorAll('#picture .tick')].map((each) => each.textContent)")
+    assert page.value("document.querySelector('#clock').getBoundingClientRect().bottom") < 0
+    ticks = page.all("#picture .tick", "textContent")
     assert ticks[:1] == ["2026-01-01"] and len([tick for tick in ticks if ":" in tick]) >= 2
     for theme in ("light", "dark"):
         page.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
@@ -393,47 +358,25 @@ def test_on_a_phone(page: Browser, api: Api, server: ServerProcess) -> None:
     assert page.run(UNNAMED) == []
 
 
-FAINT = r"""
-  const shine = (color) => {
-    const [r, g, b] = color.match(/[\d.]+/g).slice(0, 3).map((each) => each / 255).map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (each) => { for (; each; each = each.parentElement) { const color = getComputedStyle(each).backgroundColor; if (!/, 0\)$/.test(color)) return color; } return "rgb(255, 255, 255)"; };
-  return [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility() && [...each.childNodes].some((child) => child.nodeType === 3 && child.data.trim()))
-    .filter((each) => !each.closest("[aria-disabled=true], svg")).map((each) => {
-      const [a, b] = [shine(getComputedStyle(each).color), shine(behind(each))];
-      return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), each.outerHTML.slice(0, 120)];
-    }).filter(([ratio]) => ratio < 4.5);
-"""
-"""What is too faint to be read, with its contrast."""
-UNNAMED = r"""
-  return [...document.querySelectorAll("button, a[href], input, [role=img], [role=region], section, dialog, nav")]
-    .filter((each) => !(each.getAttribute("aria-label") || each.innerText || each.closest("label") || each.getAttribute("aria-labelledby"))).map((each) => each.outerHTML.slice(0, 120));
-"""
-"""What a screen reader has no name for."""
-
-
 def test_another_life_of_the_server(page: Browser, api: Api) -> None:
     """After a reset, a restored state or an emptied journal by somebody else, no request of the time before is shown."""
-    for number in range(3):
-        api.get(f"/flows/old{number}")
-    look_again(page)
-    page.wait(lambda: numbers(page) == [3, 2, 1], "the requests")
+
+    def shown(path: str, count: int, *expected: int) -> None:
+        for _ in range(count):
+            api.get(path)
+        look_again(page)
+        page.wait(lambda: numbers(page) == [*expected], f"the requests {expected}")
+
+    shown("/flows/old", 3, 3, 2, 1)
     state = api.control("GET", "/state")
     api.control("POST", "/reset")
-    for number in range(5):
-        api.get(f"/flows/new{number}")
-    look_again(page)
-    page.wait(lambda: numbers(page) == [5, 4, 3, 2, 1], "the requests after the reset")
+    shown("/flows/new", 4, 4, 3, 2, 1)
     assert "old" not in page.text("#request-list")
     api.control("PUT", "/state", state)
-    look_again(page)
-    page.wait(lambda: numbers(page) == [3, 2, 1], "the restored requests")
+    shown("", 0, 3, 2, 1)
     assert "new" not in page.text("#request-list")
     api.control("DELETE", "/requests")
-    api.get("/flows/last")
-    look_again(page)
-    page.wait(lambda: numbers(page) == [4], "the one after the journal was emptied")
+    shown("/flows/last", 1, 4)
 
 
 def test_many_requests(page: Browser, api: Api, server: ServerProcess) -> None:
@@ -444,23 +387,23 @@ def test_many_requests(page: Browser, api: Api, server: ServerProcess) -> None:
         api.get("/flows")
     api.control("DELETE", "/contract")
     open_page(page, server)
-    assert len(numbers(page)) == 200 and number_of(page, "#request-list > li") == 20
-    assert value(page, "document.documentElement.scrollHeight") < 4000
+    assert len(numbers(page)) == 200 and page.visible("#request-list > li") == 20
+    assert page.value("document.documentElement.scrollHeight") < 4000
     page.click("#requests-more")
-    assert number_of(page, "#request-list > li") == 70
+    assert page.visible("#request-list > li") == 70
     assert (page.text("#requests-count"), page.text("#sum-refused")) == ("213, 3 refused", "3 of 213")
     assert page.text("#requests-note") == "The newest 200 of 213 are shown."
     for verdicts in ("violation", "violation injected failed"):
-        enter(page, "#verdicts", verdicts)
+        page.enter("#verdicts", verdicts)
         page.wait(lambda: numbers(page) == [3, 2, 1], "those that were refused")
         assert page.text("#requests-note") == ""
-        enter(page, "#verdicts", "")
+        page.enter("#verdicts", "")
         page.wait(lambda: len(numbers(page)) == 200, "all")
-    enter(page, "#request-text", "elsewhere")
+    page.enter("#request-text", "elsewhere")
     page.wait(lambda: numbers(page) == [3], "the one with this path")
-    press_on(page, "#sum-refused-link")
+    page.press_on("#sum-refused-link")
     page.wait(lambda: numbers(page) == [3, 2, 1], "those that were refused")
-    enter(page, "#verdicts", "failed")
+    page.enter("#verdicts", "failed")
     page.wait(lambda: page.text("#requests-none") == "There is no such request in the journal.", "none")
 
 
@@ -479,53 +422,9 @@ def test_more_flows_than_are_shown(page: Browser, api: Api) -> None:
     assert "Straße in Old Town" in shown and shown.count("deleted flow") == 1 and f"deleted flow {first[:8]}" in shown
     assert f"deleted flow {old[:8]}" not in page.text("#file-list")
     for wanted in ("STRASSE IN old", old[5:20]):
-        enter(page, "#flow-name", wanted)
+        page.enter("#flow-name", wanted)
         page.wait(lambda: page.texts("#flow-list h3") == ["Straße in Old Town"], "the old flow")
         assert page.text("#flow-list .last").startswith("success, ")
         assert page.text("#flows-count") == f"1 found, {MAX_FLOWS + 1} in all"
-        enter(page, "#flow-name", "")
+        page.enter("#flow-name", "")
         page.wait(lambda: len(page.texts("#flow-list h3")) > 1, "all flows")
-
-
-def test_what_was_called_after_a_run(page: Browser, api: Api) -> None:
-    """Here an address where nobody listens, so the run has failed."""
-    api.flow(S3, HOURLY)
-    api.control("PUT", "/after-export", {"url": "http://127.0.0.1:1/"})
-    api.advance(600)
-    look_again(page)
-    page.wait(lambda: page.text("#runs-count") == "1", "the run")
-    page.click("#runs-details summary")
-    (row,) = page.texts("#run-rows tr")
-    assert re.search(r"failed: Connect call failed .*; http://127.0.0.1:1/ took [\d.]+ s: Connect call failed", row)
-
-
-def test_the_focus_finds_a_neighbour(page: Browser, api: Api) -> None:
-    """It never falls back to the beginning of the page when what had it has gone."""
-    api.flow(S3, HOURLY)
-    for name in ("one", "two", "three", "four"):
-        api.control("POST", "/faults", {"kind": "error", "error": "service-unavailable", "times": 1, "id": name})
-    api.advance(86_400)
-    look_again(page)
-    page.wait(lambda: number_of(page, "#rule-list li") == 4 and number_of(page, "#file-list button") == 3, "both lists")
-    press_on(page, "#files-more")
-    page.wait(lambda: number_of(page, "#file-list button") == 8, "all files")
-    assert value(page, "[...document.querySelectorAll('#file-list button')].indexOf(document.activeElement)") == 3
-    for pressed in ("[data-key=two]", "[data-key=four]"):
-        press_on(page, pressed)
-        page.wait(lambda: value(page, "document.activeElement.dataset.key") == "three", "the focus on a neighbour")
-    press_on(page, "#faults-off")
-    page.wait(lambda: focused(page) == "faults-title", "the focus on the heading")
-
-
-def test_time_passes_beside_a_selection(page: Browser, api: Api) -> None:
-    """Only the words about how long it is change with the clock; what is selected for copying stays selected."""
-    flow = api.flow(S3, HOURLY)
-    look_again(page)
-    page.wait(lambda: page.texts("#flow-list .id") == [flow], "the flow")
-    page.run("getSelection().selectAllChildren(document.querySelector('#flow-list .id'))")
-    api.advance(60)
-    look_again(page)
-    page.wait(lambda: page.texts("#flow-list .ahead") == [" (in 9 min)"], "the time to pass")
-    assert value(page, "getSelection().toString()") == flow
-    bar = value(page, "document.querySelector('#clock').offsetHeight")
-    assert value(page, "document.documentElement.style.scrollPaddingTop") == f"{bar + 12}px"

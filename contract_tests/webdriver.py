@@ -24,7 +24,26 @@ FLAGS = (
 )
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The key of a reference to an element, as the protocol has it."""
+ALL = "document.querySelectorAll(arguments[0])"
 TAB, ENTER, ESCAPE, SPACE = "\ue004", "\ue007", "\ue00c", " "
+FAINT = r"""
+  const shine = (color) => {
+    const [r, g, b] = color.match(/[\d.]+/g).slice(0, 3).map((each) => each / 255).map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (each) => { for (; each; each = each.parentElement) { const color = getComputedStyle(each).backgroundColor; if (!/, 0\)$/.test(color)) return color; } return "rgb(255, 255, 255)"; };
+  return [...document.querySelectorAll("body *")].filter((each) => each.checkVisibility() && [...each.childNodes].some((child) => child.nodeType === 3 && child.data.trim()))
+    .filter((each) => !each.closest("[aria-disabled=true], svg")).map((each) => {
+      const [a, b] = [shine(getComputedStyle(each).color), shine(behind(each))];
+      return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), each.outerHTML.slice(0, 120)];
+    }).filter(([ratio]) => ratio < 4.5);
+"""
+"""What is too faint to be read, with its contrast."""
+UNNAMED = r"""
+  return [...document.querySelectorAll("button, a[href], input, [role=img], [role=region], section, dialog, nav")]
+    .filter((each) => !(each.getAttribute("aria-label") || each.innerText || each.closest("label") || each.getAttribute("aria-labelledby"))).map((each) => each.outerHTML.slice(0, 120));
+"""
+"""What a screen reader has no name for."""
 PATIENCE = 30.0
 """Seconds that a state of the page is waited for."""
 
@@ -60,16 +79,51 @@ class Browser:
         """The value of a script's `return`; its arguments are `arguments[0]` and so on."""
         return self.call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
+    def value(self, expression: str, *arguments: Any) -> Any:
+        return self.run(f"return {expression}", *arguments)
+
     def text(self, selector: str) -> str:
         """What an element shows."""
-        shown: str = self.run("return document.querySelector(arguments[0]).innerText", selector)
+        shown: str = self.value("document.querySelector(arguments[0]).innerText", selector)
         return shown
 
-    def texts(self, selector: str) -> list[str]:
-        found: list[str] = self.run(
-            "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText)", selector
-        )
+    def all(self, selector: str, what: str) -> list[Any]:
+        """What each of them has under a name, such as `title`."""
+        found: list[Any] = self.value(f"[...{ALL}].map((each) => each.{what})", selector)
         return found
+
+    def texts(self, selector: str) -> list[str]:
+        return self.all(selector, "innerText")
+
+    def visible(self, selector: str) -> int:
+        """How many there are that can be seen."""
+        found: int = self.value(f"[...{ALL}].filter((each) => each.checkVisibility()).length", selector)
+        return found
+
+    def focused(self) -> str:
+        """The id of what has the focus, else its text."""
+        at = "document.activeElement"
+        found: str = self.value(f"{at}.id || {at}.innerText || {at}.dataset.key || {at}.tagName")
+        return found
+
+    def tab_to(self, wanted: str) -> None:
+        """Press Tab until the focus is there."""
+        for _ in range(60):
+            if self.focused() == wanted:
+                return
+            self.press(TAB)
+        raise AssertionError(f"Tab never leads to {wanted}")
+
+    def press_on(self, selector: str) -> None:
+        """Press Enter on an element."""
+        self.run("document.querySelector(arguments[0]).focus()", selector)
+        self.press(ENTER)
+
+    def enter(self, selector: str, text: str) -> None:
+        """Type into a field, or choose in a select box."""
+        fill = "const box = document.querySelector(arguments[0]); box.value = arguments[1];"
+        tell = "for (const kind of ['input', 'change']) box.dispatchEvent(new Event(kind))"
+        self.run(fill + tell, selector, text)
 
     def click(self, selector: str) -> None:
         """A click as a person makes it: on what is visible and not covered."""
