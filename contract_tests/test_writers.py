@@ -94,12 +94,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.decode().splitlines()]
 
 
-def read_ids(path: Path) -> list[str]:
-    if path.name.endswith(".parquet"):
-        return list(pq.read_table(path, columns=["_id"])["_id"].to_pylist())
-    return [row["_id"] for row in read_lines(path)]
-
-
 def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 

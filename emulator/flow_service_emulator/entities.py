@@ -16,7 +16,6 @@ Entity = dict[str, Any]
 Scope = tuple[str, str]
 """(imsOrgId, sandboxName): entities of one are invisible to every other."""
 
-COLLECTIONS: Final = ("connections", "sourceConnections", "targetConnections", "flows", "runs")
 SERVER_FIELDS: Final = frozenset(
     (
         *("id", "createdAt", "updatedAt", "createdBy", "updatedBy", "createdClient", "updatedClient"),

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from flow_service_emulator.entities import Entity
-from flow_service_emulator.exports.runs import Run
+from flow_service_emulator.exports.runs import Run, files_of
 from flow_service_emulator.settings import environment_without_settings
 
 SAID: Final = 300
@@ -45,11 +45,7 @@ def told_of(run: Run, record: Entity, root: Path) -> dict[str, Any]:
         "container": next((piece.container for piece in run.pieces), ""),
         "folder": folder,
         "dir": str(root.resolve()),
-        "files": [
-            {"path": f"{piece.folder}/{file.name}", "size": file.bytes, "rows": file.rows, "dataset": piece.dataset_id}
-            for index, piece in enumerate(run.pieces)
-            for file in run.files.get(index, [])
-        ],
+        "files": files_of(run),
         "manifests": [{"path": path.relative_to(root).as_posix()} for path in manifests],
         "run": record,
     }

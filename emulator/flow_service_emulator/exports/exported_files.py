@@ -89,10 +89,7 @@ class Exports:
     def of_run(self, run_id: str, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """The files of one run that are still there, in the order in which they were written; as `files` returns them."""
         entry = self._store.get_meta(FILES + run_id) or {"scope": ("", ""), "flowId": "", "files": []}
-        found = (
-            {"path": path, "size": size, "rows": rows, "dataset": dataset_id, "flow": entry["flowId"], "run": run_id}
-            for path, size, rows, dataset_id in entry["files"]
-        )
+        found = ({**file, "flow": entry["flowId"], "run": run_id} for file in entry["files"])
         return [
             file
             for file in found

@@ -19,8 +19,8 @@ MAX_DESTINATIONS: Final = 100
 """How many destinations a sandbox may have; a destination's id is its flow's."""
 MAX_UNCOMPRESSED_ROWS: Final = 1_000_000
 """How many rows a dataset's first export may have as uncompressed Parquet."""
-ZONE: Final = "data-landing-zone"
-"""The destination whose files go by themselves."""
+ZONE: Final = "data-landing-zone/"
+"""What the folders of the destination begin with whose files go by themselves."""
 ZONE_SECONDS: Final = 7 * 86_400
 """How long they stay."""
 _A_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

@@ -28,6 +28,7 @@ from flow_service_emulator.exports.runs import (
     Piece,
     Run,
     Written,
+    files_of,
     marker,
     new_record,
     read_marker,
@@ -161,12 +162,7 @@ class Runner:
                 for piece in run.pieces:  # never back: time may have been put back meanwhile
                     ends[piece.dataset_id] = max(piece.end, ends.get(piece.dataset_id, 0))
                 changes.append(noted(self.store, flow_id, ends=ends))
-        files = [
-            (f"{piece.folder}/{file.name}", file.bytes, file.rows, piece.dataset_id)
-            for index, piece in enumerate(run.pieces)
-            for file in run.files.get(index, [])
-        ]
-        if files or run.call:
+        if (files := files_of(run)) or run.call:
             about = {"scope": scope, "flowId": flow_id, "at": run.started_ms / 1000, "files": files, "call": run.call}
             changes.append(SetMeta(runs.FILES + run_id, about))
         past = self.store.by_index(scope, "runs", flow_id)
@@ -198,7 +194,7 @@ class Runner:
     def passing(self, run_id: str) -> tuple[float, list[Path]]:
         """The files of a run that do not stay, and the instant (epoch seconds) at which they go."""
         entry = self.store.get_meta(runs.FILES + run_id) or {"at": 0, "files": []}
-        paths = [self.export_dir / path for path, *_ in entry["files"] if path.startswith(f"{limits.ZONE}/")]
+        paths = [self.export_dir / file["path"] for file in entry["files"] if file["path"].startswith(limits.ZONE)]
         manifests = {path.with_name(f"manifest-{entry['flowId']}-{run_id}.json") for path in paths}
         return entry["at"] + limits.ZONE_SECONDS, [*paths, *manifests] if self.limits else []
 

@@ -34,7 +34,7 @@ CREATOR, UPDATER = "aep_activation_batch", "acp_foundation_connectors"
 RUNNING: Final = "running/"
 """What the keys begin with under which the store has the runs that wait or are under way."""
 FILES: Final = "files/"
-"""What the keys begin with under which the store has the files of runs: (path, bytes, rows, dataset id) each."""
+"""What the keys begin with under which the store has the files of runs: as `files_of` gives them."""
 
 
 class Job(NamedTuple):
@@ -128,6 +128,15 @@ class Run:
     def expected_rows(self) -> int:
         """Rows that will have been written at the end, or skipped."""
         return sum(piece.end - piece.first for piece in self.pieces)
+
+
+def files_of(run: Run) -> list[dict[str, Any]]:
+    """A run's part files, in the order in which they were written; `path` is below the export folder."""
+    return [
+        {"path": f"{piece.folder}/{file.name}", "size": file.bytes, "rows": file.rows, "dataset": piece.dataset_id}
+        for index, piece in enumerate(run.pieces)
+        for file in run.files.get(index, [])
+    ]
 
 
 def new_record(job: Job, flow: Mapping[str, Any], now_ms: int) -> Entity:

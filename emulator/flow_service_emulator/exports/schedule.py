@@ -62,15 +62,13 @@ class Schedule:
         return 1 if not self.step else (last - first) // self.step + 1
 
 
-def read_schedule(
-    params: Mapping[str, Any], *, place: str = "scheduleParams"
-) -> tuple[dict[str, Any], list[Violation], list[ContractWarning]]:
+def read_schedule(params: Mapping[str, Any]) -> tuple[dict[str, Any], list[Violation], list[ContractWarning]]:
     """Check `scheduleParams` as a client sent them.
 
     Return the parameters as they are stored (numeric strings made numbers, words in their documented letter case), every
     violation and every warning.
     """
-    reading = _Reading(dict(params), place)
+    reading = _Reading(dict(params))
     return reading.read(), reading.violations, reading.warnings
 
 
@@ -99,9 +97,8 @@ _BAD: Final = object()
 class _Reading:
     """`scheduleParams` being read, and what is found."""
 
-    def __init__(self, stored: dict[str, Any], place: str) -> None:
+    def __init__(self, stored: dict[str, Any]) -> None:
         self.stored = stored
-        self.place = place
         self.violations: list[Violation] = []
         self.warnings: list[ContractWarning] = []
 
@@ -133,13 +130,11 @@ class _Reading:
         return stored
 
     def _refuse(self, name: str, message: str, rule: str, example: Any = None) -> None:
-        path = f"{self.place}.{name}"
-        self.violations.append(
-            Violation(path=path, message=f"{path}{message}", rule=rule, pattern=None, example=example)
-        )
+        path = f"scheduleParams.{name}"
+        self.violations.append(Violation(path, f"{path}{message}", rule, example=example))
 
     def _warn(self, code: str, name: str, message: str) -> None:
-        path = f"{self.place}.{name}"
+        path = f"scheduleParams.{name}"
         self.warnings.append(ContractWarning(code, path, f"{path}{message}"))
 
     def _number(self, name: str, sent: Any) -> Any:
