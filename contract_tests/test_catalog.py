@@ -260,6 +260,13 @@ def test_a_users_own_records_are_left_alone(tmp_path: Path, name: str, content: 
     assert catalog.datasets.keys() == load_catalog().datasets.keys()
 
 
+def refused(folder: Path, files: dict[str, Any]) -> FixtureError:
+    """What is wrong with the fixtures of a folder."""
+    with pytest.raises(FixtureError) as caught:
+        load_catalog(write(folder, files))
+    return caught.value
+
+
 # --- broken fixtures --------------------------------------------------------------------------------------
 
 
@@ -286,6 +293,7 @@ S3_FILE, BLOB_FILE = "connection-specs/amazon-s3.json", "connection-specs/azure-
 DLZ_FILE, SFTP_FILE = "connection-specs/data-landing-zone.json", "connection-specs/sftp.json"
 LAKE_FILE, FLOW_FILE = "connection-specs/data-lake.json", "flow-specs/amazon-s3.json"
 SCHEMA = "/spec/targetSpec/spec"
+TYPE, KEY = f"{SCHEMA}/properties/fileType", "/examples/auth/Access Key"
 
 
 @pytest.mark.parametrize(
@@ -308,12 +316,7 @@ SCHEMA = "/spec/targetSpec/spec"
         (S3_FILE, put(f"{SCHEMA}/type", "objekt"), f"{SCHEMA}/type", "objekt"),
         (S3_FILE, put(f"{SCHEMA}/properties/path/pattern", "a("), f"{SCHEMA}/properties/path/pattern", "a("),
         (S3_FILE, put(f"{SCHEMA}/$schema", "http://example.com/mine"), f"{SCHEMA}/$schema", "draft 7"),
-        (
-            S3_FILE,
-            put(f"{SCHEMA}/properties/fileType/conditional/operator", "HAS"),
-            f"{SCHEMA}/properties/fileType/conditional",
-            "HAS",
-        ),
+        (S3_FILE, put(f"{TYPE}/conditional/operator", "HAS"), f"{TYPE}/conditional", "HAS"),
         (S3_FILE, put(f"{SCHEMA}/properties/path/$ref", "#/nowhere"), SCHEMA, "/nowhere"),
         (S3_FILE, put("/spec/authSpec/0/spec/required", "x"), "/spec/authSpec/0/spec/required", "array"),
         (S3_FILE, drop("/spec/targetSpec"), "/spec", '"targetSpec" is a required property'),
@@ -322,23 +325,13 @@ SCHEMA = "/spec/targetSpec/spec"
         (S3_FILE, put("/examples/target/bucketName", "NO!"), "/examples/target/bucketName", "NO!"),
         (S3_FILE, drop("/examples/target/path"), "/examples/target/path", "path"),
         (S3_FILE, drop("/examples/auth/Access Key"), "/examples/auth/Access Key", "an example is missing"),
-        (
-            S3_FILE,
-            put("/examples/auth/Access Key/s3AccessKey", "short"),
-            "/examples/auth/Access Key/s3AccessKey",
-            "short",
-        ),
+        (S3_FILE, put(f"{KEY}/s3AccessKey", "short"), f"{KEY}/s3AccessKey", "short"),
         (LAKE_FILE, put("/examples/source/datasets", []), "/examples/source/datasets", ""),
         (LAKE_FILE, put("/examples/source/datasets/0", {}), "/examples/source/datasets/0/dataSetId", ""),
         (FLOW_FILE, drop("/attributes/_workflow"), "/attributes", "_workflow"),
         (FLOW_FILE, put("/targetConnectionSpecIds/0", SEVENTH), "/targetConnectionSpecIds/0", SEVENTH),
         (FLOW_FILE, put("/sourceConnectionSpecIds/0", S3), "/sourceConnectionSpecIds/0", "'Amazon S3' is no source"),
-        (
-            FLOW_FILE,
-            put("/targetConnectionSpecIds/0", DATA_LAKE),
-            "/targetConnectionSpecIds/0",
-            "'activation-datalake' is no target",
-        ),
+        (FLOW_FILE, put("/targetConnectionSpecIds/0", DATA_LAKE), "/targetConnectionSpecIds/0", "is no target"),
         (FLOW_FILE, put("/sourceConnectionSpecIds", []), "/sourceConnectionSpecIds", ""),
     ],
 )
@@ -347,12 +340,9 @@ def test_a_broken_spec_is_refused_with_its_place(
 ) -> None:
     document = built_in(file)
     change(document)
-    write(tmp_path, {file: document})
-    with pytest.raises(FixtureError) as caught:
-        load_catalog(tmp_path)
-    assert (caught.value.file, caught.value.place) == (tmp_path / file, place)
-    assert reason in caught.value.reason
-    assert str(caught.value).startswith(str(tmp_path / file))
+    fault = refused(tmp_path, {file: document})
+    assert (fault.file, fault.place) == (tmp_path / file, place)
+    assert reason in fault.reason and str(fault).startswith(str(tmp_path / file))
 
 
 def test_there_is_one_source_and_one_assumed_destination(tmp_path: Path) -> None:
@@ -375,11 +365,8 @@ def test_there_is_one_source_and_one_assumed_destination(tmp_path: Path) -> None
     ],
 )
 def test_broken_json_is_refused_with_line_and_column(tmp_path: Path, file: str, text: str | bytes, reason: str) -> None:
-    write(tmp_path, {file: text})
-    with pytest.raises(FixtureError) as caught:
-        load_catalog(tmp_path)
-    assert (caught.value.file, caught.value.place) == (tmp_path / file, "")
-    assert reason in caught.value.reason
+    fault = refused(tmp_path, {file: text})
+    assert (fault.file, fault.place) == (tmp_path / file, "") and reason in fault.reason
 
 
 @pytest.mark.parametrize(
@@ -397,11 +384,8 @@ def test_broken_json_is_refused_with_line_and_column(tmp_path: Path, file: str, 
     ],
 )
 def test_a_broken_dataset_is_refused_with_its_place(tmp_path: Path, datasets: Any, place: str, reason: str) -> None:
-    write(tmp_path, {"datasets/ours.json": datasets, "schemas/visit.json": VISIT})
-    with pytest.raises(FixtureError) as caught:
-        load_catalog(tmp_path)
-    assert (caught.value.file, caught.value.place) == (tmp_path / "datasets/ours.json", place)
-    assert reason in caught.value.reason
+    fault = refused(tmp_path, {"datasets/ours.json": datasets, "schemas/visit.json": VISIT})
+    assert (fault.file, fault.place) == (tmp_path / "datasets/ours.json", place) and reason in fault.reason
 
 
 @pytest.mark.parametrize(
@@ -417,11 +401,8 @@ def test_a_broken_dataset_is_refused_with_its_place(tmp_path: Path, datasets: An
     ],
 )
 def test_a_broken_schema_is_refused_with_its_place(tmp_path: Path, schema: Any, place: str, reason: str) -> None:
-    write(tmp_path, {"schemas/visit.json": schema})
-    with pytest.raises(FixtureError) as caught:
-        load_catalog(tmp_path)
-    assert (caught.value.file, caught.value.place) == (tmp_path / "schemas/visit.json", place)
-    assert reason in caught.value.reason
+    fault = refused(tmp_path, {"schemas/visit.json": schema})
+    assert (fault.file, fault.place) == (tmp_path / "schemas/visit.json", place) and reason in fault.reason
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -459,9 +440,8 @@ def test_every_fault_is_told_but_none_twice(tmp_path: Path) -> None:
         ],
         "datasets/others.json": [{**DATASET, "id": "others", "schema": "nothing"}],
     }
-    with pytest.raises(FixtureError) as caught:
-        load_catalog(write(tmp_path, files))
-    faults = [(fault.file.relative_to(tmp_path).as_posix(), fault.place) for fault in caught.value.faults]
+    told = refused(tmp_path, files)
+    faults = [(fault.file.relative_to(tmp_path).as_posix(), fault.place) for fault in told.faults]
     assert sorted(faults) == [
         (S3_FILE, ""),
         (S3_FILE, "/spec"),
@@ -470,12 +450,4 @@ def test_every_fault_is_told_but_none_twice(tmp_path: Path) -> None:
         ("flow-specs/cut-off.json", ""),
         ("schemas/visit.json", "/type"),
     ]
-    assert str(caught.value).splitlines() == [str(fault) for fault in caught.value.faults]
-
-
-def pointers(document: Any, here: str = "") -> list[str]:
-    """The JSON pointers of everything inside a document."""
-    if not isinstance(document, dict | list):
-        return []
-    items = document.items() if isinstance(document, dict) else enumerate(document)
-    return [deep for key, value in items for deep in (f"{here}/{key}", *pointers(value, f"{here}/{key}"))]
+    assert str(told).splitlines() == [str(fault) for fault in told.faults]

@@ -82,9 +82,12 @@ def _of_records(records: Sequence[Any], types: Schema | None) -> Rows:
     return schema, _batches(records, schema)
 
 
-def _batches(records: Iterable[Any], schema: Schema) -> Iterator[RecordBatch]:
+def _batches(records: Iterable[Any], schema: Schema, shape: RecordShape | None = None) -> Iterator[RecordBatch]:
+    """The records, after a look at them where there was none."""
     left = iter(records)
     while some := list(islice(left, BATCH_ROWS)):
+        if shape is not None:
+            shape.note(some)
         yield from decoded(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in some), schema)
 
 
@@ -207,15 +210,12 @@ def _csv(source: Source, types: Schema | None, upload: bool, facts: dict[str, An
     for name, kind in zip(names, kinds, strict=True):
         columns.setdefault(name, made.get(kind, DataType.string)())
     schema = Schema([Field(name, type_, nullable=True) for name, type_ in columns.items()])
-    shape, readers = RecordShape(schema), [_reader_of(columns[name]) for name in names]
-
-    def records() -> Iterator[dict[str, Any]]:
-        for row in _csv_rows(source)[1]:
-            record = {name: read(text) for name, text, read in zip(names, row, readers, strict=True) if text}
-            shape.note((record,))
-            yield record
-
-    return schema, _batches(records(), schema)
+    readers = [_reader_of(columns[name]) for name in names]
+    records = (
+        {name: read(text) for name, text, read in zip(names, row, readers, strict=True) if text}
+        for row in _csv_rows(source)[1]
+    )
+    return schema, _batches(records, schema, RecordShape(schema))
 
 
 def _csv_rows(source: Source) -> tuple[list[str], Iterator[list[str]]]:
