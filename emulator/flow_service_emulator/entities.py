@@ -24,6 +24,8 @@ SERVER_FIELDS: Final = frozenset(
 )
 """What the server fills on every entity; a client's own values for them are ignored at creation and refused in a patch."""
 
+AUTHORIZED: Final = "authorizedDate"
+"""Stands in `auth.params` of every base connection that has them (API reference, all examples): a date such as 2022-11-03."""
 ENABLED, DISABLED = "enabled", "disabled"
 STATES: Final = (ENABLED, DISABLED, "initializing")
 CLIENT = "flow-service-emulator"
@@ -84,12 +86,13 @@ def changed_entity(entity: Mapping[str, Any], changes: Mapping[str, Any], *, rng
     return {**entity, **changes, **by, "version": etag, "etag": etag}
 
 
-def operation_record(operation: str, started_ms: int) -> dict[str, Any]:
-    """A flow's `lastOperation`: what was last done to it."""
+def operation_record(operation: str, started_ms: int, ops: Any = None) -> dict[str, Any]:
+    """A flow's `lastOperation`: what was last done to it; `ops` are a patch's operations (API reference, examples of flows)."""
     return {
         "started": started_ms,
         "updated": started_ms,
         "percentCompleted": 100,
-        "status": {"value": "completed", "errors": []},
+        "status": {"value": "completed", **({} if ops is None else {"properties": None}), "errors": []},
+        **({} if ops is None else {"ops": ops}),
         "operation": operation,
     }

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlencode
 import orjson
 
 from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.entities import AUTHORIZED
 from flow_service_emulator.validation.validation import MASK
 
 SECRET_HEADERS: Final = ("authorization", "x-api-key", "cookie")
@@ -154,7 +155,7 @@ def _auth(auth: Any, kinds: Iterable[Mapping[str, Any]]) -> Any:
     known = [validator for name, validator in validators if name == auth.get("specName")]
     masked = {name: item if item is None or name == "specName" else MASK for name, item in auth.items()}
     if isinstance(params := auth.get("params"), dict):
-        declared: set[str] = set()
+        declared = {AUTHORIZED}
         for validator in known or [validator for _, validator in validators]:
             declared |= set(validator.schema.get("properties", ()))
             params = validator.mask(params)

@@ -7,7 +7,7 @@ schemas of the description: a new one goes into `openapi/requests.py` or `openap
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Handler
@@ -72,17 +72,20 @@ LIST: Final = (
 SEARCH: Final = (*LIST, "body-empty", "provider-rejected", "unsupported")
 SEARCHABLE: Final = ("connections", "flows", "flowSpecs")
 """Collections that have a search (Flow Service API 3.0.1)."""
-QUERY_STRING: Final = (
-    "which form queryString has is not published: a list's query string (property=…&property=…) and its conditions alone are "
-    "both taken; groupByProperty answers 501"
-)
-RE_TRIGGER_WORD: Final = (
-    "the API reference has op=RE_TRIGGER, the guide on retrying dataflow runs op=re-trigger: both are taken"
-)
-CATALOG_FILTERS: Final = (
-    "which of the Catalog's parameters are passed on is not published: orderBy, name, property, created, updated, tags, limit, "
-    "start and properties are taken, the operator ~ answers 501"
-)
+UNCLEAR: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (f"search:{names}" for names in SEARCHABLE),
+        "which form queryString has is not published: a list's query string (property=…&property=…) and its conditions alone "
+        "are both taken; groupByProperty answers 501",
+    ),
+    **dict.fromkeys((f"delete:{names}" for names in WRITABLE), "one of the references has 204 for 202"),
+    "listConfigs": "which of the Catalog's parameters are passed on is not published: orderBy, name, property, created, updated, "
+    "tags, limit, start and properties are taken, and the operator ~ answers 501",
+    "retriggerRun": "the API reference has op=RE_TRIGGER, the guide on retrying dataflow runs op=re-trigger: both are taken",
+    "create:targetConnections": "whether exports of datasets have a manifest where includeFileManifest is absent: they have",
+    "patch:targetConnections": "whether a part of /params replaces all of it: the rest is kept, with a warning",
+}
+"""Operation's name -> what no source settles about it, and what the emulator does."""
 GONE: Final = ("resource-not-found",)
 DELETE: Final = (*GONE, "store-unavailable")
 CREATE: Final = (
@@ -200,13 +203,13 @@ def operations(routes: Routes, gateway: Gateway, unbuilt: Sequence[Mapping[str, 
         ]
     table += [
         row("listConfigs", "GET", f"{BASE}/connectionSpecs/{{id}}/configs", routes.configs,
-            "List the datasets that can be exported", CONFIGS, "Configs", parameters=_CONFIGS, unclear=CATALOG_FILTERS),
+            "List the datasets that can be exported", CONFIGS, "Configs", parameters=_CONFIGS),
         row("testConnection", "GET", f"{BASE}/connections/{{id}}/test", routes.test_connection,
             "Test a stored connection", GONE, "ConnectionTest"),
         row("actOnFlow", "POST", f"{BASE}/flows/{{id}}/action", routes.act,
             "Enable or disable a Flow", ACT, "Created", parameters=_ACTION),
         row("retriggerRun", "POST", f"{BASE}/runs/{{id}}/action", routes.retrigger,
-            "Run the datasets of a failed Run again", RETRIGGER, "Created", parameters=_RETRIGGER, unclear=RE_TRIGGER_WORD),
+            "Run the datasets of a failed Run again", RETRIGGER, "Created", parameters=_RETRIGGER),
         row("create:runs", "POST", f"{BASE}/runs", routes.run_now,
             "Run a Flow now", RUN, "Created", 201, "RunRequest"),
         row("adhocRun", "POST", ADHOC, routes.adhoc_run,
@@ -225,10 +228,10 @@ def operations(routes: Routes, gateway: Gateway, unbuilt: Sequence[Mapping[str, 
     for names in SEARCHABLE:
         table.append(
             row(f"search:{names}", "POST", f"{BASE}/{names}/search", routes.search(names), f"Search {names}", SEARCH,
-                f"{READABLE[names]}Page", body="SearchRequest", parameters=_LIST[-1:], unclear=QUERY_STRING))
+                f"{READABLE[names]}Page", body="SearchRequest", parameters=_LIST[-1:]))
     for each in unbuilt:
         told = f"Not emulated: {each['feature']}"
         handler = unsupported(each["feature"])
         table.append(row(each["name"], each["method"], each["path"], handler, told, ("unsupported",), status=501))
-    return table
+    return [replace(each, unclear=UNCLEAR.get(each.name, "")) for each in table]
 # fmt: on

@@ -79,7 +79,10 @@ _LAST_OPERATION: Final = {
     "started": _TIME,
     "updated": _TIME,
     "percentCompleted": _COUNT,
-    "status": record({"value": TEXT, "errors": {"type": "array"}}),
+    "status": record(
+        {"value": TEXT, "properties": {"type": "null"}, "errors": {"type": "array"}}, required=("value", "errors")
+    ),
+    "ops": array(_OBJECT),
     "operation": TEXT,
 }
 _SERVER: Final[Schema] = {
@@ -109,6 +112,7 @@ _KINDS: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
             **_SERVER,
             **_NAMED,
             "connectionSpec": _SPEC,
+            "baseConnectionId": TEXT,
             "data": {"type": ["object", "null"]},
             "params": record({"datasets": array(record({"dataSetId": TEXT, "name": TEXT}, required=("dataSetId",)))}),
             "inheritedAttributes": record({"baseConnection": _BASE}),
@@ -136,7 +140,7 @@ _KINDS: Final[dict[str, tuple[Schema, tuple[str, ...]]]] = {
             "scheduleParams": record(_SCHEDULE, required=("interval", "timeUnit", "startTime")),
             "inheritedAttributes": record(_INHERITED),
             "runs": {"type": "string", "pattern": r"^/runs\?property=flowId=="},
-            "lastOperation": record(_LAST_OPERATION),
+            "lastOperation": record(_LAST_OPERATION, required=tuple(_LAST_OPERATION.keys() - {"ops"})),
             "lastRunDetails": record({"id": TEXT, "state": _RUN_STATE, **_TIMES}),
         },
         (

@@ -7,15 +7,16 @@ One way for all kinds; only what really differs between them has a function of i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 import orjson
 
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.entities import SERVER_FIELDS, STATES, Entity, Scope, derived_uuid
+from flow_service_emulator.entities import AUTHORIZED, SERVER_FIELDS, STATES, Entity, Scope, derived_uuid
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.schedule import implied_end, read_schedule
 from flow_service_emulator.service.bodies import Kind
@@ -26,6 +27,9 @@ DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}
 OTHER_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "SEGMENTS"}}}
 MODE: Final = "Server-to-server"
 AUTH_FIELDS: Final = frozenset({"specName", "params"})
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+NEEDED: Final = ("interval", "timeUnit", "startTime")
+"""The parts of a schedule that it must have."""
 MAX_NAMED: Final = 5
 """Violations that the message itself names, and unknown fields that are warned of, at most."""
 
@@ -43,7 +47,8 @@ class Context:
     """Where warnings go: what works here and is undocumented, deprecated or fragile."""
     scope: Scope = ("", "prod")
     created_at: int = 0
-    """When the entity was or is being created, in epoch seconds."""
+    now: float = 0
+    """When the entity was or is being created, and what time it is, in epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,8 @@ class Change:
     stored: Entity
     touched: frozenset[str] = frozenset()
     """The top-level fields that it names: of others no warning is given."""
-    whole_schedule: bool = True
-    """Whether the client sent `scheduleParams` as a whole, not one part of it."""
+    replaced: frozenset[str] = frozenset()
+    """The top-level fields that the client sent as a whole, not one part of them."""
     in_flow: bool = False
     """Whether a flow uses the target connection that is changed."""
 
@@ -112,6 +117,17 @@ class Draft:
             self.warn_of_unknown(place, keys, owner)
         self.violations += validator.violations(value, path=place, context=context, stored=stored)
         return value
+
+    def merged(self, name: str, needed: Iterable[str] | None = None) -> dict[str, Any]:
+        """A field whose parts that a patch leaves out stay what they are, where one of the `needed` ones (all) is left out."""
+        given, stored = self.body[name], self.stored(name) or {}
+        missing = [part for part in (stored if needed is None else needed) if part in stored and part not in given]
+        if self.change is None or name not in self.change.replaced or not missing:
+            return dict(given)
+        text = f"the new {name} has no {', '.join(missing)}; the earlier values are kept"
+        rule = "schedule-partial" if name == "scheduleParams" else "params-partial"
+        self.warn(ContractWarning(rule, name, text))
+        return {**stored, **given}
 
     def found(self, collection: str, place: str, entity_id: Any) -> Entity | None:
         """The entity that the body refers to; a violation when there is none."""
@@ -215,8 +231,16 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: dict[str, Any]) -> d
     params = auth.get("params")
     if not isinstance(params, dict):
         return auth
-    stored_params = stored.get("params") if stored.get("specName") == name else None
-    return {**auth, "params": draft.checked(params, validator, "auth.params", f'"{name}"', stored=stored_params)}
+    stored_params = stored.get("params", {}) if stored.get("specName") == name else {}
+    today = datetime.fromtimestamp(draft.context.now, UTC).date().isoformat()
+    date = next(
+        (each[AUTHORIZED] for each in (params, stored_params) if _DATE.fullmatch(str(each.get(AUTHORIZED)))), today
+    )
+    given, before = (
+        {key: value for key, value in each.items() if key != AUTHORIZED} for each in (params, stored_params)
+    )
+    checked = draft.checked(given, validator, "auth.params", f'"{name}"', stored=before or None)
+    return {**auth, "params": {**checked, AUTHORIZED: date}}
 
 
 def _complete_source(draft: Draft, spec: ConnectionSpec | None) -> None:
@@ -225,6 +249,7 @@ def _complete_source(draft: Draft, spec: ConnectionSpec | None) -> None:
     if not isinstance(base_id, str):  # nobody creates the data lake's: each sandbox has one from the beginning
         base_id = derived_uuid(*draft.context.scope, spec.id)
     reference = {"id": spec.id, "version": spec.version}
+    draft.body["baseConnectionId"] = base_id
     draft.body["inheritedAttributes"] = {"baseConnection": {"id": base_id, "connectionSpec": reference}}
     params, violations = draft.body.get("params"), len(draft.violations)
     if not isinstance(params, dict) or spec.source is None:
@@ -257,7 +282,7 @@ def _complete_target(draft: Draft, spec: ConnectionSpec | None) -> None:
             draft.refuse("connectionSpec.id", reason, "const", base_spec["id"])
         body["inheritedAttributes"] = {"baseConnection": {"id": base["id"], "connectionSpec": base_spec}}
     if isinstance(body.get("params"), dict) and spec.target is not None:
-        body["params"] = _checked_target_params(draft, spec.name, spec.target, body["params"])
+        body["params"] = _checked_target_params(draft, spec.name, spec.target, draft.merged("params"))
 
 
 def _checked_target_params(draft: Draft, owner: str, schema: SchemaValidator, params: dict[str, Any]) -> dict[str, Any]:
@@ -303,7 +328,7 @@ def _complete_flow(draft: Draft, spec: FlowSpec | None) -> None:
             reason = f"the target connection's base connection {target['baseConnectionId']} is not there any more"
             draft.refuse(place, f"{place}: {reason}", "reference")
     if isinstance(body.get("scheduleParams"), dict):
-        body["scheduleParams"] = _checked_schedule(draft, body["scheduleParams"])
+        body["scheduleParams"] = _checked_schedule(draft, draft.merged("scheduleParams", NEEDED))
     body["inheritedAttributes"] = {
         "properties": {"isDestinationFlow": True},
         "sourceConnections": [inherited(source) for _, source in sources],
@@ -317,24 +342,22 @@ def inherited(connection: Entity) -> dict[str, Any]:
 
 
 def _checked_schedule(draft: Draft, params: dict[str, Any]) -> Any:
-    """The schedule as it is stored; a patch that leaves parts out keeps the earlier ones (a real client does that)."""
-    stored, created_at = draft.stored("scheduleParams"), draft.context.created_at
-    if draft.change is not None and draft.change.whole_schedule and stored is not None and params != stored:
-        missing = [name for name in ("interval", "timeUnit", "startTime") if name not in params and name in stored]
-        if missing:
-            text = f"the new schedule has no {', '.join(missing)}; the earlier values are kept"
-            draft.warn(ContractWarning("schedule-partial", "scheduleParams", text))
-            params = {**stored, **params}
+    """The schedule as it is stored, with the end that it has where none was sent."""
     schedule, violations, warnings = read_schedule(params)
     draft.violations += violations
     for warning in warnings:
         draft.warn(warning)
-    if not violations and schedule.get("endTime") is None and schedule["startTime"] > implied_end(created_at):
-        text = (
-            f"scheduleParams.startTime {schedule['startTime']} comes after the end of the schedule, which is six months after the "
-            f"flow's creation, {implied_end(created_at)}, where there is no endTime; the flow never runs by itself"
-        )
-        draft.warn(ContractWarning("schedule-never-runs", "scheduleParams.startTime", text))
+    if violations:
+        return schedule
+    place, end = "scheduleParams.startTime", implied_end(draft.context.created_at)
+    if schedule.get("endTime") is None and schedule["startTime"] > end:
+        text = f"{place} {schedule['startTime']} comes after the end of the schedule, which is six months after the flow's creation, {end}"
+        draft.warn(ContractWarning("schedule-never-runs", place, f"{text}; the flow never runs by itself"))
+        return schedule
+    end = schedule.setdefault("endTime", end)
+    if end < draft.context.now:
+        text = f"the schedule lies wholly in the past: it ended at {end}; the flow does not run by itself"
+        draft.warn(ContractWarning("schedule-past", "scheduleParams.endTime", text))
     return schedule
 
 

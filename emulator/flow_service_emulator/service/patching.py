@@ -53,11 +53,6 @@ def apply_patch(kind: Kind, entity: Entity, body: Any, warnings: list[ContractWa
     return frozenset(touched)
 
 
-def replaces(body: Any, path: str) -> bool:
-    """Whether a patch (of sound form) sets the whole value at a path."""
-    return any(operation["path"] == path and operation["op"].lower() != "remove" for operation in body)
-
-
 def _read(index: int, operation: Any, warnings: list[ContractWarning]) -> tuple[str, str, Any]:
     """Operation in lower case, path and value of one operation."""
     if not isinstance(operation, dict):

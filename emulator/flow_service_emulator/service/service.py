@@ -34,7 +34,7 @@ from flow_service_emulator.masking import Masker
 from flow_service_emulator.query.query import ListQuery, Page, Params, Records, parse, run
 from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, KINDS, RUN_BODY, SEARCH_BODY
 from flow_service_emulator.service.kinds import Change, Context, check, inherited, refuse_all
-from flow_service_emulator.service.patching import apply_patch, replaces
+from flow_service_emulator.service.patching import apply_patch
 from flow_service_emulator.store.store import Delete, Put, Store
 from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
 
@@ -166,14 +166,15 @@ class FlowService:
         body = self.entity(caller, collection, entity_id)
         touched = apply_patch(kind, body, patch, caller.warnings)
         in_flow = collection == "targetConnections" and any(self._flows_naming(caller.scope, collection, entity_id))
-        change = Change(stored, touched, whole_schedule=replaces(patch, "/scheduleParams"), in_flow=in_flow)
+        replaced = frozenset(each["path"][1:] for each in patch if each["op"].lower() != "remove")
+        change = Change(stored, touched, replaced, in_flow)
         checked = check(kind, body, self._context(caller, stored["createdAt"]), change)
         masked = self._masker.entity(checked)
         if (
             masked == stored and masked == checked
         ):  # a password that was sent is another one, even where it looks the same
             return stored
-        entity = self._replace(caller, collection, stored, masked, "update")
+        entity = self._replace(caller, collection, stored, masked, "update", ops=patch)
         if collection == "targetConnections" and entity["baseConnectionId"] != stored["baseConnectionId"]:
             self._renew_inherited(caller, entity)
         return entity
@@ -281,13 +282,16 @@ class FlowService:
             caller.warnings,
             caller.scope,
             created_ms // 1000,
+            self._clock.now(),
         )
 
-    def _replace(self, caller: Caller, collection: str, stored: Entity, changed: Entity, operation: str) -> Entity:
+    def _replace(
+        self, caller: Caller, collection: str, stored: Entity, changed: Entity, operation: str, ops: Any = None
+    ) -> Entity:
         now_ms = self._clock.now_ms()
         entity = changed_entity(changed, {}, rng=self._rng, now_ms=now_ms)
         if collection == "flows":
-            entity["lastOperation"] = operation_record(operation, now_ms)
+            entity["lastOperation"] = operation_record(operation, now_ms, ops)
         planned_again = collection == "flows" and _timing(stored) != _timing(entity)
         noted = self._scheduler.planner.past_over(entity) if planned_again else []
         # `stored` is still what the store has, since nothing was waited for after it was read
