@@ -99,7 +99,7 @@ class Router:
         hint = "GET /openapi.json describes every route."
         if path.startswith("/__emulator/datasets/"):  # a slash, even as %2F, parts a path before it gets here
             hint = f"A dataset's id has no slash; {hint}"
-        elif not path.startswith(BASE):
+        elif not path.startswith((BASE, CONTROL_PREFIX)):
             hint = f"The service's base path is {BASE}; {hint}"
         return ServiceError("path-not-found", place=place, method=method, path=path[:200], hint=hint)
 

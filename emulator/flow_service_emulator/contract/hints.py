@@ -33,6 +33,7 @@ MAX_PLACE: Final = 100
 """Characters of a place that a client made up."""
 ONCE: Final = 'Once is {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT"}. '
 _WORD: Final = re.compile(r"\w+")
+_NO_FLOW: Final = re.compile(r"No flow has the id ([^ ]+)$")
 _REQUIRED: Final = re.compile(r"(\S+) is required but missing")
 _ADVICE: Final = re.compile(r"\s*\b(?:Please|Verify) [^.]*\.")
 """What the service's own sentences advise; the hint's advice is nearer."""
@@ -42,7 +43,7 @@ _MESSAGES: Final = ("errorMessage", "message", "detail", "error_description")
 
 
 class Hints:
-    """Explains refusals. Knows the fixtures, the table of operations, and where an id is that was not found."""
+    """Explains refusals. Knows the fixtures, the table of operations, which may grow, and where an id is that was not found."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Hints:
         self._errors = catalog.errors.kinds
         self._words = catalog.rules["hints"]
         self._rules = rules
-        self._operations = {operation.name: operation for operation in table}
+        self._table = table
         self._whereabouts = whereabouts
 
     def explain(
@@ -129,6 +130,8 @@ class Hints:
                 return self._of_field(exchange, str(fields["field"]))
             case "filter-operator-invalid" if fields["operator"] == "=":
                 return "Write it with two equals signs: property=<field>==<value>."
+            case "path-not-found" if exchange.path.startswith("/__emulator"):
+                return "GET /__emulator/docs/ has every control call."
             case "path-not-found":
                 return self._of_path(exchange.method, exchange.path)
             case "method-not-allowed" if exchange.method == "PUT" and "PATCH" in str(fields["allowed"]):
@@ -156,6 +159,8 @@ class Hints:
             case "adhoc-invalid" if missing := _REQUIRED.match(str(fields["reason"])):
                 parent, _, name = missing[1].rpartition(".")
                 return self._renamed(name, _names_at(_body(exchange), parent))
+            case "adhoc-invalid" if unknown := _NO_FLOW.match(str(fields["reason"])):
+                return self._of_id(exchange, "flows", unknown[1])
             case "patch-invalid" if error.place and error.kind == "":
                 near = _nearest(error.place.split("/")[1], self._fields(exchange))
                 return f"Did you mean /{near}?" if near and not error.place.startswith(f"/{near}") else ""
@@ -168,7 +173,7 @@ class Hints:
         return ""
 
     def _of_parameter(self, exchange: Exchange, sent: str) -> str:
-        operation = self._operations[exchange.operation or ""]
+        operation = next(each for each in self._table if each.name == exchange.operation)
         known = [each["name"] for each in operation.parameters if each["in"] == "query"]
         told = f"{operation.method} {operation.path.removeprefix(BASE)} has: {', '.join(known)}."
         if near := _nearest(sent, known):
@@ -202,7 +207,7 @@ class Hints:
             if path in (_filled(BASE + wrong, path), wrong):
                 return f"Use {right}."
         steps = path.split("/")
-        paths = [each.path for each in self._operations.values()]
+        paths = [each.path for each in self._table if each.method == method] or [each.path for each in self._table]
         for begin in range(1, len(steps)):
             tail = f"{BASE}/{'/'.join(steps[begin:])}"
             if tail != path and any(_filled(each, tail) == tail for each in paths):
@@ -364,7 +369,7 @@ def _likeness(template: str, path: str) -> float:
     if len(steps) != len(given):
         return 0.0
     pairs = zip(steps, given, strict=True)
-    alike = [1.0 if step.startswith("{") else SequenceMatcher(None, step, there).ratio() for step, there in pairs]
+    alike = [0.9 if step.startswith("{") else SequenceMatcher(None, step, there).ratio() for step, there in pairs]
     return sum(alike) / len(alike) if min(alike) >= 0.7 else 0.0
 
 
