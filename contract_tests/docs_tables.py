@@ -32,7 +32,6 @@ from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.rules import source_url
 from flow_service_emulator.exports.folders import MACROS
 from flow_service_emulator.faults.rules import KINDS, Kind
-from flow_service_emulator.faults.scenarios import SCENARIOS
 from flow_service_emulator.settings import Settings, flag_name, variable_name
 from flow_service_emulator.testing.pytest_plugin import OPTIONS
 
@@ -344,7 +343,7 @@ def fault_kinds() -> str:
 
 
 def fault_scenarios() -> str:
-    rows = [(code(name), each["happens"], each["goodClient"]) for name, each in SCENARIOS.items()]
+    rows = [(code(name), each["happens"], each["goodClient"]) for name, each in read("scenarios.json").items()]
     return table(("scenario", "what happens", "a good client"), rows)
 
 

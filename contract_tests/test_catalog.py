@@ -237,6 +237,7 @@ def all_built_in_specs() -> list[str]:
     return [
         "errors.json",
         "rules.json",
+        "scenarios.json",
         "unsupported.json",
         *(file.relative_to(fixtures_dir()).as_posix() for file in specs),
     ]

@@ -163,7 +163,9 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     exports = Exports(settings.export_dir, store, catalog)
     names = [operation.name for operation in service.table if operation.path.startswith(SERVICE_PREFIXES)]
     destinations = [spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination]
-    fault_calls = FaultCalls(faults, Vocabulary(names, catalog.errors, destinations, seed=settings.seed or 0))
+    fault_calls = FaultCalls(
+        faults, Vocabulary(names, catalog.errors, destinations, seed=settings.seed or 0), catalog.scenarios
+    )
     recorder = Recorder(
         masker=service.masker,
         contract=contract,

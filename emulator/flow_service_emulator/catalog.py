@@ -82,6 +82,9 @@ class Catalog(NamedTuple):
     errors: ErrorTable
     rules: Mapping[str, Any]
     """`fixtures/rules.json`: the rules of the contract that are no errors, and where the sources of all rules can be read."""
+    scenarios: Mapping[str, Mapping[str, Any]]
+    """`fixtures/scenarios.json`: by name what happens, what a good client does, and the rules of injected faults, as the control
+    call takes them."""
     unsupported: Mapping[str, Any]
     """`fixtures/unsupported.json`: what the real platform has and the emulator answers 501: `operations` of the Flow Service, and by
     base path the other `apis`, by the names that Adobe's API references give them."""
@@ -112,9 +115,10 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
     specs, flow_specs = _specs(layers, faults)
     datasets = read_datasets(layers, faults)
     with faults:
-        errors, rules, unsupported = (read_entry(base / f"{name}.json") for name in ("errors", "rules", "unsupported"))
-        for entry, shape in ((errors, "errors"), (rules, "rules"), (unsupported, "unsupported")):
+        tables = {name: read_entry(base / f"{name}.json") for name in ("errors", "rules", "scenarios", "unsupported")}
+        for shape, entry in tables.items():
             entry.check_shape(shape)
+        errors, rules, scenarios, unsupported = (entry.value for entry in tables.values())
     faults.settle()
     sources = [spec for spec in specs.values() if spec.source]
     assumed = [spec for spec in specs.values() if spec.is_assumed]
@@ -122,7 +126,7 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
         found = " and ".join(", ".join(spec.name for spec in each) or "none" for each in (sources, assumed))
         reason = f"one spec is needed that has a sourceSpec, as the data lake's, and one `assumedWhenUnnamed`; there are {found}"
         raise FixtureError(base / "connection-specs", "", reason)
-    return Catalog(specs, flow_specs, datasets, ErrorTable(errors.value), rules.value, unsupported.value, assumed[0])
+    return Catalog(specs, flow_specs, datasets, ErrorTable(errors), rules, scenarios, unsupported, assumed[0])
 
 
 def _specs(layers: Sequence[Path], faults: Faults) -> tuple[dict[str, ConnectionSpec], dict[str, FlowSpec]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flow_service_emulator.api.exchange import Exchange, Reply
@@ -10,7 +10,6 @@ from flow_service_emulator.control.inputs import json_object
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.faults.faults import Faults
 from flow_service_emulator.faults.rules import READ_ONLY, Rule, RuleError, Vocabulary, read_rules
-from flow_service_emulator.faults.scenarios import SCENARIOS
 
 
 class FaultCalls:
@@ -20,9 +19,11 @@ class FaultCalls:
     machine's seconds.
     """
 
-    def __init__(self, faults: Faults, words: Vocabulary) -> None:
+    def __init__(self, faults: Faults, words: Vocabulary, scenarios: Mapping[str, Mapping[str, Any]]) -> None:
+        """`scenarios` are those of `fixtures/scenarios.json`."""
         self._faults = faults
         self._words = words
+        self._scenarios = scenarios
         self.restore = faults.set
 
     def reset(self) -> None:
@@ -71,7 +72,7 @@ class FaultCalls:
 
     async def list_scenarios(self, exchange: Exchange) -> Reply:
         """The named bundles of rules, each with what happens and what a good client does about it."""
-        return Reply({"items": [{"name": name, **scenario} for name, scenario in SCENARIOS.items()]})
+        return Reply({"items": [{"name": name, **scenario} for name, scenario in self._scenarios.items()]})
 
     def _asked(self, exchange: Exchange, taken: Iterable[str] = ()) -> list[Rule]:
         """The rules that a body asks for. Raises `control-invalid` with the place and, where known, the allowed values."""
@@ -80,7 +81,7 @@ class FaultCalls:
             body = {"rules": [body]}
         try:
             if ("rules" in body) == ("scenario" in body):
-                raise RuleError("", 'either "rules" (an array) or "scenario" (a name) is needed', SCENARIOS)
+                raise RuleError("", 'either "rules" (an array) or "scenario" (a name) is needed', self._scenarios)
             known = ("rules",) if "rules" in body else ("scenario", "org", "sandbox")
             for name in body:
                 if name not in known:
@@ -88,9 +89,11 @@ class FaultCalls:
             if "rules" in body:
                 return read_rules(body["rules"], self._words, taken=taken)
             name = body.pop("scenario")
-            if not isinstance(name, str) or name not in SCENARIOS:
-                raise RuleError("scenario", f"there is no scenario {str(name)[:60]!r}", SCENARIOS)
-            rules = [{**rule, **body} for rule in SCENARIOS[name]["rules"]]  # for the org and sandbox that it names
+            if not isinstance(name, str) or name not in self._scenarios:
+                raise RuleError("scenario", f"there is no scenario {str(name)[:60]!r}", self._scenarios)
+            rules = [
+                {**rule, **body} for rule in self._scenarios[name]["rules"]
+            ]  # for the org and sandbox that it names
             return read_rules(rules, self._words, taken=taken, prefix=name)
         except RuleError as wrong:
             report = {"place": wrong.place} | ({"allowed": wrong.allowed} if wrong.allowed else {})
