@@ -560,7 +560,7 @@ def test_a_server_that_is_not_there(suite: pytest.Pytester) -> None:
 
 def test_a_server_without_pytest(tmp_path: Path) -> None:
     """It is usable in fixtures of wider scope, too, as it has the `server` that `flow_service_server` is."""
-    with start_server(seed=7, orgs=("A@AdobeOrg", "B@AdobeOrg"), check_auth=True, export_dir=tmp_path) as service:
+    with start_server(seed=7, orgs="A@AdobeOrg,B@AdobeOrg", check_auth=True, export_dir=tmp_path) as service:
         assert service.headers["x-gw-ims-org-id"] == "A@AdobeOrg" and len(service.headers["Authorization"]) > 60
         assert service.clock.mode == "frozen" and len(service.requests) == 0
         service.create_flow("5ef3e3259ad2a1191ab7dd7d", "sftp")
@@ -568,6 +568,8 @@ def test_a_server_without_pytest(tmp_path: Path) -> None:
         assert service.server.export_dir == tmp_path and service.exports[0].path.is_relative_to(tmp_path)
     with pytest.raises(FlowServiceError, match="does not answer"):
         service.control("GET", "/health")
+    with pytest.raises(FlowServiceError, match="FLOW_EMULATOR_PORT: a whole number is needed"), start_server(port="x"):
+        pass
     with pytest.raises(TypeError, match="there is no setting 'sede'; the settings are "), start_server(sede=7):
         pass
 

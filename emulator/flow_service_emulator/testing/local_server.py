@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ START_SECONDS = 30.0
 END_SECONDS = 6.0
 MAX_SERVERS = 4
 """Servers of one pool at the same time; the one used longest ago makes room."""
-EXPORT_DIR = variable_name("export_dir")
+EXPORT_DIR, PORT = variable_name("export_dir"), variable_name("port")
 _SAYS = "listening on "
 
 
@@ -33,11 +33,11 @@ def running_server(
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "server.log"
-    settings = {EXPORT_DIR: str(folder / "exports"), **(settings or {})}
+    settings = {PORT: "0", EXPORT_DIR: str(folder / "exports"), **(settings or {})}
     with log.open("wb") as errors:
         process = subprocess.Popen(
             # -P: nothing where the tests run may shadow a module
-            [sys.executable, "-P", "-m", "flow_service_emulator.tethered", "serve", "--port", "0", *flags],
+            [sys.executable, "-P", "-m", "flow_service_emulator.tethered", "serve", *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -69,7 +69,7 @@ def running_server(
 
 @contextmanager
 def start_server(*, export_dir: Path | str | None = None, **settings: Any) -> Iterator[FlowService]:
-    """A server of one's own without pytest, or for a fixture of wider scope, for as long as the `with` block lasts.
+    """A server of one's own without pytest, or for a fixture of wider scope, on a free port unless `port` names one.
 
     `settings` are those of `serve`, by their names: `start_server(seed=7, orgs=("A", "B"))`; time stands still unless `clock` says
     otherwise. Files go to `export_dir`, or to a folder that is gone afterwards. Raises FlowServiceError when the server does not
@@ -78,12 +78,20 @@ def start_server(*, export_dir: Path | str | None = None, **settings: Any) -> It
     with tempfile.TemporaryDirectory(prefix="flow-service-") as folder:
         how = variables({"clock": "frozen", "export_dir": export_dir, **settings})
         with running_server(Path(folder), (), how) as server:
-            orgs, sandboxes = settings.get("orgs") or (DEFAULT_ORG,), settings.get("sandboxes") or (DEFAULT_SANDBOX,)
+            orgs, sandboxes = (
+                names(settings.get("orgs") or DEFAULT_ORG),
+                names(settings.get("sandboxes") or DEFAULT_SANDBOX),
+            )
             service = FlowService(server, org=orgs[0], sandbox=sandboxes[0])
             if settings.get("check_auth"):
                 service.fetch_token()
                 service.reset()  # what was fetched here is no request of a client's
             yield service
+
+
+def names(given: str | Iterable[str]) -> list[str]:
+    """Names in a sequence, or in a text with commas."""
+    return given.split(",") if isinstance(given, str) else list(given)
 
 
 def log_end(log: Path) -> str:

@@ -20,7 +20,7 @@ import pytest
 from flow_service_emulator.settings import proxy_of, read_settings, variables
 from flow_service_emulator.testing import FlowService, FlowServiceError, FlowServiceServer
 from flow_service_emulator.testing.flow_service import DEFAULT_ORG, DEFAULT_SANDBOX
-from flow_service_emulator.testing.local_server import ServerPool, log_end
+from flow_service_emulator.testing.local_server import ServerPool, log_end, names
 
 if TYPE_CHECKING:
     from flow_service_emulator.testing.session_report import SessionReport
@@ -209,9 +209,9 @@ def _options(item: pytest.Item, config: pytest.Config) -> Options:
             raise ValueError(f"{name} must be of type {types}; got {value!r}")
     options = {**_ini_options(config), **given}
     # who names neither wants one that exists; who names one that does not, wants to see it refused
-    for name, names in (("org", "orgs"), ("sandbox", "sandboxes")):
-        existing = options[names].split(",") if isinstance(options[names], str) else list(options[names])
-        if name not in given and existing and options[name] not in existing:
+    for name, several in (("org", "orgs"), ("sandbox", "sandboxes")):
+        existing = names(options[several])
+        if name not in given and options[several] and options[name] not in existing:
             options[name] = existing[0]
     return options
 
