@@ -147,81 +147,29 @@ def setting(default: Any, parse: Callable[[str], Any], placeholder: str, help: s
 class Settings:
     """What a server is started with. Each field is a flag (`--export-dir`) and a variable (`FLOW_EMULATOR_EXPORT_DIR`)."""
 
+    # fmt: off
     host: str = setting("127.0.0.1", str, "HOST", "address to listen on; 0.0.0.0 is every network of this machine")
-    port: int = setting(
-        8080, _whole(0, 65535, "a port from 0 (any free one) to 65535"), "PORT", "port to listen on; 0 takes a free one"
-    )
+    port: int = setting(8080, _whole(0, 65535, "a port from 0 (any free one) to 65535"), "PORT", "port to listen on; 0 takes a free one")
     export_dir: Path = setting(Path("exports"), Path, "DIR", "folder that exported files are written to")
-    data_dir: Path | None = setting(
-        None, Path, "DIR", "folder that keeps entities, runs and time over restarts; without it they live in memory"
-    )
+    data_dir: Path | None = setting(None, Path, "DIR", "folder that keeps entities, runs and time over restarts; without it they live in memory")
     clock: str = setting("real", _clock, "MODE", "`real`, `frozen`, or a speed: 3600 makes an hour pass in a second")
-    now: float | None = setting(
-        None,
-        _time,
-        "TIME",
-        "time that the clock starts at: epoch seconds or 2026-01-01T00:00:00Z; without it, the present; a data folder that is "
-        "further on goes on from where it is",
-    )
-    seed: int | None = setting(
-        None,
-        _whole(),
-        "N",
-        "makes data, ids and file names the same in every run that is asked the same, and after every reset",
-    )
-    fixtures: Path | None = setting(
-        None, _folder, "DIR", "folder with specs and datasets of your own, on top of the built-in ones"
-    )
+    now: float | None = setting(None, _time, "TIME", "time that the clock starts at: epoch seconds or 2026-01-01T00:00:00Z; without it, the present; a data folder that is further on goes on from where it is")
+    seed: int | None = setting(None, _whole(), "N", "makes data, ids and file names the same in every run that is asked the same, and after every reset")
+    fixtures: Path | None = setting(None, _folder, "DIR", "folder with specs and datasets of your own, on top of the built-in ones")
     check_auth: bool = setting(False, _switch, "", "accept only tokens from the token endpoint, while they are valid")
     orgs: tuple[str, ...] = setting((), _names, "A,B", "organizations that exist; without it, any")
     sandboxes: tuple[str, ...] = setting((), _names, "A,B", "sandboxes that exist; without it, any")
-    allowed_hosts: tuple[str, ...] = setting(
-        (),
-        _hosts,
-        "A,B",
-        "further host names that control calls may be made under; `.example.org` is all below it, `*` any",
-    )
-    after_export: tuple[str, ...] = setting(
-        (),
-        _call,
-        "CALL",
-        "command, or `http://` address, that is told of each run before it counts as ended; when it fails, the run has failed",
-    )
-    after_export_timeout: int = setting(
-        30, _whole(1, needed="a whole number from 1"), "SECONDS", "how long such a call may take, in the machine's time"
-    )
-    landing_zone: str | None = setting(
-        None,
-        _sas_url,
-        "SAS_URL",
-        "address with a SAS of the container that the Data Landing Zone's credentials are for; without it they open nothing",
-    )
+    allowed_hosts: tuple[str, ...] = setting((), _hosts, "A,B", "further host names that control calls may be made under; `.example.org` is all below it, `*` any")
+    after_export: tuple[str, ...] = setting((), _call, "CALL", "command, or `http://` address, that is told of each run before it counts as ended; when it fails, the run has failed")
+    after_export_timeout: int = setting(30, _whole(1, needed="a whole number from 1"), "SECONDS", "how long such a call may take, in the machine's time")
+    landing_zone: str | None = setting(None, _sas_url, "SAS_URL", "address with a SAS of the container that the Data Landing Zone's credentials are for; without it they open nothing")
     log_format: str = setting("text", _either("text", "json"), "FORMAT", "`text` or `json` lines on standard error")
-    rows_per_file: int = setting(
-        500_000, _whole(1, needed="a whole number from 1"), "N", "rows in one part file at most"
-    )
-    journal_entries: int = setting(
-        10_000, _whole(0, needed="a whole number from 0"), "N", "requests that the journal keeps; 0 keeps none"
-    )
-    keep_runs: int = setting(
-        1_000,
-        _whole(1, needed="a whole number from 1"),
-        "N",
-        "run records kept for each flow; older ones are forgotten, their files stay",
-    )
-    limits: str = setting(
-        "published",
-        _either("published", "off"),
-        "WHICH",
-        "`published` or `off`: the published limits of dataset exports; events older than 365 days stay out, the Data "
-        "Landing Zone's files go after seven days, a first export as uncompressed Parquet has at most a million rows",
-    )
-    max_exports: int = setting(
-        100_000,
-        _whole(1, needed="a whole number from 1"),
-        "N",
-        "exports that one advance of the clock may cause; more is refused",
-    )
+    rows_per_file: int = setting(500_000, _whole(1, needed="a whole number from 1"), "N", "rows in one part file at most")
+    journal_entries: int = setting(10_000, _whole(0, needed="a whole number from 0"), "N", "requests that the journal keeps; 0 keeps none")
+    keep_runs: int = setting(1_000, _whole(1, needed="a whole number from 1"), "N", "run records kept for each flow; older ones are forgotten, their files stay")
+    limits: str = setting("published", _either("published", "off"), "WHICH", "`published` or `off`: the published limits of dataset exports; events older than 365 days stay out, the Data Landing Zone's files go after seven days, a first export as uncompressed Parquet has at most a million rows")
+    max_exports: int = setting(100_000, _whole(1, needed="a whole number from 1"), "N", "exports that one advance of the clock may cause; more is refused")
+    # fmt: on
 
 
 def flag_name(name: str) -> str:
