@@ -218,7 +218,7 @@ def test_a_large_dataset_file_does_not_hold_up_the_end(tmp_path: Path) -> None:
     [
         (
             ("--output", "contract.docx"),
-            "--output: a name that ends in .html, .json, .xml, .txt is needed, or --format",
+            "--output: a name that ends in .html, .json, .xml, .txt, .md is needed, or --format",
         ),
         (("--output", "contract"), "--output: a name that ends in"),
         (("--url", "http://127.0.0.1:1", "a.json"), "--url does not go with saved reports"),

@@ -118,8 +118,8 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
                 flow_service.create_flow("orders", "s3")
 
         def test_what_they_look_like(flow_service):
-            make_flow(flow_service)
             flow_service.clock.set(now="2100-01-01")
+            make_flow(flow_service)
             assert repr(flow_service) == f"<FlowService at {flow_service.url} for TEST@AdobeOrg, prod>"
             assert repr(flow_service.clock) == "<clock, frozen, at 2100-01-01T00:00:00+00:00>"
             assert repr(flow_service.exports).startswith("amazon-s3/") and "rows)" in repr(flow_service.exports)
@@ -470,7 +470,10 @@ def test_options_that_cannot_be(suite: pytest.Pytester) -> None:
         ((*fail, "flow_service_baseline=other.json"), "other.json is no contract report"),
         ((*fail, "flow_service_baseline=text.json"), "text.json is no contract report"),
         (("-o", "flow_service_isolation=x"), "flow_service_isolation must be one of org, sandbox, got 'x'"),
-        (("--flow-service-report", "a.pdf"), "a name that ends in .html, .json, .xml, .txt is needed, got 'a.pdf'"),
+        (
+            ("--flow-service-report", "a.pdf"),
+            "a name that ends in .html, .json, .xml, .txt, .md is needed, got 'a.pdf'",
+        ),
         (
             ("--flow-service-fail-on", "remark"),
             "flow_service_fail_on must be one of violation, warning, got 'remark'",

@@ -56,7 +56,7 @@ OPTIONS = (
     Option("org", "string", (str,), DEFAULT_ORG, "organization of flow_service.headers"),
     Option("sandbox", "string", (str,), DEFAULT_SANDBOX, "sandbox of flow_service.headers"),
     Option("faults", None, (str, Mapping, list, tuple), ()),
-    Option("report", "args", (bool,), "", "files for the contract report of the whole run: .html, .json, .xml (JUnit) or .txt"),
+    Option("report", "args", (bool,), "", "files for the contract report of the whole run: .html, .json, .xml (JUnit), .md or .txt"),
     Option("url", "string", (), "", "address of a running emulator to use, instead of starting one"),
     Option("isolation", "string", (), "org", "with a url: give each test its own `org` or its own `sandbox`"),
     Option("baseline", "string", (), "", "an earlier contract report (.json): what it has is left out, and fails nothing"),

@@ -93,7 +93,7 @@ class Contract:
             raise AssertionError("\n".join(["the contract is not kept:", *lines]))
 
     def save(self, path: Path | str) -> None:
-        """Write the report to a file: `.html`, `.json`, `.xml` (JUnit) or `.txt`."""
+        """Write the report to a file: `.html`, `.json`, `.xml` (JUnit), `.md` or `.txt`."""
         path = Path(path)
         path.write_bytes(self._client.send("GET", "/__emulator/contract", format=report_format(path)))
 
