@@ -7,6 +7,7 @@ are given, from a JSON Schema or by the rows that are there already, they are ke
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -28,7 +29,6 @@ from flow_service_emulator.data.datasets.faults import FileFault, NotJson, panic
 from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
 from flow_service_emulator.data.datasets.stored import (
     BATCH_ROWS,
-    Fingerprint,
     Found,
     decoded,
     from_stream,
@@ -45,13 +45,15 @@ MAX_UPLOAD_ROWS: Final = 3_000_000
 _PIECE_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _PARQUET_MAGIC: Final = b"PAR1"
+_POINT_ZERO: Final = re.compile(rb"(?<=[:,\[])(-?[0-9]+)\.0(?=[,}\]])")
+"""A whole number as one with a point has it: a column of the ones can become one of the others, and its first rows are the same."""
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 
 Rows = tuple[Schema, Iterable[RecordBatch]]
 
 
 def convert(job: Job, source: Source) -> Found:
-    """The rows of some content. Their facts are those of a Fingerprint, and what the format adds:
+    """The rows of some content. Their facts are `digest` and `before`, that of as many rows as there were before, and what the format adds:
 
     - `described`: a `.json` file that has no rows, but describes made-up datasets
     - `waiting`: how many bytes at the end are no whole line of NDJSON yet
@@ -65,14 +67,29 @@ def convert(job: Job, source: Source) -> Found:
         schema, batches = _READERS[job.form](source, types, job.upload, facts)
         if len(schema) > MAX_FIELDS:
             raise FileFault(f"{len(schema)} columns; at most {MAX_FIELDS} are possible")
-        fingerprint, rows, size = Fingerprint(job.before, job.start), [], 0
-        for batch in fingerprint.of(batches):
+        rows, size, count = [], 0, 0
+        for batch in _digested(batches, job, facts):
             rows.append(batch)
             size += batch.nbytes
-            if job.upload and (fingerprint.rows > MAX_UPLOAD_ROWS or size > MAX_ROWS_BYTES):
+            count += batch.num_rows
+            if job.upload and (count > MAX_UPLOAD_ROWS or size > MAX_ROWS_BYTES):
                 most = f"{MAX_UPLOAD_ROWS} rows, or more than {MAX_ROWS_BYTES} bytes"
                 raise FileFault(f"it has more than {most}; a file in the datasets folder of --fixtures may have more")
-        return Found(Table.from_batches(rows, schema=schema), facts | fingerprint.facts())
+        return Found(Table.from_batches(rows, schema=schema), facts)
+
+
+def _digested(batches: Iterable[RecordBatch], job: Job, facts: dict[str, Any]) -> Iterator[RecordBatch]:
+    """The batches; in the end, the facts have the digest of all rows before and these."""
+    digest, count, before = bytes.fromhex(job.start), 0, -1 if job.before is None else job.before.rows
+    facts["before"] = job.start
+    for batch in batches:
+        for line in _POINT_ZERO.sub(rb"\1", rows_as_text(batch)).splitlines():
+            digest = hashlib.blake2b(digest + line, digest_size=16).digest()
+            count += 1
+            if count == before:
+                facts["before"] = digest.hex()
+        yield batch
+    facts["digest"] = digest.hex()
 
 
 def _of_records(records: Sequence[Any], types: Schema | None) -> Rows:

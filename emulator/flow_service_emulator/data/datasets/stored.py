@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flow_service_emulator.data.datasets.faults import FileFault, panics_as_faults
@@ -18,8 +16,6 @@ BATCH_ROWS: Final = 8_192
 _BATCH_PLACES: Final = 2_000_000
 """Places for values in a batch, at most, of 8 bytes: with many columns it has fewer rows."""
 _FEW: Final = 1_000
-_POINT_ZERO: Final = re.compile(rb"(?<=[:,\[])(-?[0-9]+)\.0(?=[,}\]])")
-"""A whole number as one with a point has it: a column of the ones can become one of the others, and its first rows are the same."""
 
 
 class Mark(NamedTuple):
@@ -42,30 +38,6 @@ class Found(NamedTuple):
     def begins_with(self, before: Mark | None) -> bool:
         """Whether all rows that were there before come first, unchanged."""
         return before is None or self.facts["before"] == before.digest
-
-
-class Fingerprint:
-    """The digest of rows, and on the way that of the first `before.rows` of them. Further rows go on from `start`, a digest."""
-
-    def __init__(self, before: Mark | None = None, start: str = "") -> None:
-        self._digest = bytes.fromhex(start)
-        self.rows = 0
-        self._length = -1 if before is None else before.rows
-        self._before = self._digest.hex() if self._length == 0 else ""
-
-    def of(self, batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
-        """The batches, each of which it takes note of."""
-        for batch in batches:
-            for line in _POINT_ZERO.sub(rb"\1", rows_as_text(batch)).splitlines():
-                self._digest = hashlib.blake2b(self._digest + line, digest_size=16).digest()
-                self.rows += 1
-                if self.rows == self._length:
-                    self._before = self._digest.hex()
-            yield batch
-
-    def facts(self) -> dict[str, Any]:
-        """For the facts of what was found."""
-        return {"digest": self._digest.hex(), "before": self._before}
 
 
 def to_stream(table: Table) -> bytes:
@@ -139,8 +111,10 @@ class TableRows:
         self.arrow_schema = table.schema
         self._anchor = anchor
         self._arrivals = Arrivals(records + grown, rows_per_hour if records else 0, anchor)
-        copies = -(-_FEW // records) if records and (rows_per_hour or grown) else 1  # so that few make a batch
-        self._table = Table.from_batches(table.to_batches() * copies, schema=table.schema).combine_chunks()
+        self._table = table
+        if 0 < records < _FEW and (rows_per_hour or grown):  # few rows again and again, as many as make a batch
+            copies = table.to_batches() * -(-_FEW // records)
+            self._table = Table.from_batches(copies, schema=table.schema).combine_chunks()
 
     def count_at(self, at: float) -> int:
         """See RowSource."""
