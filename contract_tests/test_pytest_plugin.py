@@ -120,6 +120,7 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
         def test_what_they_look_like(flow_service):
             flow_service.clock.set(now="2100-01-01")
             make_flow(flow_service)
+            flow_service.clock.advance(0)
             assert repr(flow_service) == f"<FlowService at {flow_service.url} for TEST@AdobeOrg, prod>"
             assert repr(flow_service.clock) == "<clock, frozen, at 2100-01-01T00:00:00+00:00>"
             assert repr(flow_service.exports).startswith("amazon-s3/") and "rows)" in repr(flow_service.exports)
