@@ -31,7 +31,7 @@ def refusal(form: FileForm, rows: int, dataset_id: str) -> str | None:
     if form != FileForm("PARQUET", gzip=False) or rows <= MAX_UNCOMPRESSED_ROWS:
         return None
     return (
-        f"Job aborted. The first export of the dataset {dataset_id} has {rows} rows; as uncompressed Parquet it can have "
+        f"The first export of the dataset {dataset_id} has {rows} rows; as uncompressed Parquet it can have "
         f"{MAX_UNCOMPRESSED_ROWS} at most"
     )
 

@@ -7,7 +7,6 @@ loop again; so the store is only ever touched by one thread.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -23,23 +22,11 @@ from flow_service_emulator.exports import files as part_files
 from flow_service_emulator.exports import limits, runs
 from flow_service_emulator.exports.files import FileForm, WritingCancelled, part_names, write_manifest, write_parts
 from flow_service_emulator.exports.folders import DEFAULT_TEMPLATE, expand_template, safe_parts
-from flow_service_emulator.exports.runs import (
-    Job,
-    Piece,
-    Run,
-    Written,
-    files_of,
-    marker,
-    new_record,
-    read_marker,
-    run_record,
-)
+from flow_service_emulator.exports.runs import Job, Piece, Run, Written, run_record
 from flow_service_emulator.exports.schedule import FULL, schedule_of
 from flow_service_emulator.faults.faults import Faults, RunFailure
 from flow_service_emulator.faults.rules import AFTER, BEFORE
 from flow_service_emulator.store.store import Change, Delete, Put, SetMeta, Store
-
-log = logging.getLogger("emulator.exporter")
 
 NOTES: Final = "flow/"
 """What the keys begin with under which the store has what `notes_of` tells."""
@@ -67,38 +54,32 @@ class Runner:
     faults: Faults
 
     def job(
-        self,
-        scope: Scope,
-        flow_id: str,
-        scheduled_at: int,
-        *,
-        dataset_ids: list[str] | None = None,
-        by_schedule: bool = False,
+        self, scope: Scope, flow_id: str, at: int, ids: list[str] | None = None, *, by_schedule: bool = False
     ) -> Job:
-        """Return a flow's next job.
+        """Return a flow's next job, for the instant `at` of its schedule and of all or some of its datasets.
 
         The run's id comes from the flow's and the number of its runs alone: runs go on beside a client's requests, and whatever both
         drew from would differ from one time to the next. Files have their names from it.
         """
         number = notes_of(self.store, flow_id).get("runs", 0) + 1
-        return Job(scope, flow_id, derived_uuid(f"{flow_id}/{number}"), number, scheduled_at, dataset_ids, by_schedule)
+        return Job(scope, flow_id, derived_uuid(f"{flow_id}/{number}"), number, at, ids, by_schedule)
 
     def request(self, job: Job, flow: Entity) -> Entity:
         """Record a run that waits for its turn; return its entity."""
-        entity = new_record(job, flow, self.clock.now_ms())
+        entity = runs.new_record(job, flow, self.clock.now_ms())
         notes = noted(self.store, flow["id"], runs=job.number)
-        self.store.write([Put(job.scope, "runs", entity), marker(job, []), notes])
+        self.store.write([Put(job.scope, "runs", entity), runs.marker(job, []), notes])
         return entity
 
     def start(self, job: Job, at: float, also: Sequence[SetMeta] = ()) -> Run:
         """Begin a run at the instant `at` (epoch seconds), with `also` in the same write."""
         flow = self.store.get(job.scope, "flows", job.flow_id)
         now_ms = int(at * 1000)
-        entity = self.store.get(job.scope, "runs", job.run_id) or new_record(job, flow or {}, now_ms)
+        entity = self.store.get(job.scope, "runs", job.run_id) or runs.new_record(job, flow or {}, now_ms)
         run = Run(job, entity, now_ms)
         try:
             if flow is None:
-                raise Aborted("Job aborted. The flow was deleted while the run waited")
+                raise Aborted("The flow was deleted while the run waited")
             run.pieces = list(self._pieces(job, flow, at))
             run.written = [Written()] * len(run.pieces)
             exports = [(piece.folder.partition("/")[0], piece.dataset_id) for piece in run.pieces]
@@ -109,7 +90,7 @@ class Runner:
             run.problem = explain(fault)
         run.entity = run_record(run, runs.IN_PROGRESS, now_ms=now_ms)
         folders = [piece.folder for piece in run.pieces]
-        self.store.write([*also, Put(job.scope, "runs", run.entity), marker(job, folders)])
+        self.store.write([*also, Put(job.scope, "runs", run.entity), runs.marker(job, folders)])
         return run
 
     def write(self, run: Run) -> None:
@@ -117,13 +98,11 @@ class Runner:
         if run.problem is not None:
             return
         try:
-            if run.fault is not None:
-                run.fault.strike(BEFORE)
+            run.fault.strike(BEFORE)
             for index, piece in enumerate(run.pieces):
                 self._write_piece(run, index, piece)
             self._write_manifests(run)
-            if run.fault is not None:
-                run.fault.strike(AFTER)
+            run.fault.strike(AFTER)
         except BaseException as fault:  # the run's failure, and not the server's; arro3 can panic
             run.problem = explain(fault)
             run.cut_off = isinstance(fault, WritingCancelled)
@@ -162,7 +141,7 @@ class Runner:
                 for piece in run.pieces:  # never back: time may have been put back meanwhile
                     ends[piece.dataset_id] = max(piece.end, ends.get(piece.dataset_id, 0))
                 changes.append(noted(self.store, flow_id, ends=ends))
-        if (files := files_of(run)) or run.call:
+        if (files := runs.files_of(run)) or run.call:
             about = {"scope": scope, "flowId": flow_id, "at": run.started_ms / 1000, "files": files, "call": run.call}
             changes.append(SetMeta(runs.FILES + run_id, about))
         past = self.store.by_index(scope, "runs", flow_id)
@@ -178,9 +157,9 @@ class Runner:
         """
         keys = self.store.meta_keys(runs.RUNNING)
         for key in keys:
-            job, folders = read_marker(self.store.get_meta(key))
+            job, folders = runs.read_marker(self.store.get_meta(key))
             part_files.remove_files(self.export_dir, job.run_id, folders)
-            self.fail(job, "Job aborted. The server ended while the run was in progress", cut_off=True)
+            self.fail(job, f"{runs.FAILED_MESSAGE} The server ended while the run was in progress", cut_off=True)
         return len(keys)
 
     def fail(self, job: Job, problem: str, *, cut_off: bool = False) -> None:
@@ -217,7 +196,7 @@ class Runner:
             target = self._existing(job.scope, "targetConnections", target_id)
             destination = self.catalog.connection_specs[target["connectionSpec"]["id"]].destination
             if destination is None:
-                raise Aborted(f"Job aborted. The target connection {target_id} is not one to a destination")
+                raise Aborted(f"The target connection {target_id} is not one to a destination")
             params = target["params"]
             container = params.get(destination.container_param, "") if destination.container_param else ""
             head = (destination.folder, container, str(params[destination.path_param]))
@@ -253,16 +232,16 @@ class Runner:
                     continue
                 seen.add(dataset_id)
                 if not self.library.has(dataset_id):
-                    raise Aborted(f"Job aborted. The dataset {dataset_id} is not eligible any more")
+                    raise Aborted(f"The dataset {dataset_id} is not eligible any more")
                 try:
                     yield source_id, dataset_id, self.library.rows(dataset_id)
                 except ValueError as fault:
-                    raise Aborted(f"Job aborted. The dataset {dataset_id} cannot be read: {fault}") from fault
+                    raise Aborted(f"The dataset {dataset_id} cannot be read: {fault}") from fault
 
     def _existing(self, scope: Scope, collection: str, entity_id: str) -> Entity:
         entity = self.store.get(scope, collection, entity_id)
         if entity is None:
-            raise Aborted(f"Job aborted. The {collection} resource {entity_id} of the flow is not found")
+            raise Aborted(f"The {collection} resource {entity_id} of the flow is not found")
         return entity
 
     def _write_piece(self, run: Run, index: int, piece: Piece) -> None:
@@ -272,9 +251,7 @@ class Runner:
         def moved(rows: int, size: int) -> None:
             run.written[index] = run.written[index]._replace(rows=rows, bytes=size)
 
-        batches = piece.rows.batches(piece.first, piece.end)
-        if run.fault is not None:
-            batches = run.fault.break_off(index, batches)
+        batches = run.fault.break_off(index, piece.rows.batches(piece.first, piece.end))
         if self.limits:
             batches = limits.recent(batches, piece.rows.arrow_schema, run.started_ms / 1000, skip)
 
@@ -290,7 +267,7 @@ class Runner:
         )
         rows, expected = run.written[index].rows + run.written[index].skipped, piece.end - piece.first
         if rows != expected:
-            raise Aborted(f"Job aborted. The dataset {piece.dataset_id} gave {rows} rows, {expected} were expected")
+            raise Aborted(f"The dataset {piece.dataset_id} gave {rows} rows, {expected} were expected")
 
     def _write_manifests(self, run: Run) -> None:
         """One manifest in each folder, beside the part files that it lists."""
@@ -335,10 +312,8 @@ def noted(store: Store, flow_id: str, **notes: Any) -> SetMeta:
 
 def explain(fault: BaseException) -> str:
     """A fault as the run's record tells it, without the paths of this machine."""
-    if isinstance(fault, Aborted):
-        return str(fault)
     if isinstance(fault, RunFailure):
         return fault.fault.message or runs.FAILED_MESSAGE
     if isinstance(fault, OSError):
-        return f"Job aborted. Writing the files failed: {fault.strerror or type(fault).__name__}"
-    return f"Job aborted. {fault or type(fault).__name__}"
+        return f"{runs.FAILED_MESSAGE} Writing the files failed: {fault.strerror or type(fault).__name__}"
+    return f"{runs.FAILED_MESSAGE} {str(fault) or type(fault).__name__}"

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.entities import Entity, Scope, etag_text, hex_text, new_entity
 from flow_service_emulator.exports.files import FileForm, WrittenFile
-from flow_service_emulator.faults.faults import RunFault
+from flow_service_emulator.faults.faults import NO_FAULT, RunFault
 from flow_service_emulator.store.store import SetMeta
 
 WAITING, IN_PROGRESS, SUCCESS, FAILED = "waiting", "inProgress", "success", "failed"
@@ -101,7 +101,7 @@ class Run:
     problem: str | None = None
     code: str = FAILED_CODE
     """The code that goes with the problem."""
-    fault: RunFault | None = None
+    fault: RunFault = NO_FAULT
     """How the run is to fail, where that was asked for."""
     written: list[Written] = field(default_factory=list)
     """How far each piece is."""

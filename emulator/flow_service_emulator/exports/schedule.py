@@ -179,12 +179,9 @@ class _Reading:
             self._refuse("interval", wanted, "enum", 3)
         if unit == "day" and interval not in (0, 1):
             self._refuse("interval", f' must be 1 (daily) or 0 (once) with timeUnit "day", got {interval}', "enum", 1)
-        if unit == "day" and interval == 0 and mode != FULL:
-            wanted = f' must be "{FULL}" with interval 0 (once), got {literal(mode)}'
-            self._refuse("exportMode", wanted, "const", FULL)
-        if mode == FULL and interval != 0:
-            wanted = f' "{FULL}" goes only with timeUnit "day" and interval 0 (once), got interval {interval}'
-            self._refuse("exportMode", wanted, "const", INCREMENTAL)
+        if (unit == "day" and interval == 0) != (mode == FULL):
+            wanted = f' must be "{FULL}" with timeUnit "day" and interval 0 (once), and only there; got {literal(mode)}'
+            self._refuse("exportMode", wanted, "const", FULL if interval == 0 else INCREMENTAL)
 
     def _check_template(self, name: str, template: Any) -> None:
         reason = check_template(template) if isinstance(template, str) else f"a text is needed, got {literal(template)}"

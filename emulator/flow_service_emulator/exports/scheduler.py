@@ -94,7 +94,7 @@ class Scheduler:
 
     def run_now(self, scope: Scope, flow: Entity, dataset_ids: list[str] | None = None) -> Entity:
         """Ask for a run outside the schedule; return its entity, which waits for its turn."""
-        job = self._runner.job(scope, flow["id"], int(self._clock.now()), dataset_ids=dataset_ids)
+        job = self._runner.job(scope, flow["id"], int(self._clock.now()), dataset_ids)
         entity = self._runner.request(job, flow)
         self._asked.append(job)
         self._wake.set()
@@ -148,23 +148,19 @@ class Scheduler:
         way, or when the server ends or something is done `undisturbed` meanwhile: then time stands at the last run that was carried
         out, and the mode stays.
         """
-        # not where a reset comes first, and ends the backlog
-        if not self._claims and self._too_many(self._clock.now()):
+        most = self._max_exports - len(self._asked)
+        if not self._claims and self.planner.exceeds(
+            most, goal(self._clock.now())
+        ):  # a reset that waits ends the backlog
             raise ServiceError(
-                "control-conflict",
-                reason=f"more than {self._max_exports} exports are due already, and an advance would wait for them all; disable "
-                "or delete flows, reset, or start the server with a higher --max-exports",
+                "control-invalid",
+                reason=f"this advance would cause more than {self._max_exports} exports; advance in smaller steps, disable or "
+                "delete flows, reset, or start the server with a higher --max-exports",
             )
         runs = list[Told]()
         async with self._turn:
             with self._clock.held(*(MODES if then else ("accelerated",))):
                 at = goal(self._clock.now())
-                if self._too_many(at):
-                    raise ServiceError(
-                        "control-invalid",
-                        reason=f"this advance would cause more than {self._max_exports} exports; advance in smaller steps, "
-                        "disable flows, or start the server with a higher --max-exports",
-                    )
                 try:
                     await self._move_on(at, runs)
                 except (ServiceError, StoreError):
@@ -176,9 +172,6 @@ class Scheduler:
         self._remembered.extend(told for told in runs if not tells_of(told[0]))
         self._wake.set()
         return [run for scope, run in runs if tells_of(scope)]
-
-    def _too_many(self, until: float) -> bool:
-        return self.planner.exceeds(self._max_exports - len(self._asked), until)
 
     async def _move_on(self, to: float, runs: list[Told]) -> None:
         """Advance, now that it is this advance's turn; fill in the `runs` that it tells of."""
@@ -193,7 +186,8 @@ class Scheduler:
                     f"{self.after.limit:g} s, so that run has failed; --after-export-timeout gives more time"
                 )
                 raise ServiceError("control-conflict", reason=reason)
-        self.check_going_on()
+        if self._stopping:
+            raise ServiceError("server-ending")
         if self._claims:
             reason = f"this advance was broken off after {len(runs)} runs: a reset, or a snapshot that is put back, takes its place"
             raise ServiceError("control-conflict", reason=reason)
@@ -257,7 +251,8 @@ class Scheduler:
         self._end_run()
         try:
             async with self._turn:
-                self.check_going_on()
+                if self._stopping:
+                    raise ServiceError("server-ending")
                 await action()
                 self.load()
         finally:
@@ -268,11 +263,6 @@ class Scheduler:
     def _disturbed(self) -> bool:
         """Whether what is under way is to be ended."""
         return self._stopping or self._claims > 0
-
-    def check_going_on(self) -> None:
-        """Raise `server-ending` once `stop` was called. May be called in any thread."""
-        if self._stopping:
-            raise ServiceError("server-ending")
 
     def stop(self) -> None:
         """End `serve` and the run in progress, which is recorded as failed."""

@@ -93,6 +93,9 @@ class RunFault:
         raise RunFailure(self)
 
 
+NO_FAULT: Final = RunFault("", "", 0)
+
+
 class Faults:
     """The rules in their order. `active` says whether a request could be hit at all: the one look that a request costs else."""
 
@@ -126,7 +129,7 @@ class Faults:
             delay += rule.says["seconds"]
         return Decision(min(delay, MAX_SECONDS), None, label)
 
-    def plan_run(self, scope: Scope, flow_id: str, exports: Sequence[tuple[str, str]]) -> RunFault | None:
+    def plan_run(self, scope: Scope, flow_id: str, exports: Sequence[tuple[str, str]]) -> RunFault:
         """Whether and how a run fails; `exports` are its (destination, dataset id) pairs in the order of writing.
 
         Called once for each run, before it writes. The first rule that fires decides; those behind it do not count the run.
@@ -140,7 +143,7 @@ class Faults:
                     if self._fires(rule):
                         return RunFault(rule.id, says["stage"], index, says.get("code"), says.get("message"))
                     break
-        return None
+        return NO_FAULT
 
     def not_ready(self, scope: Scope, flow_id: str, age: float) -> bool:
         """Whether a flow that was created `age` seconds ago cannot be run ad hoc yet."""
