@@ -138,7 +138,7 @@ def test_an_example_flow(page: Browser, api: Api, server: ServerProcess) -> None
     assert page.value("document.querySelector('#curl').textContent").startswith(f"curl {server.url}/data/foundation/")
     page.click("#example")
     page.wait(lambda: page.text("#told").startswith("An example flow is there"), "the flow")
-    assert api.control("GET", "/contract")["violations"] == []
+    assert api.control("GET", "/requests")["items"] == []  # it is no client's doing
     page.wait(lambda: page.visible("#file-list tbody") == 1, "its first export, which is at once")
     other = api.flow(S3, HOURLY)
     api.advance(600)
@@ -151,10 +151,10 @@ def test_an_example_flow(page: Browser, api: Api, server: ServerProcess) -> None
     assert page.visible("#file-list tbody") == page.visible("#picture .success") == page.visible(".cards .id") == 1
     page.press_on("#flows-all")
     page.wait(lambda: page.visible("#file-list tbody") == 2, "all files")
-    page.press_on(f"[data-key='{example} requests']")
+    page.press_on(f"[data-key='{other} requests']")
     page.wait(lambda: page.focused() == "requests-title", "the way to the requests")
-    (created,) = page.texts("#request-list > li")  # it has the id in its answer alone
-    assert "POST /flows" in created
+    looked_up, created = page.texts("#request-list > li .path")
+    assert (looked_up, created) == (f"GET /flows/{other}", "POST /flows")  # which has the id in its answer alone
     page.devtools("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     page.press_on(f"[data-key='copy {other}']")
     page.wait(lambda: page.value("navigator.clipboard.readText()") == other, "the id to be copied")

@@ -191,6 +191,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     scheduler.load()
 
     # control calls
+    scope = (settings.orgs or ("EXAMPLE@AdobeOrg",))[0], (settings.sandboxes or ("prod",))[0]
     of_emulator = control_calls(
         StateCalls(clock=clock, scheduler=scheduler, parts=parts, exports=exports),
         ClockCalls(clock, scheduler),
@@ -198,7 +199,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         DatasetCalls(library),
         fault_calls,
         ReportCalls(recorder=recorder, contract=contract),
-        Overview(clock, scheduler, store, catalog, library, exports, faults, recorder),
+        Overview(clock, scheduler, store, catalog, library, exports, faults, recorder, scope),
         FlowCalls(service.entities, catalog, library, clock),
     )
     table = [*service.table, *of_emulator]

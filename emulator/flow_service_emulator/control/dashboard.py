@@ -74,6 +74,8 @@ class Overview:
     exports: Exports
     faults: Faults
     recorder: Recorder
+    scope: Scope
+    """An organization and a sandbox that exist, for an example."""
 
     async def overview(self, exchange: Exchange) -> Reply:
         """All at a glance; `flow` leaves the flows that have this text in their name or id, with their runs and files."""
@@ -84,6 +86,7 @@ class Overview:
             {
                 "version": __version__,
                 "epoch": self.recorder.epoch,
+                "scope": self.scope,
                 "clock": self.clock.snapshot(),
                 "next": first and first.at,
                 "counts": {

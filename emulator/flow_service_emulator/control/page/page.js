@@ -1,5 +1,4 @@
 // The dashboard: asks the control calls every two seconds and shows what they answer. Text is only ever set as text.
-import { createExample, curl } from "/__emulator/page/example.js";
 import { showFaults } from "/__emulator/page/faults.js";
 import { showAllFiles, showFiles } from "/__emulator/page/files.js";
 import { showAllFlows, showFlows } from "/__emulator/page/flows.js";
@@ -65,6 +64,21 @@ function showClock() {
   $("to-next").setAttribute("aria-disabled", String(data.next === null));
 }
 
+// --- an empty emulator -----------------------------------------------------------------------------------------------
+
+const EXAMPLE = { name: "Example: a dataset to Amazon S3", destination: "amazon-s3", dataset: "5ef3e3259ad2a1191ab7dd7d", compression: "GZIP" };
+
+// A call that works as it stands, in an organization and a sandbox that exist.
+const curl = ([org, sandbox]) => `curl ${location.origin}/data/foundation/flowservice/flows \\
+  -H 'Authorization: Bearer any' -H 'x-api-key: any' \\
+  -H 'x-gw-ims-org-id: ${org}' -H 'x-sandbox-name: ${sandbox}'`;
+
+async function createExample() {
+  const [org, sandbox] = data.scope;
+  await call("POST", "/flows", { ...EXAMPLE, org, sandbox });
+  return "An example flow is there. It exports every three hours, for the first time at once.";
+}
+
 // --- asking ----------------------------------------------------------------------------------------------------------
 
 async function ask() {
@@ -77,6 +91,7 @@ async function ask() {
   if (data.clock.mode !== "frozen") running = { mode: data.clock.mode, speed: data.clock.speed };
   if (!scenarios.length) scenarios = (await call("GET", "/scenarios")).items;
   $("version").textContent = data.version;
+  $("curl").textContent = curl(data.scope);
   showClock();
   showSummary(data);
   showFlows(data, wanted, lead);
@@ -146,12 +161,12 @@ function typed() {
   typing = setTimeout(poll, TYPING);
 }
 
-$("curl").textContent = curl;
-$("curl-copy").addEventListener("click", () => act($("curl-copy"), "Copying …", () => copy(curl).then(() => "The call is in the clipboard.")));
-$("example").addEventListener("click", (event) => act(event.currentTarget, "Creating a flow …", () => createExample(present()).then(() => "An example flow is there; the requests below are those that created it.")));
+$("curl-copy").addEventListener("click", () => act($("curl-copy"), "Copying …", () => copy($("curl").textContent).then(() => "The call is in the clipboard.")));
+$("example").addEventListener("click", (event) => act(event.currentTarget, "Creating a flow …", createExample));
 $("flows-more").addEventListener("click", () => showAllFlows(data, wanted, lead));
 $("files-more").addEventListener("click", () => showAllFiles(data));
 $("requests-more").addEventListener("click", () => showMoreRequests(data));
+$("sum-failure-link").addEventListener("click", () => ($("runs-details").open = true));
 $("sum-refused-link").addEventListener("click", () => {
   lookFor("violation", "");
   poll();
