@@ -211,11 +211,12 @@ def test_what_is_written_for_pytest(pytester: pytest.Pytester) -> None:
     run.assert_outcomes(passed="".join(files.values()).count("def test_"))
 
 
-def test_what_a_failing_test_prints(pytester: pytest.Pytester) -> None:
+def test_what_a_failing_test_prints(server: ServerProcess, pytester: pytest.Pytester) -> None:
     """The sample of the tutorial, but for its numbers: with the change that is described there."""
     tests = dict(python_tests())["test_first_test_page"].replace('"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"', '"AKIA"')
     pytester.makepyfile(tests)
-    run = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-k", "test_an_account")
+    flags = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-k", "test_an_account")
+    run = pytester.runpytest_inprocess(*flags, f"--flow-service-url={server.url}")
     run.assert_outcomes(failed=1, deselected=2)
     printed = [shape(line) for line in run.outlines]
     assert [line for line in snippet("sample: failing test").splitlines() if shape(line) not in printed] == []
