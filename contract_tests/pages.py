@@ -65,9 +65,14 @@ def links(page: Path) -> list[str]:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table. A `|` in a cell is escaped, also within code, as GitHub wants it."""
+    """A Markdown table. A `|` in a cell is escaped, also within code, as GitHub wants it, and a `<` that would begin a tag."""
+
+    def cell(value: object) -> str:
+        parts = str(value).replace("|", r"\|").split("`")
+        return "`".join(part.replace("<", "&lt;") if index % 2 == 0 else part for index, part in enumerate(parts))
+
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in row)} |" for row in lines)
+    return "\n".join(f"| {' | '.join(map(cell, row))} |" for row in lines)
 
 
 def code(value: object) -> str:

@@ -33,6 +33,13 @@ SCRIPTS = {
 """What a reader types who goes through a page, by page: its unmarked blocks for the shell in one piece."""
 
 
+TAGS = set(
+    re.findall(
+        r"\w+", "html meta title style nav main a h1 h2 h3 p ul ol li strong em code pre table thead tbody tr th td"
+    )
+)
+
+
 def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
@@ -123,6 +130,7 @@ def test_every_page_is_served(server: ServerProcess) -> None:
             assert "default-src 'none'" in answer.headers["content-security-policy"]
             assert "<h1 id=" in answer.text and "<!-- " not in re.sub(r"<!-- [^<>]*-->", "", answer.text)
             assert all(f'href="{link}"' in answer.text for link in links(page))
+            assert set(re.findall(r"<(\w+)", answer.text)) <= TAGS, f"{page}: a < that is none of HTML's"
         assert http.get("/").text == http.get("/README.md").text
         assert (
             httpx.get(f"{server.url}/__emulator/docs", trust_env=False, timeout=60).headers["location"]
