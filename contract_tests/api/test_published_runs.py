@@ -172,7 +172,7 @@ def test_events_older_than_365_days_stay_out(tmp_path: Path, limits: str) -> Non
     ages = [at - 366 * DAY, at - 365 * DAY - 1, at - 365 * DAY, at, at - 400 * DAY]
     properties = {"timestamp": {"type": "string", "format": "date-time"}, "n": {"type": "integer"}}
     rows = [{"timestamp": instant(each), "n": n} for n, each in enumerate(ages)]
-    with started(tmp_path, "--limits", limits) as (api, _, _):
+    with started(tmp_path, "--limits", limits) as (api, _, log):
         api.control(
             "PUT", "/datasets/events", {"records": rows, "schema": {"type": "object", "properties": properties}}
         )
@@ -193,6 +193,7 @@ def test_events_older_than_365_days_stay_out(tmp_path: Path, limits: str) -> Non
         files = api.control("GET", "/exports", params={"flow": flow, "dataset": "events"})["items"]
         text = api.http.get(f"/__emulator/exports/{files[0]['path']}").text
         assert [int(n) for n in re.findall(r'"n":(\d)', text)] == kept
+        assert ("3 skipped as they are older than 365 days" in log.read_text()) == (limits == "published")
 
 
 def test_files_in_the_landing_zone_go_after_seven_days(tmp_path: Path) -> None:

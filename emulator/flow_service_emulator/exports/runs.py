@@ -125,6 +125,11 @@ class Run:
         return sum(written.bytes for written in self.written)
 
     @property
+    def skipped(self) -> int:
+        """Rows left out so far, as they are too old."""
+        return sum(written.skipped for written in self.written)
+
+    @property
     def expected_rows(self) -> int:
         """Rows that will have been written at the end, or skipped."""
         return sum(piece.end - piece.first for piece in self.pieces)
@@ -161,7 +166,7 @@ def run_record(run: Run, status: str, *, now_ms: int) -> Entity:
     if status != run.entity["metrics"]["statusSummary"]["status"]:
         etag = etag_text(random.Random(f"{run.job.run_id}/{status}"), now_ms, etag)
     errors = [{"code": run.code, "message": run.problem}] if failed else []
-    skipped = sum(written.skipped for written in run.written)
+    skipped = run.skipped
     counts = {} if failed else {"inputRecordCount": run.rows + skipped, "skippedRecordCount": skipped}
     sizes = {} if failed else {"inputBytes": run.bytes}
     output, sides, files = dict[str, int](), {"sourceSummaries": _sources(run)}, dict[str, int]()

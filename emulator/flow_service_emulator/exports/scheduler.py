@@ -326,17 +326,16 @@ class Scheduler:
             raise
         finally:
             self.current = None
-        if (
-            any(piece.folder.startswith(ZONE) for piece in run.pieces)
-            and (passing := self._runner.passing(job.run_id))[1]
-        ):
+        in_zone = any(piece.folder.startswith(ZONE) for piece in run.pieces)
+        if in_zone and (passing := self._runner.passing(job.run_id))[1]:
             self._passing.append(passing)
         if run.cut_off and notes_of(self._store, job.flow_id).get("scheduled") is None:
             self.planner.plan(job.scope, job.flow_id)
         name = (self._store.get(job.scope, "flows", job.flow_id) or {}).get("name", "")
         at = datetime.fromtimestamp(job.scheduled_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         folders = ", ".join(dict.fromkeys(piece.folder for piece in run.pieces))
-        came = run.problem or f"{run.rows:,} rows in {folders}"
+        skipped = f", {run.skipped:,} skipped as they are older than 365 days" if run.skipped else ""
+        came = run.problem or f"{run.rows:,} rows in {folders}{skipped}"
         log.info('run %s of flow "%s" (%s) at %s: %s, %s', job.run_id, name, job.flow_id, at, status, came)
         told = {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": status}
         return told if run.problem is None else {**told, "error": run.problem}
