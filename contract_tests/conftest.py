@@ -8,6 +8,7 @@ recognisable names, and cleaning up. At the end it says which facts were confirm
 from __future__ import annotations
 
 import compileall
+import inspect
 import os
 import signal
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 import flow_service_emulator
 from contract_tests.elsewhere import Address
 from contract_tests.facts import Facts, fact_of
+from contract_tests.parity import parity
 from contract_tests.support import Api, KeptConnections, ServerProcess, serving
 
 NOT_ELSEWHERE = {
@@ -52,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        if item.path.parent.name == "api":
+            known = parity(inspect.getdoc(item.module) or "", inspect.getdoc(item.function) or "")  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.parity(kind=known.kind, source=known.source))
         if item.get_closest_marker("slow") and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="a long test; --slow runs it"))
         if config.getoption("--base-url"):

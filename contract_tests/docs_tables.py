@@ -24,6 +24,7 @@ import httpx
 
 from contract_tests.docs_destinations import Json, destination_list, destination_page, destinations
 from contract_tests.pages import ADDRESS, DOCS, ROOT, code, codes, pages, table
+from contract_tests.parity import CONFIRMED, DOCUMENTED, GUESSED, OWN, counted
 from contract_tests.tutorial import BASE
 from flow_service_emulator import testing
 from flow_service_emulator.app import create_app
@@ -347,6 +348,13 @@ def fault_scenarios() -> str:
     return table(("scenario", "what happens", "a good client"), rows)
 
 
+def parity_table() -> str:
+    kinds = (CONFIRMED, DOCUMENTED, GUESSED, OWN)
+    rows = [(code(name), *(counts[kind] or "" for kind in kinds)) for name, counts in counted().items()]
+    sums = [sum(counts[kind] for counts in counted().values()) for kind in kinds]
+    return table(("tests in `contract_tests/api`", *kinds), [*rows, ("**all**", *sums)])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "destinations": destination_list,
     "operations": operations_table,
@@ -366,6 +374,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fixture": fixture_tables,
     "pytest.ini": ini_table,
     "answers": answers_table,
+    "parity": parity_table,
     "fault kinds": fault_kinds,
     "fault scenarios": fault_scenarios,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +20,8 @@ from contract_tests.tutorial import VALUES
 def fact_of(item: pytest.Item) -> dict[str, str]:
     """What a test shows, and the source that says so: its own, or else that of its module."""
     function = getattr(item, "function", None)
-    module = inspect.getdoc(getattr(item, "module", None)) or ""
     text = " ".join((inspect.getdoc(function) or "").split())
-    source = "see " + " ".join(module.partition("Source:")[2].split("\n\n")[0].split())
+    mark = item.get_closest_marker("parity")
     params = getattr(item, "callspec", None)
     row = ERRORS.get(str(params.params.get("name"))) if params else None
     if row:
@@ -32,10 +30,12 @@ def fact_of(item: pytest.Item) -> dict[str, str]:
             "source": row["source"],
             "detail": text,
         }
-    if re.match(r"(API r|R)eference|Rows? \d|Step|RFC", text):
-        source = text
     name = getattr(item, "originalname", item.name).removeprefix("test_").replace("_", " ")
-    return {"fact": name + item.name.partition(item.name.partition("[")[0])[2], "source": source, "detail": text}
+    return {
+        "fact": name + item.name.partition(item.name.partition("[")[0])[2],
+        "source": mark.kwargs["source"] if mark else "",
+        "detail": text,
+    }
 
 
 class Facts:

@@ -80,7 +80,7 @@ def test_action_needs_no_body(api: Api, flow: str, content: bytes, content_type:
 
 @pytest.mark.emulator_only
 def test_state_by_patch_is_an_action_too(api: Api, flow: str) -> None:
-    """Changing the state takes effect on the next export; what a disabled flow missed is not made up for."""
+    """Guessed: changing the state takes effect on the next export; what a disabled flow missed is not made up for."""
     api.advance(HOUR)
     etag = api.item(f"/flows/{flow}")["etag"]
     assert (
@@ -109,6 +109,7 @@ def test_run_now(api: Api, flow: str) -> None:
 
 @pytest.mark.emulator_only
 def test_run_now_leaves_the_schedule_alone(api: Api, flow: str) -> None:
+    """Guessed: no source says whether a run on request moves the schedule."""
     api.post("/runs", {"flowId": flow})
     assert [run["scheduledAt"] for run in api.advance(4 * HOUR)] == [
         FROZEN_NOW,
@@ -156,7 +157,7 @@ def test_status_url_leads_to_the_run(api: Api, flow: str) -> None:
 
 @pytest.mark.exports
 def test_adhoc_run_of_several_flows_and_datasets(api: Api, flow: str) -> None:
-    """Each dataset has a run of its own."""
+    """Guessed: each dataset has a run of its own."""
     other = api.flow(SFTP, api.later, datasets=[FIRST])
     answer = adhoc(api, (flow, [FIRST, SECOND]), (other, [FIRST])).json()["destinations"]
     asked = [(item["flowId"], dataset["id"]) for item in answer for dataset in item["datasets"]]
@@ -174,6 +175,7 @@ def test_adhoc_run_of_a_dataset_that_the_flow_does_not_carry(api: Api, flow: str
 
 
 def test_adhoc_run_of_a_flow_that_is_not_there(api: Api) -> None:
+    """Guessed: the wording of this refusal is published nowhere."""
     assert MISSING in assert_error(adhoc(api, (MISSING, [FIRST])), "adhoc-invalid")["message"]
 
 
@@ -249,6 +251,7 @@ def test_trailing_slash_on_a_list(api: Api, path: str) -> None:
 
 
 def test_head_is_get_without_the_body(api: Api) -> None:
+    """Guessed: as RFC 9110 has it; no source names HEAD."""
     response = api.http.head(f"{BASE}/connectionSpecs")
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["content-type"] == "application/json"

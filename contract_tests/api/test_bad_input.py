@@ -63,7 +63,7 @@ every_malformed_body = pytest.mark.parametrize(
 
 @every_malformed_body
 def test_body_that_is_no_json(api: Api, kind: str) -> None:
-    """The message says what is wrong, and stays short."""
+    """Guessed: the message says what is wrong, and stays short."""
     before = stored(api)
     for collection in (*COLLECTIONS, "runs"):
         problem = assert_error(post(api, f"/{collection}", MALFORMED[kind]), "body-malformed")
@@ -73,6 +73,7 @@ def test_body_that_is_no_json(api: Api, kind: str) -> None:
 
 @every_malformed_body
 def test_patch_that_is_no_json(api: Api, kind: str) -> None:
+    """Guessed: the code for a body that is no JSON is published nowhere."""
     path = f"/connections/{api.created('connections', S3.base_connection())}"
     before = api.item(path)
     response = api.http.patch(BASE + path, content=MALFORMED[kind], headers={**JSON, "If-Match": before["etag"]})
@@ -95,6 +96,7 @@ def test_body_that_is_empty(api: Api, content: bytes) -> None:
 
 @pytest.mark.parametrize("body", [[], [{"name": "x"}], "x", 5, 1.5, True, False, "", 0])
 def test_body_that_is_no_object(api: Api, body: Any) -> None:
+    """Guessed: the code for a body that is no object is published nowhere."""
     before = stored(api)
     for collection in (*COLLECTIONS, "runs"):
         found = violations(post(api, f"/{collection}", json.dumps(body).encode()))
@@ -137,6 +139,7 @@ def test_content_type_with_a_charset(api: Api, content_type: str) -> None:
 
 @pytest.mark.rough
 def test_largest_body_that_is_read(api: Api) -> None:
+    """Guessed: the real limit is published nowhere."""
     body = json.dumps({**api.named(S3.base_connection()), "description": ""}).encode()
     filled = body.replace(b'"description": ""', b'"description": "' + b"x" * (LIMIT - len(body)) + b'"')
     assert len(filled) == LIMIT
@@ -147,7 +150,7 @@ def test_largest_body_that_is_read(api: Api) -> None:
 @pytest.mark.emulator_only
 @pytest.mark.parametrize("value", ["x" * 10_000, "%00", "../prod", "a b"])
 def test_sandbox_of_any_name_is_its_own(api: Api, value: str) -> None:
-    """Without `--sandboxes` every usable name is a sandbox; one of 10 KB is none."""
+    """Own: without `--sandboxes` every usable name is a sandbox; one of 10 KB is none."""
     response = api.get("/flows", headers={"x-sandbox-name": value})
     if len(value) > 256:
         assert_error(response, "sandbox-not-found", name=value[:100])
@@ -186,7 +189,7 @@ def test_id_that_cannot_be_one(api: Api, kind: str) -> None:
 
 
 def test_id_with_a_slash(api: Api) -> None:
-    """It is another path then."""
+    """Guessed: it is another path then."""
     assert_error(api.get("/flows/a%2Fb"), "path-not-found")
 
 
@@ -195,14 +198,14 @@ NOWHERE = ["/data", "/data/foundation", BASE, f"{BASE}/Flows", "/flows", f"{BASE
 
 @pytest.mark.parametrize("path", [*NOWHERE, pytest.param("/__emulator/nothing", marks=pytest.mark.emulator_only)])
 def test_unknown_path(api: Api, path: str) -> None:
-    """404 as JSON, with a hint."""
+    """Guessed: 404 as JSON, with a hint."""
     for method in ("GET",) if api.foreign else ("GET", "POST", "DELETE"):
         assert_error(api.http.request(method, api.url + path), "path-not-found", method=method)
 
 
 @pytest.mark.parametrize("method", ["PUT", pytest.param("DELETE", marks=pytest.mark.rough), "PATCH", "TRACE"])
 def test_unknown_method(api: Api, method: str) -> None:
-    """405 as JSON, with the methods that there are."""
+    """Guessed: 405 as JSON, with the methods that there are."""
     response = api.http.request(method, f"{BASE}/connections")
     assert_error(response, "method-not-allowed", method=method)
     assert response.headers["allow"] == "GET, POST, HEAD"
@@ -332,6 +335,7 @@ def test_schedule_without_a_required_part(api: Api, name: str) -> None:
 
 @pytest.mark.parametrize("schedule", [None, [], "hourly", 3, True])
 def test_schedule_that_is_no_object(api: Api, schedule: Any) -> None:
+    """Guessed: the wording is published nowhere."""
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
     found = violations(api.post("/flows", {**S3.flow(source, target), "scheduleParams": schedule}))
     assert "must be an object" in found["scheduleParams"]["message"]
@@ -409,7 +413,7 @@ def test_patch_that_cannot_be_applied(api: Api, error: str, patch: Any) -> None:
 
 
 def test_patches_cannot_pile_up_depth(api: Api) -> None:
-    """Each patch is as deep as a body may be, and goes deeper into what the one before left."""
+    """Guessed: each patch is as deep as a body may be, and goes deeper into what the one before left."""
     path = f"/flows/{api.flow(S3, api.later)}"
     deep: Any = {}
     for _ in range(50):
@@ -468,6 +472,7 @@ def test_action_that_is_none(api: Api, query: str) -> None:
 
 @pytest.mark.parametrize("flow_id", [5, [], {}, True, 1.5])
 def test_run_of_a_flow_id_that_is_no_text(api: Api, flow_id: Any) -> None:
+    """Guessed: the code is published nowhere."""
     found = violations(api.post("/runs", {"flowId": flow_id}))
     assert "must be a string" in found["flowId"]["message"]
 
@@ -501,6 +506,7 @@ def test_adhoc_run_that_is_malformed(api: Api, body: Any) -> None:
 @pytest.mark.parametrize("query", ["", "?type=", "?type=x", "?type=DLZ_DESTINATION", "?type=" + "x" * 10_000])
 @pytest.mark.parametrize("path", ["", "/credentials"])
 def test_landing_zone_of_an_unknown_type(api: Api, path: str, query: str) -> None:
+    """Guessed: the refusal is published nowhere."""
     response = api.http.get(f"/data/foundation/connectors/landingzone{path}{query}")
     sent = query.removeprefix("?type=") if query else "(missing)"
     report = assert_error(response, "value-invalid", field="type", value=sent if len(sent) < 100 else "x" * 97 + "...")

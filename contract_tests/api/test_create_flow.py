@@ -1,4 +1,7 @@
-"""`POST /__emulator/flows`: a whole flow in one call, for tests that are about something else."""
+"""`POST /__emulator/flows`: a whole flow in one call, for tests that are about something else.
+
+Source: documentation, "Control calls".
+"""
 
 from __future__ import annotations
 

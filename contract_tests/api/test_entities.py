@@ -120,12 +120,14 @@ def test_creation_answers_id_and_etag(api: Api, collection: str) -> None:
     "name", sorted(SERVER_FILLED | {"inheritedAttributes", "runs", "lastOperation", "lastRunDetails"})
 )
 def test_values_sent_for_the_servers_fields_are_not_used(api: Api, name: str) -> None:
+    """Guessed: whether the service refuses or ignores them is published nowhere."""
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
     flow_id = api.created("flows", {**S3.flow(source, target, **api.later), name: "made-up"})
     assert api.item(f"/flows/{flow_id}").get(name) != "made-up"
 
 
 def test_sandbox_id_belongs_to_org_and_sandbox(api: Api) -> None:
+    """Guessed: how the id is made is published nowhere."""
     ids = {}
     for number, scope in enumerate(
         ({}, {"sandbox": "dev"}, {"org": "B@AdobeOrg"}, {"org": "B@AdobeOrg", "sandbox": "dev"})
@@ -156,7 +158,7 @@ def test_a_change_has_a_new_etag_and_version(api: Api, make: Make) -> None:
 @every_editable_kind
 @pytest.mark.parametrize("op", ["replace", "add"])
 def test_a_patch_that_changes_nothing_keeps_the_etag(api: Api, make: Make, op: str) -> None:
-    """Etag and version change with every change and only then."""
+    """Guessed: etag and version change with every change and only then."""
     path = make(api)
     before = api.item(path)
     api.pass_a_moment()
@@ -171,7 +173,7 @@ def test_a_patch_that_changes_nothing_keeps_the_etag(api: Api, make: Make, op: s
     [{"op": "replace", "path": "/scheduleParams", "value": {"startTime": None}}],
 ], ids=["parts that cancel each other out", "one part of the schedule, as it was"])  # fmt: skip
 def test_a_patch_that_comes_to_nothing_keeps_the_etag(api: Api, patch: list[dict[str, Any]]) -> None:
-    """A schedule with one part keeps the others; when that part is what it was, nothing has changed."""
+    """Guessed: a schedule with one part keeps the others; when that part is what it was, nothing has changed."""
     path = a_flow(api)
     before = api.item(path)
     if patch[0]["path"] == "/scheduleParams":
@@ -182,7 +184,7 @@ def test_a_patch_that_comes_to_nothing_keeps_the_etag(api: Api, patch: list[dict
 
 @pytest.mark.emulator_only
 def test_a_run_does_not_change_the_etag_of_its_flow(api: Api) -> None:
-    """Nobody changed the flow; a client that read it before can still patch it."""
+    """Guessed: nobody changed the flow; a client that read it before can still patch it."""
     path = a_flow(api)
     before = api.item(path)
     (run,) = api.advance(3600)
@@ -411,6 +413,7 @@ def test_target_of_another_destination_does_not_fit_the_flow_spec(api: Api, dest
 @pytest.mark.parametrize("name", ["sourceConnectionIds", "targetConnectionIds"])
 @pytest.mark.parametrize("ids", [[], None, "x", [5], [MISSING], ["{id}", "{id}"], ["{id}", MISSING]])
 def test_connections_of_a_flow_exist_once_each(api: Api, name: str, ids: Any) -> None:
+    """Guessed: which code a reference that leads nowhere gets is published nowhere."""
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
     body = S3.flow(source, target, **api.later)
     (real,) = body[name]
@@ -546,7 +549,7 @@ def test_no_sandbox_means_prod(api: Api, header: str | None) -> None:
 
 
 def test_content_encoding_is_an_annotation(api: Api) -> None:
-    """Draft 7 leaves `contentEncoding` to readers, and what the service does with a key of another form is not published."""
+    """Guessed: draft 7 leaves `contentEncoding` to readers, and what the service does with a key of another form is not published."""
     body = SFTP.base_connection(1)
     body["auth"] = {**body["auth"], "params": {**body["auth"]["params"], "sshKey": "no base64!"}}
     assert api.post("/connections", body).status_code == 201

@@ -247,7 +247,7 @@ def test_good_answers_have_a_request_id_too(api: Api) -> None:
 
 @pytest.mark.parametrize("sent", ["", "x" * 129, "tab\there"])
 def test_a_request_id_that_cannot_be_used(api: Api, sent: str) -> None:
-    """The server makes one of its own."""
+    """Guessed: the server makes one of its own."""
     response = api.get("/nothing", headers={"x-request-id": sent})
     assert response.headers["x-request-id"] not in ("", sent)
 

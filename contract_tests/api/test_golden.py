@@ -1,5 +1,7 @@
 """The rows of every built-in dataset for one seed, byte by byte as NDJSON: whatever is rewritten makes the same ones.
 
+Source: documentation, "Datasets".
+
 `python -m contract_tests.api.test_golden` writes golden.json again, for a change of the rows that is meant.
 """
 

@@ -171,7 +171,7 @@ def test_filter_into_arrays(api: Api) -> None:
 
 @pytest.mark.emulator_only
 def test_filter_on_what_some_have_not(api: Api) -> None:
-    """Where the field is missing nothing equals, so that `!=` alone matches; the emulator's own reading."""
+    """Guessed: where the field is missing nothing equals, so that `!=` alone matches; the emulator's own reading."""
     first, second = SOURCE_CONNECTION["params"]["datasets"][0]["dataSetId"], SECOND_DATASET
     both = [{"dataSetId": first, "name": "One"}, {"dataSetId": second}]
     some, other = (
@@ -317,7 +317,7 @@ def delete_and_create(api: Api, ids: dict[str, str]) -> None:
 @pytest.mark.parametrize("meanwhile", [create_more, delete_what_was_seen, delete_and_create])
 @pytest.mark.parametrize("orderby", ["name", "-name", "createdAt", "-createdAt", "state", None])
 def test_what_exists_throughout_is_seen_exactly_once(api: Api, orderby: str | None, meanwhile: Meanwhile) -> None:
-    """Paging stays right while entities are created and deleted in between."""
+    """Guessed: paging stays right while entities are created and deleted in between."""
     ids = named(api, "b", "d", "a", "e", "c")
     params: dict[str, Any] = {"limit": 2, **({"orderby": orderby} if orderby else {})}
     seen: list[str] = []
@@ -331,12 +331,14 @@ def test_what_exists_throughout_is_seen_exactly_once(api: Api, orderby: str | No
 
 
 def test_a_token_of_another_collection(api: Api) -> None:
+    """Guessed: the refusal is published nowhere."""
     named(api, "a", "b")
     token = token_of(asked(api, "/connections", limit=1))
     assert_error(api.get(f"/flows?continuationToken={token}"), "value-invalid", field="continuationToken")
 
 
 def test_a_token_that_was_changed(api: Api) -> None:
+    """Guessed: the refusal is published nowhere."""
     named(api, "a", "b")
     token = token_of(asked(api, "/connections", limit=1))
     for changed in (
@@ -426,4 +428,5 @@ def test_configs_properties(api: Api, properties: str) -> None:
 
 
 def test_configs_are_the_same_whichever_spec_is_asked(api: Api) -> None:
+    """Guessed: it is about the emulator itself."""
     assert api.get(CONFIGS).json() == api.get(CONFIGS.replace(DATA_LAKE, S3.spec)).json()

@@ -194,10 +194,12 @@ def test_the_result_is_checked_as_a_creation_would_be(
 
 
 def test_the_etag_is_asked_for_before_the_body_is_read(api: Api, flow: str) -> None:
+    """Guessed: the order of the checks is published nowhere."""
     assert_error(api.http.patch(BASE + flow, content=b"{"), "if-match-missing")
 
 
 def test_the_entity_is_looked_for_before_the_etag(api: Api) -> None:
+    """Guessed: the order of the checks is published nowhere."""
     assert_error(api.patch(f"/flows/{MISSING}", None, []), "resource-not-found")
 
 
@@ -246,7 +248,7 @@ def test_remove_and_add_auth_params_in_one_patch(api: Api, connection: str) -> N
 
 
 def test_another_kind_of_credentials(api: Api) -> None:
-    """The mask of one kind is no password of another."""
+    """Guessed: the mask of one kind is no password of another."""
     path = f"/connections/{api.created('connections', SFTP.base_connection(0))}"
     response = api.patch(path, api.item(path)["etag"], [replace("/auth/specName", "SFTP with SSH Key")])
     assert "auth.params.sshKey" in violations(response)
@@ -276,6 +278,7 @@ def test_a_start_time_alone_keeps_the_rest(api: Api) -> None:
 
 
 def test_a_whole_schedule_keeps_nothing(api: Api) -> None:
+    """Guessed: it is about the emulator itself."""
     path = f"/flows/{api.flow(S3, {**api.later, 'endTime': api.now + 9 * DAY, 'foldernameTemplate': '%DATASET_ID%'})}"
     assert patched(api, path, replace("/scheduleParams", {**api.later, "interval": 6}))["scheduleParams"] == {
         **api.later,
@@ -317,7 +320,7 @@ def test_a_flow_gets_another_source(api: Api, flow: str) -> None:
 
 @pytest.mark.emulator_only
 def test_a_target_gets_another_path(api: Api, flow: str) -> None:
-    """It counts from the next export on."""
+    """Guessed: it counts from the next export on."""
     (target,) = api.item(flow)["targetConnectionIds"]
     patched(api, f"/targetConnections/{target}", replace("/params/path", "elsewhere"))
     api.advance(HOUR)
@@ -326,7 +329,7 @@ def test_a_target_gets_another_path(api: Api, flow: str) -> None:
 
 
 def test_a_target_gets_another_base_connection(api: Api, flow: str) -> None:
-    """What target and flow inherit from it is the new one's; the flow itself was not changed."""
+    """Guessed: what target and flow inherit from it is the new one's; the flow itself was not changed."""
     old, new = base_of(api, flow), api.created("connections", S3.base_connection())
     (target,) = api.item(flow)["targetConnectionIds"]
     etag = api.item(flow)["etag"]
@@ -382,6 +385,7 @@ def test_one_of_two_flows_is_enough(api: Api) -> None:
 
 @pytest.mark.emulator_only
 def test_runs_and_files_of_a_deleted_flow_stay(api: Api, flow: str) -> None:
+    """Guessed: no source says what becomes of them."""
     (run,) = api.advance(HOUR)
     before = api.item(f"/runs/{run['id']}")
     api.delete(flow)
@@ -393,7 +397,7 @@ def test_runs_and_files_of_a_deleted_flow_stay(api: Api, flow: str) -> None:
 
 @pytest.mark.emulator_only
 def test_a_flow_whose_source_is_gone_cannot_be_enabled(api: Api, flow: str) -> None:
-    """The table allows the deletion while the flow is disabled (1447: "active flows"); enabled, every run would fail."""
+    """Guessed: the table allows the deletion while the flow is disabled (1447: "active flows"); enabled, every run would fail."""
     (source,) = api.item(flow)["sourceConnectionIds"]
     api.post(f"{flow}/action?op=disable")
     assert api.delete(f"/sourceConnections/{source}").status_code == 202

@@ -113,6 +113,7 @@ def test_a_start_in_the_past(api: Api, start: int) -> None:
 
 @pytest.mark.emulator_only
 def test_several_flows_in_order_of_time_and_creation(api: Api) -> None:
+    """Guessed: no source says in which order flows export."""
     first, second = api.flow(S3, HOURLY), api.flow(S3, {**HOURLY, "interval": 6})
     third = api.flow(SFTP, {**HOURLY, "startTime": SOON - MINUTE})
     runs = [(run["scheduledAt"] - SOON, run["flowId"]) for run in api.advance(7 * HOUR)]
@@ -289,7 +290,7 @@ def test_manifest_beside_the_files(api: Api) -> None:
 
 @pytest.mark.emulator_only
 def test_several_flows_on_one_target(api: Api) -> None:
-    """They share the folder; the files' names are unique, and each manifest lists its own."""
+    """Guessed: they share the folder; the files' names are unique, and each manifest lists its own."""
     source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
     flows = [api.created("flows", S3.flow(source, target, **HOURLY)) for _ in range(2)]
     api.advance(HOUR)
@@ -325,12 +326,14 @@ def test_all_macros_in_one_template(api: Api, spelling: str) -> None:
 
 
 def test_the_template_is_stored_under_the_name_that_was_sent(api: Api) -> None:
+    """Guessed: no source says under which name it is answered."""
     schedule = {**api.later, "folderNameTemplate": "%DATASET_ID%"}
     assert api.item(f"/flows/{api.flow(S3, schedule)}")["scheduleParams"].items() >= schedule.items()
 
 
 @pytest.mark.emulator_only
 def test_a_template_without_time_gathers_the_exports_in_one_folder(api: Api) -> None:
+    """Guessed: what follows from the template; no source shows it."""
     api.flow(S3, {**HOURLY, "foldernameTemplate": "all"})
     api.advance(4 * HOUR)
     assert {folder_of(file["path"]) for file in files(api)} == {"amazon-s3/your-bucket-name/folder/subfolder/all"}

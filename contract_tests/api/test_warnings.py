@@ -119,7 +119,7 @@ def test_a_patch_is_blamed_for_what_it_changes_only(api: Api) -> None:
 
 @pytest.mark.parametrize("version", [1.0, 1, True, None, "2.0", 1234567890123, "x" * 100], ids=repr)
 def test_a_version_is_answered_as_it_was_sent(api: Api, version: Any) -> None:
-    """1.0 and "1.0" look different; long ones are cut."""
+    """Own: 1.0 and "1.0" look different; long ones are cut."""
     body = {**SFTP.base_connection(), "connectionSpec": {"id": SFTP.spec, "version": version}}
     if version is None:
         assert_error(api.post("/connections", body), "spec-version-missing")
@@ -142,6 +142,7 @@ def test_a_version_is_answered_as_it_was_sent(api: Api, version: Any) -> None:
     ],
 )
 def test_a_refused_value_is_told_with_what_is_allowed(api: Api, path: str, allowed: str) -> None:
+    """Own: it is about the emulator itself."""
     assert_error(api.get(path), "value-invalid")
     (rule,) = api.control("GET", "/contract")["violations"]
     assert rule["findings"][0]["message"].endswith(f"Allowed: {allowed}")
