@@ -146,13 +146,6 @@ def test_an_accelerated_server_keeps_its_own_speed(tmp_path: Path) -> None:
         api.close()
 
 
-@pytest.mark.parametrize("body", [None, {}, {"clock": {}}])
-def test_without_a_word_it_starts_as_the_server_did(api: Api, body: Any) -> None:
-    reset(api, {"now": LONG_AGO, "mode": "real"})
-    api.control("POST", "/reset", body)
-    assert api.control("GET", "/clock") == {"mode": "frozen", "now": FROZEN_NOW, "speed": 0}
-
-
 # --- organizations ------------------------------------------------------------------------------------------------
 
 

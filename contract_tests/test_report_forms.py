@@ -180,28 +180,6 @@ def test_the_request_is_beside_the_finding(api: Api) -> None:
     assert "sent" not in report(api)["violations"][0]["findings"][0]
 
 
-def test_html_has_enough_contrast() -> None:
-    """Text on its backgrounds, in both colour schemes and in print: at least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
-    from flow_service_emulator.reports.html import STYLE
-
-    def luminance(colour: str) -> float:
-        digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
-        parts = [int(digits[index : index + 2], 16) / 255 for index in (0, 2, 4)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    schemes = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
-    assert len(schemes) == 3
-    for scheme in schemes:
-        colours = dict(re.findall(r"--(\w+): #([0-9a-f]{3,6})", scheme))
-        for text in ("text", "dim", "bad", "warn", "good", "link"):
-            for background in ("page", "card"):
-                light, dark = sorted(
-                    (luminance(colours.get(text, "0b57c2")), luminance(colours[background])), reverse=True
-                )
-                assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, background, scheme)
-
-
 def test_html_may_load_nothing(api: Api) -> None:
     policy = api.http.get("/__emulator/contract?format=html").headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")

@@ -23,6 +23,9 @@ from flow_service_emulator.entities import SERVER_FIELDS, Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.service.bodies import FIELDS
+from flow_service_emulator.service.patching import OPERATIONS
+from flow_service_emulator.service.service import ACTIONS
+from flow_service_emulator.validation.validation import value_at
 from flow_service_emulator.validation.violation_text import literal
 
 AUTHORIZATION: Final = "headers.authorization"
@@ -122,38 +125,25 @@ class Hints:
     def _of_error(self, exchange: Exchange, error: ServiceError) -> str:
         """The fix of an error without violations; empty where there is none nearer than the rule's."""
         fields, report = error.fields, error.report
-        allowed = report.get("allowed")
         match error.name:
             case "query-param-unknown":
                 return self._of_parameter(exchange, str(fields["param"]))
             case "filter-field-invalid" | "orderby-field-invalid":
                 return self._of_field(exchange, str(fields["field"]))
-            case "filter-operator-invalid" if fields["operator"] == "=":
-                return "Write it with two equals signs: property=<field>==<value>."
-            case "path-not-found" if exchange.path.startswith("/__emulator"):
-                return "GET /__emulator/docs/ has every control call."
             case "path-not-found":
                 return self._of_path(exchange.method, exchange.path)
-            case "method-not-allowed" if exchange.method == "PUT" and "PATCH" in str(fields["allowed"]):
-                return "Change an entity with PATCH and a JSON Patch."
-            case "auth-spec-not-found" if not allowed:
+            case "auth-spec-not-found" if not report["allowed"]:
                 return "This destination takes no credentials: leave auth out."
             case "auth-spec-not-found":
-                return (
-                    f"{_did_you_mean(str(report['value']), allowed or ())}specName is one of: {_listed(allowed or ())}."
-                )
+                return _one_of("specName", str(report["value"]), report["allowed"])
+            case "operation-unsupported":
+                return _one_of("op", str(fields["op"]), ACTIONS if error.place == "query.op" else OPERATIONS)
+            case "sandbox-not-found" | "org-no-access" if isinstance(known := fields.get("known"), list):
+                return _one_of("It", str(fields.get("name", "")), known)
             case "spec-id-invalid":
                 return self._of_spec(report)
-            case "sandbox-not-found" | "org-no-access":
-                return (
-                    f"There are: {', '.join(map(str, known))}."
-                    if isinstance(known := fields.get("known"), list)
-                    else ""
-                )
-            case "resource-not-found":
-                return self._of_id(exchange, str(fields["collection"]), str(fields["id"]))
-            case "run-flow-not-found":
-                return self._of_id(exchange, "flows", str(fields["id"]))
+            case "resource-not-found" | "run-flow-not-found":
+                return self._of_id(exchange, str(fields.get("collection", "flows")), str(fields["id"]))
             case "flow-id-empty":
                 return self._renamed("flowId", _names_at(_body(exchange), ""))
             case "adhoc-invalid" if missing := _REQUIRED.match(str(fields["reason"])):
@@ -161,15 +151,13 @@ class Hints:
                 return self._renamed(name, _names_at(_body(exchange), parent))
             case "adhoc-invalid" if unknown := _NO_FLOW.match(str(fields["reason"])):
                 return self._of_id(exchange, "flows", unknown[1])
-            case "patch-invalid" if error.place and error.kind == "":
-                near = _nearest(error.place.split("/")[1], self._fields(exchange))
-                return f"Did you mean /{near}?" if near and not error.place.startswith(f"/{near}") else ""
+            case "patch-invalid" if error.place and not error.kind:
+                top = error.place.split("/")[1]
+                near = _nearest(top, self._fields(exchange))
+                return f"Did you mean /{near}?" if near not in ("", top) else ""
             case "token-request-invalid" if error.place:
-                return self._renamed(error.place, _form_names(exchange))
-            case "operation-unsupported" if error.place == "query.op":
-                return "Send ?op=enable or ?op=disable."
-            case "operation-unsupported":
-                return f"{_did_you_mean(str(fields['op']), ('add', 'replace', 'remove'))}op is one of: add, replace, remove."
+                sent = f"{exchange.body.decode('utf-8', 'replace')}&{exchange.query_string}"
+                return self._renamed(error.place, list(dict(parse_qsl(sent, keep_blank_values=True))))
         return ""
 
     def _of_parameter(self, exchange: Exchange, sent: str) -> str:
@@ -203,6 +191,8 @@ class Hints:
 
     def _of_path(self, method: str, path: str) -> str:
         """The path that was meant: one without the base path, or one spelt alike."""
+        if path.startswith("/__emulator"):
+            return "GET /__emulator/docs/ has every control call."
         for wrong, right in self._words["paths"].items():
             if path in (_filled(BASE + wrong, path), wrong):
                 return f"Use {right}."
@@ -329,7 +319,7 @@ def _message(message: str, report: Mapping[str, Any]) -> str:
             told += f"; the text {literal(allowed[0])} is needed"
         return told
     if isinstance(allowed, (str, list)) and allowed:
-        return f"{message} Allowed: {allowed if isinstance(allowed, str) else _listed(allowed)}"
+        return f"{message} Allowed: {allowed if isinstance(allowed, str) else ', '.join(map(str, allowed))}"
     return message
 
 
@@ -346,13 +336,9 @@ def _folded(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _did_you_mean(sent: str, names: Iterable[str]) -> str:
+def _one_of(what: str, sent: str, names: Iterable[str]) -> str:
     near = _nearest(sent, names)
-    return f"Did you mean {near}? " if near else ""
-
-
-def _listed(names: Iterable[Any]) -> str:
-    return ", ".join(map(str, names))
+    return f"{f'Did you mean {near}? ' if near else ''}{what} is one of: {', '.join(names)}."
 
 
 def _filled(template: str, path: str) -> str:
@@ -381,21 +367,9 @@ def _body(exchange: Exchange) -> Any:
         return None
 
 
-def _form_names(exchange: Exchange) -> list[str]:
-    text = exchange.body.decode("utf-8", "replace")
-    return [name for name, _ in parse_qsl(f"{text}&{exchange.query_string}", keep_blank_values=True)]
-
-
-def _at(value: Any, place: str) -> Any:
+def _at(body: Any, place: str) -> Any:
     """What stands at a place of a body; None where there is nothing."""
-    for key in re.findall(r"[^.\[\]]+", place):
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value
+    return value_at(body, (int(key) if key.isdigit() else key for key in re.findall(r"[^.\[\]]+", place)))
 
 
 def _names_at(body: Any, place: str) -> list[str]:
