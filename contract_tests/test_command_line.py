@@ -62,14 +62,14 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
-@pytest.mark.parametrize("command", ["--help", "serve --help", "check-fixtures"])
-def test_a_closed_pipe_is_no_error(command: str) -> None:
+@pytest.mark.parametrize("command", ["--help", "serve --help", "check-fixtures", "demo"])
+def test_a_closed_pipe_is_no_error(command: str, tmp_path: Path) -> None:
     """Nobody reads any more: the reader's end is closed before anything is written."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as closed:
         words = [sys.executable, "-m", "flow_service_emulator", *command.split()]
-        done = subprocess.run(words, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(words, cwd=tmp_path, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -1,4 +1,7 @@
-"""`demo`: a server on a free port, the tutorial's six steps for every destination over HTTP, and a day of exports."""
+"""`demo`: a server on a free port, the tutorial's six steps for every destination over HTTP, and a day of exports.
+
+No line is longer than 100 characters.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,17 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.control.flow_calls import Steps
-from flow_service_emulator.settings import DEFAULT_URL, wants_colour
+from flow_service_emulator.settings import DEFAULT_URL, variables
 from flow_service_emulator.testing.client import ControlClient, FlowServiceError
-from flow_service_emulator.testing.local_server import EXPORT_DIR, running_server
+from flow_service_emulator.testing.local_server import running_server
 
 FORMS = (("JSON", "NONE"), ("JSON", "GZIP"), ("PARQUET", "NONE"), ("PARQUET", "GZIP"))
 HEADERS = {
@@ -30,25 +34,7 @@ HEADERS = {
     "Content-Type": "application/json",
 }
 SHOWN_FILES = 3
-
-
-class Screen:
-    """Print plainly, with colour where the terminal has it. No line is longer than 100 characters."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._colour = wants_colour(stream)
-
-    def line(self, text: str = "") -> None:
-        print(text, file=self._stream, flush=True)
-
-    def title(self, text: str) -> None:
-        self.line()
-        self.line(self.paint(text, "1;36"))
-
-    def paint(self, text: str, code: str) -> str:
-        """The text in a colour (an ANSI code such as `1;32`), or as it is."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+say = partial(print, flush=True)
 
 
 @dataclass(slots=True)
@@ -71,51 +57,49 @@ def run_demo(export_dir: Path, *, keep: bool = False) -> int:
 
     Raises KeyboardInterrupt, before that.
     """
-    screen = Screen(sys.stdout)
     began = time.monotonic()
-    variables = {EXPORT_DIR: str(export_dir), "FLOW_EMULATOR_CLOCK": "frozen"}
+    settings = variables({"export_dir": export_dir, "clock": "frozen"})
     try:
-        with tempfile.TemporaryDirectory() as logs, running_server(Path(logs), (), variables) as server:
+        with tempfile.TemporaryDirectory() as logs, running_server(Path(logs), (), settings) as server:
             client = Client(ControlClient(server.url))
-            screen.line(f"A server listens on {server.url}; its clock stands still until it is moved.")
+            say(f"A server listens on {server.url}; its clock stands still until it is moved.")
             destinations = enumerate(zip(Steps.of_all(load_catalog()), cycle(FORMS), strict=False))
             flows = [
-                _one_destination(client, screen, steps, form, in_full=number == 0)
-                for number, (steps, form) in destinations
+                _one_destination(client, steps, form, in_full=number == 0) for number, (steps, form) in destinations
             ]
-            screen.line(f"  and likewise for {len(flows) - 1} other destinations")
-            screen.title("A day passes")
+            say(f"  and likewise for {len(flows) - 1} other destinations")
             statuses = [run["status"] for run in client.call("POST", "/__emulator/clock/advance", {"days": 1})["runs"]]
-            screen.line(f"  {len(statuses)} exports, {statuses.count('success')} of them with success")
-            _show_runs(client, flows, screen)
-            _show_files(client, export_dir, screen)
-            screen.line()
-            screen.line(f"{client.requests} requests and {len(statuses)} exports in {time.monotonic() - began:.1f} s.")
+            say(f"\nA day passes\n  {len(statuses)} exports, {statuses.count('success')} of them with success")
+            _show_runs(client, flows)
+            _show_files(client, export_dir)
+            say(f"\n{client.requests} requests and {len(statuses)} exports in {time.monotonic() - began:.1f} s.")
             if keep:
-                screen.title(f"The server goes on until Ctrl+C: its dashboard is at {server.url}/__emulator/")
+                say(f"\nThe server goes on until Ctrl+C: its dashboard is at {server.url}/__emulator/")
                 with suppress(KeyboardInterrupt):
                     threading.Event().wait()
+    except BrokenPipeError:  # `main` knows what to do
+        raise
     except (FlowServiceError, OSError) as reason:
         print(f"demo: {reason or type(reason).__name__}", file=sys.stderr)
         return 1
-    _show_next(export_dir, screen)
+    say(f"\nHow to go on\n  a server for your own client, on {DEFAULT_URL}:\n    {_called()} serve")
+    say(f"  what time it is there; PUT changes it:\n    curl {DEFAULT_URL}/__emulator/clock")
+    say(f"  the files of this demo:\n    ls -R {export_dir}")
     return 0 if statuses and set(statuses) == {"success"} else 1
 
 
-def _one_destination(
-    client: Client, screen: Screen, steps: Steps, form: tuple[str, str], *, in_full: bool
-) -> tuple[str, str, str]:
+def _one_destination(client: Client, steps: Steps, form: tuple[str, str], *, in_full: bool) -> tuple[str, str, str]:
     """Take the tutorial's steps for one destination; answers its name, its form of files and the flow's id."""
     name, data_lake = steps.spec.name, steps.data_lake.id
     if in_full:
-        screen.title(f"{name}, step by step")
+        say(f"\n{name}, step by step")
 
     def step(number: int, what: str, method: str, path: str, body: Any = None) -> Any:
         answer = client.call(method, BASE + path, body)
         if in_full:
             items = len(answer.get("items", ()))
             told = answer.get("id") or f"{items} {'item' if items == 1 else 'items'}"
-            screen.line(f"  {number}  {method:4}  {path.split('?')[0]:18}  {screen.paint(f'{what}: {told}', '32')}")
+            say(f"  {number}  {method:4}  {path.split('?')[0]:18}  {what}: {told}")
         return answer
 
     step(0, "spec", "GET", f"/connectionSpecs/{steps.spec.id}")
@@ -131,54 +115,37 @@ def _one_destination(
     return name, " ".join(form), step(5, "flow, every 3 hours", "POST", "/flows", flow)["id"]
 
 
-def _show_runs(client: Client, flows: list[tuple[str, str, str]], screen: Screen) -> None:
+def _show_runs(client: Client, flows: list[tuple[str, str, str]]) -> None:
     """Step 6: the runs of every flow, as a table."""
-    screen.title("6  Runs (GET /runs?property=flowId==…)")
-    screen.line(f"  {'':35} {'first export':>20} {'later exports':>21}")
-    screen.line(f"  {'destination':20} {'form':12} runs {'rows':>8} {'bytes':>10} {'rows':>8} {'bytes':>12}  status")
+    say("\n6  Runs (GET /runs?property=flowId==…)")
+    say(f"  {'':35} {'first export':>20} {'later exports':>21}")
+    say(f"  {'destination':20} {'form':12} runs {'rows':>8} {'bytes':>10} {'rows':>8} {'bytes':>12}  status")
     for name, form, flow_id in flows:
         answer = client.call("GET", f"{BASE}/runs?property=flowId=={flow_id}&orderby=createdAt&limit=100")
         metrics = [run["metrics"] for run in answer["items"]]
-        rows = [entry["recordSummary"].get("outputRecordCount", 0) for entry in metrics] or [0]
+        rows = [entry.get("recordSummary", {}).get("outputRecordCount", 0) for entry in metrics] or [0]
         sizes = [entry.get("sizeSummary", {}).get("outputBytes", 0) for entry in metrics] or [0]
+        first, later = f"{rows[0]:8,} {sizes[0]:10,}", f"{sum(rows[1:]):8,} {sum(sizes[1:]):12,}"
         states = sorted({entry["statusSummary"]["status"] for entry in metrics})
-        told = screen.paint(", ".join(states), "32" if states == ["success"] else "31")
-        screen.line(
-            f"  {name:20} {form:12} {len(metrics):4} {rows[0]:8,} {sizes[0]:10,} {sum(rows[1:]):8,} {sum(sizes[1:]):12,}  {told}"
-        )
+        say(f"  {name:20} {form:12} {len(metrics):4} {first} {later}  {', '.join(states)}")
         reasons = [error["message"] for entry in metrics for error in entry["statusSummary"].get("errors", [])]
         for reason in dict.fromkeys(reasons):
-            screen.line(f"    {reason}")
+            say(f"    {reason}")
 
 
-def _show_files(client: Client, export_dir: Path, screen: Screen) -> None:
+def _show_files(client: Client, export_dir: Path) -> None:
     """This demo's files: the first few of the first destination, a row for each other."""
     items = client.call("GET", "/__emulator/exports")["items"]
     total = sum(item["size"] for item in items)
-    screen.title(
-        f"Files: {len(items)} part files of this demo, {total / 1e6:.1f} MB, in {str(export_dir).rstrip('/')}/"
-    )
+    say(f"\nFiles: {len(items)} part files of this demo, {total / 1e6:.1f} MB, in {str(export_dir).rstrip('/')}/")
     by_destination: dict[str, list[dict[str, Any]]] = {}
     for item in items:
         by_destination.setdefault(item["path"].split("/")[0], []).append(item)
     for number, (destination, files) in enumerate(by_destination.items()):
-        size = sum(file["size"] for file in files)
-        screen.line(f"  {screen.paint(f'{destination:24}', '1')} {len(files):3} files {size:12,} bytes")
+        say(f"  {destination:24} {len(files):3} files {sum(file['size'] for file in files):12,} bytes")
         for file in files[: SHOWN_FILES if number == 0 else 0]:
             folder, _, name = file["path"].removeprefix(destination + "/").rpartition("/")
-            screen.line(f"    {folder}/")
-            screen.line(f"      {name}")
-
-
-def _show_next(export_dir: Path, screen: Screen) -> None:
-    screen.title("How to go on")
-    for purpose, command in (
-        (f"a server for your own client, on {DEFAULT_URL}", f"{_called()} serve"),
-        ("what time it is there; PUT changes it", f"curl {DEFAULT_URL}/__emulator/clock"),
-        ("the files of this demo", f"ls -R {export_dir}"),
-    ):
-        screen.line(f"  {purpose}:")
-        screen.line(f"    {command}")
+            say(f"    {folder}/\n      {name}")
 
 
 def _called() -> str:
