@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds that a service may take until it accepts connections."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from flow_service_emulator.instants import epoch_seconds, hint
 
@@ -114,11 +114,9 @@ def _call(value: str) -> tuple[str, ...]:
 
 
 def _sas_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.path.strip("/") or "sig" not in parse_qs(parts.query):
-        raise ValueError(
-            "the SAS address of a container is needed, such as http://127.0.0.1:10000/devstoreaccount1/dlz?sv=…&sig=…"
-        )
+    if not re.match(r"https?://[^/?]+/[^?]+\?(?:.*&)?sig=", value):
+        example = "http://127.0.0.1:10000/devstoreaccount1/dlz?sv=…&sig=…"
+        raise ValueError(f"the address of a container with a SAS is needed, such as {example}")
     return value
 
 
