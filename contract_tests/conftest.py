@@ -7,6 +7,7 @@ recognisable names, and cleaning up. At the end it says which facts were confirm
 
 from __future__ import annotations
 
+import asyncio
 import compileall
 import inspect
 import os
@@ -50,6 +51,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--base-url") and not hasattr(config, "workerinput"):
         address = Address.read(config.getoption("--base-url"), os.environ)
         config.pluginmanager.register(Facts(address, config.getoption("--facts")))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine, in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import tempfile
@@ -34,8 +33,10 @@ def powerless(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs users and modes")
-def test_a_reset_says_what_it_could_not_remove() -> None:
-    async def test(place: Path) -> None:
+async def test_a_reset_says_what_it_could_not_remove() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # not `tmp_path`, which another user may not enter
+        place = Path(folder)
+        place.chmod(0o755)
         async with LocalEmulator(Settings(export_dir=place / "exports")) as local:
             for name in ("first", "second"):
                 (place / "exports" / S3.folder / name).mkdir(parents=True)
@@ -54,10 +55,6 @@ def test_a_reset_says_what_it_could_not_remove() -> None:
             assert not (place / "exports" / S3.folder).exists()
             await local.control("POST", "/reset?exports=true")
 
-    with tempfile.TemporaryDirectory() as place:  # not `tmp_path`, which another user may not enter
-        Path(place).chmod(0o755)
-        asyncio.run(test(Path(place)))
-
 
 PATHS = (
     *("loop", "outside", "amazon-s3", "", "x" * 256, "x/" * 3000, "%ff%fe", "a%00b", "../secret", "%2e%2e/secret"),
@@ -65,25 +62,22 @@ PATHS = (
 )
 
 
-def test_only_files_in_the_export_folder_are_exported_files(tmp_path: Path) -> None:
-    async def test() -> None:
-        exports = tmp_path / "exports"
-        (tmp_path / "secret").write_text("secret")
-        async with LocalEmulator(Settings(export_dir=exports)) as local:
-            source, target = await local.source("5ef3e3259ad2a1191ab7dd7d"), await local.target(S3)
-            schedule = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 60}
-            await local.created("flows", S3.flow(source, target, **schedule))
-            await local.advance(60)
-            (item,) = (await local.control("GET", "/exports"))["items"]
-            assert len((await local.http.get(f"/__emulator/exports/{item['path']}")).content) == item["size"]
-            (exports / "loop").symlink_to("loop")
-            (exports / "outside").symlink_to(tmp_path / "secret")
-            for path in PATHS:
-                for call in ("exports", "previews"):
-                    answer = await local.http.get(f"/__emulator/{call}/{path}")
-                    assert (path, answer.status_code) == (path, 404)
-            assert (await local.control("GET", "/exports"))["items"] == [item]
-            (exports / item["path"]).unlink()
-            assert (await local.control("GET", "/exports"))["items"] == []
-
-    asyncio.run(test())
+async def test_only_files_in_the_export_folder_are_exported_files(tmp_path: Path) -> None:
+    exports = tmp_path / "exports"
+    (tmp_path / "secret").write_text("secret")
+    async with LocalEmulator(Settings(export_dir=exports)) as local:
+        source, target = await local.source("5ef3e3259ad2a1191ab7dd7d"), await local.target(S3)
+        schedule = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 60}
+        await local.created("flows", S3.flow(source, target, **schedule))
+        await local.advance(60)
+        (item,) = (await local.control("GET", "/exports"))["items"]
+        assert len((await local.http.get(f"/__emulator/exports/{item['path']}")).content) == item["size"]
+        (exports / "loop").symlink_to("loop")
+        (exports / "outside").symlink_to(tmp_path / "secret")
+        for path in PATHS:
+            for call in ("exports", "previews"):
+                answer = await local.http.get(f"/__emulator/{call}/{path}")
+                assert (path, answer.status_code) == (path, 404)
+        assert (await local.control("GET", "/exports"))["items"] == [item]
+        (exports / item["path"]).unlink()
+        assert (await local.control("GET", "/exports"))["items"] == []

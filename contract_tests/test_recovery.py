@@ -64,7 +64,7 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and path.name != ".gitignore"]
 
 
-def test_what_a_killed_server_leaves_goes_and_comes_with_the_next_export(
+async def test_what_a_killed_server_leaves_goes_and_comes_with_the_next_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied, slices = threading.Event(), files._slices
@@ -75,70 +75,57 @@ def test_what_a_killed_server_leaves_goes_and_comes_with_the_next_export(
             assert number < 3 or copied.wait(30)
 
     monkeypatch.setattr(files, "_slices", held)
-
-    async def scenario() -> None:
-        killed = settings_of(tmp_path / "killed")
-        async with LocalEmulator(settings_of(tmp_path / "server")) as emulator:
-            flow = await begin(emulator)
-            shutil.copytree(tmp_path / "server", tmp_path / "killed")
-            copied.set()
-        names = [path.name for path in files_in(killed.export_dir)]
-        assert [name[0] for name in sorted(names)] == [".", "p"]  # the large dataset's is unfinished
-        async with LocalEmulator(killed) as emulator:
-            assert files_in(killed.export_dir) == []
-            assert await ends(emulator) == [("failed", "Job aborted. The server ended while the run was in progress")]
-            (run,) = await runs(emulator)
-            assert "outputRecordCount" not in run["metrics"]["recordSummary"]
-            (kept,) = (await emulator.http.get(f"{BASE}/flows/{flow}")).json()["items"]
-            assert kept["lastRunDetails"]["state"] == "failed"
-            assert await emulator.advance(0) == []
-            (after,) = await emulator.advance(3 * HOUR)
-            items = (await emulator.control("GET", "/exports"))["items"]
-            assert [(item["run"], item["rows"]) for item in items] == [(after["id"], SMALL), (after["id"], LARGE)]
-
-    asyncio.run(scenario())
+    killed = settings_of(tmp_path / "killed")
+    async with LocalEmulator(settings_of(tmp_path / "server")) as emulator:
+        flow = await begin(emulator)
+        shutil.copytree(tmp_path / "server", tmp_path / "killed")
+        copied.set()
+    names = [path.name for path in files_in(killed.export_dir)]
+    assert [name[0] for name in sorted(names)] == [".", "p"]  # the large dataset's is unfinished
+    async with LocalEmulator(killed) as emulator:
+        assert files_in(killed.export_dir) == []
+        assert await ends(emulator) == [("failed", "Job aborted. The server ended while the run was in progress")]
+        (run,) = await runs(emulator)
+        assert "outputRecordCount" not in run["metrics"]["recordSummary"]
+        (kept,) = (await emulator.http.get(f"{BASE}/flows/{flow}")).json()["items"]
+        assert kept["lastRunDetails"]["state"] == "failed"
+        assert await emulator.advance(0) == []
+        (after,) = await emulator.advance(3 * HOUR)
+        items = (await emulator.control("GET", "/exports"))["items"]
+        assert [(item["run"], item["rows"]) for item in items] == [(after["id"], SMALL), (after["id"], LARGE)]
 
 
-def test_runs_that_waited_or_were_under_way_end_as_failed_when_the_server_does(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            await emulator.created("runs", {"flowId": await begin(emulator)})
-        assert files_in(tmp_path / "exports") == []
-        async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            waited, under_way = await ends(emulator)
-            assert waited == ("failed", "Job aborted. The server ended while the run was in progress")
-            assert under_way[0] == "failed" and "cancelled after" in under_way[1]
-
-    asyncio.run(scenario())
+async def test_runs_that_waited_or_were_under_way_end_as_failed_when_the_server_does(tmp_path: Path) -> None:
+    async with LocalEmulator(settings_of(tmp_path)) as emulator:
+        await emulator.created("runs", {"flowId": await begin(emulator)})
+    assert files_in(tmp_path / "exports") == []
+    async with LocalEmulator(settings_of(tmp_path)) as emulator:
+        waited, under_way = await ends(emulator)
+        assert waited == ("failed", "Job aborted. The server ended while the run was in progress")
+        assert under_way[0] == "failed" and "cancelled after" in under_way[1]
 
 
-def test_a_snapshot_taken_during_a_run_has_it_failed(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            await begin(emulator)
-            state = await emulator.control("GET", "/state")
-            await emulator.advance(0)
-            assert len(list(tmp_path.rglob("part-*"))) == 2
-            await emulator.control("PUT", "/state", state)
-            assert not list(tmp_path.rglob("part-*"))
-            assert [status for status, _ in await ends(emulator)] == ["failed"]
-            await emulator.advance(3 * HOUR)
-            items = (await emulator.control("GET", "/exports"))["items"]
-            assert [item["rows"] for item in items] == [SMALL, LARGE]
-
-    asyncio.run(scenario())
+async def test_a_snapshot_taken_during_a_run_has_it_failed(tmp_path: Path) -> None:
+    async with LocalEmulator(settings_of(tmp_path)) as emulator:
+        await begin(emulator)
+        state = await emulator.control("GET", "/state")
+        await emulator.advance(0)
+        assert len(list(tmp_path.rglob("part-*"))) == 2
+        await emulator.control("PUT", "/state", state)
+        assert not list(tmp_path.rglob("part-*"))
+        assert [status for status, _ in await ends(emulator)] == ["failed"]
+        await emulator.advance(3 * HOUR)
+        items = (await emulator.control("GET", "/exports"))["items"]
+        assert [item["rows"] for item in items] == [SMALL, LARGE]
 
 
-def test_a_run_whose_flow_is_deleted_while_it_waits_fails(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            flow = await begin(emulator)
-            await emulator.created("runs", {"flowId": flow})
-            assert (await emulator.http.delete(f"{BASE}/flows/{flow}")).status_code == 202
-            await emulator.advance(0)
-            assert (await ends(emulator))[0] == ("failed", "Job aborted. The flow was deleted while the run waited")
-
-    asyncio.run(scenario())
+async def test_a_run_whose_flow_is_deleted_while_it_waits_fails(tmp_path: Path) -> None:
+    async with LocalEmulator(settings_of(tmp_path)) as emulator:
+        flow = await begin(emulator)
+        await emulator.created("runs", {"flowId": flow})
+        assert (await emulator.http.delete(f"{BASE}/flows/{flow}")).status_code == 202
+        await emulator.advance(0)
+        assert (await ends(emulator))[0] == ("failed", "Job aborted. The flow was deleted while the run waited")
 
 
 def test_progress_is_told_in_the_run_the_list_and_the_log(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,54 +35,44 @@ async def act(emulator: LocalEmulator, flow_id: str, op: str) -> None:
     assert response.status_code == 200, response.text
 
 
-def test_time_goes_on_where_it_was(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        folder, given = settings_of(tmp_path), settings_of(tmp_path, FROZEN_NOW)
-        async with LocalEmulator(given) as emulator:
-            await begin(emulator)
-            assert len(await emulator.advance(HOUR)) == 1
-            shutil.copytree(tmp_path, tmp_path / "killed")
-        for left in (given, settings_of(tmp_path / "killed", FROZEN_NOW)):  # the same command again
-            async with LocalEmulator(left) as emulator:
-                clock = await emulator.control("GET", "/clock")
-                assert clock == {"mode": "frozen", "now": FROZEN_NOW + HOUR, "speed": 0}
-                assert [run["scheduledAt"] for run in await emulator.advance(4 * HOUR)] == [FROZEN_NOW + 60 + 3 * HOUR]
-        assert len(list((tmp_path / "exports").rglob("manifest-*.json"))) == 2
-        async with LocalEmulator(folder, now=FROZEN_NOW + 20 * HOUR) as emulator:  # it stood still meanwhile
-            assert (await emulator.control("GET", "/clock"))["now"] == FROZEN_NOW + 5 * HOUR
-        later = FROZEN_NOW + 9 * HOUR
-        async with LocalEmulator(settings_of(tmp_path, later), now=later) as emulator:
-            assert (await emulator.control("GET", "/clock"))["now"] == later
-            await emulator.control("POST", "/reset")
-        async with LocalEmulator(folder) as emulator:
-            assert (await emulator.control("GET", "/clock"))["now"] == later
-
-    asyncio.run(scenario())
-
-
-def test_real_time_that_was_moved_ahead_does_not_fall_back(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with LocalEmulator(settings_of(tmp_path), mode="real") as emulator:
-            ahead = (await emulator.control("POST", "/clock/advance", {"seconds": 24 * HOUR}))["now"]
-        async with LocalEmulator(settings_of(tmp_path), mode="real") as emulator:
-            assert (await emulator.control("GET", "/clock"))["now"] >= ahead
-
-    asyncio.run(scenario())
-
-
-def test_an_instant_that_was_exported_for_is_not_exported_for_again(tmp_path: Path) -> None:
-    """Whatever the clock says: a snapshot can be put back into a server whose time is earlier."""
-
-    async def scenario() -> None:
-        async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            await begin(emulator)
-            await emulator.advance(HOUR)
-            state = await emulator.control("GET", "/state")
-            state["clock"]["now"] = FROZEN_NOW
-            await emulator.control("PUT", "/state", state)
+async def test_time_goes_on_where_it_was(tmp_path: Path) -> None:
+    folder, given = settings_of(tmp_path), settings_of(tmp_path, FROZEN_NOW)
+    async with LocalEmulator(given) as emulator:
+        await begin(emulator)
+        assert len(await emulator.advance(HOUR)) == 1
+        shutil.copytree(tmp_path, tmp_path / "killed")
+    for left in (given, settings_of(tmp_path / "killed", FROZEN_NOW)):  # the same command again
+        async with LocalEmulator(left) as emulator:
+            clock = await emulator.control("GET", "/clock")
+            assert clock == {"mode": "frozen", "now": FROZEN_NOW + HOUR, "speed": 0}
             assert [run["scheduledAt"] for run in await emulator.advance(4 * HOUR)] == [FROZEN_NOW + 60 + 3 * HOUR]
+    assert len(list((tmp_path / "exports").rglob("manifest-*.json"))) == 2
+    async with LocalEmulator(folder, now=FROZEN_NOW + 20 * HOUR) as emulator:  # it stood still meanwhile
+        assert (await emulator.control("GET", "/clock"))["now"] == FROZEN_NOW + 5 * HOUR
+    later = FROZEN_NOW + 9 * HOUR
+    async with LocalEmulator(settings_of(tmp_path, later), now=later) as emulator:
+        assert (await emulator.control("GET", "/clock"))["now"] == later
+        await emulator.control("POST", "/reset")
+    async with LocalEmulator(folder) as emulator:
+        assert (await emulator.control("GET", "/clock"))["now"] == later
 
-    asyncio.run(scenario())
+
+async def test_real_time_that_was_moved_ahead_does_not_fall_back(tmp_path: Path) -> None:
+    async with LocalEmulator(settings_of(tmp_path), mode="real") as emulator:
+        ahead = (await emulator.control("POST", "/clock/advance", {"seconds": 24 * HOUR}))["now"]
+    async with LocalEmulator(settings_of(tmp_path), mode="real") as emulator:
+        assert (await emulator.control("GET", "/clock"))["now"] >= ahead
+
+
+async def test_an_instant_that_was_exported_for_is_not_exported_for_again(tmp_path: Path) -> None:
+    """Whatever the clock says: a snapshot can be put back into a server whose time is earlier."""
+    async with LocalEmulator(settings_of(tmp_path)) as emulator:
+        await begin(emulator)
+        await emulator.advance(HOUR)
+        state = await emulator.control("GET", "/state")
+        state["clock"]["now"] = FROZEN_NOW
+        await emulator.control("PUT", "/state", state)
+        assert [run["scheduledAt"] for run in await emulator.advance(4 * HOUR)] == [FROZEN_NOW + 60 + 3 * HOUR]
 
 
 @asynccontextmanager
@@ -101,41 +90,37 @@ async def taken_up(settings: Settings, emulator: LocalEmulator, way: str) -> Asy
 
 @pytest.mark.parametrize("way", ["restart", "snapshot"])
 @pytest.mark.parametrize("what", ["disabled", "moved", "never ran"])
-def test_what_a_flow_did_not_export_is_over_after_a_restart_too(tmp_path: Path, way: str, what: str) -> None:
+async def test_what_a_flow_did_not_export_is_over_after_a_restart_too(tmp_path: Path, way: str, what: str) -> None:
     """While it was disabled, or before its schedule was changed. A first export that was never made is still to be made."""
-
-    async def scenario() -> None:
-        settings = settings_of(tmp_path)
-        emulator = LocalEmulator(settings)
-        await emulator.__aenter__()
-        flow_id, due = await begin(emulator), FROZEN_NOW + 60 + 3 * HOUR
+    settings = settings_of(tmp_path)
+    emulator = LocalEmulator(settings)
+    await emulator.__aenter__()
+    flow_id, due = await begin(emulator), FROZEN_NOW + 60 + 3 * HOUR
+    if what == "never ran":
+        for op in ("disable", "enable", "disable"):
+            await act(emulator, flow_id, op)
+        assert await emulator.advance(HOUR) == []
+    else:
+        assert len(await emulator.advance(HOUR)) == 1
+    if what == "disabled":
+        await act(emulator, flow_id, "disable")
+        assert await emulator.advance(6 * HOUR) == []
+        await act(emulator, flow_id, "enable")
+        due += 6 * HOUR
+    elif what == "moved":
+        start = FROZEN_NOW + HOUR - 300
+        await emulator.patch(
+            f"/flows/{flow_id}", {"op": "replace", "path": "/scheduleParams/startTime", "value": start}
+        )
+        due = start + 3 * HOUR
+    assert await emulator.advance(0) == []
+    async with taken_up(settings, emulator, way) as again:
         if what == "never ran":
-            for op in ("disable", "enable", "disable"):
-                await act(emulator, flow_id, op)
-            assert await emulator.advance(HOUR) == []
+            await act(again, flow_id, "enable")
+            assert len(await again.advance(0)) == 1
         else:
-            assert len(await emulator.advance(HOUR)) == 1
-        if what == "disabled":
-            await act(emulator, flow_id, "disable")
-            assert await emulator.advance(6 * HOUR) == []
-            await act(emulator, flow_id, "enable")
-            due += 6 * HOUR
-        elif what == "moved":
-            start = FROZEN_NOW + HOUR - 300
-            await emulator.patch(
-                f"/flows/{flow_id}", {"op": "replace", "path": "/scheduleParams/startTime", "value": start}
-            )
-            due = start + 3 * HOUR
-        assert await emulator.advance(0) == []
-        async with taken_up(settings, emulator, way) as again:
-            if what == "never ran":
-                await act(again, flow_id, "enable")
-                assert len(await again.advance(0)) == 1
-            else:
-                assert await again.advance(0) == []
-                assert [run["scheduledAt"] for run in await again.advance(3 * HOUR)] == [due]
-
-    asyncio.run(scenario())
+            assert await again.advance(0) == []
+            assert [run["scheduledAt"] for run in await again.advance(3 * HOUR)] == [due]
 
 
 @pytest.mark.parametrize(
