@@ -89,6 +89,7 @@ def millis(arrivals: Arrivals, position: int) -> int:
     return found
 
 
+@settings(deadline=None)
 @given(
     rows=st.integers(0, 5_000_000) | st.integers(0, 20),
     rows_per_hour=st.one_of(st.just(0), st.integers(0, 100_000), st.floats(0, 1_000, allow_nan=False)),
@@ -110,6 +111,7 @@ def test_counts_agree_with_arrivals(rows: int, rows_per_hour: float, anchor: flo
         assert millis(arrivals, count) > at_millis
 
 
+@settings(deadline=None)
 @given(rows=st.integers(0, 10**9), rows_per_hour=st.integers(0, 10**6), anchor=st.integers(0, 4 * 10**9))
 def test_a_dataset_has_its_rows_at_the_anchor_and_grows_by_the_hour(rows: int, rows_per_hour: int, anchor: int) -> None:
     arrivals = Arrivals(rows, rows_per_hour, anchor)
