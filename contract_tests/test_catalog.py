@@ -239,6 +239,7 @@ def all_built_in_specs() -> list[str]:
         "rules.json",
         "scenarios.json",
         "unsupported.json",
+        "forms.json",
         *(file.relative_to(fixtures_dir()).as_posix() for file in specs),
     ]
 

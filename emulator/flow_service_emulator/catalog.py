@@ -73,6 +73,13 @@ class FlowSpec(NamedTuple):
     target_spec_ids: tuple[str, ...]
 
 
+class Form(NamedTuple):
+    """What a text should look like, and what is told of one that does not."""
+
+    schema: SchemaValidator
+    text: str
+
+
 class Catalog(NamedTuple):
     """Everything from the fixtures by id, in the order of file names. Nobody changes it after the load."""
 
@@ -88,6 +95,8 @@ class Catalog(NamedTuple):
     unsupported: Mapping[str, Any]
     """`fixtures/unsupported.json`: what the real platform has and the emulator answers 501: `operations` of the Flow Service, and by
     base path the other `apis`, by the names that Adobe's API references give them."""
+    forms: Mapping[str, Sequence[Form]]
+    """`fixtures/forms.json`: by its place, what a parameter looks like that the specs' schemas do not hold to a form."""
     assumed_connection_spec: ConnectionSpec
     """The destination of a base connection that names none (tutorial, step 3: the request for the Data Landing Zone is only a name)."""
 
@@ -115,10 +124,12 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
     specs, flow_specs = _specs(layers, faults)
     datasets = read_datasets(layers, faults)
     with faults:
-        tables = {name: read_entry(base / f"{name}.json") for name in ("errors", "rules", "scenarios", "unsupported")}
+        tables = {
+            name: read_entry(base / f"{name}.json") for name in ("errors", "rules", "scenarios", "unsupported", "forms")
+        }
         for shape, entry in tables.items():
             entry.check_shape(shape)
-        errors, rules, scenarios, unsupported = (entry.value for entry in tables.values())
+        errors, rules, scenarios, unsupported, forms = (entry.value for entry in tables.values())
     faults.settle()
     sources = [spec for spec in specs.values() if spec.source]
     assumed = [spec for spec in specs.values() if spec.is_assumed]
@@ -126,7 +137,11 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
         found = " and ".join(", ".join(spec.name for spec in each) or "none" for each in (sources, assumed))
         reason = f"one spec is needed that has a sourceSpec, as the data lake's, and one `assumedWhenUnnamed`; there are {found}"
         raise FixtureError(base / "connection-specs", "", reason)
-    return Catalog(specs, flow_specs, datasets, ErrorTable(errors), rules, scenarios, unsupported, assumed[0])
+    by_place = {
+        place: [Form(SchemaValidator({"pattern": row["pattern"]}), row["text"]) for row in rows]
+        for place, rows in forms.items()
+    }
+    return Catalog(specs, flow_specs, datasets, ErrorTable(errors), rules, scenarios, unsupported, by_place, assumed[0])
 
 
 def _specs(layers: Sequence[Path], faults: Faults) -> tuple[dict[str, ConnectionSpec], dict[str, FlowSpec]]:

@@ -7,12 +7,17 @@ description shows these same schemas.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
-from flow_service_emulator.entities import SERVER_FIELDS
-from flow_service_emulator.validation.validation import SchemaValidator
+from flow_service_emulator.catalog import ConnectionSpec, FlowSpec
+from flow_service_emulator.entities import SERVER_FIELDS, Entity
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.validation.validation import SchemaValidator, Violation
+from flow_service_emulator.validation.violation_text import literal
 
 Schema = dict[str, Any]
+MAX_NAMED: Final = 5
+"""Violations that the message itself names, and unknown fields that are warned of, at most."""
 
 
 def _object(required: list[str], properties: dict[str, Schema]) -> Schema:
@@ -149,3 +154,37 @@ KINDS: Final[dict[str, Kind]] = {
     )
 }
 """Collection -> kind."""
+
+
+def inherited(connection: Entity) -> dict[str, Any]:
+    """What a flow says of a connection that it names."""
+    return {"id": connection["id"], "connectionSpec": connection["connectionSpec"]}
+
+
+def refuse_all(violations: list[Violation]) -> NoReturn:
+    """Raises the documented error for the violations of a body."""
+    named = [violation.message for violation in violations[:MAX_NAMED]]
+    more = len(violations) - len(named)
+    detail = "; ".join(named) + (f"; and {more} more" if more else "")
+    raise ServiceError(
+        "provider-rejected",
+        provider_error=detail,
+        report={"violations": [violation.as_json() for violation in violations]},
+    )
+
+
+def unknown_spec(known: Mapping[str, ConnectionSpec | FlowSpec], name: str, reference: Any) -> ServiceError:
+    """1413-400 for a `connectionSpec` or `flowSpec` as it was sent; None where there is none."""
+    place, value = (f"{name}.id", reference.get("id")) if isinstance(reference, dict) else (name, reference)
+    allowed = {spec.name: spec.id for spec in known.values()}
+    return ServiceError("spec-id-invalid", report={"field": place, "value": as_sent(value), "allowed": allowed})
+
+
+def as_sent(value: Any) -> Any:
+    """A value for a report, so that 1.0 and "1.0" look different there."""
+    return value if value is None or isinstance(value, int | float) else short(value)
+
+
+def short(value: Any, limit: int = 80) -> str:
+    text = value if isinstance(value, str) else literal(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

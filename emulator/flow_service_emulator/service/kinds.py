@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import orjson
 
@@ -19,8 +19,15 @@ from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import AUTHORIZED, SERVER_FIELDS, STATES, Entity, Scope, derived_uuid
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.schedule import implied_end, read_schedule
-from flow_service_emulator.service.bodies import Kind
-from flow_service_emulator.validation.validation import ContractWarning, Keys, SchemaValidator, Violation, value_at
+from flow_service_emulator.service.bodies import MAX_NAMED, Kind, as_sent, inherited, refuse_all, short, unknown_spec
+from flow_service_emulator.validation.validation import (
+    MASK,
+    ContractWarning,
+    Keys,
+    SchemaValidator,
+    Violation,
+    value_at,
+)
 from flow_service_emulator.validation.violation_text import literal, path_text
 
 DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
@@ -30,8 +37,6 @@ AUTH_FIELDS: Final = frozenset({"specName", "params"})
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 NEEDED: Final = ("interval", "timeUnit", "startTime")
 """The parts of a schedule that it must have."""
-MAX_NAMED: Final = 5
-"""Violations that the message itself names, and unknown fields that are warned of, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,12 @@ class Draft:
             self.warn(warning)
         for keys in [keys for keys in unknown if keys not in known and value_at(stored, keys) is None][:MAX_NAMED]:
             self.warn_of_unknown(place, keys, owner)
-        self.violations += validator.violations(value, path=place, context=context, stored=stored)
+        found = validator.violations(value, path=place, context=context, stored=stored)
+        self.violations += found
+        for name, given in value.items() if not found else ():
+            for form in self.context.catalog.forms.get(f"{place}.{name}", ()):
+                if isinstance(given, str) and given != MASK and form.schema.violations(given):
+                    self.warn(ContractWarning("value-form", f"{place}.{name}", f"{place}.{name} {form.text}"))
         return value
 
     def merged(self, name: str, needed: Iterable[str] | None = None) -> dict[str, Any]:
@@ -336,11 +346,6 @@ def _complete_flow(draft: Draft, spec: FlowSpec | None) -> None:
     }
 
 
-def inherited(connection: Entity) -> dict[str, Any]:
-    """What a flow says of a connection that it names."""
-    return {"id": connection["id"], "connectionSpec": connection["connectionSpec"]}
-
-
 def _checked_schedule(draft: Draft, params: dict[str, Any]) -> Any:
     """The schedule as it is stored, with the end that it has where none was sent."""
     schedule, violations, warnings = read_schedule(params)
@@ -390,32 +395,3 @@ _COMPLETE: Final[Mapping[str, Callable[[Draft, Any], None]]] = {
     "flows": _complete_flow,
 }
 """Collection -> what checks and completes a draft, given the spec that it names or None."""
-
-
-def refuse_all(violations: list[Violation]) -> NoReturn:
-    """Raises the documented error for the violations of a body."""
-    named = [violation.message for violation in violations[:MAX_NAMED]]
-    more = len(violations) - len(named)
-    detail = "; ".join(named) + (f"; and {more} more" if more else "")
-    raise ServiceError(
-        "provider-rejected",
-        provider_error=detail,
-        report={"violations": [violation.as_json() for violation in violations]},
-    )
-
-
-def unknown_spec(known: Mapping[str, ConnectionSpec | FlowSpec], name: str, reference: Any) -> ServiceError:
-    """1413-400 for a `connectionSpec` or `flowSpec` as it was sent; None where there is none."""
-    place, value = (f"{name}.id", reference.get("id")) if isinstance(reference, dict) else (name, reference)
-    allowed = {spec.name: spec.id for spec in known.values()}
-    return ServiceError("spec-id-invalid", report={"field": place, "value": as_sent(value), "allowed": allowed})
-
-
-def as_sent(value: Any) -> Any:
-    """A value for a report, so that 1.0 and "1.0" look different there."""
-    return value if value is None or isinstance(value, int | float) else short(value)
-
-
-def short(value: Any, limit: int = 80) -> str:
-    text = value if isinstance(value, str) else literal(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."

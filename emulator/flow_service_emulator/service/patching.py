@@ -9,8 +9,7 @@ import orjson
 
 from flow_service_emulator.entities import SERVER_FIELDS, Entity
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.service.bodies import Kind
-from flow_service_emulator.service.kinds import short
+from flow_service_emulator.service.bodies import Kind, short
 from flow_service_emulator.settings import MAX_BODY_BYTES
 from flow_service_emulator.validation.validation import MAX_DEPTH, ContractWarning, is_shallow
 from flow_service_emulator.validation.violation_text import literal

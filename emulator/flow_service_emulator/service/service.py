@@ -32,8 +32,8 @@ from flow_service_emulator.exports.runs import FAILED, SUCCESS
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.query.query import ListQuery, Page, Params, Records, parse, run
-from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, KINDS, RUN_BODY, SEARCH_BODY
-from flow_service_emulator.service.kinds import Change, Context, check, inherited, refuse_all
+from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, KINDS, RUN_BODY, SEARCH_BODY, inherited, refuse_all
+from flow_service_emulator.service.kinds import Change, Context, check
 from flow_service_emulator.service.patching import apply_patch
 from flow_service_emulator.store.store import Delete, Put, Store
 from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
