@@ -244,24 +244,6 @@ def all_built_in_specs() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("records.json", [{"_id": "1"}, {"_id": "2"}]),
-        ("one.json", {"name": "Visits", "records": []}),
-        ("number.json", 5),
-        ("empty.json", []),
-        ("records.ndjson", '{"_id": "1"}\n{"_id": "2"}\n'),
-        ("records.csv", "_id\n1\n"),
-        ("records.parquet", b"PAR1"),
-        ("cut-off.json", '[{"_id": "1"},'),
-    ],
-)
-def test_a_users_own_records_are_left_alone(tmp_path: Path, name: str, content: Any) -> None:
-    catalog = load_catalog(write(tmp_path, {f"datasets/{name}": content}))
-    assert catalog.datasets.keys() == load_catalog().datasets.keys()
-
-
 def refused(folder: Path, files: dict[str, Any]) -> FixtureError:
     """What is wrong with the fixtures of a folder."""
     with pytest.raises(FixtureError) as caught:

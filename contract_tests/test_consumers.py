@@ -132,14 +132,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
 
 def published(schema: Mapping[str, Any]) -> pa.DataType:
     """The Parquet type of a JSON Schema, as the service's documentation has it."""
-    schema = {
-        **schema,
-        "type": next(
-            name
-            for name in [*(schema["type"] if isinstance(schema["type"], list) else [schema["type"]])]
-            if name != "null"
-        ),
-    }
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    schema = {**schema, "type": next(name for name in types if name != "null")}
     if schema["type"] == "object":
         if schema.get("meta:xdmType") == "map" or "additionalProperties" in schema:
             values = schema.get("additionalProperties") or next(iter(schema["properties"].values()))

@@ -115,11 +115,12 @@ def test_rows_made_after_a_schema(api: Api) -> None:
 
 
 def test_rows_like_those_of_another_dataset(api: Api) -> None:
-    put(api, "loyal", like=LOYALTY, rows=3)
+    put(api, "loyal", like=LOYALTY, rows=30, rowsPerHour=2)
     put(api, "orders", records=ORDERS)
     put(api, "many-orders", name="Many", like="orders", rows=4)
     api.flow(S3, SCHEDULE, datasets=["loyal"])
-    assert all(row["loyaltyID"].startswith("LOY-") for row in next_rows(api, 0))
+    loyal = next_rows(api, 0)
+    assert len({row["loyaltyID"] for row in loyal if row["loyaltyID"].startswith("LOY-")}) == len(loyal) == 30
     api.flow(S3, SCHEDULE, datasets=["many-orders"])
     rows = next_rows(api, 0)
     assert [set(row) for row in rows] == [{"id", "total", "coupon", "lines", "customer", "note"}] * 4

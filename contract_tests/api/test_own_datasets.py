@@ -118,13 +118,6 @@ def test_records_grow_by_being_repeated(api: Api) -> None:
     assert [row["n"] for row in next_rows(api)] == [1, 2, 3, 4]
 
 
-def test_rows_like_those_of_another_dataset(api: Api) -> None:
-    put(api, "alike", like=FIRST_DATASET, rows=30, rowsPerHour=2)
-    api.flow(S3, SCHEDULE, datasets=["alike"])
-    rows = next_rows(api, 0) + next_rows(api)
-    assert len(rows) == len({row["_id"] for row in rows}) == 36
-
-
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -211,19 +204,3 @@ def test_columns_of_csv_are_typed_where_nothing_is_lost(api: Api, files: Path) -
         {"zip": "007", "amount": 1.5, "count": 3, "vip": True, "mixed": "1", "long": long, "big": big},
         {"zip": "123", "amount": 2.0, "vip": False, "mixed": "x", "none": "a;\nb", "long": "1", "big": 2},
     ]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_file_that_is_none_is_listed_with_its_problem(api: Api, files: Path, form: str) -> None:
-    """Beside a good one, which stays; neither the list nor the server suffers."""
-    (files / "good.ndjson").write_text('{"a":1}\n')
-    whole = FORMS[form](RECORDS[:50])
-    for number, content in enumerate((b"", whole[: len(whole) // 2], b"\xff\xfe{" + whole[7:], whole[:9])):
-        (files / f"bad{number}.{form}").write_bytes(content)
-    listed = {item.get("file"): item for item in api.control("GET", "/datasets")["items"] if "file" in item}
-    assert "problem" not in listed["good.ndjson"] and len(listed) == 5
-    problems = [item["problem"] for item in listed.values() if "problem" in item]
-    assert problems and all(problems), listed
-    put(api, "log", records=[{"n": 2}])
-    api.flow(S3, SCHEDULE, datasets=["good", "log"])
-    assert next_rows(api, 0) == [{"a": 1}, {"n": 2}]
