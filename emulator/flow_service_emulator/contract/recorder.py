@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -147,13 +147,16 @@ class Recorder:
         lines = [f"{entry['method']} {entry['path']}{query}", *headers, *(["", body] if body else [])]
         return "\n".join(lines)[:MAX_SENT]
 
-    def snapshot(self) -> Taken:
-        return Taken(self, self.number, dict(self.verdicts), list(self._ring))
+    def snapshot(self) -> Callable[[], list[bytes]]:
+        """What makes the JSON of the requests as they are now, in pieces, with every secret masked. For a thread."""
+        number, verdicts, entries = self.number, dict(self.verdicts), list(self._ring)
 
-    def shown(self, entries: Iterable[Recorded]) -> Iterator[bytes]:
-        """Entries of the journal as JSON, with every secret masked."""
-        for recorded in entries:
-            yield orjson.dumps(self._shown(recorded, orjson.loads(recorded.head)))
+        def pieces() -> list[bytes]:
+            head = b'{"number":%d,"verdicts":%b,"entries":[' % (number, orjson.dumps(verdicts))
+            shown = (orjson.dumps(self._shown(entry, orjson.loads(entry.head))) for entry in entries)
+            return [head, b",".join(shown), b"]}"]
+
+        return pieces
 
     def read(self, snapshot: Any) -> tuple[int, Counter[str], list[Recorded]]:
         """The number of the newest request, the verdicts, and the entries. Raises ValueError for what is no snapshot of them."""
@@ -202,27 +205,6 @@ class Recorder:
             rule = self._contract.rules[finding["rule"]]
             finding |= {"severity": rule["severity"], "fix": finding["fix"] or rule["fix"]}
         return head
-
-
-class Taken:
-    """The requests at one moment, for a snapshot."""
-
-    def __init__(
-        self, recorder: Recorder, number: int, verdicts: Mapping[str, int], entries: Sequence[Recorded]
-    ) -> None:
-        self._recorder = recorder
-        self._number = number
-        self._verdicts = verdicts
-        self._entries = entries
-
-    def pieces(self) -> list[bytes]:
-        """As JSON, in pieces. For a thread."""
-        pieces = [piece for entry in self._recorder.shown(self._entries) for piece in (b",", entry)]
-        return [
-            b'{"number":%d,"verdicts":%b,"entries":[' % (self._number, orjson.dumps(self._verdicts)),
-            *pieces[1:],
-            b"]}",
-        ]
 
 
 def _has(recorded: Recorded, head: Mapping[str, Any], text: str) -> bool:

@@ -44,7 +44,10 @@ class StoreState:
         self._clock = clock
         self._library = library
         self._begin_ids = begin_ids
-        self.snapshot, self.read = store.moment, store.read
+        self.read = store.read
+
+    def snapshot(self) -> Callable[[], list[bytes]]:
+        return self._store.moment().pieces
 
     def reset(self) -> None:
         began = self._clock.began

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -30,15 +30,8 @@ STATE_DEPTH: Final = 16
 """How much deeper than a body a snapshot of it may be nested."""
 
 
-@runtime_checkable
-class Taken(Protocol):
-    """What a part with a lot in it held at one moment. Its JSON is made in a thread."""
-
-    def pieces(self) -> list[bytes]: ...
-
-
 class Part(Protocol):
-    """A part of the state. `snapshot` answers JSON values, or a `Taken`.
+    """A part of the state. `snapshot` answers JSON values, or what makes the JSON of this moment, in pieces, in a thread.
 
     `read` makes of a snapshot what `restore` takes. It changes nothing, and is called in a thread; what is wrong it raises, as
     ValueError with a reason where the reason is known. So a snapshot is put back whole, or refused.
@@ -163,4 +156,4 @@ class StateCalls:
 
 def _encoded(taken: Any) -> bytes:
     """A part as JSON. For a worker thread: there can be a million pieces."""
-    return b"".join(taken.pieces()) if isinstance(taken, Taken) else orjson.dumps(taken)
+    return b"".join(taken()) if callable(taken) else orjson.dumps(taken)
