@@ -13,7 +13,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flow_service_emulator.exports.folders import (
-    DEFAULT_TEMPLATE,
     MAX_PART_BYTES,
     check_template,
     expand_template,
@@ -31,28 +30,6 @@ VALUES = {
     "SANDBOX_NAME": "prod",
     "ORGANIZATION_NAME": "Example Corp",
 }
-
-
-@pytest.mark.parametrize(
-    ("template", "folder"),
-    [
-        (DEFAULT_TEMPLATE, "5f3c9b7e/exportTime=202401020304"),
-        ("%DESTINATION%/%DESTINATION_NAME%", "amazon-s3/amazon-s3"),
-        ("%DESTINATION_INSTANCE_ID%/%DESTINATION_INSTANCE_NAME%", "6a3b/My bucket"),
-        ("%SANDBOX_NAME%/%ORGANIZATION_NAME%", "prod/Example Corp"),
-        ("%DATETIME(yyyy-MM-dd'T'HH.mm.ss)%", "2024-01-02T03.04.05"),
-        ("year=%DATETIME(YYYY)%/month=%DATETIME(MM)%", "year=2024/month=01"),
-        ("%DATETIME(yyyy/MM/dd)%", "2024_01_02"),
-        ("/plain/folders", "/plain/folders"),
-        (
-            "%DESTINATION_NAME%_%DATASET_ID%_%DATASET_NAME%_%DATETIME(YYYYMMdd_HHmmss)%",
-            "amazon-s3_5f3c9b7e_Loyalty members_20240102_030405",
-        ),
-    ],
-)
-def test_what_a_template_becomes(template: str, folder: str) -> None:
-    assert check_template(template) is None
-    assert expand_template(template, VALUES, AT) == folder
 
 
 HOSTILE = st.text(

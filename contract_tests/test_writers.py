@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from arro3.core import RecordBatch, Schema
 
@@ -131,16 +130,6 @@ def test_json_timestamps_are_in_utc_whatever_their_column_says(tmp_path: Path) -
     schema = Schema.from_arrow(source.schema)
     (file,) = write(tmp_path, iter([RecordBatch.from_arrow(source)]), FORMS[0], schema=schema)
     assert read_lines(tmp_path / file.name) == [{name: wanted for name, (_, wanted) in columns.items()}]
-
-
-@pytest.mark.parametrize(("form", "codec"), [(FORMS[2], "UNCOMPRESSED"), (FORMS[3], "GZIP")])
-def test_parquet_has_the_rows_and_the_codec_within(tmp_path: Path, form: FileForm, codec: str) -> None:
-    (file,) = write(tmp_path, batches(1_000, 1), form)
-    read = pq.ParquetFile(tmp_path / file.name)
-    assert read.read().equals(pa.Table.from_pylist(rows(0, 1_001), schema=SOURCE))
-    assert read.schema_arrow.equals(SOURCE)
-    columns = read.metadata.row_group(0)
-    assert {columns.column(index).compression for index in range(columns.num_columns)} == {codec}
 
 
 @every_form

@@ -241,15 +241,6 @@ def test_token(api: Api, version: str) -> None:
 # --- paths --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/flows/", "/connectionSpecs/", "/connections/"])
-def test_trailing_slash_on_a_list(api: Api, path: str) -> None:
-    """Real clients send it."""
-    if api.foreign:  # others may create something between the two
-        assert api.get(path).status_code == 200
-    else:
-        assert api.get(path).json() == api.get(path.rstrip("/")).json()
-
-
 def test_head_is_get_without_the_body(api: Api) -> None:
     """Guessed: as RFC 9110 has it; no source names HEAD."""
     response = api.http.head(f"{BASE}/connectionSpecs")

@@ -157,17 +157,6 @@ def test_what_a_strict_reading_would_refuse(api: Api, sent: dict[str, Any], stor
 # --- changes ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.emulator_only
-def test_a_disabled_flow_does_not_run(api: Api) -> None:
-    """Reference, Schedule. What it missed is not made up for."""
-    flow = api.flow(S3, HOURLY)
-    assert instants(api, HOUR) == [SOON]
-    api.post(f"/flows/{flow}/action?op=disable")
-    assert instants(api, DAY) == []
-    api.post(f"/flows/{flow}/action?op=enable")
-    assert instants(api, 3 * HOUR) == [SOON + 27 * HOUR]
-
-
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], When]] = {
     # after the first export: the schedule before, what is sent instead, and what comes then
     "a new interval counts from the next export": (
@@ -201,19 +190,6 @@ def test_a_new_schedule(api: Api, case: str) -> None:
 
 
 # --- which rows ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.emulator_only
-def test_first_full_then_only_what_was_added(api: Api) -> None:
-    """Reference, Schedule: FIRST_FULL_THEN_INCREMENTAL by default; together they are each row once."""
-    api.flow(S3, {"interval": 1, "timeUnit": "day", "startTime": SOON})
-    api.advance(3 * DAY)
-    exports = [rows(api, file["path"]) for file in files(api)]
-    assert len(exports) == 3
-    assert len(exports[0]) > len(exports[1])
-    assert len(exports[1]) > 0
-    every = [json.dumps(row, sort_keys=True) for export in exports for row in export]
-    assert len(every) == len(set(every))
 
 
 @pytest.mark.emulator_only
