@@ -29,7 +29,6 @@ from flow_service_emulator.data.datasets.stored import (
     joined,
     to_stream,
 )
-from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_parts import SchemaError
 from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows, RowSource
 from flow_service_emulator.store.store import SetMeta, Store
@@ -234,11 +233,10 @@ def _following(old: UserDataset, new: UserDataset, content: Content) -> UserData
 def read_made_up(name: str, schema: dict[str, Any], rows: int, rows_per_hour: float) -> Content:
     """Rows made after a JSON Schema as content. Raises ValueError for a schema or numbers that rows cannot be made from."""
     try:
-        parse_row_schema(schema)
+        trial = GeneratedRows(
+            dataset_id="trial", schema=schema, seed=0, rows=rows, rows_per_hour=rows_per_hour, anchor=_TRIAL_ANCHOR
+        )
+        next(iter(trial.batches(0, min(rows, 1))), None)
     except SchemaError as fault:
         raise ValueError(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
-    trial = GeneratedRows(
-        dataset_id="trial", schema=schema, seed=0, rows=max(rows, 1), rows_per_hour=rows_per_hour, anchor=_TRIAL_ANCHOR
-    )
-    next(iter(trial.batches(0, 1)))
     return Content(name, rows, rows_per_hour, schema)

@@ -127,7 +127,7 @@ def in_utc(schema: Schema) -> Schema:
     for index in range(len(schema)):
         given = schema.field(index)
         wanted = _type_in_utc(given.type)
-        if wanted is not None:
+        if wanted != given.type:
             schema = schema.set(index, given.with_type(wanted))
     return schema
 
@@ -144,24 +144,13 @@ def cast_batch(batch: RecordBatch, schema: Schema) -> RecordBatch:
     return RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _type_in_utc(given: DataType) -> DataType | None:
-    """The type with its timestamps in UTC; None where they are, or where there is none."""
+def _type_in_utc(given: DataType) -> DataType:
+    """The type with its timestamps in UTC."""
     from arro3.core import DataType
 
     if DataType.is_struct(given):
-        types = [_type_in_utc(inner.type) for inner in given.fields]
-        if all(type_ is None for type_ in types):
-            return None
-        pairs = zip(given.fields, types, strict=True)
-        return DataType.struct([inner if type_ is None else inner.with_type(type_) for inner, type_ in pairs])
-    if DataType.is_list(given) or DataType.is_large_list(given):
-        inner = given.value_field
-        type_ = _type_in_utc(inner.type) if inner is not None else None
-        if inner is None or type_ is None:
-            return None
+        return DataType.struct([inner.with_type(_type_in_utc(inner.type)) for inner in given.fields])
+    if (DataType.is_list(given) or DataType.is_large_list(given)) and given.value_field is not None:
         make = DataType.list if DataType.is_list(given) else DataType.large_list
-        return make(inner.with_type(type_))
-    of_time = given.time_unit is not None and not DataType.is_time(given) and not DataType.is_duration(given)
-    if given.time_unit is None or not of_time or given.tz == "UTC":
-        return None
-    return DataType.timestamp(given.time_unit, tz="UTC")
+        return make(given.value_field.with_type(_type_in_utc(given.value_field.type)))
+    return DataType.timestamp(given.time_unit, tz="UTC") if given.time_unit and DataType.is_timestamp(given) else given
