@@ -117,12 +117,12 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
             with pytest.raises(Exception, match='"destination" must be one of adls-gen2, amazon-s3, '):
                 flow_service.create_flow("orders", "s3")
 
+        @pytest.mark.flow_service(now="2026-01-01")
         def test_what_they_look_like(flow_service):
-            flow_service.clock.set(now="2100-01-01")
             make_flow(flow_service)
             flow_service.clock.advance(0)
             assert repr(flow_service) == f"<FlowService at {flow_service.url} for TEST@AdobeOrg, prod>"
-            assert repr(flow_service.clock) == "<clock, frozen, at 2100-01-01T00:00:00+00:00>"
+            assert repr(flow_service.clock) == "<clock, frozen, at 2026-01-01T00:00:00+00:00>"
             assert repr(flow_service.exports).startswith("amazon-s3/") and "rows)" in repr(flow_service.exports)
             assert repr(flow_service.requests) == "No requests came in."
             assert (repr(flow_service.faults), repr(flow_service.contract)) == ("<faults: none>", "<contract: 0 rules violated, 0 warnings>")
