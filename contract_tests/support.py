@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpcore  # noqa: F401  httpx does it late: within a run of pytest in a test, it would be forgotten again
 import httpx
 import pytest
 
