@@ -109,6 +109,8 @@ def test_s3_and_sftp(place: Place) -> None:
         place.start(f"rclone serve {kind}", snippet("target: services"))
     with exporting(place, *copying(), to=[TO_S3, TO_SFTP]) as (server, _):
         check_s3_and_sftp(place, server)
+    # rclone has nothing to note there, which in a container it could not
+    assert (place.folder / "rclone.conf").read_text() == place.here(snippet("target: rclone.conf"))
 
 
 def check_s3_and_sftp(place: Place, server: ServerProcess) -> None:
