@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cmp_to_key
-from operator import ge, gt, le, lt
 from typing import Any
 
 import orjson
@@ -72,8 +71,7 @@ def test_processing_is_in_progress(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["a,b", "=b", "<>", 'say "hi"', "back\\slash", "", " edge ", "ünï☃", "line\nend\n", "null", "\0", ","],
+    "name", ["a,b", "=b", "<>", 'say "hi"', "back\\slash", "", " edge ", "ünï☃", "line\nend\n", "null", "\0", ","]
 )
 def test_quoted_values_can_say_any_text(name: str) -> None:
     shelf = Shelf({"name": name}, {"name": "other"})
@@ -116,26 +114,13 @@ ENTITIES = st.lists(
             "nested": st.one_of(
                 SCALARS,
                 st.fixed_dictionaries(
-                    {},
-                    optional={
-                        "x": SCALARS,
-                        "list": st.lists(st.fixed_dictionaries({}, optional={"x": SCALARS})),
-                    },
+                    {}, optional={"x": SCALARS, "list": st.lists(st.fixed_dictionaries({}, optional={"x": SCALARS}))}
                 ),
             ),
             "createdAt": st.integers(1, 4),
         },
     ),
     max_size=12,
-)
-CONDITIONS = st.tuples(
-    st.sampled_from(["name", "x", "tags[]", "nested.x", "nested.list[].x", "createdAt"]),
-    st.sampled_from(["==", "!=", "<", ">", "<=", ">="]),
-    st.lists(
-        st.sampled_from(["a", "b", "A", "1", "2.0", "-1", "0.5", "null", "c,d", 'q"', ""]),
-        min_size=1,
-        max_size=3,
-    ),
 )
 
 
@@ -148,50 +133,6 @@ def naive_values(value: Any, path: str) -> list[Any]:
     if head.endswith("[]"):
         inner = value[name] if isinstance(value[name], list) else []
     return [found for item in inner for found in (naive_values(item, rest) if rest else [item])]
-
-
-def naive_number(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
-
-
-def naive_match(entity: Any, path: str, symbol: str, texts: Sequence[str]) -> bool:
-    def equal(stored: Any) -> bool:
-        if isinstance(stored, str):
-            return stored in texts
-        if isinstance(stored, bool):
-            return str(stored).lower() in texts
-        return isinstance(stored, int | float) and stored in [naive_number(text) for text in texts]
-
-    def ordered(stored: Any) -> bool:
-        compare = {"<": lt, ">": gt, "<=": le, ">=": ge}[symbol]
-        if isinstance(stored, str):
-            return bool(compare(stored, texts[0]))
-        number = naive_number(texts[0])
-        if isinstance(stored, bool) or not isinstance(stored, int | float) or number is None:
-            return False
-        return bool(compare(stored, number))
-
-    values = naive_values(entity, path)
-    if symbol == "==":
-        return any(map(equal, values))
-    if symbol == "!=":
-        return not any(map(equal, values))
-    return any(map(ordered, values))
-
-
-@given(ENTITIES, st.lists(CONDITIONS, min_size=1, max_size=2))
-@settings(max_examples=180, deadline=None)
-def test_filters_find_what_a_naive_reading_finds(entities: list[Any], conditions: list[Any]) -> None:
-    shelf = Shelf(*entities)
-    params, expected = [], [orjson.loads(record.raw) for record in shelf]
-    for path, symbol, texts in conditions:
-        wanted = texts if symbol in ("==", "!=") else texts[:1]
-        if path == "createdAt":
-            wanted = [text for text in wanted if naive_number(text) is not None] or ["2"]
-        params.append(f"property={path}{symbol}{','.join(map(quoted, wanted))}")
-        expected = [entity for entity in expected if naive_match(entity, path, symbol, wanted)]
-    assert [orjson.loads(item) for item in ask(shelf, *params).items] == expected
-    assert ask(shelf, *params, "count=true").count == len(expected)
 
 
 def naive_compare(one: Any, other: Any) -> int:

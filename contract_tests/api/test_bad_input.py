@@ -188,11 +188,6 @@ def test_id_that_cannot_be_one(api: Api, kind: str) -> None:
         assert len(response.content) < 2_000
 
 
-def test_id_with_a_slash(api: Api) -> None:
-    """Guessed: it is another path then."""
-    assert_error(api.get("/flows/a%2Fb"), "path-not-found")
-
-
 NOWHERE = ["/data", "/data/foundation", BASE, f"{BASE}/Flows", "/flows", f"{BASE}/flows/x/y/z", "//", "/nothing.ico"]
 
 
@@ -468,13 +463,6 @@ def test_action_that_is_none(api: Api, query: str) -> None:
     unknown = "Op" in query or "x=1" in query
     assert_error(api.post(f"{path}/action{query}"), "query-param-unknown" if unknown else "operation-unsupported")
     assert api.item(path) == before
-
-
-@pytest.mark.parametrize("flow_id", [5, [], {}, True, 1.5])
-def test_run_of_a_flow_id_that_is_no_text(api: Api, flow_id: Any) -> None:
-    """Guessed: the code is published nowhere."""
-    found = violations(api.post("/runs", {"flowId": flow_id}))
-    assert "must be a string" in found["flowId"]["message"]
 
 
 DESTINATIONS: list[Any] = [

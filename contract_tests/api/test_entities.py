@@ -281,14 +281,6 @@ def test_only_a_connection_without_auth_may_leave_its_spec_out(api: Api) -> None
 # --- source connections -------------------------------------------------------------------------------------------
 
 
-def test_source_connection_inherits_from_the_data_lakes_base_connection(api: Api) -> None:
-    """API reference, SourceConnectionItem: `inheritedAttributes.baseConnection {id, connectionSpec}`."""
-    first, second = api.item(a_source(api)), api.item(a_source(api))
-    base = first["inheritedAttributes"]["baseConnection"]
-    assert base["connectionSpec"] == {"id": DATA_LAKE, "version": "1.0"}
-    assert first["inheritedAttributes"] == second["inheritedAttributes"]
-
-
 @pytest.mark.parametrize(
     "datasets",
     [
@@ -327,14 +319,6 @@ def test_target_connection_has_its_base_connections_spec(api: Api, other: Destin
     base = api.created("connections", other.base_connection())
     found = violations(api.post("/targetConnections", S3.target_connection(base)))
     assert other.name.split("(")[0].split()[0] in found["connectionSpec.id"]["message"]
-
-
-@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
-@pytest.mark.parametrize("name", ["datasetFileType", "compression"])
-def test_format_and_compression_are_required(api: Api, destination: Destination, name: str) -> None:
-    body = destination.target_connection(api.created("connections", destination.base_connection()))
-    del body["params"][name]
-    assert set(violations(api.post("/targetConnections", body))) == {f"params.{name}"}
 
 
 def test_target_connection_of_the_other_workflow(api: Api) -> None:
@@ -538,18 +522,3 @@ def test_a_token_does_not_reach_into_another_scope(api: Api) -> None:
     href = api.get("/connections?limit=1").json()["_links"]["next"]["href"]
     assert not {item["id"] for item in other.items(href)} & set(mine)
     assert api.foreign or other.items(href) == []
-
-
-@pytest.mark.parametrize("header", [None, "", "prod"])
-def test_no_sandbox_means_prod(api: Api, header: str | None) -> None:
-    """Reference, "Address and headers": absent means the sandbox `prod`."""
-    other = api.other(sandbox=header)
-    path = a_connection(api)
-    assert other.item(path)["sandboxName"] == "prod"
-
-
-def test_content_encoding_is_an_annotation(api: Api) -> None:
-    """Guessed: draft 7 leaves `contentEncoding` to readers, and what the service does with a key of another form is not published."""
-    body = SFTP.base_connection(1)
-    body["auth"] = {**body["auth"], "params": {**body["auth"]["params"], "sshKey": "no base64!"}}
-    assert api.post("/connections", body).status_code == 201

@@ -200,13 +200,6 @@ def test_status_of_runs_in_any_letter_case(api: Api, status: str) -> None:
     assert api.items("/runs?property=metrics.statusSummary.status!=success") == []
 
 
-def test_names_with_characters_that_mean_something(api: Api) -> None:
-    odd = ["a=b", "a&b", "100%", "ü, ö", "[]", "a.b", "\\", "null", "true", "5"]
-    named(api, *odd)
-    quoted = ['"{}' + name.replace("\\", "\\\\") + '"' for name in odd]
-    assert [names(api, "/connections", property=f"name=={value}") for value in quoted] == [[name] for name in odd]
-
-
 # --- projection, count, limit -------------------------------------------------------------------------------------
 
 
@@ -251,13 +244,6 @@ def test_limit(api: Api, limit: int) -> None:
 @pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows", "runs"])
 def test_empty_list(api: Api, collection: str) -> None:
     assert api.get(f"/{collection}").json() == {"items": [], "_links": {}}
-
-
-@pytest.mark.emulator_only
-def test_at_most_100_a_page(api: Api) -> None:
-    for number in range(101):
-        api.created("connections", {"name": f"{number}"})
-    assert [len(page) for page in pages(api, "/connections")] == [100, 1]
 
 
 # --- paging -------------------------------------------------------------------------------------------------------
@@ -389,33 +375,6 @@ def test_flow_spec_joins_data_lake_and_destination(api: Api, destination: Any) -
 
 
 # --- eligible datasets --------------------------------------------------------------------------------------------
-
-
-def test_configs_page_by_default(api: Api) -> None:
-    """Reference, Endpoints: `start` default 0, `limit` default 20."""
-    body = api.get(CONFIGS).json()
-    total = body["pageInfo"]["total"]
-    number = min(total, 20)
-    assert total > 20 or api.foreign
-    assert len(body["items"]) == number
-    assert body["pageInfo"] == {"start": 0, "end": number - 1, "total": total, "hasNext": total > 20}
-
-
-def test_configs_pages_follow_each_other(api: Api) -> None:
-    whole = api.get(f"{CONFIGS}&limit=100").json()
-    total = whole["pageInfo"]["total"]
-    if total > 100 and api.foreign:
-        pytest.skip("needs at most 100 datasets")
-    assert whole["pageInfo"] == {"start": 0, "end": total - 1, "total": total, "hasNext": False}
-    found: list[Any] = []
-    while True:
-        body = api.get(f"{CONFIGS}&start={len(found)}&limit=7").json()
-        assert body["pageInfo"]["end"] == len(found) + len(body["items"]) - 1
-        found += body["items"]
-        if not body["pageInfo"]["hasNext"]:
-            break
-    assert found == whole["items"]
-    assert len(found) == total
 
 
 @pytest.mark.parametrize("properties", ["name", "name,state", "state", "id", "nothing", "name,nothing"])
