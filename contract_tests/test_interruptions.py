@@ -65,40 +65,36 @@ async def being_written(emulator: LocalEmulator) -> None:
 
 
 @pytest.mark.parametrize(("schedule", "killed"), [(ONCE, True), (ONCE, False), (LAST, True)])
-def test_an_only_export_that_is_cut_off_is_made_again(tmp_path: Path, schedule: dict[str, Any], killed: bool) -> None:
-    async def scenario() -> None:
-        left = settings_of(tmp_path)
-        async with LocalEmulator(left) as emulator:
-            await large_flow(emulator, schedule)
-            advancing = advance(emulator, HOUR)
-            await being_written(emulator)
-            if killed:  # what a server leaves then
-                shutil.copytree(tmp_path, tmp_path / "killed")
-                left = settings_of(tmp_path / "killed")
-            emulator.app.stop()
-            assert_error(await advancing, "server-ending")
-        async with LocalEmulator(left) as emulator:
-            assert [run["status"] for run in await emulator.advance(0)] == ["success"]
-            assert await emulator.advance(DAY) == []
-            assert await ends(emulator) == ["success", "failed"]
-            assert await exported_rows(emulator) == ROWS
+async def test_an_only_export_that_is_cut_off_is_made_again(
+    tmp_path: Path, schedule: dict[str, Any], killed: bool
+) -> None:
+    left = settings_of(tmp_path)
+    async with LocalEmulator(left) as emulator:
+        await large_flow(emulator, schedule)
+        advancing = advance(emulator, HOUR)
+        await being_written(emulator)
+        if killed:  # what a server leaves then
+            shutil.copytree(tmp_path, tmp_path / "killed")
+            left = settings_of(tmp_path / "killed")
+        emulator.app.stop()
+        assert_error(await advancing, "server-ending")
+    async with LocalEmulator(left) as emulator:
+        assert [run["status"] for run in await emulator.advance(0)] == ["success"]
+        assert await emulator.advance(DAY) == []
+        assert await ends(emulator) == ["success", "failed"]
+        assert await exported_rows(emulator) == ROWS
 
-    asyncio.run(scenario())
 
-
-def test_a_cut_off_run_that_was_asked_for_does_not_bring_the_export_of_the_schedule_again(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            flow = await large_flow(emulator, ONCE)
-            await emulator.advance(60)
-            await emulator.created("runs", {"flowId": flow})
-            await being_written(emulator)
-            emulator.app.stop()
-        async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            assert await ends(emulator) == ["failed", "success"]
-            assert await emulator.advance(DAY) == []
-
-    asyncio.run(scenario())
+async def test_a_cut_off_run_that_was_asked_for_does_not_bring_the_export_of_the_schedule_again(tmp_path: Path) -> None:
+    async with LocalEmulator(settings_of(tmp_path)) as emulator:
+        flow = await large_flow(emulator, ONCE)
+        await emulator.advance(60)
+        await emulator.created("runs", {"flowId": flow})
+        await being_written(emulator)
+        emulator.app.stop()
+    async with LocalEmulator(settings_of(tmp_path)) as emulator:
+        assert await ends(emulator) == ["failed", "success"]
+        assert await emulator.advance(DAY) == []
 
 
 @asynccontextmanager
@@ -123,37 +119,31 @@ async def put_state(emulator: LocalEmulator) -> None:
 
 
 @pytest.mark.parametrize("interrupt", [reset, put_state])
-def test_a_reset_and_a_snapshot_end_the_advances_that_are_under_way(
+async def test_a_reset_and_a_snapshot_end_the_advances_that_are_under_way(
     tmp_path: Path, interrupt: Callable[[LocalEmulator], Any]
 ) -> None:
-    async def scenario() -> None:
-        async with many_exports(tmp_path) as (emulator, advancing):
-            further = {"now": FROZEN_NOW + 60 * DAY}
-            waiting = asyncio.create_task(emulator.http.put("/__emulator/clock", json=further))
-            await asyncio.sleep(0)  # it waits for its turn
-            await interrupt(emulator)
-            for response in (await advancing, await waiting):
-                detail = assert_error(response, "control-conflict")["detail"]
-                assert "was broken off after" in detail
-            assert (await emulator.control("GET", "/clock"))["now"] < FROZEN_NOW + 50 * DAY
-            await emulator.advance(1)
-
-    asyncio.run(scenario())
+    async with many_exports(tmp_path) as (emulator, advancing):
+        further = {"now": FROZEN_NOW + 60 * DAY}
+        waiting = asyncio.create_task(emulator.http.put("/__emulator/clock", json=further))
+        await asyncio.sleep(0)  # it waits for its turn
+        await interrupt(emulator)
+        for response in (await advancing, await waiting):
+            detail = assert_error(response, "control-conflict")["detail"]
+            assert "was broken off after" in detail
+        assert (await emulator.control("GET", "/clock"))["now"] < FROZEN_NOW + 50 * DAY
+        await emulator.advance(1)
 
 
-def test_a_server_that_ends_says_so_to_an_advance_and_makes_up_for_the_rest(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with many_exports(tmp_path) as (emulator, advancing):
-            emulator.app.stop()
-            assert_error(await advancing, "server-ending")
-            reached = (await emulator.control("GET", "/clock"))["now"]
-            assert reached < FROZEN_NOW + 50 * DAY
-            assert_error(await emulator.http.post("/__emulator/reset"), "server-ending")
-        async with LocalEmulator(settings_of(tmp_path)) as emulator:
-            assert (await emulator.control("GET", "/clock"))["now"] == reached
-            assert [run["status"] for run in await emulator.advance(3 * HOUR)] == ["success"]
-
-    asyncio.run(scenario())
+async def test_a_server_that_ends_says_so_to_an_advance_and_makes_up_for_the_rest(tmp_path: Path) -> None:
+    async with many_exports(tmp_path) as (emulator, advancing):
+        emulator.app.stop()
+        assert_error(await advancing, "server-ending")
+        reached = (await emulator.control("GET", "/clock"))["now"]
+        assert reached < FROZEN_NOW + 50 * DAY
+        assert_error(await emulator.http.post("/__emulator/reset"), "server-ending")
+    async with LocalEmulator(settings_of(tmp_path)) as emulator:
+        assert (await emulator.control("GET", "/clock"))["now"] == reached
+        assert [run["status"] for run in await emulator.advance(3 * HOUR)] == ["success"]
 
 
 def test_sigterm_ends_an_advance_with_an_answer(tmp_path: Path) -> None:
@@ -194,42 +184,36 @@ def large_snapshot(state: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("ending", [False, True])
-def test_other_requests_are_answered_while_a_snapshot_is_read_and_the_end_of_the_server_ends_that(
+async def test_other_requests_are_answered_while_a_snapshot_is_read_and_the_end_of_the_server_ends_that(
     tmp_path: Path, ending: bool
 ) -> None:
-    async def scenario() -> None:
-        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
-            await emulator.created("connections", S3.base_connection())
-            content = large_snapshot(await emulator.control("GET", "/state"))
-            putting = asyncio.create_task(emulator.http.put("/__emulator/state", content=content))
-            await asyncio.sleep(0)  # it begins
-            for _ in range(3):
-                assert (await emulator.http.get("/__emulator/health")).status_code == 200
-            assert not putting.done()
-            if ending:
-                emulator.app.stop()
-                assert_error(await putting, "server-ending")
-            else:
-                assert (await putting).status_code == 200
-            items = (await emulator.http.get(f"{BASE}/connections?limit=50")).json()["items"]
-            assert len(items) == (1 if ending else 50)
-
-    asyncio.run(scenario())
+    async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
+        await emulator.created("connections", S3.base_connection())
+        content = large_snapshot(await emulator.control("GET", "/state"))
+        putting = asyncio.create_task(emulator.http.put("/__emulator/state", content=content))
+        await asyncio.sleep(0)  # it begins
+        for _ in range(3):
+            assert (await emulator.http.get("/__emulator/health")).status_code == 200
+        assert not putting.done()
+        if ending:
+            emulator.app.stop()
+            assert_error(await putting, "server-ending")
+        else:
+            assert (await putting).status_code == 200
+        items = (await emulator.http.get(f"{BASE}/connections?limit=50")).json()["items"]
+        assert len(items) == (1 if ending else 50)
 
 
 class Panic(BaseException):
     """What arro3 raises where its Rust code panics is no Exception either."""
 
 
-def test_a_panic_ends_its_request_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_panic_ends_its_request_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def panic(*_: Any) -> None:
         raise Panic("range end out of bounds")
 
-    async def scenario() -> None:
-        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
-            with monkeypatch.context() as patched:
-                patched.setattr(Library, "refresh", panic)
-                assert_error(await emulator.http.post(f"{BASE}/sourceConnections", json={}), "internal-error")
-            await emulator.source(LOYALTY)
-
-    asyncio.run(scenario())
+    async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
+        with monkeypatch.context() as patched:
+            patched.setattr(Library, "refresh", panic)
+            assert_error(await emulator.http.post(f"{BASE}/sourceConnections", json={}), "internal-error")
+        await emulator.source(LOYALTY)

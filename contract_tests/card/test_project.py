@@ -95,7 +95,10 @@ def pytest_in(folder: Path, tests: str, *arguments: str) -> subprocess.Completed
     (folder / "emulator" / "client.py").write_text(CLIENT)
     (folder / "test_mine.py").write_text(tests)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "FLOW_"))}
-    command = [sys.executable, "-m", "pytest", "-p", "no:schemathesis", "-W", "error", *arguments]
+    others = [
+        f"-pno:{plugin}" for plugin in ("schemathesis", "anyio", "typeguard", "hypothesispytest")
+    ]  # a second each time
+    command = [sys.executable, "-m", "pytest", *others, "-W", "error", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
 
 
