@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -103,13 +105,32 @@ def test_commands_for_a_running_server(api: Api) -> None:
     assert api.items("/flows") == api.control("GET", "/exports")["items"] == []
 
 
-def test_a_server_that_is_not_there_is_told_with_its_address() -> None:
-    for arguments in (("status",), ("wait", "--timeout", "0")):
-        done = run(*arguments, "--url", "http://127.0.0.1:1")
-        assert done.returncode == 1
-        assert done.stderr.startswith(
-            "flow-service-emulator: the Flow Service emulator at http://127.0.0.1:1 does not answer: "
-        )
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(("status",), 1), (("wait", "--timeout", "0"), 1), (("reset",), 1), (("report",), 2)],
+    ids=lambda value: str(value),
+)
+def test_a_server_that_is_not_there_and_one_that_is_another(arguments: tuple[str, ...], status: int) -> None:
+    """Each is told with its address."""
+    nowhere = run(*arguments, "--url", "http://127.0.0.1:1")
+    assert nowhere.returncode == status
+    assert "the Flow Service emulator at http://127.0.0.1:1 does not answer: " in nowhere.stderr
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        do_POST = do_GET
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        other = run(*arguments, "--url", url)
+        server.shutdown()
+    assert other.returncode == status
+    assert f"what answers at {url} is no Flow Service emulator" in other.stderr
 
 
 def test_an_export_folder_that_another_user_has_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,5 +81,3 @@ def _fetched(url: str) -> dict[str, Any]:
     except NoReport:
         told = f"{url} answers another version's report; use the command of the server's own version"
         raise NoReport(told) from None
-    except ValueError:
-        raise NoReport(f"what answers at {url} is no Flow Service emulator") from None

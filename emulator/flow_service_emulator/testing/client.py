@@ -50,7 +50,11 @@ class ControlClient:
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Answer a control call's JSON; `path` is below `/__emulator`, None in `query` is left out."""
         data = None if body is None else encoded(body)
-        return json.loads(self.send(method, f"/__emulator{path}", data, {"Content-Type": "application/json"}, **query))
+        answer = self.send(method, f"/__emulator{path}", data, {"Content-Type": "application/json"}, **query)
+        try:
+            return json.loads(answer)
+        except ValueError:
+            raise FlowServiceError(f"what answers at {self._url} is no Flow Service emulator") from None
 
     def send(
         self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None, **query: Any
@@ -79,7 +83,7 @@ class ControlClient:
 
 def wait_until_ready(url: str, seconds: float) -> None:
     """Return when the server at `url` answers. Raises FlowServiceError when it does not for so long."""
-    client, end = ControlClient(url), time.monotonic() + seconds
+    client, end = ControlClient(url, timeout=seconds + 1), time.monotonic() + seconds
     while True:
         try:
             client.call("GET", "/health")
