@@ -176,7 +176,7 @@ class FlowService:
 
             self._receiver = Receiver()
             self.clock.after_advance = self._receiver.raise_failure
-            self.control("PUT", "/after-export", {"url": f"http://127.0.0.1:{self._receiver.server_port}/"})
+            self.control("PUT", "/after-export", {"url": self._receiver.url})
         self._receiver.functions.append(function)
         return function
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer
 from threading import Thread
 from typing import Any
 
@@ -13,7 +14,7 @@ __tracebackhide__ = True  # pytest then shows the line of the test, and not what
 ToBeCalled = Callable[[dict[str, Any]], object]
 
 
-class Receiver(HTTPServer):
+class Receiver(TCPServer):  # an HTTPServer would look up this machine's name, which can take seconds
     """Listens on the loopback, and calls `functions` one after the other, in a thread of its own.
 
     What one raises is the answer, with which the run fails; `end` and `raise_failure` raise it in the test as well.
@@ -21,6 +22,7 @@ class Receiver(HTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/"
         self.functions: list[ToBeCalled] = []
         self.failure: BaseException | None = None
         Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
