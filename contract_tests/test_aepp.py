@@ -469,10 +469,16 @@ class Exporter:
 
 
 @pytest.fixture
-def exporter(strict: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Exporter:
+def exporter(
+    strict: Client, strict_server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Exporter]:
+    """A correct client: the contract report of what it does has no violation."""
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.02)))
-    return Exporter(strict, tmp_path)
+    contract = f"{strict_server.url}/__emulator/contract"
+    requests.delete(contract, timeout=10).raise_for_status()
+    yield Exporter(strict, tmp_path)
+    assert requests.get(contract, timeout=10).json()["violations"] == []
 
 
 def test_exporter_on_schedule(exporter: Exporter) -> None:

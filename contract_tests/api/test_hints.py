@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contract_tests.api.test_actions_runs import ADHOC
 from contract_tests.support import Api, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION, Destination
 
@@ -67,6 +68,9 @@ class Made:
     def change(self, *operations: Any, etag: str | None = "") -> httpx.Response:
         return self.api.patch(f"/flows/{self.flow}", self.etag if etag == "" else etag, list(operations))
 
+    def at_once(self, destination: Any) -> httpx.Response:
+        return self.api.http.post(ADHOC, json={"activationInfo": {"destinations": [destination]}})
+
     def act(self, query: str) -> httpx.Response:
         return self.api.post(f"/flows/{self.flow}/action{query}")
 
@@ -82,6 +86,11 @@ MISTAKES: dict[str, tuple[Callable[[Made], httpx.Response], tuple[str, ...]]] = 
     "a parameter of nothing": (lambda made: made.get("/flows?zzz=1"), ("orderby, limit, count",)),
     "a filter's field": (lambda made: made.get("/flows?property=nmae==x"), ("mean name?", "createdAt, ", "updatedAt")),
     "an order's field": (lambda made: made.get("/flows?orderby=craetedAt"), ("mean createdAt?",)),
+    "an order's direction": (lambda made: made.get("/flows?orderby=asc:createdAt"), ("Use createdAt, or -createdAt for",)),
+    "an order's field of datasets": (
+        lambda made: made.get(f"{CONFIGS}?outputType=activationDatasets&outputField=datasets&orderBy=desc:creatd"),
+        ("mean created?", "lastBatchId"),
+    ),
     "one equals sign": (lambda made: made.get("/flows?property=name=x"), ("Use ==", "property=name==x")),
     "a limit": (lambda made: made.get("/flows?limit=1000"), ("limit", "1000", "from 1 to 100")),
     "configs without a type": (lambda made: made.get(CONFIGS), ("outputType", "activationDatasets")),
@@ -118,15 +127,18 @@ MISTAKES: dict[str, tuple[Callable[[Made], httpx.Response], tuple[str, ...]]] = 
     "a flow spec's id": (lambda made: made.connect(spec={"id": made.spec, "version": "1.0"}), ("id of the flow spec", S3.spec)),
     "a version that is a number": (lambda made: made.connect(spec={"id": S3.spec, "version": 1.0}), ('Send the text "1.0".',)),
     "datasetId": (lambda made: made.read({"datasetId": "x"}), ("datasetId was sent: rename it to dataSetId",)),
+    "a dataset's id": (lambda made: made.read({"id": "x"}), ("id was sent: rename it to dataSetId",)),
     "no such dataset": (lambda made: made.read({"dataSetId": "x"}), (f"GET {CONFIGS} lists them", "Take one from there")),
     "a bucket's name": (lambda made: made.aim(bucketName="My_Bucket"), ("3 to 63 lower-case letters", "My_Bucket")),
     "a bucket": (lambda made: made.aim(bucketName=None, bucket="b"), ("bucket was sent: rename it to bucketName",)),
+    "no name": (lambda made: made.run(name=None), ("name is required", "GET /openapi.json has the schema")),
     "a base of another kind": (lambda made: made.aim(base=made.source), ("baseConnectionId", "one of sourceConnections")),
     "another destination's base": (lambda made: made.aim(SFTP), ("made for Amazon S3", f'Send "{S3.spec}"')),
     "a file type": (lambda made: made.aim(datasetFileType="CSV"), ('must be "JSON" or "PARQUET", got "CSV"',)),
     "an interval": (lambda made: made.run({"interval": 5}), ("3, 6, 8, 9, 12 or 24", "got 5", "GET /flowSpecs/")),
     "timeunit": (lambda made: made.run({"timeUnit": None, "timeunit": "hour"}), ("timeunit was sent: rename it to timeUnit",)),
     "once": (lambda made: made.run({"interval": 0, "timeUnit": "day"}), ('"exportMode": "DAILY_FULL_EXPORT"',)),
+    "once by the hour": (lambda made: made.run({"interval": 0}), ('Once is {"interval": 0, "timeUnit": "day"',)),
     "milliseconds": (lambda made: made.run({"startTime": 1767225600000}), ("in seconds it is 1767225600.",)),
     "connections swapped": (
         lambda made: made.run(sourceConnectionIds=[made.target], targetConnectionIds=[made.source]),
@@ -141,6 +153,8 @@ MISTAKES: dict[str, tuple[Callable[[Made], httpx.Response], tuple[str, ...]]] = 
     "an action": (lambda made: made.act("?op=stop"), ("op is one of: enable, disable",)),
     "an action's parameter": (lambda made: made.act("?action=stop"), ("Use op=enable or op=disable", "has: op")),
     "a run's flow": (lambda made: made.api.post("/runs", {"flowid": made.flow}), ("flowid was sent: rename it to flowId",)),
+    "an ad hoc run's flow": (lambda made: made.at_once({"id": made.flow, "datasets": []}), ("id was sent: rename it to flowId",)),
+    "an ad hoc run's form": (lambda made: made.at_once(made.flow), ('"destinations": [{"flowId": <id>',)),
     "a token's client": (
         lambda made: made.api.http.post(
             "/ims/token/v3", data={"grant_type": "client_credentials", "clientId": "a", "client_secret": "b"}

@@ -150,6 +150,7 @@ def test_a_new_flow_is_not_ready_for_ten_minutes(api: Api) -> None:
     assert adhoc(api, flow, FIRST).status_code == 200
     (rule,) = api.control("GET", "/faults")["rules"]
     assert (rule["kind"], rule["fired"]) == ("adhoc-not-ready", 1)
+    assert api.control("GET", "/contract")["violations"] == []  # asking again is all that a good client can do
 
 
 # --- limits -------------------------------------------------------------------------------------------------------

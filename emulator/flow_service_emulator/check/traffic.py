@@ -69,14 +69,21 @@ def read_traffic(file: BinaryIO, name: str) -> Iterator[Exchanged]:
             _drop_secrets(call)
             yield call
     except ijson.JSONError as reason:
-        told = f", after entry {entry}: {' '.join(str(reason).split())[:200]}" if start.strip() else " is empty"
-        raise TrafficError(name + told) from None
+        raise TrafficError(
+            f"{name}, after entry {entry}: {_complaint(reason)}" if start.strip() else f"{name} is empty"
+        ) from None
     except KeyError as reason:
         raise TrafficError(f"{name}, entry {entry}: the field {reason} is missing") from None
     except (TypeError, ValueError, AttributeError, OverflowError) as reason:
         raise TrafficError(f"{name}, entry {entry} is no recorded request: {reason}") from None
     if entry == 0:
         raise TrafficError(f"{name} has no requests")
+
+
+def _complaint(reason: ijson.JSONError) -> str:
+    """What the parser says, without the text around it that it shows: secrets may stand there."""
+    told = reason.args[0] if reason.args else ""
+    return (told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)).partition("\n")[0].strip()
 
 
 def _har(entry: Mapping[str, Any], number: int) -> Exchanged:

@@ -23,6 +23,7 @@ from flow_service_emulator.entities import SERVER_FIELDS, Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.service.bodies import FIELDS
+from flow_service_emulator.service.eligible import FIELDS as DATASET_FIELDS
 from flow_service_emulator.service.patching import OPERATIONS
 from flow_service_emulator.service.service import ACTIONS
 from flow_service_emulator.validation.validation import value_at
@@ -110,7 +111,7 @@ class Hints:
 
     def _line(self, findings: Sequence[Finding]) -> str:
         """One line: each message with its own fix, and then the fixes of the rules for those that have none."""
-        told = [f"{_ADVICE.sub('', each.message).rstrip('.')}. {each.fix}".strip() for each in findings]
+        told = [f"{_ADVICE.sub('', each.message).rstrip('.!')}. {each.fix}".strip() for each in findings]
         if len(told) > 1:
             told = [f"({number}) {each}" for number, each in enumerate(told, 1)]
         rest = list(dict.fromkeys(str(self._rules[each.rule]["fix"]) for each in findings if not each.fix))
@@ -129,7 +130,7 @@ class Hints:
             case "query-param-unknown":
                 return self._of_parameter(exchange, str(fields["param"]))
             case "filter-field-invalid" | "orderby-field-invalid":
-                return self._of_field(exchange, str(fields["field"]))
+                return self._of_field(exchange, str(fields["field"]), error.name)
             case "path-not-found":
                 return self._of_path(exchange.method, exchange.path)
             case "auth-spec-not-found" if not report["allowed"]:
@@ -171,17 +172,23 @@ class Hints:
         other = self._words["parameters"].get(sent, "")
         return f"Use {other}. {told}" if other.partition("=")[0] in known else told
 
-    def _of_field(self, exchange: Exchange, sent: str) -> str:
+    def _of_field(self, exchange: Exchange, sent: str, error: str) -> str:
         names = self._fields(exchange)
         top, near = re.split(r"[.\[]", sent)[0], _nearest(sent.split(".")[0], names)
         if top in names:
             return f"{top} is an object or an array, and has no order: name a field in it."
         if near and not re.fullmatch(r"[\w.]+", sent):
-            return f"Write property={near}==<value>."
+            return (
+                f"Use {near}, or -{near} for the other way."
+                if error.startswith("orderby")
+                else f"Write property={near}==<value>."
+            )
         return f"{f'Did you mean {near}? ' if near else ''}Fields are: {', '.join(names)}."
 
     def _fields(self, exchange: Exchange) -> list[str]:
         """The top-level fields of the entities that a list has, as filters name them."""
+        if exchange.operation == "listConfigs":
+            return sorted(DATASET_FIELDS)
         collection = (exchange.operation or "").partition(":")[2]
         specs: Mapping[str, Mapping[str, ConnectionSpec | FlowSpec]]
         specs = {"connectionSpecs": self._catalog.connection_specs, "flowSpecs": self._catalog.flow_specs}
@@ -272,14 +279,19 @@ class Hints:
         if not fix and not {"example", str(example := violation.get("example"))} & set(_WORD.findall(message)):
             fix = "" if example is None else f"A valid example is {orjson.dumps(example).decode()[:150]}."
         if place.startswith("scheduleParams") and "rename" not in fix:
-            once = ONCE if place.endswith("exportMode") or "once" in str(_at(sent, place)).lower() else ""
+            value = _at(sent, place)
+            once = ONCE if place.endswith("exportMode") or value in (0, "0") or "once" in str(value).lower() else ""
             fix = f"{fix} {once}GET /flowSpecs/{{id}} shows the schedule's schema.".strip()
+        elif not place.startswith(("params", "auth")):
+            fix = fix or "GET /openapi.json has the schema of the body."
         return fix
 
     def _renamed(self, missing: str, sent: Sequence[str]) -> str:
         """What to do about a name that is missing while another like it, or what others call it, was sent."""
         names = self._words["names"]
         near = next((name for name in sent if names.get(_folded(name)) == missing), "") or _nearest(missing, sent)
+        ids = (name for name in sent if "id" in (name, missing) and name[-2:].lower() == missing[-2:].lower())
+        near = near or next(ids, "")
         return f"{near} was sent: rename it to {missing}." if near else ""
 
 

@@ -18,7 +18,7 @@ from flow_service_emulator.query.query import MAX_LIMIT, Params, single_values, 
 
 DEFAULT_LIMIT: Final = 20
 _WANTED: Final = {"outputType": "activationDatasets", "outputField": "datasets"}
-_FIELDS: Final = frozenset(
+FIELDS: Final = frozenset(
     [
         "id",
         "name",
@@ -113,7 +113,7 @@ def _condition(text: str) -> Condition:
     """A filter as in lists; without an operator it asks whether the field is there."""
     if "~" in text:
         raise ServiceError("unsupported", feature="The Catalog's operator ~")
-    condition = parse_filter(text, collection="datasets", fields=_FIELDS)
+    condition = parse_filter(text, collection="datasets", fields=FIELDS)
     if condition is not None:
         return condition.matches
     path = _path(text.strip())
@@ -135,14 +135,14 @@ def _order(text: str) -> list[tuple[FieldPath, bool]]:
         direction, _, name = part.strip().rpartition(":")
         if direction not in ("", "asc", "desc"):
             raise value_invalid(text, "orderBy", "asc:field or desc:field, with commas between them")
-        order.append((_path(name), direction == "desc"))
+        order.append((_path(name, "query.orderBy"), direction == "desc"))
     return order
 
 
-def _path(name: str) -> FieldPath:
-    path = FieldPath.parse(name, _FIELDS)
+def _path(name: str, place: str = "") -> FieldPath:
+    path = FieldPath.parse(name, FIELDS)
     if path is None:
-        raise ServiceError("filter-field-invalid", field=echo(name))
+        raise ServiceError("filter-field-invalid", place=place, field=echo(name))
     return path
 
 
