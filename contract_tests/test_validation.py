@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
+from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
 from flow_service_emulator.built_in import fixtures_dir
 from flow_service_emulator.validation.validation import MASK, MAX_VIOLATIONS, SchemaError, SchemaValidator, Violation
@@ -84,6 +86,43 @@ def test_patterns_follow_ecma_262(pattern: str, text: str, expected: bool) -> No
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(SchemaError, match=r"regex|size limit"):
         matches(pattern, "a")
+
+
+# --- Published schemas
+
+PUBLISHED = {
+    f"{wrapper['spec']['name']}, {role}": (schema, example)
+    for wrapper in SPECS
+    for role, schema, example in (
+        *((each["name"], each["spec"], wrapper["examples"]["auth"][each["name"]]) for each in wrapper["spec"]["authSpec"]),
+        *((role, wrapper["spec"][f"{role}Spec"]["spec"], wrapper["examples"][role]) for role in ("source", "target") if role in wrapper["examples"]),
+    )
+}  # fmt: skip
+values: st.SearchStrategy[Any] = st.one_of(
+    texts.filter(str.isascii).map(lambda text: text[:40]),
+    st.sampled_from(["JSON", "GZIP", 1, 1.5, True, None, [], [{}], {}]),
+)
+
+
+@cache
+def both(name: str, of_datasets: bool) -> tuple[SchemaValidator, Draft7Validator]:
+    ours = SchemaValidator(PUBLISHED[name][0])
+    return ours, Draft7Validator(ours.applicable(DATASETS if of_datasets else SEGMENTS))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_the_verdict_is_that_of_jsonschema(name: str, data: st.DataObject) -> None:
+    """The library of the specification's own list, and the slower one: on every published schema, with fields left out and others."""
+    schema, example = PUBLISHED[name]
+    names = data.draw(st.lists(st.sampled_from([*schema["properties"], "another"]), unique=True, max_size=3))
+    value = {**example, **{each: data.draw(values) for each in names}}
+    for each in data.draw(st.lists(st.sampled_from(list(value)), unique=True, max_size=2)):
+        del value[each]
+    context = data.draw(st.sampled_from([DATASETS, SEGMENTS]))
+    ours, theirs = both(name, context is DATASETS)
+    assert (ours.violations(value, context=context) == []) is theirs.is_valid(value)
 
 
 # --- Conditions
