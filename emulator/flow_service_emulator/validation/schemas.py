@@ -1,4 +1,4 @@
-"""The specs' JSON Schemas (draft 7): compiled, with their `conditional`, and what they say about one place of a value.
+"""The specs' JSON Schemas (draft 7) compiled, with their `conditional`.
 
 jsonschema_rs decides, and matches patterns in bounded time: the published Google bucket pattern takes a backtracking engine
 without a limit longer than anyone would wait. It refuses what ECMA-262 does not know and translates most of the rest; `.` (which
@@ -76,20 +76,13 @@ def _for_rust(schema: Any) -> Any:
 
 
 class Condition(NamedTuple):
-    """The `conditional` of the property `name`, with its field as keys."""
+    """The `conditional` of the property `name`: its field as keys, whether it asks for equality, whether it is negated."""
 
     name: str
     field: Keys
     equality: bool
     negated: bool
     value: Any
-
-    def holds(self, value: Any, context: Mapping[str, Any]) -> bool:
-        """Whether it is true; its field is looked up in `context` where that knows it, and else in the value itself."""
-        found = value_at(context if self.field[0] in context else value, self.field)
-        if self.equality:
-            return (found == self.value) is not self.negated
-        return (isinstance(found, str | list) and self.value in found) is not self.negated
 
 
 def conditions(schema: Mapping[str, Any]) -> list[Condition]:
@@ -119,87 +112,6 @@ def without(schema: Mapping[str, Any], names: frozenset[str]) -> Schema:
         changed["properties"] = {**schema["properties"], **dict.fromkeys(names, True)}
         changed["required"] = [name for name in schema.get("required", ()) if name not in names]
     return changed
-
-
-def value_at(value: Any, keys: Iterable[str | int]) -> Any:
-    """What stands at a place of a value; None where there is none."""
-    for key in keys:
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-        else:
-            return None
-    return value
-
-
-class Place:
-    """One place of the values of a schema. `parts` are all schema objects that may concern it, whichever way it is reached."""
-
-    def __init__(self, root: Schema, schemas: Iterable[Any]) -> None:
-        self.parts = _on_same_value(root, schemas)
-        self.is_password = any(part.get("format") == "password" for part in self.parts)
-        """Whether a value here must never be shown."""
-        options = [option for part in self.parts for option in part.get("enum", ()) if isinstance(option, str)]
-        self.words = {option.casefold(): option for option in options} | {option: option for option in options}
-        """Text in any letter case -> how an enum has it."""
-        self.names = [name for part in self.parts for key in ("properties", "required") for name in part.get(key, ())]
-        is_open = any(part.get("additionalProperties") or "patternProperties" in part for part in self.parts)
-        self.is_closed = any(part.get("properties") for part in self.parts) and not is_open
-        """Whether an object here has no other fields than `names`."""
-        self._root = root
-        self._below: dict[str | int | None, Place] = {}
-
-    def below(self, key: str | int) -> Place:
-        """The place of a field or an item of the value here."""
-        known = 0 if isinstance(key, int) else key if key in self.names else None
-        place = self._below.get(known)
-        if place is None:
-            schemas = [schema for part in self.parts for schema in _schemas_below(part, key)]
-            place = self._below[known] = Place(self._root, schemas)
-        return place
-
-    def at(self, keys: Iterable[str | int]) -> Place:
-        """The place that the keys lead to."""
-        place = self
-        for key in keys:
-            place = place.below(key)
-        return place
-
-    def order(self, keys: Iterable[str | int]) -> list[int]:
-        """What places sort by in the order of the schema, and of the items of arrays."""
-        place, order = self, []
-        for key in keys:
-            order.append(key if isinstance(key, int) else [*place.names, key].index(key))
-            place = place.below(key)
-        return order
-
-
-def _on_same_value(root: Schema, schemas: Iterable[Any]) -> list[Schema]:
-    """The schemas, and those that they apply to the same value."""
-    found: list[Schema] = []
-    waiting = list(schemas)
-    for part in waiting:
-        if not isinstance(part, dict) or any(part is other for other in found):
-            continue
-        found.append(part)
-        for keyword in ("allOf", "anyOf", "oneOf"):
-            waiting += part.get(keyword, ())
-        waiting += [part[keyword] for keyword in ("if", "then", "else") if keyword in part]
-        if "$ref" in part:
-            steps = part["$ref"].lstrip("#").split("/")[1:]
-            waiting.append(value_at(root, [step.replace("~1", "/").replace("~0", "~") for step in steps]))
-    return found
-
-
-def _schemas_below(part: Schema, key: str | int) -> list[Any]:
-    """What may concern a field or an item; for a name that is not listed all of `patternProperties`, whatever the pattern."""
-    if isinstance(key, int):
-        items = part.get("items")
-        return items if isinstance(items, list) else [items]
-    if key in part.get("properties", ()):
-        return [part["properties"][key]]
-    return [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
 
 
 def _retrieve(uri: str) -> Any:

@@ -5,20 +5,19 @@ jsonschema_rs decides. Its own messages quote the value, and so passwords: the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 from jsonschema_rs import Draft7Validator, ValidationError, ValidationErrorKind
 
 from flow_service_emulator.validation.schemas import (
+    Condition,
     Keys,
-    Place,
     Schema,
     SchemaError,
     compiled,
     conditions,
-    value_at,
     without,
 )
 from flow_service_emulator.validation.violation_text import literal, path_text, violation_text
@@ -132,7 +131,7 @@ class SchemaValidator:
 
     def _unasked(self, value: Any, context: Mapping[str, Any]) -> frozenset[str]:
         """The properties whose condition is false."""
-        return frozenset([each.name for each in self._conditions if not each.holds(value, context)])
+        return frozenset([each.name for each in self._conditions if not _holds(each, value, context)])
 
     def _told(self, error: ValidationError, value: Any, path: str) -> Iterator[tuple[Keys, Violation]]:
         """The violations of an error, each with its place in the value."""
@@ -165,6 +164,14 @@ class SchemaValidator:
             own = (part["examples"][0] for part in self._whole.at(keys).parts if part.get("examples"))
             example = next(own, None)
         return example
+
+
+def _holds(condition: Condition, value: Any, context: Mapping[str, Any]) -> bool:
+    """Whether it is true; its field is looked up in `context` where that knows it, and else in the value itself."""
+    found = value_at(context if condition.field[0] in context else value, condition.field)
+    if condition.equality:
+        return (found == condition.value) is not condition.negated
+    return (isinstance(found, str | list) and condition.value in found) is not condition.negated
 
 
 def is_shallow(value: Any, depth: int = MAX_DEPTH, most: float = float("inf")) -> bool:
@@ -216,3 +223,84 @@ def _masked(value: Any, place: Place) -> Any:
     if isinstance(value, dict):
         return {name: _masked(item, place.below(name)) for name, item in value.items()}
     return [_masked(item, place.below(index)) for index, item in enumerate(value)]
+
+
+def value_at(value: Any, keys: Iterable[str | int]) -> Any:
+    """What stands at a place of a value; None where there is none."""
+    for key in keys:
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
+
+
+class Place:
+    """One place of the values of a schema. `parts` are all schema objects that may concern it, whichever way it is reached."""
+
+    def __init__(self, root: Schema, schemas: Iterable[Any]) -> None:
+        self.parts = _on_same_value(root, schemas)
+        self.is_password = any(part.get("format") == "password" for part in self.parts)
+        """Whether a value here must never be shown."""
+        options = [option for part in self.parts for option in part.get("enum", ()) if isinstance(option, str)]
+        self.words = {option.casefold(): option for option in options} | {option: option for option in options}
+        """Text in any letter case -> how an enum has it."""
+        self.names = [name for part in self.parts for key in ("properties", "required") for name in part.get(key, ())]
+        is_open = any(part.get("additionalProperties") or "patternProperties" in part for part in self.parts)
+        self.is_closed = any(part.get("properties") for part in self.parts) and not is_open
+        """Whether an object here has no other fields than `names`."""
+        self._root = root
+        self._below: dict[str | int | None, Place] = {}
+
+    def below(self, key: str | int) -> Place:
+        """The place of a field or an item of the value here."""
+        known = 0 if isinstance(key, int) else key if key in self.names else None
+        place = self._below.get(known)
+        if place is None:
+            schemas = [schema for part in self.parts for schema in _schemas_below(part, key)]
+            place = self._below[known] = Place(self._root, schemas)
+        return place
+
+    def at(self, keys: Iterable[str | int]) -> Place:
+        """The place that the keys lead to."""
+        place = self
+        for key in keys:
+            place = place.below(key)
+        return place
+
+    def order(self, keys: Iterable[str | int]) -> list[int]:
+        """What places sort by in the order of the schema, and of the items of arrays."""
+        place, order = self, []
+        for key in keys:
+            order.append(key if isinstance(key, int) else [*place.names, key].index(key))
+            place = place.below(key)
+        return order
+
+
+def _on_same_value(root: Schema, schemas: Iterable[Any]) -> list[Schema]:
+    """The schemas, and those that they apply to the same value."""
+    found: list[Schema] = []
+    waiting = list(schemas)
+    for part in waiting:
+        if not isinstance(part, dict) or any(part is other for other in found):
+            continue
+        found.append(part)
+        for keyword in ("allOf", "anyOf", "oneOf"):
+            waiting += part.get(keyword, ())
+        waiting += [part[keyword] for keyword in ("if", "then", "else") if keyword in part]
+        if "$ref" in part:
+            steps = part["$ref"].lstrip("#").split("/")[1:]
+            waiting.append(value_at(root, [step.replace("~1", "/").replace("~0", "~") for step in steps]))
+    return found
+
+
+def _schemas_below(part: Schema, key: str | int) -> list[Any]:
+    """What may concern a field or an item; for a name that is not listed all of `patternProperties`, whatever the pattern."""
+    if isinstance(key, int):
+        items = part.get("items")
+        return items if isinstance(items, list) else [items]
+    if key in part.get("properties", ()):
+        return [part["properties"][key]]
+    return [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
