@@ -29,10 +29,14 @@ ORG = "OPENAPI@AdobeOrg"
 API_KEY = "openapi"
 OWN_ID = "11111111-1111-4111-8111-111111111111"
 REFUSING = (
-    "^(list|patch|delete):|^create:(sourceConnections|targetConnections|flows|runs)$|^(adhocRun|actOnFlow|listConfigs)$"
+    "^(list|search|patch|delete):|^create:(sourceConnections|targetConnections|flows|runs)$"
+    "|^(adhocRun|actOnFlow|listConfigs|retriggerRun)$"
 )
 """Operations that may refuse what fits the schema: it cannot say which ids, etags, tokens, places, states, times or clocks there are."""
-SOME = "^(create:runs|patch:flows|delete:connections|get:runs|list:flowSpecs|listConfigs|adhocRun|actOnFlow|landingZone|token)$"
+SOME = (
+    "^(create:runs|search:flows|patch:flows|delete:connections|get:runs|list:flowSpecs|listConfigs|adhocRun|actOnFlow"
+    "|landingZone|refreshLandingZone|token)$"
+)
 """One operation of each sort, for the quick look; `--slow` looks at all."""
 CHECKS: dict[str, dict[str, Any]] = {
     "not_a_server_error": {"expected-statuses": ["2xx", "302", "4xx", "501"]},

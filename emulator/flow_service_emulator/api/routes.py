@@ -180,7 +180,7 @@ class Routes:
     async def landing_zone_credentials(self, exchange: Exchange) -> Reply:
         """GET, and POST with `action=refresh`, which gives others (guide "Data Landing Zone destination")."""
         given = dict(exchange.query)
-        if given.get("action", "" if exchange.method == "GET" else MISSING) not in ("", REFRESH):
+        if given.get("action", REFRESH if exchange.method == "GET" else MISSING) != REFRESH:
             raise value_invalid(given.get("action", MISSING), "action", [REFRESH])
         answer = self._credentials(exchange)
         if "action" in given:

@@ -86,16 +86,16 @@ class Draft:
         """Notes a violation."""
         self.violations.append(Violation(path, message, rule, example=example))
 
-    def warn(self, warning: ContractWarning) -> None:
+    def warn(self, rule: str, path: str, message: str) -> None:
         """Notes a warning, unless it is about what the entity had already."""
-        if self.change is None or re.split(r"[.\[]", warning.path)[0] in self.change.touched:
-            self.context.warnings.append(warning)
+        if self.change is None or re.split(r"[.\[]", path)[0] in self.change.touched:
+            self.context.warnings.append(ContractWarning(rule, path, message))
 
     def warn_of_unknown(self, place: str, keys: Keys, owner: str) -> None:
         """Warns of a field that no document names: a misspelt one has no effect, and nobody would notice."""
         name = path_text(place, keys)
         message = f"{name} is not documented for {owner}; it is stored and has no effect"
-        self.warn(ContractWarning("unknown-field", name, message))
+        self.warn("unknown-field", name, message)
 
     def checked(
         self,
@@ -117,7 +117,7 @@ class Draft:
             return given  # it was checked when it was sent, before its passwords were masked
         value, warnings, unknown = validator.read(given, place)
         for warning in warnings:
-            self.warn(warning)
+            self.warn(*warning)
         for keys in [keys for keys in unknown if keys not in known and value_at(stored, keys) is None][:MAX_NAMED]:
             self.warn_of_unknown(place, keys, owner)
         found = validator.violations(value, path=place, context=context, stored=stored)
@@ -125,7 +125,7 @@ class Draft:
         for name, given in value.items() if not found else ():
             for form in self.context.catalog.forms.get(f"{place}.{name}", ()):
                 if isinstance(given, str) and given != MASK and form.schema.violations(given):
-                    self.warn(ContractWarning("value-form", f"{place}.{name}", f"{place}.{name} {form.text}"))
+                    self.warn("value-form", f"{place}.{name}", f"{place}.{name} {form.text}")
         return value
 
     def merged(self, name: str, needed: Iterable[str] | None = None) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Draft:
             return dict(given)
         text = f"the new {name} has no {', '.join(missing)}; the earlier values are kept"
         rule = "schedule-partial" if name == "scheduleParams" else "params-partial"
-        self.warn(ContractWarning(rule, name, text))
+        self.warn(rule, name, text)
         return {**stored, **given}
 
     def found(self, collection: str, place: str, entity_id: Any) -> Entity | None:
@@ -169,7 +169,7 @@ def check(kind: Kind, body: Any, context: Context, change: Change | None = None)
     if change is None:
         for name in sorted(body.keys() & (SERVER_FIELDS | kind.derived)):
             text = f"{name} is filled by the server; the value sent is not used"
-            draft.warn(ContractWarning("server-field-sent", name, text))
+            draft.warn("server-field-sent", name, text)
             del draft.body[name]
     spec = _named_spec(kind, draft)
     draft.violations += kind.envelope.violations(draft.body)
@@ -216,7 +216,7 @@ def _complete_connection(draft: Draft, spec: ConnectionSpec | None) -> None:
         spec = draft.context.catalog.assumed_connection_spec
         body["connectionSpec"] = {"id": spec.id, "version": spec.version}
         text = f"no connectionSpec was sent; {spec.name} is assumed, as the tutorial's request has it"
-        draft.warn(ContractWarning("connection-spec-missing", "connectionSpec", text))
+        draft.warn("connection-spec-missing", "connectionSpec", text)
     spec = _fitting_spec(draft, spec, source=False)
     if auth is None:
         body.pop("auth", None)
@@ -308,12 +308,12 @@ def _checked_target_params(draft: Draft, owner: str, schema: SchemaValidator, pa
         if mode != MODE:
             params = {**params, "mode": MODE}
             text = f'params.mode: "{mode}" is taken as "{MODE}"'
-            draft.warn(ContractWarning("enum-letter-case", "params.mode", text))
+            draft.warn("enum-letter-case", "params.mode", text)
     else:
         draft.refuse("params.mode", f'params.mode must be "{MODE}", got {literal(mode)}', "enum", MODE)
     if params.get("datasetFileType") == "JSON" and params.get("compression") == "NONE":
         text = "later editions of the documentation allow JSON only compressed; GZIP is safe"
-        draft.warn(ContractWarning("json-uncompressed", "params.compression", text))
+        draft.warn("json-uncompressed", "params.compression", text)
     return params
 
 
@@ -351,18 +351,18 @@ def _checked_schedule(draft: Draft, params: dict[str, Any]) -> Any:
     schedule, violations, warnings = read_schedule(params)
     draft.violations += violations
     for warning in warnings:
-        draft.warn(warning)
+        draft.warn(*warning)
     if violations:
         return schedule
     place, end = "scheduleParams.startTime", implied_end(draft.context.created_at)
     if schedule.get("endTime") is None and schedule["startTime"] > end:
         text = f"{place} {schedule['startTime']} comes after the end of the schedule, which is six months after the flow's creation, {end}"
-        draft.warn(ContractWarning("schedule-never-runs", place, f"{text}; the flow never runs by itself"))
+        draft.warn("schedule-never-runs", place, f"{text}; the flow never runs by itself")
         return schedule
     end = schedule.setdefault("endTime", end)
     if end < draft.context.now:
         text = f"the schedule lies wholly in the past: it ended at {end}; the flow does not run by itself"
-        draft.warn(ContractWarning("schedule-past", "scheduleParams.endTime", text))
+        draft.warn("schedule-past", "scheduleParams.endTime", text)
     return schedule
 
 
