@@ -240,5 +240,5 @@ def test_schemathesis_on_some_operations(described: Described, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_schemathesis_at_length(described: Described, tmp_path: Path) -> None:
-    """All operations, with made-up requests: some 17,000."""
+    """All operations, with made-up requests and chains of operations by the links: some 17,000 requests."""
     run_schemathesis(described, tmp_path, "-n", "120", "--include-path-regex", "^/(data|ims)/")

@@ -164,8 +164,8 @@ _CONFIGS: Final = (
     parameter("properties", _NAMES, "fields of each item to answer, beside id", example="name,state"),
     parameter("orderBy", _TEXT, "fields, each with asc: or desc: before it", example="desc:created,name"),
     parameter("name", _TEXT, "the dataset's name", example="AAM Devices Data"),
-    parameter("created", {"type": "integer"}, "when it was created, in epoch milliseconds"),
-    parameter("updated", {"type": "integer"}, "when it was last changed, in epoch milliseconds"),
+    parameter("created", _TEXT, "when it was created, in epoch milliseconds"),
+    parameter("updated", _TEXT, "when it was last changed, in epoch milliseconds"),
     parameter("tags", _TEXT, "tags that it has, as name:value or name:*", example="adobe/pqs/table:*"),
     _LIST[0]
     | {

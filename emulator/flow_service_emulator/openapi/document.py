@@ -112,7 +112,7 @@ def _operation(operation: Operation, table: Sequence[Operation], errors: ErrorTa
         "summary": operation.summary,
         **({"description": f"Unclear: {operation.unclear}."} if operation.unclear else {}),
         "parameters": [*_path_parameters(operation), *operation.parameters, *(_SCOPE if behind_gateway else ())],
-        "responses": _answer(operation) | _error_responses(_errors(operation, table, errors), errors),
+        "responses": _answer(operation, table) | _error_responses(_errors(operation, table, errors), errors),
         "security": [{"token": [], "apiKey": []}] if behind_gateway else [],
     }
     if operation.body is not None:
@@ -127,7 +127,7 @@ def _path_parameters(operation: Operation) -> list[Schema]:
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 
-def _answer(operation: Operation) -> Schema:
+def _answer(operation: Operation, table: Sequence[Operation]) -> Schema:
     """The success of an operation; none of those that the emulator does not have."""
     if operation.status >= 400:
         return {}
@@ -138,7 +138,21 @@ def _answer(operation: Operation) -> Schema:
     answer: Schema = {"description": operation.summary, "headers": headers}
     if operation.answer is not None:
         answer["content"] = {JSON: {"schema": ref(operation.answer)}}
+    if operation.answer == "Created" and operation.status == 201:
+        answer["links"] = _links(operation, table)
     return {str(operation.status): answer}
+
+
+def _links(creation: Operation, table: Sequence[Operation]) -> Schema:
+    """The operations on an entity, given the answer of its creation."""
+    links: Schema = {}
+    for operation in table:
+        if operation.path.startswith(f"{creation.path}/{{id}}") and operation.status < 400:
+            given = {"id": "$response.body#/id"}
+            if any(each["name"] == "If-Match" for each in operation.parameters):
+                given["If-Match"] = "$response.body#/etag"
+            links[operation.name.replace(":", "-")] = {"operationId": operation.name, "parameters": given}
+    return links
 
 
 def _errors(operation: Operation, table: Sequence[Operation], errors: ErrorTable) -> list[str]:
