@@ -9,7 +9,7 @@ from pathlib import Path
 from contract_tests.bench.mutated_files import TYPES, check_folder, in_folder, put_all
 from contract_tests.support import Api, serving
 
-COUNT = 30
+COUNT = 10
 
 
 CRASHING = zlib.decompress(
@@ -33,5 +33,5 @@ def test_files_with_wrong_bytes_are_listed_with_their_problem_and_the_others_are
         )
         check_folder(api, COUNT)
         for format_ in TYPES:
-            put_all(api, format_, 8 if format_ == "parquet" else COUNT)
+            put_all(api, format_, 4 if format_ == "parquet" else COUNT)
         api.close()
