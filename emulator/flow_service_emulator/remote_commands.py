@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from flow_service_emulator.reports.report import counted
 from flow_service_emulator.testing.client import ControlClient, wait_until_ready
 
 
@@ -25,7 +26,7 @@ def advance(wanted: Namespace) -> None:
         print(f"{_shown(run['scheduledAt'])}  {run['status']:9} flow {run['flowId']}  run {run['id']}")
     ends = Counter(run["status"] for run in answer["runs"])
     told = ", ".join(f"{number} {status}" for status, number in ends.items())
-    print(f"it is {_shown(answer['now'])}; {len(answer['runs'])} exports{told and f': {told}'}")
+    print(f"it is {_shown(answer['now'])}; {counted(len(answer['runs']), 'export')}{told and f': {told}'}")
 
 
 def reset(wanted: Namespace) -> None:

@@ -257,7 +257,6 @@ def proxy_of(url: str) -> str | None:
     return None if proxy_bypass(urlsplit(url).netloc) else getproxies().get("http")
 
 
-def wants_colour(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:
+def wants_colour(stream: TextIO) -> bool:
     """Whether a stream is a terminal that shows colours (https://no-color.org)."""
-    given = os.environ if environment is None else environment
-    return stream.isatty() and not given.get("NO_COLOR") and given.get("TERM") != "dumb"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

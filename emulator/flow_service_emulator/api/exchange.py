@@ -119,13 +119,10 @@ class Exchange:
 Handler = Callable[[Exchange], Awaitable[Reply]]
 
 
-def decode_json(body: bytes, depth: int = MAX_DEPTH, loads: Callable[[bytes], Any] = orjson.loads) -> Any:
-    """JSON as RFC 8259 has it: UTF-8, no comments, no NaN, nested at most `depth` deep. Raises `body-malformed`.
-
-    `loads` does what that of orjson does.
-    """
+def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:
+    """JSON as RFC 8259 has it: UTF-8, no comments, no NaN, nested at most `depth` deep. Raises `body-malformed`."""
     try:
-        value = loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as fault:
         try:
             body.decode()

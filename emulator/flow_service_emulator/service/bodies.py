@@ -185,6 +185,6 @@ def as_sent(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float) else short(value)
 
 
-def short(value: Any, limit: int = 80) -> str:
+def short(value: Any) -> str:
     text = value if isinstance(value, str) else literal(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= 80 else text[:77] + "..."
