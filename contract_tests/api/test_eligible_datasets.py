@@ -73,7 +73,8 @@ def test_order(api: Api, order: str) -> None:
     ("params", "ids"),
     [
         ({"name": "AAM Devices Data"}, [SECOND]),
-        ({"name": "nobody's"}, []),
+        *(({"name": name}, []) for name in ("nobody's", 'a"b', "~x", "x\\", "a==b", "a,b")),
+        ({"property": 'name=="a~b"'}, []),
         ({"property": "name==AAM Devices Data"}, [SECOND]),
         ({"property": ["name==AAM Devices Data", "state==ENABLED"]}, []),
         ({"property": f"id=={FIRST},{SECOND}", "orderBy": "id"}, [FIRST, SECOND]),
@@ -118,6 +119,8 @@ def test_a_part_of_a_field(api: Api) -> None:
         ({"orderBy": "up:name"}, "value-invalid"),
         ({"orderBy": "colour"}, "filter-field-invalid"),
         ({"tags": "enabled"}, "value-invalid"),
+        ({"created": "null"}, "value-invalid"),
+        ({"updated": ""}, "value-invalid"),
         ({"colour": "blue"}, "query-param-unknown"),
         ({"name": ["a", "b"]}, "value-invalid"),
     ],

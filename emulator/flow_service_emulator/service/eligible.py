@@ -65,7 +65,11 @@ def page(library: Library, scope: Scope, params: Params) -> dict[str, Any]:
     properties = single["properties"].split(",") if "properties" in single else None
     if properties is not None and not all(_NAME.fullmatch(name.strip()) for name in properties):
         raise value_invalid(single["properties"], "properties", "names of fields, with commas between them")
-    conditions = [_condition(f'{name}=="{single[name]}"') for name in _EQUAL if name in single]
+    for name in ("created", "updated"):
+        if not re.fullmatch("[0-9]+", single.get(name, "0")):
+            raise value_invalid(single[name], name, "epoch milliseconds")
+    equal = {name: single[name] for name in _EQUAL if name in single}
+    conditions: list[Condition] = [lambda dataset: all(str(dataset[name]) == equal[name] for name in equal)]
     conditions += [_condition(value) for name, value in params if name == "property"]
     conditions += [_tagged(tag) for tag in single["tags"].split(",")] if "tags" in single else []
     order = _order(single["orderBy"]) if "orderBy" in single else []
@@ -111,9 +115,12 @@ def _whole(body: Dataset, scope: Scope, anchor: float) -> dict[str, Any]:
 
 def _condition(text: str) -> Condition:
     """A filter as in lists; without an operator it asks whether the field is there."""
-    if "~" in text:
-        raise ServiceError("unsupported", feature="The Catalog's operator ~")
-    condition = parse_filter(text, collection="datasets", fields=FIELDS)
+    try:
+        condition = parse_filter(text, collection="datasets", fields=FIELDS)
+    except ServiceError as error:
+        if error.name == "filter-operator-not-implemented":
+            raise ServiceError("unsupported", feature="The Catalog's operator ~") from None
+        raise
     if condition is not None:
         return condition.matches
     path = _path(text.strip())
