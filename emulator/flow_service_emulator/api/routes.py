@@ -18,7 +18,7 @@ from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.filters import MISSING, value_invalid
+from flow_service_emulator.query.filters import MISSING, doubts, value_invalid
 from flow_service_emulator.query.query import MAX_LIMIT, Page, Params, parse, run
 from flow_service_emulator.service import eligible
 from flow_service_emulator.service.service import Caller, FlowService, not_found, search_params
@@ -139,6 +139,7 @@ class Routes:
             allowed = {spec.name: spec.id for spec in self._catalog.connection_specs.values()}
             raise ServiceError("spec-id-invalid", report={"field": "id", "value": spec_id[:100], "allowed": allowed})
         await self._library.refresh()
+        exchange.warnings += doubts(value for name, value in exchange.query if name == "property")
         return Reply(eligible.page(self._library, exchange.scope, exchange.query))
 
     async def test_connection(self, exchange: Exchange) -> Reply:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -207,13 +207,13 @@ def parse_filter(text: str, *, collection: str, fields: Collection[str]) -> Filt
     return Filter(field, found, frozenset(wanted), status, only[0][1] if only else None)
 
 
-def doubt(text: str) -> ContractWarning | None:
-    """A warning for a `property` whose value holds a further operator, such as `flowId==X,status==failed` or an encoded `&`."""
-    match = _OPERATOR.search(text)
-    if match is None or _FURTHER.search(re.sub(r'"(?:[^"\\]|\\.)*+"', "", text[match.end() :])) is None:
-        return None
-    told = f"the value of the filter {echo(text)} holds a further operator, which is a part of the value here"
-    return ContractWarning("filter-value-operator", "query.property", told)
+def doubts(properties: Iterable[str]) -> Iterator[ContractWarning]:
+    """A warning for each `property` whose value holds a further operator: `flowId==X,status==failed`, or an encoded `&`."""
+    for text in properties:
+        match = _OPERATOR.search(text)
+        if match and _FURTHER.search(re.sub(r'"(?:[^"\\]|\\.)*+"', "", text[match.end() :])):
+            told = f"the value of the filter {echo(text)} holds a further operator, which is a part of the value here"
+            yield ContractWarning("filter-value-operator", "query.property", told)
 
 
 def _folded(word: str) -> str:

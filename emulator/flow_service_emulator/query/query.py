@@ -29,7 +29,7 @@ from flow_service_emulator.query.filters import (
     BOOLEANS,
     FieldPath,
     Filter,
-    doubt,
+    doubts,
     echo,
     parse_filter,
     value_invalid,
@@ -151,7 +151,7 @@ def parse(
     if _TOKEN in single:
         query = _read_token(single[_TOKEN], collection, fields)
     if warnings is not None:
-        warnings += [each for text in properties if (each := doubt(text)) is not None]
+        warnings += doubts(properties)
     return replace(query, count=BOOLEANS[count])
 
 
