@@ -68,7 +68,7 @@ A start in the past exports at once, and the contract report warns of it.
 ```sh
 curl -sS {ADDRESS}/__emulator/clock/advance -d '{{{{"hours": 3}}}}' && echo
 call "$url/runs?property=flowId==$flow"
-curl -sS {ADDRESS}/__emulator/exports && echo
+curl -sS "{ADDRESS}/__emulator/exports?flow=$flow" && echo
 ```
 
 The rules for `scheduleParams` are in [Schedules](../schedules.md), the names of files in [Files](../../explanation/files.md).

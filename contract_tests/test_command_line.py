@@ -101,6 +101,9 @@ def test_commands_for_a_running_server(api: Api) -> None:
         "requests  1, 1 violation",
     ):
         assert f"\n{line}\n" in status
+    api.control("PUT", "/faults", {"kind": "run", "message": "The bucket is full."})
+    _, why, end = told("advance", "--hours", "3").splitlines()
+    assert (why, end) == ("  The bucket is full.", "it is 2026-01-01T07:00:00Z; 1 export: 1 failed")
     assert "its exported files are gone" in told("reset", "--exports")
     assert api.items("/flows") == api.control("GET", "/exports")["items"] == []
 

@@ -117,6 +117,8 @@ class TestErrors:
         assert answers[0].headers["retry-after"] == "3600"
         assert api.get("/connections").status_code == 200, "another operation is not limited"
         assert counts(api) == [(3, 1, 2)]
+        api.control("POST", "/clock/advance", {"seconds": 3600})
+        assert api.get("/flows").status_code == 200, "a move of the clock is a wait"
         put(api, {"kind": "rate-limit", "times": 1, "retryAfter": 0})
         assert statuses(api, "/flows", 2) == [429, 200]
 

@@ -16,7 +16,7 @@ import pytest
 
 from contract_tests.api.test_actions_runs import ADHOC
 from contract_tests.support import Api, serving
-from contract_tests.tutorial import BASE, DATA_LAKE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION, Destination
+from contract_tests.tutorial import ADLS, BASE, DATA_LAKE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION, Destination
 
 pytestmark = pytest.mark.emulator_only
 NOBODY = "11111111-2222-4333-8444-555555555555"
@@ -118,6 +118,14 @@ MISTAKES: dict[str, tuple[Callable[[Made], httpx.Response], tuple[str, ...]]] = 
         lambda made: made.api.post("/connections", {**DISK, "auth": {"specName": "Access Key", "params": {}}}),
         ("takes no credentials: leave auth out",),
     ),
+    "credentials without a kind": (
+        lambda made: made.api.post("/connections", {**S3.base_connection(), "auth": {"s3AccessKey": "A"}}),
+        ("auth.specName is required", '{"specName":"Access Key","params":{"s3AccessKey":"', '"s3SecretKey":"', '"}}.'),
+    ),
+    "no credentials": (
+        lambda made: made.api.post("/connections", {"name": "n", "connectionSpec": {"id": ADLS.spec, "version": "1.0"}}),
+        ("auth is required", '{"specName":"Azure Service Principal Auth","params":{', '"}}.'),
+    ),
     "a host": (lambda made: made.connect(SFTP, domain=None, host="h"), ("host was sent: rename it to domain",)),
     "two names of keys": (
         lambda made: made.connect(s3AccessKey=None, s3SecretKey=None, accessKey="A", secretKey="S"),
@@ -134,6 +142,10 @@ MISTAKES: dict[str, tuple[Callable[[Made], httpx.Response], tuple[str, ...]]] = 
     "no name": (lambda made: made.run(name=None), ("name is required", "GET /openapi.json has the schema")),
     "a base of another kind": (lambda made: made.aim(base=made.source), ("baseConnectionId", "one of sourceConnections")),
     "another destination's base": (lambda made: made.aim(SFTP), ("made for Amazon S3", f'Send "{S3.spec}"')),
+    "another destination's flow spec": (
+        lambda made: made.run(flowSpec={"id": SFTP.flow_spec, "version": "1.0"}),
+        ("is one to Amazon S3", f"The flow spec of Amazon S3 is {S3.flow_spec}."),
+    ),
     "a file type": (lambda made: made.aim(datasetFileType="CSV"), ('must be "JSON" or "PARQUET", got "CSV"',)),
     "an interval": (lambda made: made.run({"interval": 5}), ("3, 6, 8, 9, 12 or 24", "got 5", "GET /flowSpecs/")),
     "timeunit": (lambda made: made.run({"timeUnit": None, "timeunit": "hour"}), ("timeunit was sent: rename it to timeUnit",)),

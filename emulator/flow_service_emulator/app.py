@@ -121,7 +121,7 @@ class Service:
         )
         routes = Routes(self.entities, catalog, library, clock, settings.landing_zone)
         self.table = operations(routes, self.gateway, catalog.unsupported["operations"])
-        self.injector = Injector(faults, self.gateway, self.entities, catalog.errors)
+        self.injector = Injector(faults, self.gateway, self.entities, catalog.errors, clock)
         self.contract = Contract(
             catalog,
             now=clock.now,

@@ -46,6 +46,7 @@ class Clock:
         self._wall_at = self._wall_seen = self._ticks_at = 0.0
         self.began = 0.0
         """The instant (epoch seconds) that it was last put to: by a reset or a snapshot, a move, or a change of its mode."""
+        self._moved = 0.0
         self._held_modes: tuple[Mode, ...] = ()
         self.reset()
 
@@ -115,18 +116,24 @@ class Clock:
             raise ValueError(
                 f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts again"
             )
-        self._put(present if now is None else now)
+        self.move_to(present if now is None else now)
         self.mode = mode
         if mode == "accelerated":
             self._speed = self._speed if speed is None else speed
 
     def move_to(self, at: float) -> None:
         """Jump to `at` (epoch seconds) if that lies ahead; otherwise do nothing."""
-        self._put(max(self.now(), at))
+        present = self.now()
+        self._moved += max(0.0, at - present)
+        self._put(max(present, at))
 
     def steady(self) -> float:
         """A counter of the machine's seconds that no change of the clock moves; its differences are durations."""
         return time.perf_counter()
+
+    def waited(self) -> float:
+        """A counter of the seconds that a client has waited: those of the machine, and those that the clock was moved on by."""
+        return self._ticks() + self._moved
 
     def wait_for(self, at: float) -> float | None:
         """How many of the machine's seconds pass until `at` is reached; None when it never comes by itself."""

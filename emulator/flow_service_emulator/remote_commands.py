@@ -24,6 +24,8 @@ def advance(wanted: Namespace) -> None:
     answer = ControlClient(wanted.url).call("POST", "/clock/advance", body)
     for run in answer["runs"]:
         print(f"{_shown(run['scheduledAt'])}  {run['status']:9} flow {run['flowId']}  run {run['id']}")
+        if "error" in run:
+            print(f"  {run['error']}")
     ends = Counter(run["status"] for run in answer["runs"])
     told = ", ".join(f"{number} {status}" for status, number in ends.items())
     print(f"it is {_shown(answer['now'])}; {counted(len(answer['runs']), 'export')}{told and f': {told}'}")

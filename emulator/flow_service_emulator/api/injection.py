@@ -19,6 +19,7 @@ from flow_service_emulator.api.exchange import Exchange, Reply, encoded
 from flow_service_emulator.api.gateway import Gateway
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.routes import BASE
+from flow_service_emulator.clock import Clock
 from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.faults.faults import Call, Decision, Faults
 from flow_service_emulator.faults.rules import AFTER, Rule
@@ -42,8 +43,11 @@ class ConnectionEnded(Exception):
 class Injector:
     """Meets requests with the rules. Ask it only while `faults.active`."""
 
-    def __init__(self, faults: Faults, gateway: Gateway, service: FlowService, errors: ErrorTable) -> None:
+    def __init__(
+        self, faults: Faults, gateway: Gateway, service: FlowService, errors: ErrorTable, clock: Clock
+    ) -> None:
         self.faults = faults
+        self._clock = clock
         self._gateway = gateway
         self._service = service
         self._errors = errors
@@ -98,7 +102,7 @@ class Injector:
             return self._service.etag(*entity) == headers.get("if-match", "").strip()
 
         call = Call(name, method, path, path.removeprefix(BASE), params.get("id"), scope, headers, is_latest_etag)
-        decision = self.faults.decide(call, asyncio.get_running_loop().time())
+        decision = self.faults.decide(call, self._clock.waited())
         if decision.label is not None:
             exchange.fault, exchange.operation = decision.label, name
         if decision.delay:

@@ -42,6 +42,7 @@ _REQUIRED: Final = re.compile(r"(\S+) is required but missing")
 _ADVICE: Final = re.compile(r"\s*\b(?:Please|Verify) [^.]*\.")
 """What the service's own sentences advise; the hint's advice is nearer."""
 _ETAG: Final = re.compile(r'"[^"]+"')
+_MISFIT: Final = re.compile(r": flow spec .* is one to (.+)$")
 _NOT_THERE: Final = re.compile(r': (\w+) has no entity with the id "(.*)"')
 _MESSAGES: Final = ("errorMessage", "message", "detail", "error_description")
 
@@ -270,6 +271,13 @@ class Hints:
             unknown = [each.path for each in exchange.warnings if each.rule == "unknown-field"]
             beside = [path.rpartition(".")[2] for path in unknown if path.rpartition(".")[0] == parent]
             fix = self._renamed(name, beside)
+            if not fix and place == "auth.specName":
+                spec = self._catalog.connection_specs.get(str(_at(sent, "connectionSpec.id")))
+                for kind, params in (spec.examples.get("auth", {}) if spec else {}).items():
+                    fix = fix or f"A valid auth is {orjson.dumps({'specName': kind, 'params': params}).decode()}."
+        elif found := _MISFIT.search(message):
+            specs = self._catalog.flow_specs.values()
+            fix = next((f"The flow spec of {each.name} is {each.id}." for each in specs if each.name == found[1]), "")
         elif found := _NOT_THERE.search(message):
             fix = self._of_id(exchange, found[1], found[2]) or str(self._rules["resource-not-found"]["fix"])
         elif violation["rule"] == "const" and "example" in violation and not place.startswith("scheduleParams"):
@@ -277,7 +285,7 @@ class Hints:
         elif "GET /" in message:
             fix = "Take one from there."
         if not fix and not {"example", str(example := violation.get("example"))} & set(_WORD.findall(message)):
-            fix = "" if example is None else f"A valid example is {orjson.dumps(example).decode()[:150]}."
+            fix = "" if example is None else f"A valid example is {orjson.dumps(example).decode()}."
         if place.startswith("scheduleParams") and "rename" not in fix:
             value = _at(sent, place)
             once = ONCE if place.endswith("exportMode") or value in (0, "0") or "once" in str(value).lower() else ""

@@ -111,7 +111,7 @@ class Faults:
         self.active = any(not rule.is_of_flows for rule in self.rules)
 
     def decide(self, call: Call, now: float) -> Decision:
-        """What hits a request. `now` is in the machine's monotonic seconds.
+        """What hits a request. `now` is `Clock.waited`.
 
         The rules are asked in their order. A delay that fires is taken, and the next rule is asked; any other rule that fires
         ends the search, and those behind it do not see (nor count) the request.

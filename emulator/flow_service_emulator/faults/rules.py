@@ -148,7 +148,7 @@ class Rule:
     fired: int = 0
     repeats: int = 0
     limited_until: float = -math.inf
-    """Until when (the machine's monotonic seconds) a rate limit goes on."""
+    """Until when (`Clock.waited`) a rate limit goes on."""
     expired: dict[str, None] = field(default_factory=dict)
     """Digests of the tokens that have expired."""
 
