@@ -68,7 +68,7 @@ def test_a_search_is_a_list_in_a_body(api: Api, query: str) -> None:
 def test_order_pages_fields_and_counts_of_a_search(api: Api) -> None:
     """POST /flows/search: `FlowFilterRequest`, and continuationToken in the query."""
     flows = [api.flow(S3, api.later) for _ in range(3)]
-    body: dict[str, Any] = {"orderby": "createdAt", "limit": 2, "projectionFields": "id,state"}
+    body: dict[str, Any] = {"orderby": "createdAt", "limit": 2.0, "projectionFields": "id,state"}
     first = api.post("/flows/search", body).json()
     assert first["items"] == [{"id": flow, "state": "enabled"} for flow in flows[:2]]
     token = first["_links"]["next"]["href"].partition("=")[2]

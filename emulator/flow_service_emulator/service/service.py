@@ -345,7 +345,9 @@ def search_params(body: Any, warnings: list[ContractWarning]) -> list[tuple[str,
         params.append(("property", body["projectionFields"]))
     for name in sorted(body.keys() - SEARCH_BODY["properties"].keys()):
         warnings.append(ContractWarning("unknown-field", name[:60], f"{name[:60]} is not documented for searches"))
-    return params + [(name, str(body[name])) for name in ("limit", "orderby", "count") if name in body]
+    if "limit" in body:
+        params.append(("limit", str(int(body["limit"]))))  # JSON Schema takes 2.0 for a whole number
+    return params + [(name, str(body[name])) for name in ("orderby", "count") if name in body]
 
 
 def _action(params: Params) -> tuple[str, str | None]:
