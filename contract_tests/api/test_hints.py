@@ -132,6 +132,8 @@ MISTAKES: dict[str, tuple[Callable[[Made], httpx.Response], tuple[str, ...]]] = 
         ("(1)", "accessKey was sent: rename it to s3AccessKey", "(2)", "secretKey was sent: rename it to s3SecretKey"),
     ),
     "a spec by its name": (lambda made: made.connect(spec={"id": "amazon s3", "version": "1.0"}), (f"Amazon S3, {S3.spec}?",)),
+    "a spec's name alone": (lambda made: made.connect(spec="amazon s3"), (f'Send an object: {{"id": "{S3.spec}", "version": "1.0"}}',)),
+    "a spec's id alone": (lambda made: made.connect(spec=S3.spec), (f'Send an object: {{"id": "{S3.spec}", "version": "1.0"}}',)),
     "a flow spec's id": (lambda made: made.connect(spec={"id": made.spec, "version": "1.0"}), ("id of the flow spec", S3.spec)),
     "a version that is a number": (lambda made: made.connect(spec={"id": S3.spec, "version": 1.0}), ('Send the text "1.0".',)),
     "datasetId": (lambda made: made.read({"datasetId": "x"}), ("datasetId was sent: rename it to dataSetId",)),

@@ -219,7 +219,9 @@ class Hints:
         if isinstance(allowed, list):  # of versions there is one
             return f'Send the text "{allowed[0]}".'
         if isinstance(value, str) and report["field"] in ("connectionSpec", "flowSpec"):
-            return f'Send an object: {{"id": {orjson.dumps(value).decode()}, "version": "1.0"}}.'
+            ids = {spec_id: spec_id for spec_id in allowed.values()} | allowed
+            sent = ids.get(_nearest(value, ids), "<id>")
+            return f'Send an object: {{"id": "{sent}", "version": "1.0"}}.'
         what = self._spec(str(value))
         told = f"That is the id of {what}. " if what else ""
         ids = {spec_id: name for name, spec_id in allowed.items()}
