@@ -87,6 +87,7 @@ def test_commands_for_a_running_server(api: Api) -> None:
     flow = api.http.post("/__emulator/flows", json=wanted).json()["id"]
     api.get("/flows/none")
     assert told("wait") == f"ready: {api.url}\n"
+    assert run("status", "--url", f"{api.url}/__emulator/").returncode == 0  # as copied from the browser
     lines = told("advance", "--hours", "3", "--minutes", "1").splitlines()
     assert [line.split()[:4] for line in lines[:2]] == [
         [at, "success", "flow", flow] for at in ("2026-01-01T00:01:00Z", "2026-01-01T03:01:00Z")

@@ -150,6 +150,8 @@ def test_new_credentials_of_the_landing_zone(api: Api) -> None:
     assert renewed["expiryDate"] == "2026-04-01"
     assert_error(api.http.post(f"{ZONE}?type=dlz_destination"), "value-invalid", field="action")
     assert renewed["SASToken"] not in api.http.get("/__emulator/requests").text
+    api.control("POST", "/reset")
+    assert api.http.get(f"{ZONE}?type=dlz_destination").json() == before
 
 
 # --- preflights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +15,6 @@ from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import MISSING, doubts, value_invalid
 from flow_service_emulator.query.query import MAX_LIMIT, Page, Params, parse, run
@@ -58,8 +56,6 @@ class Routes:
         self._library = library
         self._clock = clock
         self._zone = _zone_at(sas_url) if sas_url else {}
-        self._refreshed: Counter[tuple[Scope, str]] = Counter()
-        """How often the credentials of an organization and sandbox's landing zone were refreshed."""
         self._specs: Mapping[str, Mapping[str, ConnectionSpec | FlowSpec]] = {
             "connectionSpecs": catalog.connection_specs,
             "flowSpecs": catalog.flow_specs,
@@ -185,7 +181,7 @@ class Routes:
             raise value_invalid(given.get("action", MISSING), "action", [REFRESH])
         answer = self._credentials(exchange)
         if "action" in given:
-            self._refreshed[(exchange.scope, answer["containerName"])] += 1
+            self._service.refreshed(exchange.scope, answer["containerName"], again=True)
             answer = self._credentials(exchange)
         return Reply(answer)
 
@@ -196,7 +192,7 @@ class Routes:
             raise value_invalid(kind, "type", [*CONTAINERS])
         container = CONTAINERS[kind]
         expiry = datetime.fromtimestamp(self._clock.now() + CREDENTIAL_DAYS * 86_400, UTC).strftime("%Y-%m-%d")
-        refreshed = self._refreshed[(exchange.scope, container)]
+        refreshed = self._service.refreshed(exchange.scope, container)
         account = f"emulator{_digest(*exchange.scope, container)[:12]}"
         digest = _digest(*exchange.scope, container, expiry, str(refreshed))
         token = f"sv=2022-11-02&sr=c&se={expiry}T00%3A00%3A00Z&sp=racwdlm&sig={quote(digest[:43] + '=', safe='')}"

@@ -35,7 +35,7 @@ from flow_service_emulator.query.query import ListQuery, Page, Params, Records, 
 from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, KINDS, RUN_BODY, SEARCH_BODY, inherited, refuse_all
 from flow_service_emulator.service.kinds import Change, Context, check
 from flow_service_emulator.service.patching import apply_patch
-from flow_service_emulator.store.store import Delete, Put, Store
+from flow_service_emulator.store.store import Delete, Put, SetMeta, Store
 from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
 
 INDEXES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -273,6 +273,14 @@ class FlowService:
             }
             for flow, ids in wanted
         ]
+
+    def refreshed(self, scope: Scope, container: str, *, again: bool = False) -> int:
+        """How often the credentials of a landing zone's container were refreshed, with `again` once more."""
+        key = "/".join(("landing-zone", *scope, container))
+        times = (self._store.get_meta(key) or 0) + again
+        if again:
+            self._store.write([SetMeta(key, times)])
+        return int(times)
 
     def _context(self, caller: Caller, created_ms: int) -> Context:
         return Context(

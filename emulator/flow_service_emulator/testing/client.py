@@ -39,13 +39,14 @@ class ControlClient:
     """Calls to one server, each on a connection of its own. Every call may raise FlowServiceError."""
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        url = url.rstrip("/").removesuffix("/__emulator")  # as copied from the dashboard's address
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise FlowServiceError(f"an address such as http://127.0.0.1:8080 is needed, got {url!r}")
         kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
         self._connect = partial(kind, address.hostname, address.port, timeout=timeout)
-        self._url = url.rstrip("/")
-        self._prefix = address.path.rstrip("/")
+        self._url = url
+        self._prefix = address.path
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Answer a control call's JSON; `path` is below `/__emulator`, None in `query` is left out."""
