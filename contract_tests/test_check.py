@@ -188,6 +188,16 @@ def test_new_fields_and_wordings_are_information(recorded: list[Entry], check: C
     assert told == {"get:flows: items[].newField is described nowhere", "value-invalid is worded: No."}
 
 
+@pytest.mark.parametrize("form", ["text", "html"])
+def test_a_heading_says_that_the_emulator_may_be_wrong(
+    form: str, recorded: list[Entry], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "traffic"
+    file.write_text("\n".join(map(json.dumps, recorded)))
+    main(["check", str(file), "--format", form])
+    assert "he real service refuses this, or the service and the emulator disagree" in capsys.readouterr().out
+
+
 def test_entities_that_the_recording_has_not_told_of_are_no_findings(
     recorded: list[Entry], check: Callable[..., dict[str, Any]]
 ) -> None:

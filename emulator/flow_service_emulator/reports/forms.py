@@ -111,9 +111,10 @@ def _lines(report: Mapping[str, Any], paint: Paint, coverage: Detail) -> Iterato
     yield paint(_BOLD, f"Contract report: {seen}") + paint(colour, verdict(report))
     if known := left_out(report):
         yield known
+    either = ", or the service and the emulator disagree" if "comparison" in report else ""
     for key, code, title in _SECTIONS:
         if report[key]:
-            yield from ("", paint(code + _BOLD, title))
+            yield from ("", paint(code + _BOLD, title + either))
         for rule in report[key]:
             yield from _rule(rule, paint)
     if rules := unmatched(report):

@@ -53,6 +53,8 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
 </header><main>"""
     yield from _numbers(report["summary"])
     for key, meaning, empty in SECTIONS:
+        if "comparison" in report:
+            meaning = f"{meaning[:-1]}, or the service and the emulator disagree."
         if known or quality(report) == "unknown":
             empty = f"No new {key}." if known else f"No {key}: no request was seen."
         yield f'<section aria-labelledby="{key}"><h2 id="{key}">{key.title()}</h2>'
