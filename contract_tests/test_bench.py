@@ -20,6 +20,7 @@ from contract_tests.tutorial import BASE, SOURCE_CONNECTION
 BRIEF = measures.Plan(rounds=1, seconds=0.02, warmup=0.0, requests=40, entities=60, rows=60, days=0.125)
 
 
+@pytest.mark.slow
 def test_every_part_gives_its_lines(
     server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
