@@ -36,21 +36,10 @@ def test_the_published_fields(api: Api) -> None:
     """API reference, `Destination_Dataset_Response`."""
     (dataset,) = found(api, name="AAM Authenticated Profiles Meta Data")
     assert set(dataset) == {
-        *(
-            "id",
-            "name",
-            "description",
-            "fileDescription",
-            "aspect",
-            "state",
-            "schemaRef",
-            "tags",
-            "imsOrg",
-            "sandboxId",
-        ),
+        *("id", "name", "description", "fileDescription", "aspect", "state", "schemaRef", "tags", "imsOrg", "sandboxId"),
         *("namespace", "version", "created", "updated", "createdClient", "createdUser", "updatedUser", "lastBatchId"),
         *("lastBatchStatus", "classification", "files"),
-    }
+    }  # fmt: skip
     assert set(dataset["schemaRef"]) == {"id", "contentType"}
     assert (dataset["id"], dataset["created"], dataset["imsOrg"]) == (FIRST, CREATED, api.org)
     connection = api.created("connections", {"name": "x"})

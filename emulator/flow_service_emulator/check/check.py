@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -151,7 +152,7 @@ class Check:
         fact = {
             "operation": exchange.operation or call.method,
             "spec": self._spec_name(body),
-            "query": sorted({part.partition("=")[0] for part in call.query.split("&") if part}),
+            "query": sorted(shape(dict(parse_qsl(call.query, keep_blank_values=True)))),
             "request": shape(body),
             "status": call.status,
             "code": _code(call.answer),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator.check.check import Check
-from flow_service_emulator.check.traffic import TrafficError, read_traffic
+from flow_service_emulator.check.traffic import read_traffic
 from flow_service_emulator.report_command import check_output, show_report
 from flow_service_emulator.reports.report import NoReport, counted, printable
 
@@ -41,8 +41,6 @@ async def _read_all(check: Check, names: list[str]) -> None:
             with nullcontext(sys.stdin.buffer) if name == STANDARD_INPUT else Path(name).open("rb") as file:
                 for call in read_traffic(file, "standard input" if name == STANDARD_INPUT else name):
                     await check.add(call)
-        except TrafficError as reason:
-            raise NoReport(str(reason)) from None
         except OSError as reason:
             raise NoReport(f"cannot read {name}: {reason.strerror or reason}") from None
 

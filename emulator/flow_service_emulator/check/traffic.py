@@ -17,6 +17,7 @@ import ijson
 import orjson
 
 from flow_service_emulator.masking import MIN_SECRET, replaced
+from flow_service_emulator.reports.report import NoReport
 from flow_service_emulator.validation.validation import MASK
 
 FORMS: Final = ((rb'\s*\{\s*"log"\s*:', "log.entries.item"), (rb'\s*\{\s*"items"\s*:', "items.item"))
@@ -33,10 +34,6 @@ CUT_BODY: Final = "the recording does not have the request's whole body"
 CUT_ANSWER: Final = "the recording does not have the whole answer"
 BY_FAULT: Final = "a fault rule of the emulator answered"
 _FILTER: Final = re.compile(r"(auth\.[\w.%-]*(?:[=!<>]|%3D|%21|%3C|%3E)+)([^&]*)", re.IGNORECASE)
-
-
-class TrafficError(ValueError):
-    """A recording that cannot be read; the message names the file and the entry."""
 
 
 @dataclass(slots=True)
@@ -58,7 +55,7 @@ class Exchanged:
 
 
 def read_traffic(file: BinaryIO, name: str) -> Iterator[Exchanged]:
-    """The requests of a recording, one at a time. Raises TrafficError."""
+    """The requests of a recording, one at a time. Raises NoReport, which names the file and the entry."""
     start = file.peek(4096) if hasattr(file, "peek") else b""
     place = next((place for beginning, place in FORMS if re.match(beginning, start)), "")
     read, entry = _har if place.startswith("log") else _own, 0
@@ -69,15 +66,15 @@ def read_traffic(file: BinaryIO, name: str) -> Iterator[Exchanged]:
             _drop_secrets(call)
             yield call
     except ijson.JSONError as reason:
-        raise TrafficError(
+        raise NoReport(
             f"{name}, after entry {entry}: {_complaint(reason)}" if start.strip() else f"{name} is empty"
         ) from None
     except KeyError as reason:
-        raise TrafficError(f"{name}, entry {entry}: the field {reason} is missing") from None
+        raise NoReport(f"{name}, entry {entry}: the field {reason} is missing") from None
     except (TypeError, ValueError, AttributeError, OverflowError) as reason:
-        raise TrafficError(f"{name}, entry {entry} is no recorded request: {reason}") from None
+        raise NoReport(f"{name}, entry {entry} is no recorded request: {reason}") from None
     if entry == 0:
-        raise TrafficError(f"{name} has no requests")
+        raise NoReport(f"{name} has no requests")
 
 
 def _complaint(reason: ijson.JSONError) -> str:

@@ -19,30 +19,12 @@ from flow_service_emulator.query.query import MAX_LIMIT, Params, single_values, 
 DEFAULT_LIMIT: Final = 20
 _WANTED: Final = {"outputType": "activationDatasets", "outputField": "datasets"}
 FIELDS: Final = frozenset(
-    [
-        "id",
-        "name",
-        "description",
-        "fileDescription",
-        "aspect",
-        "state",
-        "schemaRef",
-        "tags",
-        "imsOrg",
-        "sandboxId",
-        "namespace",
-        "version",
-        "created",
-        "updated",
-        "createdClient",
-        "createdUser",
-        "updatedUser",
-        "lastBatchId",
-        "lastBatchStatus",
-        "classification",
-        "files",
-    ]
-)
+    (
+        *("id", "name", "description", "fileDescription", "aspect", "state", "schemaRef", "tags", "imsOrg", "sandboxId"),
+        *("namespace", "version", "created", "updated", "createdClient", "createdUser", "updatedUser"),
+        *("lastBatchId", "lastBatchStatus", "classification", "files"),
+    )
+)  # fmt: skip
 _EQUAL: Final = ("name", "created", "updated")
 """Parameters that are compared with the field of their name."""
 _KNOWN: Final = frozenset({*_WANTED, *_EQUAL, "start", "limit", "properties", "orderBy", "property", "tags"})
