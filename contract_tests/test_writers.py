@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -16,8 +15,7 @@ import pyarrow as pa
 import pytest
 from arro3.core import RecordBatch, Schema
 
-from flow_service_emulator.data.forms.gzip_stream import GzipStream
-from flow_service_emulator.data.forms.row_encoding import UnwritableRows
+from flow_service_emulator.data.forms import UnwritableRows, encode_ndjson
 from flow_service_emulator.exports import files
 from flow_service_emulator.exports.files import (
     FileForm,
@@ -207,19 +205,27 @@ class Collected:
             raise OSError(28, "No space left on device")
         return len(data)
 
+    def flush(self) -> None:
+        pass
+
 
 @pytest.mark.parametrize("leave", ["normally", "by an error", "by an error of the target"])
 def test_gzip_leaves_no_thread(leave: str) -> None:
-    target = Collected(fails_after=100 if leave == "by an error of the target" else None)
+    def source() -> Iterator[RecordBatch]:
+        yield from batches(*[10_000] * 3)
+        if leave == "by an error":
+            raise Interrupted
+
+    target, again = Collected(fails_after=100 if leave == "by an error of the target" else None), Collected()
     before = set(threading.enumerate())
     caught: type[BaseException] | None = None
     try:
-        with GzipStream(target) as stream:
-            for _ in range(3):
-                stream.write(os.urandom(1 << 20))
-            if leave == "by an error":
-                raise Interrupted
+        encode_ndjson(source(), SCHEMA, target, gzip=True)
     except (Interrupted, OSError) as error:
         caught = type(error)
     assert caught == {"normally": None, "by an error": Interrupted}.get(leave, OSError)
     assert set(threading.enumerate()) == before
+    if caught is None:
+        encode_ndjson(source(), SCHEMA, again, gzip=True)
+        assert again.content == target.content
+        assert gzip.decompress(target.content).count(b"\n") == 30_000

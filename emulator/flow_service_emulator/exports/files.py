@@ -22,15 +22,14 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
-from flow_service_emulator.data.forms.gzip_stream import GzipStream
-from flow_service_emulator.data.forms.row_encoding import cast_batch, encode_ndjson, encode_parquet, in_utc
+from flow_service_emulator.data.forms import cast_batch, encode_ndjson, encode_parquet, in_utc
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema
 
 log = logging.getLogger("emulator.exporter")
 SLICE_ROWS: Final = 8192
-"""Rows encoded at a time; other threads wait for about 10 ms meanwhile (`row_encoding`)."""
+"""Rows encoded at a time; other threads wait for about 10 ms meanwhile (`data.forms`)."""
 _BUFFER_BYTES: Final = 1 << 17
 
 Progress = Callable[[int, int], None]
@@ -95,7 +94,7 @@ def write_parts(
     The files get their names together, after the last row. An error leaves what is written under hidden names; `remove_files` finds
     it. No row gives no file (and a manifest with an empty list); the public documents do not say what the real service does there.
 
-    NDJSON is as `row_encoding.encode_ndjson` says, with timestamps in ISO 8601, UTC, ending in `Z`. The same batches give the same
+    NDJSON is as `encode_ndjson` says, with timestamps in ISO 8601, UTC, ending in `Z`. The same batches give the same
     bytes. `progress` and `cancelled` are called from this thread about every 8,192 rows. Raise `WritingCancelled`; what `batches`
     raises; `UnwritableRows` for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
     """
@@ -119,7 +118,8 @@ def write_parts(
         name, before = next(names), rows
         with open(_unfinished(folder, name), "wb", _BUFFER_BYTES) as opened:
             file = _CountedFile(opened)
-            _encode(told(slices, file), wanted, file, form)
+            encode = encode_parquet if form.file_type == "PARQUET" else encode_ndjson
+            encode(told(slices, file), wanted, file, gzip=form.gzip)
         complete += file.size
         tell(complete)
         written.append(WrittenFile(name, file.size, rows - before))
@@ -202,17 +202,6 @@ def _slices(batches: Iterable[RecordBatch], rows_per_file: int) -> Iterator[tupl
         del batch  # it would stay in memory while the next one is made
 
 
-def _encode(rows: Iterator[RecordBatch], schema: Schema, file: _CountedFile, form: FileForm) -> None:
-    """Write one part file."""
-    if form.file_type == "PARQUET":
-        encode_parquet(rows, schema, file, gzip=form.gzip)
-    elif form.gzip:
-        with GzipStream(file) as stream:
-            encode_ndjson(rows, schema, stream)
-    else:
-        encode_ndjson(rows, schema, file)
-
-
 @dataclass(slots=True)
 class _CountedFile:
     """A file and the bytes written to it.
@@ -227,3 +216,6 @@ class _CountedFile:
     def write(self, data: bytes, /) -> int:
         self.size += len(data)
         return self.opened.write(data)
+
+    def flush(self) -> None:
+        """Nothing to do: the file is flushed when it is closed."""

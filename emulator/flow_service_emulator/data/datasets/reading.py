@@ -34,7 +34,7 @@ from flow_service_emulator.data.datasets.stored import (
     from_stream,
     rows_as_text,
 )
-from flow_service_emulator.data.forms.row_encoding import cast_batch
+from flow_service_emulator.data.forms import cast_batch
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_parts import SchemaError
 from flow_service_emulator.data.rows.sources import arrow_field

@@ -306,7 +306,7 @@ def values_of(column: Column, count: int, millis: Callable[[Window], Array]) -> 
 # --- texts put together from bytes, without Python work per row: nanoarrow takes and gives ready buffers ---
 
 
-def text_column(offsets: array[int] | memoryview, data: bytes | memoryview, count: int) -> Array:
+def text_column(offsets: array[int] | bytes, data: bytes | memoryview, count: int) -> Array:
     """A string column of `count` rows: UTF-8 `data` and `count + 1` int32 `offsets` into it."""
     return Array.from_arrow(nanoarrow.c_array_from_buffers(nanoarrow.string(), count, [None, offsets, data]))
 
@@ -323,7 +323,7 @@ def joined(parts: Sequence[Array]) -> Array:
     pieces = nanoarrow.c_array(take(ChunkedArray(list(parts)).combine_chunks(), row_by_row(count, width))).view()
     # The pieces of a row lie one after the other already: leaving out the offsets between them joins them.
     offsets = memoryview(pieces.buffer(1)).cast("B").cast("i")[: count * width + 1 : width]
-    return text_column(array("i", offsets), memoryview(pieces.buffer(2)), count)
+    return text_column(offsets.tobytes(), memoryview(pieces.buffer(2)), count)
 
 
 # Batches mostly have one size, so that a few of these are worth keeping: making them takes as long as all the rest.

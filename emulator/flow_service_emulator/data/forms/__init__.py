@@ -1,1 +1,0 @@
-"""The forms of exported files: NDJSON and Parquet, with GZIP or without."""
