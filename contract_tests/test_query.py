@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cmp_to_key
@@ -13,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow_service_emulator.entities import SERVER_FIELDS
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.query.filters import Fields
 from flow_service_emulator.query.query import Page, Record, parse, run
 from flow_service_emulator.service.bodies import FIELDS as documented
 
-FIELDS = SERVER_FIELDS.union(*documented.values(), ("x", "tags", "nested"))
+FIELDS: Fields = {**ChainMap(*map(dict, documented.values())), "x": None, "tags": None, "nested": None}
 """Documented fields, and three (`x`, `tags`, `nested`) whose type is not."""
 
 

@@ -117,7 +117,7 @@ def test_a_patch_is_blamed_for_what_it_changes_only(api: Api) -> None:
     assert told(api) == before and [rule["count"] for rule in api.control("GET", "/contract")["warnings"]] == counts
 
 
-@pytest.mark.parametrize("version", [1.0, 1, True, None, "2.0", 1234567890123, "x" * 100], ids=repr)
+@pytest.mark.parametrize("version", [1.0, 1, True, None, "2.0", 1234567890123, "x" * 200], ids=repr)
 def test_a_version_is_answered_as_it_was_sent(api: Api, version: Any) -> None:
     """Own: 1.0 and "1.0" look different; long ones are cut."""
     body = {**SFTP.base_connection(), "connectionSpec": {"id": SFTP.spec, "version": version}}
@@ -125,7 +125,7 @@ def test_a_version_is_answered_as_it_was_sent(api: Api, version: Any) -> None:
         assert_error(api.post("/connections", body), "spec-version-missing")
         return
     value = assert_error(api.post("/connections", body), "spec-id-invalid")["value"]
-    assert str(value)[:13] == str(version)[:13] and len(str(value)) <= 80
+    assert str(value)[:13] == str(version)[:13] and len(str(value)) <= 100
     assert type(value) in (type(version), str)
     assert type(value) is type(version) or len(str(version)) > 10
 

@@ -26,12 +26,12 @@ class ServiceError(Exception):
     `name` is a row's name in `fixtures/errors.json`; `fields` fill the row's message template. `report` adds keys to the
     body's `report` (such as `violations`); `headers` go out with the answer (such as `Retry-After`). `place` is where in the
     request the fault is, where the row does not say it, and `kind` which of several ways to go wrong it is: both tell findings
-    of the contract report apart.
+    of the contract report apart. `known` are the names of which one was to be sent, in place of the first of `fields`.
     """
 
     def __init__(
         self, name: str, /, *, place: str = "", kind: str = "", report: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, **fields: object,
+        headers: Mapping[str, str] | None = None, known: Iterable[str] = (), **fields: object,
     ) -> None:  # fmt: skip
         super().__init__(name, fields)
         self.name = name
@@ -40,6 +40,7 @@ class ServiceError(Exception):
         self.fields = fields
         self.report = report or {}
         self.headers = headers or {}
+        self.known = tuple(known)
 
 
 class ErrorKind(NamedTuple):

@@ -1,7 +1,7 @@
 """The table of the service's operations: one row for each. The routes and the OpenAPI description are made of it.
 
 Source of every row: reference, section "Endpoints". To add an operation, write its handler and its row. `body` and `answer` name
-schemas of the description: a new one goes into `openapi/requests.py` or `openapi/answers.py`.
+schemas of the description: a new one goes into `fixtures/bodies.json`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from flow_service_emulator.api.gateway import Gateway
 from flow_service_emulator.api.routes import BASE, CONTAINERS, REFRESH, Routes, unsupported
 from flow_service_emulator.query.query import MAX_LIMIT
 from flow_service_emulator.service.eligible import DEFAULT_LIMIT
-from flow_service_emulator.service.service import ACTIONS
+from flow_service_emulator.service.service import ACTIONS, RETRIGGERS
 
 Schema = dict[str, Any]
 
@@ -176,7 +176,7 @@ _CONFIGS: Final = (
 _ZONE: Final = (parameter("type", {"enum": list(CONTAINERS)}, "which landing zone", required=True),)
 _REFRESH: Final = (parameter("action", {"const": REFRESH}, "to get new credentials"),)
 _REFRESHED: Final = ({**_REFRESH[0], "required": True},)
-_RETRIGGER: Final = (parameter("op", {"enum": ["RE_TRIGGER", "re-trigger"]}, "in any letter case", required=True),)
+_RETRIGGER: Final = (parameter("op", {"enum": list(RETRIGGERS)}, "in any letter case", required=True),)
 _ACTION: Final = (parameter("op", {"enum": list(ACTIONS)}, "in any letter case", required=True),)
 
 

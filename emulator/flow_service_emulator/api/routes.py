@@ -19,6 +19,7 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import MISSING, doubts, value_invalid
 from flow_service_emulator.query.query import MAX_LIMIT, Page, Params, parse, run
 from flow_service_emulator.service import eligible
+from flow_service_emulator.service.bodies import FIELDS
 from flow_service_emulator.service.service import Caller, FlowService, not_found, search_params
 
 BASE: Final = "/data/foundation/flowservice"
@@ -85,7 +86,7 @@ class Routes:
         # first in the fixtures, first in the list; a list of entities has the newest first
         specs = self._specs[collection]
         records = [SpecRecord(-index, 0, orjson.dumps(spec.body)) for index, spec in enumerate(specs.values())]
-        fields = frozenset().union(*(spec.body for spec in specs.values()))
+        fields = {**dict.fromkeys(name for spec in specs.values() for name in spec.body), **FIELDS[collection]}
 
         async def page(caller: Caller, params: Params, most: int) -> Page:
             return run(parse(params, collection, fields, most=most, warnings=caller.warnings), records)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from difflib import SequenceMatcher, get_close_matches
+from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -18,14 +18,12 @@ import orjson
 from flow_service_emulator.api.exchange import Exchange, Finding
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.routes import BASE
-from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
-from flow_service_emulator.entities import SERVER_FIELDS, Scope
+from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.instants import epoch_seconds
+from flow_service_emulator.query.filters import top_level
 from flow_service_emulator.service.bodies import FIELDS
-from flow_service_emulator.service.eligible import FIELDS as DATASET_FIELDS
-from flow_service_emulator.service.patching import OPERATIONS
-from flow_service_emulator.service.service import ACTIONS
 from flow_service_emulator.validation.validation import value_at
 from flow_service_emulator.validation.violation_text import literal
 
@@ -37,8 +35,7 @@ MAX_PLACE: Final = 100
 """Characters of a place that a client made up."""
 ONCE: Final = 'Once is {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT"}. '
 _WORD: Final = re.compile(r"\w+")
-_NO_FLOW: Final = re.compile(r"No flow has the id ([^ ]+)$")
-_REQUIRED: Final = re.compile(r"(\S+) is required but missing")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ADVICE: Final = re.compile(r"\s*\b(?:Please|Verify) [^.]*\.")
 """What the service's own sentences advise; the hint's advice is nearer."""
 _ETAG: Final = re.compile(r'"[^"]+"')
@@ -126,55 +123,49 @@ class Hints:
 
     def _of_error(self, exchange: Exchange, error: ServiceError) -> str:
         """The fix of an error without violations; empty where there is none nearer than the rule's."""
-        fields, report = error.fields, error.report
+        fields, sent = error.fields, _body(exchange)
         match error.name:
             case "query-param-unknown":
-                return self._of_parameter(exchange, str(fields["param"]))
+                return self._of_parameter(exchange, str(fields["param"]), error.known)
             case "filter-field-invalid" | "orderby-field-invalid":
                 return self._of_field(exchange, str(fields["field"]), error.name)
             case "path-not-found":
                 return self._of_path(exchange.method, exchange.path)
-            case "auth-spec-not-found" if not report["allowed"]:
+            case "auth-spec-not-found" if not error.known:
                 return "This destination takes no credentials: leave auth out."
-            case "auth-spec-not-found":
-                return _one_of("specName", str(report["value"]), report["allowed"])
-            case "operation-unsupported":
-                return _one_of("op", str(fields["op"]), ACTIONS if error.place == "query.op" else OPERATIONS)
-            case "sandbox-not-found" | "org-no-access" if isinstance(known := fields.get("known"), list):
-                return _one_of("It", str(fields.get("name", "")), known)
             case "spec-id-invalid":
-                return self._of_spec(report)
-            case "resource-not-found" | "run-flow-not-found":
+                return self._of_spec(error.report)
+            case "resource-not-found" | "run-flow-not-found" | "adhoc-invalid" if "id" in fields:
                 return self._of_id(exchange, str(fields.get("collection", "flows")), str(fields["id"]))
             case "flow-id-empty":
-                return self._renamed("flowId", _names_at(_body(exchange), ""))
-            case "adhoc-invalid" if missing := _REQUIRED.match(str(fields["reason"])):
-                parent, _, name = missing[1].rpartition(".")
-                return self._renamed(name, _names_at(_body(exchange), parent))
-            case "adhoc-invalid" if unknown := _NO_FLOW.match(str(fields["reason"])):
-                return self._of_id(exchange, "flows", unknown[1])
+                return self._renamed("flowId", _names_at(sent, ""))
+            case "adhoc-invalid" if error.kind == "required":
+                parent, _, name = error.place.rpartition(".")
+                return self._renamed(name, _names_at(sent, parent))
             case "patch-invalid" if error.place and not error.kind:
                 top = error.place.split("/")[1]
-                near = _nearest(top, self._fields(exchange))
+                near = _nearest(top, _fields(exchange))
                 return f"Did you mean /{near}?" if near not in ("", top) else ""
             case "token-request-invalid" if error.place:
-                sent = f"{exchange.body.decode('utf-8', 'replace')}&{exchange.query_string}"
-                return self._renamed(error.place, list(dict(parse_qsl(sent, keep_blank_values=True))))
+                form = f"{exchange.body.decode('utf-8', 'replace')}&{exchange.query_string}"
+                return self._renamed(error.place, list(dict(parse_qsl(form, keep_blank_values=True))))
+        if error.known:
+            what, wrong = next(iter(fields.items()), ("It", ""))
+            near = _nearest(str(wrong), error.known)
+            return f"{f'Did you mean {near}? ' if near else ''}{what} is one of: {', '.join(error.known)}."
         return ""
 
-    def _of_parameter(self, exchange: Exchange, sent: str) -> str:
-        operation = next(each for each in self._table if each.name == exchange.operation)
-        known = [each["name"] for each in operation.parameters if each["in"] == "query"]
-        told = f"{operation.method} {operation.path.removeprefix(BASE)} has: {', '.join(known)}."
+    def _of_parameter(self, exchange: Exchange, sent: str, known: Sequence[str]) -> str:
+        told = f"{exchange.method} {exchange.path.removeprefix(BASE)} has: {', '.join(known)}."
         if near := _nearest(sent, known):
             return f"Did you mean {near}? {told}"
-        if "property" in known and sent in self._fields(exchange):
+        if "property" in known and sent in _fields(exchange):
             return f"Use property={sent}==<value>. {told}"
         other = self._words["parameters"].get(sent, "")
         return f"Use {other}. {told}" if other.partition("=")[0] in known else told
 
     def _of_field(self, exchange: Exchange, sent: str, error: str) -> str:
-        names = self._fields(exchange)
+        names = _fields(exchange)
         top, near = re.split(r"[.\[]", sent)[0], _nearest(sent.split(".")[0], names)
         if top in names:
             return f"{top} is an object or an array, and has no order: name a field in it."
@@ -186,32 +177,18 @@ class Hints:
             )
         return f"{f'Did you mean {near}? ' if near else ''}Fields are: {', '.join(names)}."
 
-    def _fields(self, exchange: Exchange) -> list[str]:
-        """The top-level fields of the entities that a list has, as filters name them."""
-        if exchange.operation == "listConfigs":
-            return sorted(DATASET_FIELDS)
-        collection = (exchange.operation or "").partition(":")[2]
-        specs: Mapping[str, Mapping[str, ConnectionSpec | FlowSpec]]
-        specs = {"connectionSpecs": self._catalog.connection_specs, "flowSpecs": self._catalog.flow_specs}
-        if collection in specs:
-            return sorted({name for spec in specs[collection].values() for name in spec.body})
-        return sorted(FIELDS.get(collection, frozenset()) | SERVER_FIELDS)
-
     def _of_path(self, method: str, path: str) -> str:
         """The path that was meant: one without the base path, or one spelt alike."""
         if path.startswith("/__emulator"):
             return "GET /__emulator/docs/ has every control call."
-        for wrong, right in self._words["paths"].items():
-            if path in (_filled(BASE + wrong, path), wrong):
-                return f"Use {right}."
-        steps = path.split("/")
-        paths = [each.path for each in self._table if each.method == method] or [each.path for each in self._table]
-        for begin in range(1, len(steps)):
-            tail = f"{BASE}/{'/'.join(steps[begin:])}"
-            if tail != path and any(_filled(each, tail) == tail for each in paths):
-                return f"Did you mean {method} {tail}?"
-        near = max(paths, key=lambda each: _likeness(each, path))
-        return f"Did you mean {method} {near}?" if _likeness(near, path) else ""
+        sent = _UUID.sub("{id}", path.rpartition("/flowservice")[2])
+        if meant := self._words["paths"].get(sent):
+            return f"Use {meant}."
+        rows = [each.path for each in self._table if each.method == method]
+        paths = {path.removeprefix(BASE).lower(): path for path in rows}
+        alike = [path for path in paths if path.count("/") == sent.count("/")]
+        near = get_close_matches(sent.lower(), alike, n=1, cutoff=0.75)
+        return f"Did you mean {method} {paths[near[0]]}?" if near else ""
 
     def _of_spec(self, report: Mapping[str, Any]) -> str:
         """The spec that was meant: by its name or an id spelt alike, or that of the other kind by the same name."""
@@ -358,27 +335,11 @@ def _folded(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _one_of(what: str, sent: str, names: Iterable[str]) -> str:
-    near = _nearest(sent, names)
-    return f"{f'Did you mean {near}? ' if near else ''}{what} is one of: {', '.join(names)}."
-
-
-def _filled(template: str, path: str) -> str:
-    """A route's path with the names in it filled from a path of as many steps; empty for another number of them."""
-    steps, given = template.split("/"), path.split("/")
-    if len(steps) != len(given):
-        return ""
-    return "/".join(there if step.startswith("{") else step for step, there in zip(steps, given, strict=True))
-
-
-def _likeness(template: str, path: str) -> float:
-    """How alike a route's steps and those of a path are spelt, 1 at most; 0 where a step is not."""
-    steps, given = template.lower().split("/"), path.lower().split("/")
-    if len(steps) != len(given):
-        return 0.0
-    pairs = zip(steps, given, strict=True)
-    alike = [0.9 if step.startswith("{") else SequenceMatcher(None, step, there).ratio() for step, there in pairs]
-    return sum(alike) / len(alike) if min(alike) >= 0.7 else 0.0
+def _fields(exchange: Exchange) -> list[str]:
+    """The top-level fields of the entities that the request is about, as filters name them."""
+    operation = exchange.operation or ""
+    collection = "datasets" if operation == "listConfigs" else operation.partition(":")[2]
+    return sorted(top_level(FIELDS.get(collection, {})))
 
 
 def _body(exchange: Exchange) -> Any:

@@ -15,8 +15,8 @@ from flow_service_emulator.api.operations import READABLE, Operation, parameter
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.errors import ErrorKind, ErrorTable
-from flow_service_emulator.openapi.answers import ETAG, TEXT, Schema, answer_schemas, array, record, ref
-from flow_service_emulator.openapi.requests import request_schemas
+from flow_service_emulator.openapi.components import answer_schemas, ref, request_schemas
+from flow_service_emulator.service.bodies import Schema, schema_of
 
 JSON: Final = "application/json"
 ERROR: Final = "error."
@@ -43,7 +43,7 @@ _HEADERS: Final[Schema] = {
         "description": "the request's own x-request-id where it had a usable one",
         "schema": {"type": "string", "minLength": 1, "maxLength": 128},
     },
-    "ETag": {"required": True, "description": "the same as the body's etag", "schema": ETAG},
+    "ETag": {"required": True, "description": "the same as the body's etag", "schema": schema_of("etag")},
 }
 _SECURITY: Final[Schema] = {
     "token": {"type": "http", "scheme": "bearer", "description": "POST /ims/token/v3 gives one"},
@@ -182,9 +182,9 @@ def _error_response(status: int, kinds: list[ErrorKind]) -> Schema:
     schemas = [ref(ERROR + kind.name) for kind in kinds]
     headers = dict(_REQUEST_ID)
     if status == 429:
-        headers["Retry-After"] = {"description": "seconds", "schema": TEXT}
+        headers["Retry-After"] = {"description": "seconds", "schema": schema_of("text")}
     if status == 405:
-        headers["Allow"] = {"required": True, "schema": TEXT}
+        headers["Allow"] = {"required": True, "schema": schema_of("text")}
     return {
         "description": "; ".join(dict.fromkeys(kind.title or kind.message for kind in kinds)),
         "headers": headers,
@@ -192,44 +192,9 @@ def _error_response(status: int, kinds: list[ErrorKind]) -> Schema:
     }
 
 
-_STATUS: Final[Schema] = {"type": "integer", "minimum": 400, "maximum": 599}
-_VIOLATION: Final = record({"path": TEXT, "message": TEXT, "rule": TEXT})
-_REPORT: Final = record(
-    {
-        "detailed-message": TEXT,
-        "request-id": {"type": "string", "description": "the same as the x-request-id header"},
-        "id": {"type": "string", "description": "where one resource is meant"},
-        "type": {"type": "string", "description": "that resource's collection"},
-        "violations": {**array(_VIOLATION), "description": "everything that is wrong with the body"},
-        "field": TEXT,
-        "value": {},
-        "allowed": {"description": "what the field may hold"},
-    },
-    required=("detailed-message", "request-id"),
-)
-_FLOW_TYPE: Final[Schema] = {"type": "string", "pattern": r"^https://ns\.adobe\.com/aep/errors/FLOW-[0-9]{4}-[0-9]{3}$"}
-_FLOW: Final[Schema] = {"type": _FLOW_TYPE, "title": TEXT, "status": _STATUS, "report": _REPORT}
-_FAMILIES: Final[Schema] = {
-    "flow": record({**_FLOW, "errorMessage": TEXT, "errorDetails": TEXT}, description="The service's own errors."),
-    "gateway": record(
-        {"error_code": {"type": "string", "pattern": "^[0-9]{6}$"}, "message": TEXT},
-        description="The API gateway's errors.",
-    ),
-    "problem": record(
-        {"type": {"const": "/placeholder/type/uri"}, "status": _STATUS, "title": TEXT, "detail": TEXT},
-        description="What the service's web framework answers, and the emulator's own errors.",
-    ),
-    "message": record({"message": TEXT}, description="The ad hoc run's errors.", additionalProperties=False),
-    "ims": record(
-        {"error": TEXT, "error_description": TEXT}, description="The token endpoint's errors (RFC 6749, section 5.2)."
-    ),
-}
-"""Family -> shape of its bodies."""
-
-
 def _error_schemas(errors: ErrorTable) -> dict[str, Schema]:
-    """One component for each row of the table of errors, and for each family that they belong to."""
-    schemas = {f"{family.capitalize()}Error": schema for family, schema in _FAMILIES.items()}
+    """One component for each row of the table of errors."""
+    schemas = {}
     for kind in errors.kinds.values():
         schemas[ERROR + kind.name] = {
             "title": f"{kind.code} {kind.title}".strip() or kind.name,

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.validation.validation import ContractWarning
+from flow_service_emulator.validation.violation_text import echo
 
 Kind = Literal["text", "number", "boolean", "object", "array"]
 
 BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
-MAX_ECHO_CHARS: Final = 100
 
 _STEP: Final = re.compile(r"""([^\s.,\[\]"'=!<>~]+)(\[\])?""")
 _OPERATOR: Final = re.compile(r"[=!<>~]+")
@@ -36,26 +36,28 @@ _ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {("runs", "state"): "metrics.
 """(collection, field) that filters know by another name than the entities (reference, Beyond the tutorial: `state` of a run)."""
 _SAME_STATUS: Final[Mapping[str, str]] = {"processing": "inprogress"}
 """A status word -> the other name that it is stored by (reference: Entities, Run)."""
-_FIELDS_BY_KIND: Final[Mapping[Kind, str]] = {
-    "text": """id name description state version etag createdBy updatedBy createdClient updatedClient sandboxId sandboxName
-        imsOrgId baseConnectionId flowId providerId providerRefId runs sourceConnectionIds[] targetConnectionIds[]
-        connectionSpec.id connectionSpec.version flowSpec.id flowSpec.version auth.specName scheduleParams.timeUnit
-        lastRunDetails.id lastRunDetails.state metrics.statusSummary.status params.datasets[].dataSetId""",
-    "number": """createdAt updatedAt scheduleParams.interval scheduleParams.startTime scheduleParams.endTime
-        lastRunDetails.startedAtUTC lastRunDetails.completedAtUTC metrics.durationSummary.startedAtUTC
-        metrics.durationSummary.completedAtUTC metrics.sizeSummary.inputBytes metrics.sizeSummary.outputBytes
-        metrics.recordSummary.inputRecordCount metrics.recordSummary.outputRecordCount
-        metrics.fileSummary.inputFileCount metrics.fileSummary.outputFileCount""",
-    "boolean": "inheritedAttributes.properties.isDestinationFlow inheritedAttributes.properties.isSourceFlow",
-    "object": """connectionSpec flowSpec auth auth.params params scheduleParams attributes inheritedAttributes
-        inheritedAttributes.properties inheritedAttributes.baseConnection lastOperation lastRunDetails metrics
-        metrics.durationSummary metrics.sizeSummary metrics.recordSummary metrics.fileSummary metrics.statusSummary""",
-    "array": """sourceConnectionIds targetConnectionIds transformations activities params.datasets
-        inheritedAttributes.sourceConnections inheritedAttributes.targetConnections
-        metrics.recordSummary.sourceSummaries metrics.recordSummary.targetSummaries""",
-}
-KINDS: Final[Mapping[str, Kind]] = {path: kind for kind, paths in _FIELDS_BY_KIND.items() for path in paths.split()}
-"""Path -> the type that the documentation gives; a path that is not here may hold anything."""
+_KINDS: Final[Mapping[Any, Kind]] = {
+    "string": "text", "integer": "number", "number": "number", "boolean": "boolean", "object": "object", "array": "array"
+}  # fmt: skip
+"""Type of JSON Schema -> kind."""
+Fields = Mapping[str, Kind | None]
+"""Path -> what the documentation says is there; None where it says nothing, or several. What is deeper may be anything."""
+
+
+def field_kinds(schema: Mapping[str, Any], path: str = "") -> dict[str, Kind | None]:
+    """The fields of a JSON Schema's values, at any depth: `params`, `params.datasets`, `params.datasets[]`."""
+    types = schema.get("type")
+    found = {path: _KINDS.get(types) if isinstance(types, str) else None} if path else {}
+    for name, part in schema.get("properties", {}).items():
+        found |= field_kinds(part, f"{path}.{name}".lstrip("."))
+    if "items" in schema:
+        found |= field_kinds(schema["items"], f"{path}[]")
+    return found
+
+
+def top_level(fields: Fields) -> frozenset[str]:
+    """The fields that stand in no other."""
+    return frozenset(path for path in fields if "." not in path and "[" not in path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class FieldPath:
     """The documented type of what is there."""
 
     @classmethod
-    def parse(cls, text: str, fields: Collection[str]) -> FieldPath | None:
+    def parse(cls, text: str, fields: Fields) -> FieldPath | None:
         """Reads a path; None when it is malformed, of an unknown field, or cannot fit the documented types."""
         steps: list[tuple[str, bool]] = []
         path, kind = "", None
@@ -79,12 +81,12 @@ class FieldPath:
                 return None
             steps.append((step[1], step[2] is not None))
             path += step[1]
-            kind = KINDS.get(path)
+            kind = fields.get(path)
             if step[2] is not None:
                 if kind not in (None, "array"):
                     return None
                 path += "[]"
-                kind = KINDS.get(path)
+                kind = fields.get(path)
             path += "."
         return cls(text, tuple(steps), kind) if steps[0][0] in fields else None
 
@@ -175,7 +177,7 @@ class Filter:
         )
 
 
-def parse_filter(text: str, *, collection: str, fields: Collection[str]) -> Filter | None:
+def parse_filter(text: str, *, collection: str, fields: Fields) -> Filter | None:
     """Reads one `property`; None when there is no operator, which is a projection.
 
     The operator is the whole run of operator characters, so that `===` is one wrong operator and not `==` and a value; a
@@ -264,9 +266,3 @@ def value_invalid(value: str, field: str, allowed: str | list[str], *, place: st
     place, kind = place or f"query.{field}", "required" if value == MISSING else ""
     report = {"allowed": allowed}
     return ServiceError("value-invalid", place=place, kind=kind, value=echo(value), field=echo(field), report=report)
-
-
-def echo(text: str) -> str:
-    """A client's text as an error message repeats it: at most 100 characters, and always writable as UTF-8."""
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= MAX_ECHO_CHARS else text[: MAX_ECHO_CHARS - 3] + "..."

@@ -28,20 +28,22 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import (
     BOOLEANS,
     FieldPath,
+    Fields,
     Filter,
     doubts,
-    echo,
     parse_filter,
+    top_level,
     value_invalid,
 )
 from flow_service_emulator.validation.validation import ContractWarning
+from flow_service_emulator.validation.violation_text import echo
 
 MAX_LIMIT: Final = 100
 MAX_KEY_CHARS: Final = 256
 """Texts are ordered by their first characters only, so that a token, which carries them, stays usable in a URL."""
 
 _PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN = "property", "orderby", "limit", "count", "continuationToken"
-_LIST_PARAMS: Final = frozenset({_PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN})
+_LIST_PARAMS: Final = (_PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN)
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _WORDED_ORDER: Final = re.compile(r"[\s:](asc|desc|ascending|descending)\Z", re.IGNORECASE)
 _RANKS: Final[Mapping[type, int]] = {type(None): 1, bool: 2, int: 3, float: 3, str: 4, list: 5, dict: 6}
@@ -128,12 +130,12 @@ class ListQuery:
 def parse(
     params: Params,
     collection: str,
-    fields: Collection[str],
+    fields: Fields,
     *,
     most: int = MAX_LIMIT,
     warnings: list[ContractWarning] | None = None,
 ) -> ListQuery:
-    """Reads the parameters of a list request; `fields` are the top-level fields that the collection's entities can have.
+    """Reads the parameters of a list request; `fields` are what the collection's entities can have.
 
     `most` is the largest limit. `warnings` is told of what may be meant otherwise.
 
@@ -219,7 +221,7 @@ def single_values(params: Params, known: Collection[str], several: str | None = 
     """The parameters that may be given once, by name. Refuses unknown names and repetitions."""
     for name, _ in params:
         if name not in known:
-            raise ServiceError("query-param-unknown", place=f"query.{echo(name)}", param=echo(name))
+            raise ServiceError("query-param-unknown", place=f"query.{echo(name)}", known=known, param=echo(name))
     for name, times in Counter(name for name, _ in params if name != several).items():
         if times > 1:
             raise value_invalid(", ".join(value for other, value in params if other == name), name, "one value")
@@ -234,7 +236,7 @@ def whole(text: str, name: str, *, least: int, most: int | None = None) -> int:
 
 
 def _read_query(
-    collection: str, properties: tuple[str, ...], orderby: str | None, limit: int, fields: Collection[str]
+    collection: str, properties: tuple[str, ...], orderby: str | None, limit: int, fields: Fields
 ) -> ListQuery:
     filters: list[Filter] = []
     names: set[str] = set()
@@ -246,14 +248,14 @@ def _read_query(
         for name in text.split(","):
             if not name.strip():
                 raise ServiceError("query-value-invalid", value=echo(text))
-            if name.strip() not in fields:
+            if name.strip() not in top_level(fields):
                 raise ServiceError("filter-field-invalid", field=echo(name.strip()))
             names.add(name.strip())
     order = () if orderby is None else _read_order(orderby, fields)
     return ListQuery(collection, properties, orderby, tuple(filters), frozenset(names) or None, order, limit)
 
 
-def _read_order(text: str, fields: Collection[str]) -> tuple[tuple[FieldPath, bool], ...]:
+def _read_order(text: str, fields: Fields) -> tuple[tuple[FieldPath, bool], ...]:
     """Reads an `orderby`. Raises ServiceError sort-order-invalid (1432) or orderby-field-invalid (1433).
 
     A `+` in a query string arrives as a space, so that a leading space means ascending too. A field that
@@ -271,7 +273,7 @@ def _read_order(text: str, fields: Collection[str]) -> tuple[tuple[FieldPath, bo
     return tuple(order.values())
 
 
-def _read_token(token: str, collection: str, fields: Collection[str]) -> ListQuery:
+def _read_token(token: str, collection: str, fields: Fields) -> ListQuery:
     """The query that a token carries. Raises ServiceError value-invalid (1452) for one that no page of this collection gave."""
     try:
         payload = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)

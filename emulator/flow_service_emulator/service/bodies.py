@@ -1,7 +1,7 @@
 """The kinds of entities as data: the bodies that create them, their fields, what a patch may change, what keeps them from deletion.
 
 The bodies' JSON Schemas check the outer form; `params` and `auth` are checked against the specs in `fixtures/`. The OpenAPI
-description shows these same schemas.
+description shows these same schemas, and those of the entities say which fields a filter may name.
 """
 
 from __future__ import annotations
@@ -9,111 +9,59 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
+from flow_service_emulator.built_in import built_in
 from flow_service_emulator.catalog import ConnectionSpec, FlowSpec
-from flow_service_emulator.entities import SERVER_FIELDS, Entity
+from flow_service_emulator.entities import Entity
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.query.filters import Fields, field_kinds, top_level
 from flow_service_emulator.validation.validation import SchemaValidator, Violation
-from flow_service_emulator.validation.violation_text import literal
+from flow_service_emulator.validation.violation_text import echo
 
 Schema = dict[str, Any]
 MAX_NAMED: Final = 5
 """Violations that the message itself names, and unknown fields that are warned of, at most."""
+_WRITTEN: Final[Mapping[str, Any]] = built_in("bodies.json")
 
 
-def _object(required: list[str], properties: dict[str, Schema]) -> Schema:
-    return {"type": "object", "required": required, "properties": properties}
+def schema_of(shape: Any) -> Schema:
+    """The JSON Schema of a shape of `fixtures/bodies.json`.
+
+    A shape is the name of a type or of a part, an array of one shape, or an object of fields. A field is required unless its
+    name ends in `?`; `...` names parts whose fields stand in its place, and what comes later wins.
+    """
+    if isinstance(shape, list):
+        return {"type": "array", "items": schema_of(shape[0])}
+    if isinstance(shape, str):
+        types: Mapping[str, Schema] = _WRITTEN["types"]
+        return types[shape] if shape in types else schema_of(_WRITTEN["parts"][shape])
+    fields = _fields(shape)
+    required = [name for name, (_, is_required) in fields.items() if is_required]
+    properties = {name: schema_of(below) for name, (below, _) in fields.items()}
+    return {"type": "object", **({"required": required} if required else {}), "properties": properties}
 
 
-def _list(items: Schema, most: int) -> Schema:
-    return {"type": "array", "minItems": 1, "maxItems": most, "uniqueItems": True, "items": items}
+def _fields(shape: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
+    """Name -> shape, and whether it is required."""
+    found: dict[str, tuple[Any, bool]] = {}
+    for name, below in shape.items():
+        if name == "...":
+            for part in below:
+                found |= _fields(_WRITTEN["parts"][part])
+        else:
+            found[name.removesuffix("?")] = below, not name.endswith("?")
+    return found
 
 
-_TEXT: Final[Schema] = {"type": "string"}
-_KEY: Final[Schema] = {"type": "string", "minLength": 1}
-_TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
-_ANY_OBJECT: Final[Schema] = {"type": "object"}
-_SPEC: Final = _object(["id", "version"], {"id": _TEXT, "version": _TEXT})
-_STATE: Final[Schema] = {"type": "string", "enum": ["enabled", "disabled", "initializing"]}
-_AUTH: Final = _object(["specName", "params"], {"specName": _TEXT, "params": _ANY_OBJECT}) | {
-    "type": ["object", "null"]
+BODIES: Final[dict[str, Schema]] = {name: schema_of(shape) for name, shape in _WRITTEN["requests"].items()}
+"""Collection -> schema of the body that creates one of its entities; also of a search and of an ad hoc run."""
+ENTITIES: Final[dict[str, Schema]] = {name: schema_of(shape) for name, shape in _WRITTEN["entities"].items()}
+"""Collection -> schema of its entities."""
+ANSWERS: Final[Mapping[str, Any]] = _WRITTEN["answers"]
+"""Name in the OpenAPI description -> shape of another answer, or of a family of errors."""
+FIELDS: Final[dict[str, Fields]] = {
+    name: field_kinds(schema) for name, schema in {**ENTITIES, "datasets": schema_of("dataset")}.items()
 }
-
-BODIES: Final[dict[str, Schema]] = {
-    "connections": _object(
-        ["name"],
-        {"name": _KEY, "description": _TEXT_OR_NULL, "connectionSpec": _SPEC, "auth": _AUTH, "state": _STATE},
-    ),
-    "sourceConnections": _object(
-        ["name", "connectionSpec", "params"],
-        {
-            "name": _KEY,
-            "description": _TEXT_OR_NULL,
-            "connectionSpec": _SPEC,
-            "data": {"type": ["object", "null"]},
-            "params": _ANY_OBJECT,
-            "state": _STATE,
-        },
-    ),
-    "targetConnections": _object(
-        ["name", "baseConnectionId", "connectionSpec", "params"],
-        {
-            "name": _KEY,
-            "description": _TEXT_OR_NULL,
-            "baseConnectionId": _KEY,
-            "connectionSpec": _SPEC,
-            "params": _ANY_OBJECT,
-            "state": _STATE,
-        },
-    ),
-    "flows": _object(
-        ["name", "flowSpec", "sourceConnectionIds", "targetConnectionIds", "scheduleParams"],
-        {
-            "name": _KEY,
-            "description": _TEXT_OR_NULL,
-            "flowSpec": _SPEC,
-            "sourceConnectionIds": _list(_TEXT, 20),
-            "targetConnectionIds": _list(_TEXT, 20),
-            "transformations": {"type": ["array", "null"], "items": _ANY_OBJECT},
-            "scheduleParams": _ANY_OBJECT,
-        },
-    ),
-}
-"""Collection -> schema of the body that creates one of its entities."""
-
-RUN_BODY: Final = _object(["flowId"], {"flowId": _KEY})
-
-SEARCH_BODY: Final = _object(
-    [],
-    {
-        "queryString": _TEXT,
-        "limit": {"type": "integer", "minimum": 1, "maximum": 1_000},
-        "orderby": _TEXT,
-        "count": {"type": "boolean"},
-        "projectionFields": _TEXT,
-        "groupByProperty": _TEXT,
-    },
-)
-"""Flow Service API 3.0.1: `FlowFilterRequest`, `ConnectionFilterRequest` and `FlowSpecFilterRequest`."""
-
-_DESTINATION: Final = _object(
-    ["flowId", "datasets"], {"flowId": _TEXT, "datasets": _list(_object(["id"], {"id": _TEXT}), 100)}
-)
-ADHOC_BODY: Final = _object(
-    ["activationInfo"], {"activationInfo": _object(["destinations"], {"destinations": _list(_DESTINATION, 100)})}
-)
-
-_OTHER_FIELDS: Final[dict[str, set[str]]] = {
-    "connections": {"encryption", "params"},
-    "sourceConnections": {"baseConnectionId", "inheritedAttributes"},
-    "targetConnections": {"data", "inheritedAttributes"},
-    "flows": {"state", "inheritedAttributes", "runs", "lastOperation", "lastRunDetails"},
-    "runs": {"flowId", "flowSpec", "providerRefId", "metrics", "activities", "state"},
-}
-FIELDS: Final[dict[str, frozenset[str]]] = {
-    collection: frozenset(others) | frozenset(BODIES.get(collection, {}).get("properties", ()))
-    for collection, others in _OTHER_FIELDS.items()
-}
-"""Collection -> the top-level fields of its entities beside the server's; filters and orders may name these."""
+"""Collection -> what filters and orders may name."""
 
 
 class Kind(NamedTuple):
@@ -141,7 +89,7 @@ _INHERITS: Final = ("inheritedAttributes",)
 _IN_FLOW: Final = ("enabled", "in-active-flow")
 KINDS: Final[dict[str, Kind]] = {
     name: Kind(
-        name, reference, SchemaValidator(BODIES[name]), FIELDS[name] | SERVER_FIELDS, frozenset(derived), fixed, blocked
+        name, reference, SchemaValidator(BODIES[name]), top_level(FIELDS[name]), frozenset(derived), fixed, blocked
     )
     for name, reference, derived, fixed, blocked in (
         ("connections", "connectionSpec", (), {}, ("any", "base-connection-in-use")),
@@ -182,9 +130,4 @@ def unknown_spec(known: Mapping[str, ConnectionSpec | FlowSpec], name: str, refe
 
 def as_sent(value: Any) -> Any:
     """A value for a report, so that 1.0 and "1.0" look different there."""
-    return value if value is None or isinstance(value, int | float) else short(value)
-
-
-def short(value: Any) -> str:
-    text = value if isinstance(value, str) else literal(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return value if value is None or isinstance(value, int | float) else echo(value)

@@ -13,21 +13,17 @@ from typing import Any, Final
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import CLIENT, USER, Scope, derived_uuid
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.query.filters import MISSING, FieldPath, echo, parse_filter, value_invalid
+from flow_service_emulator.query.filters import MISSING, FieldPath, parse_filter, value_invalid
 from flow_service_emulator.query.query import MAX_LIMIT, Params, single_values, sort_key, whole
+from flow_service_emulator.service import bodies
+from flow_service_emulator.validation.violation_text import echo
 
 DEFAULT_LIMIT: Final = 20
 _WANTED: Final = {"outputType": "activationDatasets", "outputField": "datasets"}
-FIELDS: Final = frozenset(
-    (
-        *("id", "name", "description", "fileDescription", "aspect", "state", "schemaRef", "tags", "imsOrg", "sandboxId"),
-        *("namespace", "version", "created", "updated", "createdClient", "createdUser", "updatedUser"),
-        *("lastBatchId", "lastBatchStatus", "classification", "files"),
-    )
-)  # fmt: skip
+FIELDS: Final = bodies.FIELDS["datasets"]
 _EQUAL: Final = ("name", "created", "updated")
 """Parameters that are compared with the field of their name."""
-_KNOWN: Final = frozenset({*_WANTED, *_EQUAL, "start", "limit", "properties", "orderBy", "property", "tags"})
+_KNOWN: Final = (*_WANTED, "start", "limit", "properties", "orderBy", *_EQUAL, "tags", "property")
 _NAME: Final = re.compile(r"[\w$@-]{1,100}(\.[\w$@-]{1,100})*")
 _OBJECT_ID: Final = re.compile(r"[0-9a-f]{24}")
 """Ids of the Catalog begin with the instant of their creation: epoch seconds as eight hex digits."""

@@ -19,7 +19,7 @@ from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import AUTHORIZED, SERVER_FIELDS, STATES, Entity, Scope, derived_uuid
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.schedule import implied_end, read_schedule
-from flow_service_emulator.service.bodies import MAX_NAMED, Kind, as_sent, inherited, refuse_all, short, unknown_spec
+from flow_service_emulator.service.bodies import MAX_NAMED, Kind, as_sent, inherited, refuse_all, unknown_spec
 from flow_service_emulator.validation.validation import (
     MASK,
     ContractWarning,
@@ -28,7 +28,7 @@ from flow_service_emulator.validation.validation import (
     Violation,
     value_at,
 )
-from flow_service_emulator.validation.violation_text import literal, path_text
+from flow_service_emulator.validation.violation_text import echo, literal, path_text
 
 DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
 OTHER_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "SEGMENTS"}}}
@@ -145,7 +145,7 @@ class Draft:
             return None
         entity = self.context.find(collection, entity_id)
         if entity is None:
-            self.refuse(place, f'{place}: {collection} has no entity with the id "{short(entity_id)}"', "reference")
+            self.refuse(place, f'{place}: {collection} has no entity with the id "{echo(entity_id)}"', "reference")
         return entity
 
 
@@ -163,7 +163,7 @@ def check(kind: Kind, body: Any, context: Context, change: Change | None = None)
         if change is None and kind.collection == "flows":
             raise ServiceError("state-in-create")
         if body.get("state") not in STATES:
-            raise ServiceError("state-invalid", state=short(body.get("state")))
+            raise ServiceError("state-invalid", state=echo(body.get("state")))
     for name in sorted(body.keys() - kind.fields)[:MAX_NAMED]:
         draft.warn_of_unknown("", (name[:60],), kind.collection)
     if change is None:
@@ -236,8 +236,8 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: dict[str, Any]) -> d
         draft.warn_of_unknown("auth", (key,), "credentials")
     validator = spec.auth.get(name)
     if validator is None:
-        report = {"field": "auth.specName", "value": short(name), "allowed": list(spec.auth)}
-        raise ServiceError("auth-spec-not-found", specName=short(name), id=spec.id, report=report)
+        report = {"field": "auth.specName", "value": echo(name), "allowed": list(spec.auth)}
+        raise ServiceError("auth-spec-not-found", report=report, known=spec.auth, specName=echo(name), id=spec.id)
     params = auth.get("params")
     if not isinstance(params, dict):
         return auth
@@ -273,10 +273,10 @@ def _complete_source(draft: Draft, spec: ConnectionSpec | None) -> None:
     for index, dataset in enumerate(params["datasets"]):
         place, dataset_id = f"params.datasets[{index}].dataSetId", dataset["dataSetId"]
         if dataset_id in seen:
-            draft.refuse(place, f'{place}: "{short(dataset_id)}" is there twice', "uniqueItems")
+            draft.refuse(place, f'{place}: "{echo(dataset_id)}" is there twice', "uniqueItems")
         elif datasets is not None and not datasets.has(dataset_id):
             why = datasets.problem(dataset_id) or f"GET /connectionSpecs/{spec.id}/configs lists them"
-            draft.refuse(place, f'{place}: no eligible dataset has the id "{short(dataset_id)}"; {why}', "enum")
+            draft.refuse(place, f'{place}: no eligible dataset has the id "{echo(dataset_id)}"; {why}', "enum")
         seen.add(dataset_id)
 
 

@@ -9,10 +9,10 @@ import orjson
 
 from flow_service_emulator.entities import SERVER_FIELDS, Entity
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.service.bodies import Kind, short
+from flow_service_emulator.service.bodies import Kind
 from flow_service_emulator.settings import MAX_BODY_BYTES
 from flow_service_emulator.validation.validation import MAX_DEPTH, ContractWarning, is_shallow
-from flow_service_emulator.validation.violation_text import literal
+from flow_service_emulator.validation.violation_text import echo, literal
 
 OPERATIONS: Final = ("add", "replace", "remove")
 MAX_OPERATIONS: Final = 1_000
@@ -41,7 +41,7 @@ def apply_patch(kind: Kind, entity: Entity, body: Any, warnings: list[ContractWa
             _change(entity, op, keys, value)
         except LookupError:
             raise _invalid(
-                f"operation {index} ({op} {short(path)}): the path leads to nothing that is there", path
+                f"operation {index} ({op} {echo(path)}): the path leads to nothing that is there", path
             ) from None
         touched.add(keys[0])
     # An entity may be as deep and as large as one that is created; else one patch after another could pile it up.
@@ -60,18 +60,18 @@ def _read(index: int, operation: Any, warnings: list[ContractWarning]) -> tuple[
     if op is None:
         raise _invalid(f"operation {index} needs an op: {', '.join(OPERATIONS)}")
     if not isinstance(op, str) or op.lower() not in OPERATIONS:
-        raise ServiceError("operation-unsupported", op=short(op))
+        raise ServiceError("operation-unsupported", known=OPERATIONS, op=echo(op))
     if op not in OPERATIONS:
         text = f'"{op}" was sent for "{op.lower()}"; RFC 6902 has lower case only'
         warnings.append(ContractWarning("patch-op-letter-case", f"[{index}].op", text))
     if not isinstance(path, str) or not path.startswith("/"):
-        raise _invalid(f'operation {index} needs a path that starts with "/", got {short(literal(path))}')
+        raise _invalid(f'operation {index} needs a path that starts with "/", got {echo(literal(path))}')
     if _POINTER.fullmatch(path) is None:
         raise _invalid(
-            f"operation {index}: {short(path)} is no JSON Pointer; a ~ is written ~0, a / inside a name ~1", path
+            f"operation {index}: {echo(path)} is no JSON Pointer; a ~ is written ~0, a / inside a name ~1", path
         )
     if op.lower() != "remove" and "value" not in operation:
-        raise _invalid(f"operation {index} ({op} {short(path)}) needs a value", path, "required")
+        raise _invalid(f"operation {index} ({op} {echo(path)}) needs a value", path, "required")
     return op.lower(), path, operation.get("value")
 
 
@@ -81,9 +81,9 @@ def _check_allowed(kind: Kind, top: str, path: str) -> None:
         raise ServiceError("connection-spec-immutable")
     for fixed, reason in kind.fixed.items():
         if path == fixed or path.startswith(fixed + "/") or fixed.startswith(path + "/"):
-            raise _invalid(f"{short(path)} cannot be updated: {reason}", path, "fixed")
+            raise _invalid(f"{echo(path)} cannot be updated: {reason}", path, "fixed")
     if top in SERVER_FIELDS or top in kind.derived:
-        raise _invalid(f"{short(path)} cannot be updated: {short(top)} is filled by the server", path, "server")
+        raise _invalid(f"{echo(path)} cannot be updated: {echo(top)} is filled by the server", path, "server")
     if not top:
         raise _invalid("the path must name a field, such as /name")
 

@@ -20,7 +20,6 @@ from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import (
     DISABLED,
     ENABLED,
-    SERVER_FIELDS,
     Entity,
     Scope,
     changed_entity,
@@ -32,7 +31,7 @@ from flow_service_emulator.exports.runs import FAILED, SUCCESS
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.query.query import ListQuery, Page, Params, Records, parse, run
-from flow_service_emulator.service.bodies import ADHOC_BODY, FIELDS, KINDS, RUN_BODY, SEARCH_BODY, inherited, refuse_all
+from flow_service_emulator.service.bodies import BODIES, FIELDS, KINDS, inherited, refuse_all
 from flow_service_emulator.service.kinds import Change, Context, check
 from flow_service_emulator.service.patching import apply_patch
 from flow_service_emulator.store.store import Delete, Put, SetMeta, Store
@@ -46,9 +45,10 @@ INDEXES: Final[Mapping[str, tuple[str, ...]]] = {
 """By which fields the store finds entities: those that references go by, and those that clients filter by."""
 LONG_LIST: Final = 1_000
 """Up to how many entities are decoded at once; a page of 100,000 may take a second, for which others are not to wait."""
-_RUN, _ADHOC, _SEARCH = map(SchemaValidator, (RUN_BODY, ADHOC_BODY, SEARCH_BODY))
+_RUN, _ADHOC, _SEARCH = (SchemaValidator(BODIES[name]) for name in ("runs", "adhocRuns", "searches"))
 ACTIONS: Final = {"enable": ENABLED, "disable": DISABLED}
 ACTION_PARAMETERS: Final = ("op", "subOp")
+RETRIGGERS: Final = ("RE_TRIGGER", "re-trigger")
 UNBUILT_ACTIONS: Final = ("FINALIZE", "FINALIZE_UPDATE", "PUBLISH", "APPLY", "ROLLBACK", "PROGRESS")
 """Actions and sub-actions that the service has beside these (Flow Service API 3.0.1)."""
 
@@ -132,7 +132,7 @@ class FlowService:
 
     async def page(self, collection: str, caller: Caller, params: Params, most: int) -> Page:
         """A page of a collection, of `most` items at most, or its count, as the query asks."""
-        query = parse(params, collection, FIELDS[collection] | SERVER_FIELDS, most=most, warnings=caller.warnings)
+        query = parse(params, collection, FIELDS[collection], most=most, warnings=caller.warnings)
         records = self._candidates(caller.scope, collection, query)
         if not (query.filters or query.order) or len(records) <= LONG_LIST:
             return run(query, records)
@@ -189,7 +189,7 @@ class FlowService:
         action = op.lower()
         if action not in ACTIONS:
             kind = "" if op else "required"
-            raise ServiceError("operation-unsupported", place="query.op", kind=kind, op=op[:100])
+            raise ServiceError("operation-unsupported", place="query.op", kind=kind, known=ACTIONS, op=op[:100])
         if sub_op is not None:
             raise ServiceError("sub-action-unsupported", subOp=sub_op[:100])
         if flow["state"] == ACTIONS[action]:
@@ -206,7 +206,7 @@ class FlowService:
         op, _ = _action(params)
         run = self.entity(caller, "runs", run_id)
         if op.lower().replace("_", "-") != "re-trigger":
-            raise ServiceError("operation-unsupported", op=op[:100])
+            raise ServiceError("operation-unsupported", known=RETRIGGERS, op=op[:100])
         status = run["metrics"]["statusSummary"]["status"]
         records = run["metrics"].get("recordSummary", {})
         if status != FAILED and (status != SUCCESS or records.get("inputRecordCount")):
@@ -254,14 +254,17 @@ class FlowService:
         """
         violations = _ADHOC.violations(body)
         if violations:
-            raise _adhoc_invalid("; ".join(violation.message for violation in violations[:5]))
+            first, told = violations[0], "; ".join(violation.message for violation in violations[:5])
+            raise ServiceError("adhoc-invalid", place=first.path, kind=first.rule, reason=told)
         wanted = []
         for destination in body["activationInfo"]["destinations"]:
             flow = self._store.get(caller.scope, "flows", destination["flowId"])
             if flow is None:
-                raise _adhoc_invalid(f"No flow has the id {destination['flowId'][:100]}")
+                flow_id = destination["flowId"][:100]
+                raise ServiceError("adhoc-invalid", reason=f"No flow has the id {flow_id}", id=flow_id)
             if flow["state"] != ENABLED:
-                raise _adhoc_invalid(f"The flow {flow['id']} is {flow['state']}; a flow must be enabled to run")
+                told = f"The flow {flow['id']} is {flow['state']}; a flow must be enabled to run"
+                raise ServiceError("adhoc-invalid", reason=told)
             ids = [dataset["id"] for dataset in destination["datasets"]]
             self._scheduler.check_adhoc(caller.scope, flow, ids)
             wanted.append((flow, ids))
@@ -351,7 +354,7 @@ def search_params(body: Any, warnings: list[ContractWarning]) -> list[tuple[str,
         params.append(("property", unquote_plus(value if name == "property" else part)))
     if "projectionFields" in body:
         params.append(("property", body["projectionFields"]))
-    for name in sorted(body.keys() - SEARCH_BODY["properties"].keys()):
+    for name in sorted(body.keys() - BODIES["searches"]["properties"].keys()):
         warnings.append(ContractWarning("unknown-field", name[:60], f"{name[:60]} is not documented for searches"))
     if "limit" in body:
         params.append(("limit", str(int(body["limit"]))))  # JSON Schema takes 2.0 for a whole number
@@ -363,17 +366,15 @@ def _action(params: Params) -> tuple[str, str | None]:
     given = dict(params)
     for name in given:
         if name not in ACTION_PARAMETERS:
-            raise ServiceError("query-param-unknown", place=f"query.{name[:100]}", param=name[:100])
+            raise ServiceError(
+                "query-param-unknown", place=f"query.{name[:100]}", known=ACTION_PARAMETERS, param=name[:100]
+            )
     return given.get("op", ""), given.get("subOp")
 
 
 def not_found(collection: str, entity_id: str) -> ServiceError:
     """1439-404 for an id."""
     return ServiceError("resource-not-found", collection=collection, id=entity_id[:100])
-
-
-def _adhoc_invalid(reason: str) -> ServiceError:
-    return ServiceError("adhoc-invalid", reason=reason)
 
 
 def _timing(flow: Entity) -> tuple[Any, Any]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 SHOWN: Final = 60
 """Characters of a given text, name or number that are shown."""
-
+MAX_ECHO: Final = 100
+"""Characters of a client's text that an error repeats."""
 MAX_OPTIONS: Final = 20
 """Allowed values that are listed."""
 
@@ -55,6 +56,13 @@ def literal(value: Any) -> str:
         case list():
             return f"an array of {_count(len(value), 'item')}" if value else "an empty array"
     return str(value)
+
+
+def echo(value: Any) -> str:
+    """A client's value as an error repeats it: a text without quotes, at most MAX_ECHO characters, always writable as UTF-8."""
+    text = value if isinstance(value, str) else literal(value)
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= MAX_ECHO else text[: MAX_ECHO - 3] + "..."
 
 
 def violation_text(place: str, rule: str, limit: Any, value: Any, *, hidden: bool, several: bool = False) -> str:

@@ -1,6 +1,7 @@
-"""What a client sends, as JSON Schemas: the outer forms of `bodies.py` filled in with the specs of the fixtures.
+"""What a client sends and what is answered, as JSON Schemas: components of the OpenAPI description.
 
-The forms and the specs are the very ones that requests are checked against; only how they go together is said here.
+Bodies are the outer forms of `service/bodies.py` filled in with the specs of the fixtures: the very ones that requests are checked
+against; only how they go together is said here. Source of the answers: reference, sections "Endpoints" and "Entities".
 """
 
 from __future__ import annotations
@@ -13,36 +14,66 @@ from typing import Any, Final
 import orjson
 
 from flow_service_emulator.api.gateway import GRANTS
+from flow_service_emulator.api.operations import READABLE
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
-from flow_service_emulator.openapi.answers import TEXT, Schema, array, record, ref
-from flow_service_emulator.service.bodies import ADHOC_BODY, BODIES, RUN_BODY, SEARCH_BODY
+from flow_service_emulator.service.bodies import ANSWERS, BODIES, ENTITIES, Schema, schema_of
 from flow_service_emulator.service.kinds import DATASETS_WORKFLOW, MODE
 from flow_service_emulator.service.patching import MAX_OPERATIONS, OPERATIONS
 
 _OWN_KEYWORDS: Final = ("conditional", "uiAttributes", "contentEncoding")
 """What stands in the specs' schemas beside JSON Schema."""
 
+
+def ref(name: str) -> Schema:
+    """A reference to a component."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def record(properties: Schema, *, required: tuple[str, ...] | None = None, **more: Any) -> Schema:
+    """An object; every property is required unless `required` says which are."""
+    names = list(properties) if required is None else list(required)
+    return {"type": "object", **({"required": names} if names else {}), "properties": properties, **more}
+
+
 _POINTER: Final[Schema] = {"type": "string", "pattern": "^/", "description": "JSON Pointer (RFC 6901)"}
 _OPERATIONS: Final = [
     record({"op": {"enum": [op for op in OPERATIONS if op != "remove"]}, "path": _POINTER, "value": {}}),
     record({"op": {"const": "remove"}, "path": _POINTER}),
 ]
-_PATCH: Final = array(
-    {"anyOf": _OPERATIONS},
-    minItems=1,
-    maxItems=MAX_OPERATIONS,
-    description="JSON Patch (RFC 6902), all or nothing. The letter case of op does not matter.",
-    examples=[[{"op": "replace", "path": "/name", "value": "a new name"}]],
-)
+_PATCH: Final[Schema] = {
+    "type": "array",
+    "items": {"anyOf": _OPERATIONS},
+    "minItems": 1,
+    "maxItems": MAX_OPERATIONS,
+    "description": "JSON Patch (RFC 6902), all or nothing. The letter case of op does not matter.",
+    "examples": [[{"op": "replace", "path": "/name", "value": "a new name"}]],
+}
 _SOME_ID: Final = "11111111-2222-4333-8444-555555555555"  # in examples, of an entity that was made before
+
+
+def answer_schemas() -> dict[str, Schema]:
+    """Name -> component. Of each kind `<Kind>Fields`, which a projection may cut down, `<Kind>`, which is whole, and the answers."""
+    schemas = {name: schema_of(shape) for name, shape in ANSWERS.items()}
+    for collection, kind in READABLE.items():
+        entity = dict(ENTITIES[collection])
+        schemas[kind] = {"allOf": [ref(f"{kind}Fields")], "required": entity.pop("required")}
+        schemas[f"{kind}Fields"] = entity
+        schemas[f"{kind}Item"] = record({"items": {"type": "array", "items": ref(kind), "minItems": 1, "maxItems": 1}})
+        href = {"type": "string", "pattern": rf"^/{collection}\?continuationToken=[A-Za-z0-9_-]+$"}
+        links = record({"next": record({"href": href})}, required=())
+        items = {"type": "array", "items": ref(f"{kind}Fields"), "maxItems": 100}
+        page = record({"items": items, "_links": links}, title="A page")
+        count = record({"count": schema_of("count")}, title="With count=true")
+        schemas[f"{kind}Page"] = {"anyOf": [page, count]}
+    return schemas
 
 
 def request_schemas(catalog: Catalog) -> dict[str, Schema]:
     """Name -> schema of a request body, and the parts of it that differ from spec to spec."""
     schemas: dict[str, Schema] = {
         "Patch": _PATCH,
-        "RunRequest": RUN_BODY,
-        "SearchRequest": SEARCH_BODY,
+        "RunRequest": BODIES["runs"],
+        "SearchRequest": BODIES["searches"],
         "AdhocRunRequest": _adhoc_run(),
         "TokenRequest": _token(),
     }
@@ -82,7 +113,7 @@ def request_schemas(catalog: Catalog) -> dict[str, Schema]:
 
 def _adhoc_run() -> Schema:
     """The body, with the number of destinations in words: as a keyword beside `uniqueItems` it keeps testers busy for minutes."""
-    body: Schema = copy.deepcopy(ADHOC_BODY)
+    body: Schema = copy.deepcopy(BODIES["adhocRuns"])
     destinations = body["properties"]["activationInfo"]["properties"]["destinations"]
     destinations["description"] = f"at most {destinations.pop('maxItems')}"
     return body
@@ -93,7 +124,7 @@ def _token() -> Schema:
     forms = []
     for grant, fields in GRANTS.items():
         needed: Schema = {name: {"type": "string", "minLength": 1} for name in fields}
-        form = {"grant_type": {"const": grant}, **needed, "scope": TEXT, "org_id": TEXT}
+        form = {"grant_type": {"const": grant}, **needed, "scope": schema_of("text"), "org_id": schema_of("text")}
         forms.append(record(form, required=("grant_type", *fields)))
     return {"anyOf": forms}
 
