@@ -5,7 +5,6 @@ Source: issue "A test bench for other people's clients", and DESIGN, control API
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -219,19 +218,14 @@ def test_findings_are_not_lost_with_the_ring(tmp_path: Path) -> None:
         api.close()
 
 
-async def nowhere(message: Any) -> None:
-    """Where nobody waits for an answer."""
-
-
 def test_the_ring_is_bounded_in_bytes() -> None:
     catalog, clock = load_catalog(), Clock("frozen", now=0.0)
     contract = Contract(catalog, now=clock.now, document=dict)
     recorder = Recorder(masker=Masker(catalog), contract=contract, clock=clock, entries=500, max_bytes=100_000)
     for size in (0, 5_000, 16_000, 16_384, 17_000, 500_000) * 20:
-        answered = recorder.answered("/data/x", nowhere)
-        asyncio.run(answered({"type": "http.response.start", "status": 200, "headers": []}))
-        asyncio.run(answered({"type": "http.response.body", "body": b"x" * size}))
-        recorder.record(Exchange("GET", "/data/x", "", {}, "id", operation="list:flows"), answered)
+        recorder.record(
+            Exchange("GET", "/data/x", "", {}, "id", operation="list:flows", status=200, answer=b"x" * size)
+        )
     kept = recorder.find()
     assert [entry["number"] for entry in kept] == list(range(120 - len(kept) + 1, 121))
     assert 50_000 < sum(len(entry["answer"].get("text", "")) + 300 for entry in kept) <= 100_000

@@ -12,10 +12,10 @@ from typing import Any
 from starlette.routing import Router as Lifespan
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.gateway import Gateway, Tokens
 from flow_service_emulator.api.injection import SERVICE_PREFIXES, Injector
 from flow_service_emulator.api.middleware import Middleware, Router
-from flow_service_emulator.api.middleware import Recorder as RecorderProtocol
 from flow_service_emulator.api.operations import Operation, operations
 from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.api.routes import Routes
@@ -82,6 +82,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.clock = clock
         self.catalog = catalog = load_catalog(settings.fixtures)
         self.store = store = Store(settings.data_dir, indexes=INDEXES)
         folder = settings.fixtures and settings.fixtures / "datasets"
@@ -132,7 +133,7 @@ class Service:
         )
 
     def application(
-        self, table: Sequence[Operation], recorder: RecorderProtocol, *, lifespan: ASGIApp, guard: OriginGuard
+        self, table: Sequence[Operation], record: Callable[[Exchange], None], *, lifespan: ASGIApp, guard: OriginGuard
     ) -> Middleware:
         """The operations of a table as an ASGI application."""
         return Middleware(
@@ -142,9 +143,11 @@ class Service:
             gateway=self.gateway,
             rng=random_source(None),
             injector=self.injector,
-            recorder=recorder,
+            explain=self.contract.explain,
+            record=record,
             masker=self.masker,
             guard=guard,
+            clock=self.clock,
         )
 
 
@@ -206,7 +209,7 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
     guard = OriginGuard((settings.host, *settings.allowed_hosts))
     middleware = service.application(
-        table, recorder, lifespan=Lifespan(lifespan=_lifespan(scheduler, store)), guard=guard
+        table, recorder.record, lifespan=Lifespan(lifespan=_lifespan(scheduler, store)), guard=guard
     )
     return Emulator(middleware, scheduler, library, injector)
 

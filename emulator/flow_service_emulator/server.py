@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import logging
+import re
 import signal
 import socket
 import sys
@@ -252,9 +253,13 @@ class _TextFormatter(logging.Formatter):
         if record.exc_info:
             lines += self.formatException(record.exc_info).split("\n")
         return "\n".join(
-            "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
-            for line in lines
+            line if line.isprintable() else re.sub(r".", _spelt_out, line, flags=re.DOTALL) for line in lines
         )
+
+
+def _spelt_out(found: re.Match[str]) -> str:
+    char = found[0]
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 class _JsonFormatter(logging.Formatter):

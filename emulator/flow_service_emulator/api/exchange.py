@@ -5,14 +5,14 @@ Handlers take an `Exchange` and answer a `Reply`; they know nothing of ASGI.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.types import Send
+from starlette.types import Message
 
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
@@ -55,32 +55,50 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class Exchange:
-    """A request as the handlers see it, and what is noted about it on the way."""
+    """A request as the handlers see it, its answer, and what is noted about them on the way."""
 
     method: str
     path: str
     query_string: str
     headers: Mapping[str, str]
     request_id: str
-    body: bytes = b""
     scope: Scope = ("", "prod")
     """Organization and sandbox that the headers name; those of a request that the gateway refuses, too."""
+    began: float = 0.0
+    """When it came in, in seconds of `Clock.steady`."""
+    seen: bool = True
+    """Whether it is recorded. Of an answer that is not, the body is not remembered."""
+    body: bytes = b""
     path_params: Mapping[str, str] = field(default_factory=dict)
     operation: str | None = None
     """The name of the operation that the route table found for the request."""
     warnings: list[ContractWarning] = field(default_factory=list)
     error: str | None = None
     """The name of the error that was answered."""
-    answer: Any = None
-    """The error's body, as it was answered."""
-    findings: list[Finding] = field(default_factory=list)
-    """What the refusal says about the client."""
+    problem: Any = None
+    """The error's body."""
+    findings: Sequence[Finding] = ()
+    """What a refusal says about the client; of a recorded request, all that is said."""
     hint: str = ""
     """What is wrong with a refused request and how to fix it, in one line."""
     fault: str | None = None
     """The id of the rule of injected faults that hit the request."""
     injected: bool = False
     """Whether the error that was answered is that rule's doing and not the client's."""
+    status: int = 0
+    """Of the answer; 0 where none went out."""
+    answer_headers: Sequence[tuple[bytes, bytes]] = ()
+    answer: bytes = b""
+    """The body of the answer, as far as it went out."""
+    number: int = 0
+    """Which of the recorded requests it is, from 1 on; the fields from here on are set when it is recorded."""
+    at: float = 0.0
+    """When it had been answered, in emulator time (epoch seconds)."""
+    duration: float = 0.0
+    """How long it took, in the machine's milliseconds."""
+    sizes: tuple[int, int] = (0, 0)
+    """Bytes of its body and of the answer's, which may be too long to be stored."""
+    verdict: str = ""
     _query: list[tuple[str, str]] | None = field(default=None, init=False)
 
     @property
@@ -103,6 +121,29 @@ class Exchange:
         return self._query
 
     @property
+    def name(self) -> str:
+        """The operation's name; for a request that no route took, its method."""
+        return self.operation or self.method[:16]
+
+    @property
+    def place(self) -> str:
+        """Organization, sandbox and path."""
+        return "\n".join((*self.scope, self.path))
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether the request was carried out, as far as its answer says."""
+        return 200 <= self.status < 400
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Which request it was, for the report."""
+        return {
+            "entry": self.number, "requestId": self.request_id, "method": self.method,
+            "path": self.path[:200], "status": self.status, "at": self.at,
+        }  # fmt: skip
+
+    @property
     def caller(self) -> Caller:
         return Caller(self.scope, self.warnings)
 
@@ -114,6 +155,13 @@ class Exchange:
         if media_type != JSON_TYPE:
             raise ServiceError("content-type-missing")
         return decode_json(self.body)
+
+    def note(self, message: Message) -> None:
+        """Note a part of the answer that goes out."""
+        if message["type"] == "http.response.start":
+            self.status, self.answer_headers = message["status"], message["headers"]
+        elif self.seen:
+            self.answer += message.get("body", b"")
 
 
 Handler = Callable[[Exchange], Awaitable[Reply]]
@@ -134,34 +182,6 @@ def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:
     if not is_shallow(value, depth):
         raise ServiceError("body-malformed", reason=f"it is nested deeper than {depth} levels")
     return value
-
-
-class Answered:
-    """Sends an answer on, and remembers it for the recorder; of its body nothing unless the request is recorded (`seen`).
-
-    `began` is when its request came in, in seconds of `Clock.steady`.
-    """
-
-    __slots__ = ("_send", "began", "headers", "pieces", "seen", "status")
-
-    def __init__(self, send: Send, began: float, *, seen: bool = True) -> None:
-        self._send = send
-        self.began = began
-        self.seen = seen
-        self.status = 0
-        self.headers: Iterable[tuple[bytes, bytes]] = ()
-        self.pieces: list[bytes] = []
-
-    async def __call__(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], message["headers"]
-        elif self.seen:
-            self.pieces.append(message.get("body", b""))
-        await self._send(message)
-
-    @property
-    def body(self) -> bytes:
-        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
 
 def encoded(exchange: Exchange, reply: Reply) -> tuple[dict[str, Any], bytes]:

@@ -198,7 +198,7 @@ def _instead(
 async def _gone(receive: Receive) -> None:
     """Wait for the client to go away."""
     while (await receive())["type"] != "http.disconnect":
-        await asyncio.sleep(0.1)  # not as uvicorn does it
+        await asyncio.sleep(0)
 
 
 def _transport(receive: Receive) -> Any:
@@ -212,7 +212,7 @@ async def _reset(receive: Receive) -> None:
     with contextlib.suppress(OSError):  # closed already
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
     transport.abort()
-    await receive()  # until the server has noticed: it logs an error for a request without an answer
+    await _gone(receive)  # until the server has noticed: it logs an error for a request without an answer
     raise ConnectionEnded
 
 
@@ -225,7 +225,7 @@ def _cut(kept: int | None, method: str, receive: Receive, send: Send) -> Deliver
             await send(start)
             await send({"type": "http.response.body", "body": part, "more_body": True})
         _transport(receive).close()
-        await receive()
+        await _gone(receive)
         raise ConnectionEnded
 
     return deliver

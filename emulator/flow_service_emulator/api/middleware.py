@@ -6,19 +6,20 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from starlette.routing import compile_path
-from starlette.types import ASGIApp, Receive, Send
+from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from flow_service_emulator.api.exchange import Answered, Exchange, Reply, encoded
-from flow_service_emulator.api.gateway import GATEWAY_PREFIX, Gateway, claimed_scope
+from flow_service_emulator.api.exchange import Exchange, Reply, encoded
+from flow_service_emulator.api.gateway import DEFAULT_SANDBOX, GATEWAY_PREFIX, Gateway, claimed_scope
 from flow_service_emulator.api.injection import SERVICE_PREFIXES, ConnectionEnded, Injector
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.origins import CONTROL_PREFIX, OriginGuard
 from flow_service_emulator.api.routes import BASE
+from flow_service_emulator.clock import Clock
 from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.masking import Masker, replaced
 from flow_service_emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYTES
@@ -42,6 +43,10 @@ PREFLIGHT: Final = "OPTIONS"
 POLLED: Final = frozenset({"control:health", "control:overview"})
 """Operations that health checks and the dashboard ask for every two seconds: the log is not to be full of them."""
 _ENTITY: Final = re.compile(rf"({re.escape(BASE)}/\w+)/[^/]+")
+UNSEEN: Final = (CONTROL_PREFIX, "/openapi.json", "/favicon.ico")
+"""Beginnings of paths that are the emulator's own, or a browser's doing: they are not recorded."""
+FRONT_DOOR: Final = "/"
+"""What a person types who has only been told the address; it leads to the dashboard."""
 Methods = dict[str, Operation]
 
 
@@ -104,21 +109,6 @@ class Router:
         return ServiceError("path-not-found", place=place, method=method, path=path[:200], hint=hint)
 
 
-class Recorder(Protocol):
-    """What looks at requests and their answers."""
-
-    def answered(self, path: str, send: Send) -> Answered:
-        """What takes down the answer to a request of this path that has just come in."""
-
-    def explain(
-        self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], secrets: Sequence[str]
-    ) -> None:
-        """Note what a refusal says about the client, and the hint, without these secrets."""
-
-    def record(self, exchange: Exchange, answered: Answered) -> None:
-        """Record a request that has been answered."""
-
-
 class Middleware:
     """The application, but for what is no HTTP, which `lifespan` is for."""
 
@@ -131,41 +121,42 @@ class Middleware:
         gateway: Gateway,
         rng: random.Random,
         injector: Injector,
-        recorder: Recorder,
+        explain: Callable[[Exchange, ServiceError, Sequence[str]], None],
+        record: Callable[[Exchange], None],
         masker: Masker,
         guard: OriginGuard,
+        clock: Clock,
     ) -> None:
+        """`explain` notes what a refusal says about the client, without these secrets; `record` takes what has been answered."""
         self._router = router
         self._lifespan = lifespan
         self._errors = errors
         self._gateway = gateway
         self._rng = rng
         self._injector = injector
-        self._recorder = recorder
+        self._explain = explain
+        self._record = record
         self._masker = masker
         self._guard = guard
+        self._clock = clock
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         if asgi["type"] != "http":
             await self._lifespan(asgi, receive, send)
             return
         exchange = self._exchange(asgi)
-        answered = self._recorder.answered(exchange.path, send)
-        if exchange.method == PREFLIGHT:
-            answered.seen = False
+
+        async def send_noted(message: Message) -> None:
+            exchange.note(message)
+            await send(message)
+
         try:
-            await self._answer(exchange, asgi, receive, answered)
+            await self._answer(exchange, asgi, receive, send_noted)
         except ConnectionEnded:
             if exchange.fault is None:
                 return
-        notes = f" {exchange.hint or exchange.error}" if exchange.error else ""
-        if exchange.fault is not None:
-            notes += f" (fault {exchange.fault})"
-        level = (
-            logging.WARNING if exchange.findings else logging.DEBUG if exchange.operation in POLLED else logging.INFO
-        )
-        log.log(level, "%s %s %d%s", exchange.method, self._told_path(exchange), answered.status, notes)
-        self._recorder.record(exchange, answered)
+        self._log(exchange)
+        self._record(exchange)
 
     async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""
@@ -179,7 +170,8 @@ class Middleware:
             if method == PREFLIGHT and found.methods:
                 reply = Reply(headers=(("Allow", ", ".join((*found.methods, PREFLIGHT))),))
             else:
-                exchange.body = await _body(receive, _body_limit(method, path))
+                if "content-length" in headers or "transfer-encoding" in headers:
+                    exchange.body = await _body(receive, _body_limit(method, path))
                 if self._injector.faults.active and path.startswith(SERVICE_PREFIXES):
                     deliver = await self._injector.meet(exchange, operation, found.params, receive, send, self._refusal)
                 if path.startswith(GATEWAY_PREFIX):
@@ -213,6 +205,18 @@ class Middleware:
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
+    def _log(self, exchange: Exchange) -> None:
+        level, notes = logging.INFO, ""
+        if exchange.findings:
+            level = logging.WARNING
+        elif exchange.operation in POLLED:
+            level = logging.DEBUG
+        if exchange.error:
+            notes = f" {exchange.hint or exchange.error}"
+        if exchange.fault is not None:
+            notes += f" (fault {exchange.fault})"
+        log.log(level, "%s %s %d%s", exchange.method, self._told_path(exchange), exchange.status, notes)
+
     def _exchange(self, asgi: AsgiScope) -> Exchange:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
         path: str = asgi["path"]
@@ -224,13 +228,15 @@ class Middleware:
             path = path.rstrip("/")  # real clients send a trailing slash
             warnings.append(ContractWarning("trailing-slash", "path", "the path was sent with a slash at its end"))
         return Exchange(
-            method=asgi["method"],
-            path=path,
-            query_string=asgi["query_string"].decode("latin-1"),
-            headers=headers,
-            request_id=self._request_id(headers),
+            asgi["method"],
+            path,
+            asgi["query_string"].decode("latin-1"),
+            headers,
+            self._request_id(headers),
+            scope=claimed_scope(headers) if behind_gateway else ("", DEFAULT_SANDBOX),
+            began=self._clock.steady(),
+            seen=not path.startswith(UNSEEN) and path != FRONT_DOOR and asgi["method"] != PREFLIGHT,
             warnings=warnings,
-            scope=claimed_scope(headers) if behind_gateway else ("", "prod"),
         )
 
     def _request_id(self, headers: Mapping[str, str]) -> str:
@@ -255,8 +261,8 @@ class Middleware:
     def _refusal(self, exchange: Exchange, error: ServiceError) -> Reply:
         status, body = self._errors.answer(error, exchange.request_id, exchange.resource)
         secrets, exchange.error = self._secrets(exchange), error.name
-        exchange.answer = body = replaced(body, secrets)
-        self._recorder.explain(exchange, error, body, secrets)
+        exchange.problem = body = replaced(body, secrets)
+        self._explain(exchange, error, secrets)
         hint = [("x-emulator-hint", exchange.hint)] if status < 500 or exchange.findings else []
         return Reply(body, status, (*error.headers.items(), *hint))
 

@@ -18,7 +18,6 @@ from flow_service_emulator.api.exchange import Exchange, Finding
 from flow_service_emulator.check.replay import Replay, read_json
 from flow_service_emulator.check.shapes import MISSING, TYPE, differences, json_type, shape
 from flow_service_emulator.check.traffic import Exchanged
-from flow_service_emulator.contract.judge import Seen
 from flow_service_emulator.contract.rules import source_url
 from flow_service_emulator.openapi import description
 
@@ -72,9 +71,10 @@ class Check:
         exchange, status = await self._replay(call)
         findings = list(self._compared(call, exchange, status))
         if exchange.error is not None and 200 <= call.status < 300:
-            exchange.error, exchange.findings = None, []  # the service took it: no fault of the client's
-        seen = Seen(exchange, call.entry, call.at, call.status, orjson.dumps(call.answer) if call.answer else b"")
-        self._contract.judge(seen, [*findings, *self._of_answer(call, exchange)])
+            exchange.error, exchange.findings = None, ()  # the service took it: no fault of the client's
+        exchange.number, exchange.at, exchange.status = call.entry, call.at, call.status
+        exchange.answer = orjson.dumps(call.answer) if call.answer else b""
+        self._contract.judge(exchange, [*findings, *self._of_answer(call, exchange)])
         self._take_down(call, exchange)
 
     def report(self) -> dict[str, Any]:
@@ -123,12 +123,12 @@ class Check:
             yield Finding(GAP, "", told, code or str(call.status))
         elif error is not None:
             self._note("agreed")
-            mine, theirs = _code(exchange.answer), _code(call.answer)
+            mine, theirs = _code(exchange.problem), _code(call.answer)
             if (status, mine) != (call.status, theirs):
                 rule = f"rule {error}, source: {self._errors[error].source}"
                 told = f"the service answered {call.status} {theirs}, the emulator {status} {mine} ({rule})"
                 yield Finding(CODE, "", told, f"{error} {theirs}".strip())
-            elif (message := _message(call.answer)) != _message(exchange.answer):
+            elif (message := _message(call.answer)) != _message(exchange.problem):
                 self._information[f"{error} is worded: {message}"] += 1
         else:
             self._note("agreed")

@@ -5,19 +5,18 @@ Entities are those that the recording itself has told of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from starlette.types import Message, Send
+from starlette.types import Message
 
-from flow_service_emulator.api.exchange import Answered, Exchange
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.app import Service
 from flow_service_emulator.check.traffic import Exchanged
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.entities import Entity, Scope, new_entity
-from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.settings import Settings
 from flow_service_emulator.store.store import Change, Delete, Put
 
@@ -37,21 +36,21 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Replay:
-    """The application with a store of what was learned. Also what takes down its answers, in a recorder's place."""
+    """The application with a store of what was learned."""
 
     def __init__(self) -> None:
         self.clock = Clock("frozen", now=0)
         self.service = Service(Settings(), self.clock)
         self._store = self.service.store
         self._application = self.service.application(
-            self.service.table, self, lifespan=_no_lifespan, guard=OriginGuard(())
+            self.service.table, self._record, lifespan=_no_lifespan, guard=OriginGuard(())
         )
-        self._last: tuple[Exchange, Answered]
+        self._last: Exchange
 
     async def __call__(self, call: Exchanged) -> tuple[Exchange, int]:
         """What the emulator says to a request; afterwards it knows what the real service's answer told."""
         self.clock.restore({"mode": "frozen", "now": call.at, "speed": 0})
-        headers = dict(call.headers)
+        headers = {**call.headers, "content-length": str(len(call.body))}
         if not (isinstance(call.answer, dict) and "error_code" in call.answer):
             headers = ASSUMED_HEADERS | headers
         asgi = {
@@ -64,20 +63,12 @@ class Replay:
             return next(pieces, {"type": "http.disconnect"})
 
         await self._application(asgi, receive, _nowhere)
-        exchange, answered = self._last
-        self._learn(call, exchange, answered)
-        return exchange, answered.status
+        exchange = self._last
+        self._learn(call, exchange)
+        return exchange, exchange.status
 
-    def explain(
-        self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], secrets: Sequence[str]
-    ) -> None:
-        exchange.findings, _ = self.service.contract.explain(exchange, error, answer)
-
-    def answered(self, path: str, send: Send) -> Answered:
-        return Answered(send, 0.0)
-
-    def record(self, exchange: Exchange, answered: Answered) -> None:
-        self._last = exchange, answered
+    def _record(self, exchange: Exchange) -> None:
+        self._last = exchange
 
     def _entity(self, scope: Scope, entity_id: str, fields: Mapping[str, Any]) -> Entity:
         now_ms = self.clock.now_ms()
@@ -87,7 +78,7 @@ class Replay:
         told = {name: fields[name] for name in ("createdAt", "etag") if name in fields}
         return {**entity, **told, "id": entity_id}
 
-    def _learn(self, call: Exchanged, exchange: Exchange, answered: Answered) -> None:
+    def _learn(self, call: Exchanged, exchange: Exchange) -> None:
         """Takes over what the real service's answer says of entities: a new one's id, an etag, whole entities."""
         if not 200 <= call.status < 300 or exchange.operation is None:
             return
@@ -95,7 +86,7 @@ class Replay:
         scope, told = exchange.scope, call.answer if isinstance(call.answer, dict) else {}
         changes: list[Change] = []
         if action == "create" and collection in NEEDED and isinstance(told.get("id"), str):
-            ours = orjson.loads(answered.body)["id"] if answered.status == 201 else ""
+            ours = orjson.loads(exchange.answer)["id"] if exchange.status == 201 else ""
             stored = self._store.get(scope, collection, ours) or read_json(call.body)
             changes = [Delete(scope, collection, ours)]
             if isinstance(stored, dict) and NEEDED[collection][0] in stored:

@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
+import orjson
+
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Finding
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.catalog import Catalog
-from flow_service_emulator.contract.hints import AUTHORIZATION, Hints
-from flow_service_emulator.contract.judge import ORG, SANDBOX, Judge, Seen
+from flow_service_emulator.contract.hints import AUTHORIZATION, Hints, header
+from flow_service_emulator.contract.judge import ORG, SANDBOX, Judge
 from flow_service_emulator.contract.rules import DIMENSIONS, Rule, contract_rules, what_is_there
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.masking import replaced
 from flow_service_emulator.reports.report import MAX_FINDINGS, built, by_count, identity
 
 Value = TypeVar("Value")
@@ -71,35 +74,35 @@ class Sums:
             "deleted": list(self.deleted), "pages": dict(self.pages),
         }  # fmt: skip
 
-    def add(self, finding: Finding, seen: Seen) -> None:
-        operation = ANY if finding.place in EVERYWHERE else seen.name
+    def add(self, finding: Finding, exchange: Exchange) -> None:
+        operation = ANY if finding.place in EVERYWHERE else exchange.name
         place = _INDEX.sub("[]", finding.place)
         key = (finding.rule, operation, place, finding.kind, finding.fix)
         known = self.findings.get(key)
         if known is not None:
-            known |= {"count": known["count"] + 1, "last": seen.where}
+            known |= {"count": known["count"] + 1, "last": exchange.where}
         elif self.places[finding.rule] < MAX_FINDINGS:
             self.places[finding.rule] += 1
             self.findings[key] = {
                 "rule": finding.rule, "operation": operation, "place": place, "kind": finding.kind,
-                "message": finding.message[:MAX_MESSAGE], "fix": finding.fix, "count": 1, "first": seen.where, "last": seen.where,
+                "message": finding.message[:MAX_MESSAGE], "fix": finding.fix, "count": 1, "first": exchange.where, "last": exchange.where,
             }  # fmt: skip
 
-    def cover(self, seen: Seen) -> None:
+    def cover(self, exchange: Exchange, body: Any) -> None:
         """Counts what was met: an operation, status or error however it came about, the rest when it was accepted."""
-        exchange, name, met = seen.exchange, seen.exchange.operation, self.met
-        if seen.status:
-            met["statuses"][str(seen.status)] += 1
+        name, met = exchange.operation, self.met
+        if exchange.status:
+            met["statuses"][str(exchange.status)] += 1
         if exchange.error is not None:
             met["errors"][exchange.error] += 1
         if name is None:
             return
         met["operations"][name] += 1
-        if not seen.was_taken:
+        if not exchange.was_taken:
             return
         if exchange.query_string:
             met["parameters"].update({f"{name} {part.partition('=')[0]}" for part in exchange.query_string.split("&")})
-        if exchange.body and isinstance(body := seen.body, dict):
+        if isinstance(body, dict):
             for field, value in body.items():
                 met["fields"][f"{name} {field}"] += 1
                 met["fields"].update(f"{name} {field}.{below}" for below in (value if isinstance(value, dict) else ()))
@@ -109,29 +112,29 @@ class Sums:
                 if "datasetFileType" in params:
                     met["fileForms"][f"{params['datasetFileType']} {params.get('compression', 'NONE')}".upper()] += 1
 
-    def remember(self, seen: Seen) -> None:
+    def remember(self, exchange: Exchange) -> None:
         """Remembers what was deleted and which next page was announced, and forgets the page that was fetched."""
-        name, query = seen.exchange.operation or "", seen.exchange.query_string
-        if not seen.was_taken:
+        name, query = exchange.operation or "", exchange.query_string
+        if not exchange.was_taken:
             return
         announced = ""
         if name.startswith("delete:"):
-            _put(self.deleted, seen.place, True)
+            _put(self.deleted, exchange.place, True)
         elif name.startswith("list:"):
             if "continuationToken=" in query:
-                self._fetched(seen, _parameter(query, "continuationToken"))
-            if seen.answer.endswith(_END):
-                announced = seen.answer.rpartition(b"?continuationToken=")[2].removesuffix(_END).decode()
+                self._fetched(exchange, _parameter(query, "continuationToken"))
+            if exchange.answer.endswith(_END):
+                announced = exchange.answer.rpartition(b"?continuationToken=")[2].removesuffix(_END).decode()
         elif name == "listConfigs":
-            self._fetched(seen, _parameter(query, "start") or "0")
-            if more := _MORE.search(seen.answer[-200:]):
+            self._fetched(exchange, _parameter(query, "start") or "0")
+            if more := _MORE.search(exchange.answer[-200:]):
                 announced = str(int(more[1]) + 1)
         limit = _parameter(query, "limit") if announced and "limit" in query else ""
         if announced and not (limit.isdecimal() and int(limit) < WHOLE_PAGE):
-            _put(self.pages, f"{seen.place}\n{announced}", {"operation": name, "where": seen.where})
+            _put(self.pages, f"{exchange.place}\n{announced}", {"operation": name, "where": exchange.where})
 
-    def _fetched(self, seen: Seen, page: str) -> None:
-        self.pages.pop(f"{seen.place}\n{page}", None)
+    def _fetched(self, exchange: Exchange, page: str) -> None:
+        self.pages.pop(f"{exchange.place}\n{page}", None)
 
     def pages_not_followed(self) -> list[dict[str, Any]]:
         """A finding for each operation that announced pages which have not been fetched by now."""
@@ -178,24 +181,28 @@ class Contract:
         """Empties the report. What was deleted is still known."""
         self._sums = Sums({**_NOTHING, "deleted": self._sums.deleted})
 
-    def explain(self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any]) -> tuple[list[Finding], str]:
-        """What a refusal that is answered so says about the client, and the hint."""
-        place = "\n".join((*exchange.scope, exchange.path))
-        was_deleted = error.name == "resource-not-found" and place in self._sums.deleted
-        return self._hints.explain(exchange, error, answer, now=self._now(), was_deleted=was_deleted)
+    def explain(self, exchange: Exchange, error: ServiceError, secrets: Sequence[str]) -> None:
+        """Notes what a refusal says about the client, and the hint, without these secrets."""
+        was_deleted = error.name == "resource-not-found" and exchange.place in self._sums.deleted
+        findings, line = self._hints.explain(
+            exchange, error, exchange.problem, now=self._now(), was_deleted=was_deleted
+        )
+        exchange.findings = [Finding(*replaced(list(finding), secrets)) for finding in findings]
+        exchange.hint = header(replaced(line, secrets))
 
-    def judge(self, seen: Seen, more: Iterable[Finding] = ()) -> tuple[str, list[Finding]]:
+    def judge(self, exchange: Exchange, more: Iterable[Finding] = ()) -> tuple[str, list[Finding]]:
         """The verdict on a request, one of VERDICTS, and what it rests on. Adds both to the report, and `more` findings."""
-        sums, exchange = self._sums, seen.exchange
-        findings = [*self._judge.findings(seen), *more]
-        sums.cover(seen)
-        sums.remember(seen)
+        sums = self._sums
+        body = _json(exchange.body) if exchange.body and exchange.was_taken else None
+        findings = [*self._judge.findings(exchange, body), *more]
+        sums.cover(exchange, body)
+        sums.remember(exchange)
         verdict = WARNING if findings else OK
         if findings:
             broken = {finding.rule for finding in findings}
             sums.rules.update(broken)
             for finding in findings:
-                sums.add(finding, seen)
+                sums.add(finding, exchange)
             if any(self.rules[rule]["severity"] == VIOLATION for rule in broken):
                 verdict = VIOLATION
         if verdict != VIOLATION and exchange.fault is not None:
@@ -266,3 +273,11 @@ def _put(entries: dict[str, Value], key: str, value: Value) -> None:
 
 def _parameter(query: str, name: str) -> str:
     return parse_qs(query, keep_blank_values=True).get(name, [""])[-1]
+
+
+def _json(body: bytes) -> Any:
+    """What was sent; None for what is no JSON."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None

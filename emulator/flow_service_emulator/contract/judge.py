@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Final
-
-import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Finding
 from flow_service_emulator.catalog import Catalog
@@ -26,49 +23,6 @@ LATE_SECONDS: Final = 3_600.0
 _SANDBOX_NAME: Final = re.compile(r"[a-z0-9-]*")
 
 
-@dataclass
-class Seen:
-    """A request with its answer. `at` is emulator time (epoch seconds), `status` is 0 when no answer went out."""
-
-    exchange: Exchange
-    number: int
-    at: float
-    status: int
-    answer: bytes
-
-    @property
-    def name(self) -> str:
-        """The operation's name; for a request that no route took, its method."""
-        return self.exchange.operation or self.exchange.method[:16]
-
-    @property
-    def place(self) -> str:
-        """Organization, sandbox and path."""
-        return "\n".join((*self.exchange.scope, self.exchange.path))
-
-    @property
-    def was_taken(self) -> bool:
-        """Whether the request was carried out, as far as its answer says."""
-        return 200 <= self.status < 400
-
-    @property
-    def where(self) -> dict[str, Any]:
-        """Which request it was, for the report."""
-        exchange = self.exchange
-        return {
-            "entry": self.number, "requestId": exchange.request_id, "method": exchange.method,
-            "path": exchange.path[:200], "status": self.status, "at": self.at,
-        }  # fmt: skip
-
-    @cached_property
-    def body(self) -> Any:
-        """The request's body; None for what is no JSON."""
-        try:
-            return orjson.loads(self.exchange.body)
-        except orjson.JSONDecodeError:
-            return None
-
-
 class Judge:
     """Knows the fixtures, and nothing of the store."""
 
@@ -76,21 +30,23 @@ class Judge:
         self._catalog = catalog
         self._used_params = cache(self._params_of_datasets)
 
-    def findings(self, seen: Seen) -> list[Finding]:
-        """Each once, at most MAX_OF_REQUEST; those of a refusal were found when it was answered (`hints.py`)."""
-        exchange = seen.exchange
+    def findings(self, exchange: Exchange, body: Any) -> list[Finding]:
+        """Each once, at most MAX_OF_REQUEST; those of a refusal were found when it was answered (`hints.py`).
+
+        `body` is what was sent with a request that was taken, as JSON.
+        """
         found = [Finding(warning.rule, warning.path, warning.message) for warning in exchange.warnings]
         found += exchange.findings
-        if exchange.error is None and seen.was_taken:
-            found += self._leniences(seen)
+        if exchange.error is None and exchange.was_taken:
+            found += self._leniences(exchange, body)
         if exchange.path.startswith("/data/"):
-            found += self._headers(seen)
+            found += self._headers(exchange)
         return list(dict.fromkeys(found))[:MAX_OF_REQUEST] if found else found
 
-    def _headers(self, seen: Seen) -> Iterator[Finding]:
+    def _headers(self, exchange: Exchange) -> Iterator[Finding]:
         """What is taken here, and that no documented organization or sandbox looks like; and a sandbox that was not named."""
-        headers = seen.exchange.headers
-        repeated = [warning.path for warning in seen.exchange.warnings]  # whose values stand in one line
+        headers = exchange.headers
+        repeated = [warning.path for warning in exchange.warnings]  # whose values stand in one line
         org, sandbox = headers.get("x-gw-ims-org-id", "").strip(), headers.get("x-sandbox-name", "")
         if org and not org.endswith("@AdobeOrg") and ORG not in repeated:
             yield Finding("org-id-form", ORG, f"{ORG} was {literal(org)}")
@@ -99,22 +55,21 @@ class Judge:
         elif _SANDBOX_NAME.fullmatch(sandbox) is None and SANDBOX not in repeated:
             yield Finding("sandbox-name-form", SANDBOX, f"{SANDBOX} was {literal(sandbox)}")
 
-    def _leniences(self, seen: Seen) -> Iterator[Finding]:
+    def _leniences(self, exchange: Exchange, body: Any) -> Iterator[Finding]:
         """What was accepted although sources disagree, and what nobody else warns of."""
-        exchange, name = seen.exchange, seen.name
+        name = exchange.name
         if name == "listConfigs":
             spec_id, lake = exchange.path_params.get("id"), self._catalog.data_lake_spec_id
             if spec_id != lake:
                 yield Finding("configs-of-destination", "id", f"the spec {spec_id} is not the data lake's, {lake}")
+        elif not name.startswith("create:") or not isinstance(body, dict):
             return
-        if not name.startswith("create:") or not exchange.body or not isinstance(body := seen.body, dict):
-            return
-        if name == "create:connections" and "auth" in body and body["auth"] is None:
+        elif name == "create:connections" and "auth" in body and body["auth"] is None:
             yield Finding("auth-null", "auth", "auth was sent as null")
         elif name == "create:targetConnections":
             yield from self._without_effect(body)
         elif name == "create:flows" and isinstance(schedule := body.get("scheduleParams"), dict):
-            yield from _of_schedule(schedule, seen.at)
+            yield from _of_schedule(schedule, exchange.at)
 
     def _without_effect(self, body: Mapping[str, Any]) -> Iterator[Finding]:
         """Parameters of a dataset export's target connection that belong to another kind of flow."""

@@ -8,46 +8,29 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
-from starlette.types import Send
 
-from flow_service_emulator.api.exchange import Answered, Exchange, Finding
+from flow_service_emulator.api.exchange import Exchange, Finding
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import Contract
-from flow_service_emulator.contract.hints import header
-from flow_service_emulator.contract.judge import Seen
-from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.masking import SECRET_ANSWERS, Masker, replaced
+from flow_service_emulator.masking import SECRET_ANSWERS, Masker
 
 MAX_BYTES: Final = 32_000_000
 """Bytes of all requests together; the oldest are dropped for it, as they are for their number."""
 MAX_BODY: Final = 32_768
 """Bytes of a body that are stored; of a longer one only its size is."""
-UNSEEN: Final = ("/__emulator", "/openapi.json", "/favicon.ico")
-"""Beginnings of paths that are the emulator's own, or a browser's doing."""
-FRONT_DOOR: Final = "/"
-"""What a person types who has only been told the address; it leads to the dashboard."""
-SHOWN_ANSWER_HEADERS: Final = frozenset((b"allow", b"content-type", b"etag", b"location", b"retry-after"))
+ROOM: Final = 2_000
+"""Bytes that the rest of a request is taken to need."""
+SHOWN_ANSWER_HEADERS: Final = frozenset(("allow", "content-type", "etag", "location", "retry-after"))
 SENT_HEADERS: Final = ("authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name", "content-type", "if-match")
 """Headers that say how a request was meant."""
 MAX_SENT: Final = 2_000
 """Characters of a request that a report shows beside what was found in it."""
 log = logging.getLogger("emulator.recorder")
-
-
-class Recorded(NamedTuple):
-    """A request with its answer, unmasked; bytes only, which the garbage collector has nothing to look at in.
-
-    `head` is the entry of the journal as JSON, without the two bodies and with the values of all headers.
-    """
-
-    head: bytes
-    body: bytes
-    answer: bytes
 
 
 class Recorder:
@@ -70,34 +53,23 @@ class Recorder:
         self._clock = clock
         self._entries = entries
         self._max_bytes = max_bytes
-        self._ring: deque[Recorded] = deque()
+        self._ring: deque[Exchange] = deque()
         self._bytes = 0
 
-    def answered(self, path: str, send: Send) -> Answered:
-        """What takes down the answer to a request of this path that has just come in."""
-        return Answered(send, self._clock.steady(), seen=not path.startswith(UNSEEN) and path != FRONT_DOOR)
-
-    def explain(
-        self, exchange: Exchange, error: ServiceError, answer: Mapping[str, Any], secrets: Sequence[str]
-    ) -> None:
-        """Notes what a refusal says about the client, and the hint, without these secrets."""
-        findings, line = self._contract.explain(exchange, error, answer)
-        exchange.findings = [Finding(*replaced(list(finding), secrets)) for finding in findings]
-        exchange.hint = header(replaced(line, secrets))
-
-    def record(self, exchange: Exchange, answered: Answered) -> None:
+    def record(self, exchange: Exchange) -> None:
         """Records a request that has been answered. What goes wrong here harms no request."""
-        if not answered.seen:
+        if not exchange.seen:
             return
         try:
             self.number += 1
-            seen = Seen(exchange, self.number, self._clock.now(), answered.status, answered.body)
-            verdict, findings = self._contract.judge(seen)
-            self.verdicts[verdict] += 1
+            exchange.number, exchange.at = self.number, self._clock.now()
+            exchange.duration = round((self._clock.steady() - exchange.began) * 1000, 3)
+            exchange.sizes = len(exchange.body), len(exchange.answer)
+            exchange.verdict, exchange.findings = self._contract.judge(exchange)
+            self.verdicts[exchange.verdict] += 1
             if self._entries:
-                duration = (self._clock.steady() - answered.began) * 1000
-                head = _head(seen, duration, answered.headers, verdict, findings)
-                self._add(Recorded(_copy(head), _stored(exchange.body), _stored(seen.answer)))
+                exchange.body, exchange.answer = _stored(exchange.body), _stored(exchange.answer)
+                self._add(exchange)
         except Exception:
             log.exception("%s %s could not be recorded", exchange.method, exchange.path[:200])
 
@@ -125,9 +97,9 @@ class Recorder:
         They have `text` in their target or in a body.
         """
         later = islice(self._ring, max(0, after - self.dropped), None)
-        heads = ((recorded, head) for recorded in later if _has(recorded, head := orjson.loads(recorded.head), text))
-        found = [(recorded, head) for recorded, head in heads if accept(head)]
-        return [self._shown(recorded, head) for recorded, head in found[-limit if limit else 0 :]]
+        entries = ((exchange, _entry(exchange)) for exchange in later if _has(exchange, text))
+        found = [(exchange, entry) for exchange, entry in entries if accept(entry)]
+        return [self._shown(exchange, entry) for exchange, entry in found[-limit if limit else 0 :]]
 
     def sent(self, number: int, request_id: str) -> str:
         """What a request sent, as a report may show it; empty when it is not there any more.
@@ -135,12 +107,9 @@ class Recorder:
         Numbers may have begun again since: its id decides.
         """
         index = number - self.dropped - 1
-        if not 0 <= index < len(self._ring):
+        if not 0 <= index < len(self._ring) or self._ring[index].request_id != request_id:
             return ""
-        head = orjson.loads(self._ring[index].head)
-        if head["requestId"] != request_id:
-            return ""
-        entry = self._shown(self._ring[index], head)
+        entry = self._shown(self._ring[index])
         request, query = entry["request"], f"?{entry['query']}" if entry["query"] else ""
         headers = [f"{name}: {value}" for name, value in request["headers"].items() if name in SENT_HEADERS]
         body = orjson.dumps(request["body"], option=orjson.OPT_INDENT_2).decode() if "body" in request else ""
@@ -149,16 +118,16 @@ class Recorder:
 
     def snapshot(self) -> Callable[[], list[bytes]]:
         """What makes the JSON of the requests as they are now, in pieces, with every secret masked. For a thread."""
-        number, verdicts, entries = self.number, dict(self.verdicts), list(self._ring)
+        number, verdicts, exchanges = self.number, dict(self.verdicts), list(self._ring)
 
         def pieces() -> list[bytes]:
             head = b'{"number":%d,"verdicts":%b,"entries":[' % (number, orjson.dumps(verdicts))
-            shown = (orjson.dumps(self._shown(entry, orjson.loads(entry.head))) for entry in entries)
+            shown = (orjson.dumps(self._shown(exchange)) for exchange in exchanges)
             return [head, b",".join(shown), b"]}"]
 
         return pieces
 
-    def read(self, snapshot: Any) -> tuple[int, Counter[str], list[Recorded]]:
+    def read(self, snapshot: Any) -> tuple[int, Counter[str], list[Exchange]]:
         """The number of the newest request, the verdicts, and the entries. Raises ValueError for what is no snapshot of them."""
         try:
             return (
@@ -169,101 +138,117 @@ class Recorder:
         except (LookupError, TypeError, ValueError, AttributeError):
             raise ValueError('an object with "number" and the "entries" of a journal is needed') from None
 
-    def restore(self, read: tuple[int, Counter[str], list[Recorded]]) -> None:
+    def restore(self, read: tuple[int, Counter[str], list[Exchange]]) -> None:
         """Puts a snapshot's requests back, as many as this ring keeps."""
         self.reset()
-        self.number, self.verdicts, entries = read
+        self.number, self.verdicts, exchanges = read
         if self._entries:
-            for recorded in entries:
-                self._add(recorded)
+            for exchange in exchanges:
+                self._add(exchange)
 
-    def _add(self, recorded: Recorded) -> None:
-        self._ring.append(recorded)
-        self._bytes += sum(map(len, recorded))
+    def _add(self, exchange: Exchange) -> None:
+        self._ring.append(exchange)
+        self._bytes += _room(exchange)
         while len(self._ring) > self._entries or self._bytes > self._max_bytes:
-            self._bytes -= sum(map(len, self._ring.popleft()))
+            self._bytes -= _room(self._ring.popleft())
 
-    def _shown(self, recorded: Recorded, head: dict[str, Any]) -> dict[str, Any]:
+    def _shown(self, exchange: Exchange, entry: dict[str, Any] | None = None) -> dict[str, Any]:
         """An entry of the journal, with every secret masked."""
-        masker, request, answer = self._masker, head["request"], head["answer"]
-        request["headers"] = masker.headers(request["headers"])
-        head["query"] = masker.query(head["path"], head["query"])
+        entry = _entry(exchange) if entry is None else entry
+        masker, request, answer = self._masker, entry["request"], entry["answer"]
+        request["headers"] = masker.headers(exchange.headers)
+        entry["query"] = masker.query(exchange.path, exchange.query_string)
         if request["size"]:
             try:
-                request["body"] = masker.body(head["path"], recorded.body)
+                request["body"] = masker.body(exchange.path, exchange.body)
             except ValueError as reason:  # what cannot be read cannot be masked: nothing of it is shown
                 request["unread"] = _unread(request["size"], reason)
         if answer["size"]:
             try:
-                answer["body"] = masker.answer(head["operation"], orjson.loads(recorded.answer))
+                answer["body"] = masker.answer(exchange.operation, orjson.loads(exchange.answer))
             except ValueError as reason:
-                if recorded.answer and head["operation"] not in SECRET_ANSWERS:  # a fault rule cut it off
-                    answer["text"] = recorded.answer.decode("utf-8", "replace")
+                if exchange.answer and exchange.operation not in SECRET_ANSWERS:  # a fault rule cut it off
+                    answer["text"] = exchange.answer.decode("utf-8", "replace")
                 else:
                     answer["unread"] = _unread(answer["size"], reason)
-        for finding in head["findings"]:
+        for finding in entry["findings"]:
             rule = self._contract.rules[finding["rule"]]
             finding |= {"severity": rule["severity"], "fix": finding["fix"] or rule["fix"]}
-        return head
+        return entry
 
 
-def _has(recorded: Recorded, head: Mapping[str, Any], text: str) -> bool:
+def _room(exchange: Exchange) -> int:
+    """About how many bytes a request takes."""
+    return ROOM + len(exchange.body) + len(exchange.answer)
+
+
+def _has(exchange: Exchange, text: str) -> bool:
     """Whether a text stands in the target or in one of the bodies."""
-    return text in f"{head['path']}?{head['query']}" or any(text.encode() in body for body in recorded[1:])
+    sent, answered = exchange.body, exchange.answer
+    return text in f"{exchange.path}?{exchange.query_string}" or text.encode() in sent or text.encode() in answered
 
 
-def _head(
-    seen: Seen, duration: float, headers: Iterable[tuple[bytes, bytes]], verdict: str, findings: Iterable[Finding]
-) -> bytes:
-    exchange = seen.exchange
-    shown = [(name, value) for name, value in headers if name in SHOWN_ANSWER_HEADERS]
-    return orjson.dumps(
-        {
-            "number": seen.number,
-            "at": seen.at,
-            "durationMs": round(duration, 3),
-            "requestId": exchange.request_id,
-            "method": exchange.method,
-            "path": exchange.path,
-            "query": exchange.query_string,
-            "operation": exchange.operation,
-            "org": exchange.scope[0],
-            "sandbox": exchange.scope[1],
-            "request": {"headers": exchange.headers, "size": len(exchange.body)},
-            "status": seen.status,
-            "answer": {
-                "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in shown},
-                "size": len(seen.answer),
-            },
-            "error": exchange.error,
-            "hint": exchange.hint,
-            "fault": exchange.fault,
-            "verdict": verdict,
-            "findings": [finding._asdict() for finding in findings],
-        }
-    )
+def _entry(exchange: Exchange) -> dict[str, Any]:
+    """The entry of the journal without the two bodies, and with the values of all headers."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.answer_headers]
+    size, answer_size = exchange.sizes
+    return {
+        "number": exchange.number,
+        "at": exchange.at,
+        "durationMs": exchange.duration,
+        "requestId": exchange.request_id,
+        "method": exchange.method,
+        "path": exchange.path,
+        "query": exchange.query_string,
+        "operation": exchange.operation,
+        "org": exchange.scope[0],
+        "sandbox": exchange.scope[1],
+        "request": {"headers": exchange.headers, "size": size},
+        "status": exchange.status,
+        "answer": {
+            "headers": {name: value for name, value in headers if name in SHOWN_ANSWER_HEADERS},
+            "size": answer_size,
+        },
+        "error": exchange.error,
+        "hint": exchange.hint,
+        "fault": exchange.fault,
+        "verdict": exchange.verdict,
+        "findings": [finding._asdict() for finding in exchange.findings],
+    }
+
+
+def _read(entry: Mapping[str, Any]) -> Exchange:
+    """A request of a snapshot. What was masked stays masked."""
+    request, answer = entry["request"], entry["answer"]
+    bodies = [
+        orjson.dumps(part["body"]) if "body" in part else part.get("text", "").encode() for part in (request, answer)
+    ]
+    return Exchange(
+        entry["method"], entry["path"], entry["query"], request["headers"], entry["requestId"],
+        scope=(entry["org"], entry["sandbox"]),
+        body=bodies[0],
+        operation=entry["operation"],
+        error=entry["error"],
+        findings=[Finding(*(each[name] for name in Finding._fields)) for each in entry["findings"]],
+        hint=entry["hint"],
+        fault=entry["fault"],
+        status=entry["status"],
+        answer_headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"].items()],
+        answer=bodies[1],
+        number=entry["number"],
+        at=entry["at"],
+        duration=entry["durationMs"],
+        sizes=(request["size"], answer["size"]),
+        verdict=entry["verdict"],
+    )  # fmt: skip
 
 
 def _stored(body: bytes) -> bytes:
-    return _copy(body) if len(body) <= MAX_BODY else b""
-
-
-def _copy(data: bytes) -> bytes:
-    """Bytes of their own size: what orjson has written keeps the room that it was written into, which is several times that."""
-    return bytes(memoryview(data))
+    """A body in bytes of its own size: what orjson has written keeps the room that it was written into, which is several times that."""
+    return bytes(memoryview(body)) if len(body) <= MAX_BODY else b""
 
 
 def _unread(size: int, reason: ValueError) -> str:
     if size > MAX_BODY:
         return f"longer than {MAX_BODY} bytes"
     return reason.msg if isinstance(reason, orjson.JSONDecodeError) else "it cannot be read"
-
-
-def _read(entry: Mapping[str, Any]) -> Recorded:
-    """A request of a snapshot. What was masked stays masked."""
-    parts = []
-    for name in ("request", "answer"):
-        part = entry[name]
-        parts.append(orjson.dumps(part["body"]) if "body" in part else part.get("text", "").encode())
-    heads = {name: {"headers": entry[name]["headers"], "size": entry[name]["size"]} for name in ("request", "answer")}
-    return Recorded(orjson.dumps({**entry, **heads}), *parts)
