@@ -19,7 +19,7 @@ from contract_tests.pages import ADDRESS, DOCS, README, ROOT, links, pages, pros
 from contract_tests.support import Api, ServerProcess
 from contract_tests.tutorial import S3
 from flow_service_emulator.cli import _parser
-from flow_service_emulator.control.docs_pages import anchor
+from flow_service_emulator.control.pages import anchor
 from flow_service_emulator.faults.rules import KINDS, fields_of
 
 pytest_plugins = ("pytester",)

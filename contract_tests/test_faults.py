@@ -18,9 +18,11 @@ import pytest
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
 from flow_service_emulator.clock import random_source
+from flow_service_emulator.control.fault_calls import Vocabulary, read_rules
+from flow_service_emulator.control.inputs import MAX_TOLD
 from flow_service_emulator.errors import ErrorTable
 from flow_service_emulator.faults.faults import Call, Faults
-from flow_service_emulator.faults.rules import KINDS, MAX_TOLD, Vocabulary, read_rules
+from flow_service_emulator.faults.rules import KINDS
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
 SERVICE_ERRORS = [name for name, row in ERRORS.items() if not row["appliesTo"].startswith("a control call")]

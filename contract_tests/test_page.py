@@ -14,7 +14,7 @@ from contract_tests import webdriver
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
 from contract_tests.tutorial import AZURE_BLOB, GOOGLE, S3, SFTP
 from contract_tests.webdriver import ENTER, ESCAPE, FAINT, SPACE, TAB, UNNAMED, Browser
-from flow_service_emulator.control.dashboard import MAX_FLOWS
+from flow_service_emulator.control.overview import MAX_FLOWS
 
 pytestmark = pytest.mark.skipif(webdriver.missing() is not None, reason=f"no browser: {webdriver.missing()}")
 """Without Chromium and its driver the tests are skipped."""

@@ -24,15 +24,8 @@ from flow_service_emulator.clock import Clock, random_source
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.contract.recorder import Recorder
 from flow_service_emulator.control.calls import control_calls
-from flow_service_emulator.control.clock_calls import ClockCalls
-from flow_service_emulator.control.dashboard import Overview
-from flow_service_emulator.control.dataset_calls import DatasetCalls
-from flow_service_emulator.control.export_calls import ExportCalls
-from flow_service_emulator.control.fault_calls import FaultCalls
-from flow_service_emulator.control.flow_calls import FlowCalls
-from flow_service_emulator.control.report_calls import ReportCalls
-from flow_service_emulator.control.state import ClockState, StoreState
-from flow_service_emulator.control.state_calls import Part, StateCalls
+from flow_service_emulator.control.inputs import Context
+from flow_service_emulator.control.state_calls import resume
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.after_export import AfterExport
@@ -40,7 +33,6 @@ from flow_service_emulator.exports.exported_files import Exports, prepare_folder
 from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.faults.faults import Faults
-from flow_service_emulator.faults.rules import Vocabulary
 from flow_service_emulator.folder_check import strangers
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.openapi import PATH, answering, description
@@ -162,56 +154,42 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     prepare_folder(settings.export_dir)
     service = Service(settings, clock)
     catalog, store, library, scheduler = service.catalog, service.store, service.library, service.scheduler
-    faults, contract, injector = service.faults, service.contract, service.injector
-    exports = Exports(settings.export_dir, store, catalog)
-    names = [operation.name for operation in service.table if operation.path.startswith(SERVICE_PREFIXES)]
-    destinations = [spec.destination.folder for spec in catalog.connection_specs.values() if spec.destination]
-    fault_calls = FaultCalls(
-        faults, Vocabulary(names, catalog.errors, destinations, seed=settings.seed or 0), catalog.scenarios
-    )
     recorder = Recorder(
         masker=service.masker,
-        contract=contract,
+        contract=service.contract,
         clock=clock,
         entries=settings.journal_entries,
         epoch=random_source(None).getrandbits(48),
     )
 
-    # the state, from where the data folder left it
-    def store_replaced(next_seq: int) -> None:
-        injector.end_delays(dropped=True)
+    def begin_ids(next_seq: int) -> None:
+        service.injector.end_delays(dropped=True)
         service.ids.setstate(random_source(settings.seed, salt=str(next_seq)).getstate())
 
-    store_state = StoreState(store, clock, library, begin_ids=store_replaced)
-    parts: dict[str, Part] = {
-        "clock": ClockState(clock),
-        "store": store_state,
-        "faults": fault_calls,
-        "requests": recorder,
-        "contract": contract,
-    }
-    store_state.resume(now=settings.now)
-    scheduler.load()
-
-    # control calls
-    scope = (settings.orgs or ("EXAMPLE@AdobeOrg",))[0], (settings.sandboxes or ("prod",))[0]
-    of_emulator = control_calls(
-        StateCalls(clock=clock, scheduler=scheduler, parts=parts, exports=exports),
-        ClockCalls(clock, scheduler),
-        ExportCalls(exports, scheduler),
-        DatasetCalls(library),
-        fault_calls,
-        ReportCalls(recorder=recorder, contract=contract),
-        Overview(clock, scheduler, store, catalog, library, exports, faults, recorder, scope),
-        FlowCalls(service.entities, catalog, library, clock),
+    context = Context(
+        settings=settings,
+        catalog=catalog,
+        clock=clock,
+        store=store,
+        library=library,
+        scheduler=scheduler,
+        entities=service.entities,
+        exports=Exports(settings.export_dir, store, catalog),
+        faults=service.faults,
+        recorder=recorder,
+        contract=service.contract,
+        operations=[each.name for each in service.table if each.path.startswith(SERVICE_PREFIXES)],
+        begin_ids=begin_ids,
     )
-    table = [*service.table, *of_emulator]
+    resume(context)
+    scheduler.load()
+    table = [*service.table, *control_calls(context)]
     table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
     guard = OriginGuard((settings.host, *settings.allowed_hosts))
     middleware = service.application(
         table, recorder.record, lifespan=Lifespan(lifespan=_lifespan(scheduler, store)), guard=guard
     )
-    return Emulator(middleware, scheduler, library, injector)
+    return Emulator(middleware, scheduler, library, service.injector)
 
 
 def _lifespan(scheduler: Scheduler, store: Store) -> Callable[[Any], AbstractAsyncContextManager[None]]:

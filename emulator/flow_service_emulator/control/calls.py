@@ -3,32 +3,39 @@ in the reference "Control calls" of the documentation."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Handler, Reply
 from flow_service_emulator.api.operations import Operation
-from flow_service_emulator.control.clock_calls import ClockCalls
-from flow_service_emulator.control.dashboard import Overview, dashboard_file, to_the_dashboard
+from flow_service_emulator.control import (
+    clock_calls,
+    export_calls,
+    fault_calls,
+    flow_calls,
+    overview,
+    pages,
+    report_calls,
+    state_calls,
+)
 from flow_service_emulator.control.dataset_calls import DatasetCalls
-from flow_service_emulator.control.docs_pages import docs_page, to_the_docs
-from flow_service_emulator.control.export_calls import ExportCalls
-from flow_service_emulator.control.fault_calls import FaultCalls
-from flow_service_emulator.control.flow_calls import FlowCalls
-from flow_service_emulator.control.inputs import CONTROL
-from flow_service_emulator.control.report_calls import ReportCalls
-from flow_service_emulator.control.state_calls import StateCalls
+from flow_service_emulator.control.inputs import CONTROL, Context
+
+Row = tuple[str, str, str, Handler, str]
 
 
-async def health(exchange: Exchange) -> Reply:
+async def health(context: Context, exchange: Exchange) -> Reply:
     return Reply({"status": "ok", "version": __version__})
 
 
 # fmt: off
-def control_calls(
-    state: StateCalls, clock: ClockCalls, exports: ExportCalls, datasets: DatasetCalls, faults: FaultCalls,
-    reports: ReportCalls, dashboard: Overview, flows: FlowCalls,
-) -> list[Operation]:
+def control_calls(context: Context) -> list[Operation]:
     """The whole table: name, method, path below `/__emulator`, handler, summary."""
-    rows: list[tuple[str, str, str, Handler, str]] = [
+    clock, datasets, exports, faults, reports, state = (
+        clock_calls, DatasetCalls(context.library), export_calls, fault_calls, report_calls, state_calls
+    )
+    rows: list[tuple[str, str, str, Callable[[Context, Exchange], Awaitable[Reply]], str]] = [
         ("health", "GET", "/health", health, "Whether the emulator is ready"),
         ("reset", "POST", "/reset", state.reset, "Forget everything and put the clock back"),
         ("getState", "GET", "/state", state.get_state, "A snapshot of everything"),
@@ -36,15 +43,10 @@ def control_calls(
         ("getClock", "GET", "/clock", clock.get_clock, "What time it is"),
         ("putClock", "PUT", "/clock", clock.put_clock, "Change how time passes"),
         ("advanceClock", "POST", "/clock/advance", clock.advance, "Move time on, and run every export on the way"),
-        ("createFlow", "POST", "/flows", flows.create_flow, "Make a flow with valid values, and the connections it needs"),
+        ("createFlow", "POST", "/flows", flow_calls.create_flow, "Make a flow with valid values, and the connections it needs"),
         ("listExports", "GET", "/exports", exports.list_exports, "Every exported file that is there"),
         ("putAfterExport", "PUT", "/after-export", exports.put_after_export, "Call another address after each run"),
         ("getExport", "GET", "/exports/{path:path}", exports.get_export, "An exported file"),
-        ("listDatasets", "GET", "/datasets", datasets.list_datasets, "Every dataset, and every file that cannot be one"),
-        ("getDataset", "GET", "/datasets/{id}", datasets.get_dataset, "A dataset and its schema"),
-        ("putDataset", "PUT", "/datasets/{id}", datasets.put_dataset, "Make or replace a dataset of your own"),
-        ("appendRecords", "POST", "/datasets/{id}/records", datasets.append_records, "Append records to such a dataset"),
-        ("deleteDataset", "DELETE", "/datasets/{id}", datasets.delete_dataset, "Delete such a dataset"),
         ("getFaults", "GET", "/faults", faults.get_faults, "The rules of injected faults, with how often each has fired"),
         ("putFaults", "PUT", "/faults", faults.put_faults, "Replace all rules of injected faults"),
         ("addFaults", "POST", "/faults", faults.add_faults, "Add a rule, several, or those of a scenario"),
@@ -55,16 +57,27 @@ def control_calls(
         ("deleteRequests", "DELETE", "/requests", reports.delete_requests, "Empty the journal"),
         ("getContract", "GET", "/contract", reports.get_contract, "The contract report: violations, warnings, coverage"),
         ("deleteContract", "DELETE", "/contract", reports.delete_contract, "Empty the contract report"),
-        ("dashboard", "GET", "", dashboard_file, "The dashboard"),
-        ("dashboardWithSlash", "GET", "/", dashboard_file, "The dashboard"),
-        ("dashboardFile", "GET", "/page/{file}", dashboard_file, "A file of the dashboard"),
-        ("docs", "GET", "/docs", to_the_docs, "Leads to the documentation"),
-        ("docsPage", "GET", "/docs/{path:path}", docs_page, "A page of the documentation"),
-        ("overview", "GET", "/overview", dashboard.overview, "Clock, flows, runs, files and faults at a glance"),
+        ("dashboard", "GET", "", pages.dashboard_file, "The dashboard"),
+        ("dashboardWithSlash", "GET", "/", pages.dashboard_file, "The dashboard"),
+        ("dashboardFile", "GET", "/page/{file}", pages.dashboard_file, "A file of the dashboard"),
+        ("docs", "GET", "/docs", pages.to_the_docs, "Leads to the documentation"),
+        ("docsPage", "GET", "/docs/{path:path}", pages.docs_page, "A page of the documentation"),
+        ("overview", "GET", "/overview", overview.overview, "Clock, flows, runs, files and faults at a glance"),
         ("previewExport", "GET", "/previews/{path:path}", exports.preview_export, "The first rows of an exported file"),
     ]
+    of_datasets: list[Row] = [
+        ("listDatasets", "GET", "/datasets", datasets.list_datasets, "Every dataset, and every file that cannot be one"),
+        ("getDataset", "GET", "/datasets/{id}", datasets.get_dataset, "A dataset and its schema"),
+        ("putDataset", "PUT", "/datasets/{id}", datasets.put_dataset, "Make or replace a dataset of your own"),
+        ("appendRecords", "POST", "/datasets/{id}/records", datasets.append_records, "Append records to such a dataset"),
+        ("deleteDataset", "DELETE", "/datasets/{id}", datasets.delete_dataset, "Delete such a dataset"),
+    ]
+    bound: list[Row] = [(name, method, path, partial(handler, context), summary) for name, method, path, handler, summary in rows]
     return [
-        Operation("control:frontDoor", "GET", "/", to_the_dashboard, "Leads to the dashboard"),
-        *(Operation(f"control:{name}", method, CONTROL + path, handler, text) for name, method, path, handler, text in rows),
+        Operation("control:frontDoor", "GET", "/", partial(pages.to_the_dashboard, context), "Leads to the dashboard"),
+        *(
+            Operation(f"control:{name}", method, CONTROL + path, handler, summary)
+            for name, method, path, handler, summary in (*bound, *of_datasets)
+        ),
     ]
 # fmt: on

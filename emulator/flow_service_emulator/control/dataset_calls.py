@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.control.inputs import CONTROL, invalid, number
+from flow_service_emulator.control.inputs import CONTROL, check, invalid, takes
 from flow_service_emulator.data.datasets.content import UPLOADS, check_schema
 from flow_service_emulator.data.datasets.faults import NotJson
 from flow_service_emulator.data.datasets.folder import ID_PATTERN
@@ -27,6 +27,12 @@ WAYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The field that says in which way a dataset is given -> the fields that go with it."""
 MAX_NAME: Final = 200
+NUMBERS: Final = takes(
+    {
+        "rows": {"type": "integer", "minimum": 0, "maximum": MAX_ROWS},
+        "rowsPerHour": {"type": "number", "minimum": 0, "maximum": MAX_ROWS_PER_HOUR},
+    }
+)
 
 
 class DatasetCalls:
@@ -131,7 +137,8 @@ class DatasetCalls:
         name = body.get("name", dataset_id)
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
             raise invalid(f'"name" must be a text of 1 to {MAX_NAME} characters, got {literal(name)}')
-        growth = number({"rowsPerHour": 0, **body}, "rowsPerHour", 0, MAX_ROWS_PER_HOUR)
+        check({name: body[name] for name in NUMBERS.schema["properties"] if name in body}, NUMBERS)
+        growth = body.get("rowsPerHour", 0)
         if ways[0] == "records":
             if not has_records:
                 raise invalid(f'"records" must be an array of objects, got {literal(body["records"])}')
@@ -143,8 +150,9 @@ class DatasetCalls:
         schema = self._like(body["like"]) if ways[0] == "like" else body["schema"]
         if ways[0] == "schema":
             check_schema(schema)
-        rows = number(body, "rows", 0, MAX_ROWS, whole=True)
-        return read_made_up(name, schema, int(rows), growth)
+        if "rows" not in body:
+            raise invalid(f'"rows" is needed: a whole number from 0 to {MAX_ROWS}')
+        return read_made_up(name, schema, int(body["rows"]), growth)
 
     def _like(self, dataset_id: Any) -> dict[str, Any]:
         """The schema of another dataset; of records, whose schema is found by looking at them, with all of their fields."""

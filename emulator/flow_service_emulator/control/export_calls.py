@@ -13,11 +13,9 @@ from typing import Any, Final
 import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.control.inputs import CONTROL, invalid, json_object, parameters, whole
+from flow_service_emulator.control.inputs import ANYTHING, CONTROL, Context, invalid, taken, takes
 from flow_service_emulator.data.datasets.faults import panics_as_faults
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.exported_files import Exports
-from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.settings import http_address
 from flow_service_emulator.validation.violation_text import literal
 
@@ -25,54 +23,56 @@ DEFAULT_ROWS: Final = 20
 MAX_ROWS: Final = 200
 MAX_TEXT: Final = 1_000
 """Characters of a text in a row; a longer one is cut and ends in an ellipsis."""
+EXPORTS: Final = takes(dict.fromkeys(("flow", "run", "dataset", "org", "sandbox"), ANYTHING))
+AFTER_EXPORT: Final = takes(
+    {"url": {"type": ["string", "null"]}}, "url", example={"url": "http://127.0.0.1:9000/exported"}
+)
+PREVIEW: Final = takes({"rows": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS}})
 BATCH_ROWS: Final = 16
 """Rows of Parquet that are made at a time: a long text that all have in common is stored once."""
 
 
-class ExportCalls:
-    """The handlers."""
+async def list_exports(context: Context, exchange: Exchange) -> Reply:
+    """Every exported file that is still there, and what is being written, of a `flow`, `run`, `dataset`, `org`, `sandbox`."""
+    filters, exports, current = taken(exchange, EXPORTS), context.exports, context.scheduler.current
+    writing = [] if current is None else exports.in_progress(current, filters)
+    return Reply({"items": exports.files(filters), "inProgress": writing, "calls": exports.calls(filters)})
 
-    def __init__(self, exports: Exports, scheduler: Scheduler) -> None:
-        self._exports = exports
-        self._scheduler = scheduler
 
-    async def list_exports(self, exchange: Exchange) -> Reply:
-        """Every exported file that is still there, and what is being written, of a `flow`, `run`, `dataset`, `org`, `sandbox`."""
-        filters = parameters(exchange, "flow", "run", "dataset", "org", "sandbox")
-        current = self._scheduler.current
-        writing = [] if current is None else self._exports.in_progress(current, filters)
-        calls = self._exports.calls(filters)
-        return Reply({"items": self._exports.files(filters), "inProgress": writing, "calls": calls})
+async def put_after_export(context: Context, exchange: Exchange) -> Reply:
+    """Call the address `url` after each run from now on, until a reset; null is again what the server was started with.
 
-    async def put_after_export(self, exchange: Exchange) -> Reply:
-        """Call the address `url` after each run from now on, until a reset; null is again what the server was started with.
+    A command cannot be set: whoever reaches the port could then run anything here.
+    """
+    url, after = taken(exchange, AFTER_EXPORT)["url"], context.scheduler.after
+    try:
+        after.set(None if url is None else http_address(url))
+    except ValueError as reason:
+        raise invalid(f"url: {reason}, got {literal(url)}", "url") from None
+    return Reply({"call": after.shown})
 
-        A command cannot be set: whoever reaches the port could then run anything here.
-        """
-        url = json_object(exchange, ("url",), '{"url": "http://127.0.0.1:9000/exported"}').get("url")
-        try:
-            self._scheduler.after.set(None if url is None else http_address(str(url)))
-        except ValueError as reason:
-            raise invalid(f'"url": {reason}, got {literal(url)}') from None
-        return Reply({"call": self._scheduler.after.shown})
 
-    async def get_export(self, exchange: Exchange) -> Reply:
-        return Reply(file=self._find(exchange.path_params["path"]), content_type="application/octet-stream")
+async def get_export(context: Context, exchange: Exchange) -> Reply:
+    return Reply(file=_find(context, exchange), content_type="application/octet-stream")
 
-    async def preview_export(self, exchange: Exchange) -> Reply:
-        """The first rows of an exported file; `rows` says how many."""
-        path, rows = exchange.path_params["path"], whole(parameters(exchange, "rows"), "rows", MAX_ROWS, DEFAULT_ROWS)
-        try:
-            return Reply(await asyncio.to_thread(preview, self._find(path), rows))
-        except PreviewError as reason:
-            raise invalid(f"{path[:200]!r} cannot be shown: {reason}") from None
 
-    def _find(self, path: str) -> Path:
-        file = self._exports.find(path)
-        if file is None:
-            reason = f"there is no exported file {path[:200]!r}; GET {CONTROL}/exports lists them"
-            raise ServiceError("control-not-found", reason=reason)
-        return file
+async def preview_export(context: Context, exchange: Exchange) -> Reply:
+    """The first rows of an exported file; `rows` says how many."""
+    rows = taken(exchange, PREVIEW).get("rows", DEFAULT_ROWS)
+    try:
+        return Reply(await asyncio.to_thread(preview, _find(context, exchange), rows))
+    except PreviewError as reason:
+        raise invalid(f"{exchange.path_params['path'][:200]!r} cannot be shown: {reason}") from None
+
+
+def _find(context: Context, exchange: Exchange) -> Path:
+    """The exported file that the path names."""
+    path = exchange.path_params["path"]
+    file = context.exports.find(path)
+    if file is None:
+        reason = f"there is no exported file {path[:200]!r}; GET {CONTROL}/exports lists them"
+        raise ServiceError("control-not-found", reason=reason)
+    return file
 
 
 class PreviewError(ValueError):

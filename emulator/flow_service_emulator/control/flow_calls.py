@@ -9,17 +9,22 @@ from typing import Any, Final, Self
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.gateway import claimed_scope
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
-from flow_service_emulator.clock import Clock
-from flow_service_emulator.control.inputs import invalid, json_object
-from flow_service_emulator.data.datasets.library import Library
+from flow_service_emulator.control.inputs import ANYTHING, OBJECT, TEXT, Context, invalid, taken, takes, unknown
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.service.service import Caller, FlowService
-from flow_service_emulator.validation.violation_text import literal
+from flow_service_emulator.service.service import Caller
 
-FIELDS: Final = (
-    "dataset", "destination", "everyHours", "schedule", "fileType", "compression", "path", "params", "name", "org", "sandbox",
-)  # fmt: skip
-EXAMPLE: Final = '{"dataset": "5ef3e3259ad2a1191ab7dd7d", "destination": "amazon-s3"}'
+FLOW: Final = takes(
+    {
+        "dataset": ANYTHING,
+        "destination": TEXT,
+        **dict.fromkeys(("everyHours", "fileType", "compression", "path", "name"), ANYTHING),
+        **dict.fromkeys(("params", "schedule"), OBJECT),
+        **dict.fromkeys(("org", "sandbox"), TEXT),
+    },
+    "dataset",
+    "destination",
+    example={"dataset": "5ef3e3259ad2a1191ab7dd7d", "destination": "amazon-s3"},
+)
 
 
 @dataclass(frozen=True)
@@ -65,63 +70,46 @@ class Steps:
         }
 
 
-class FlowCalls:
-    """The handler. What it makes is checked like any client's, and counts as no client's."""
+async def create_flow(context: Context, exchange: Exchange) -> Reply:
+    """Make the three connections and the flow; all of them or, where one is refused, none.
 
-    def __init__(self, service: FlowService, catalog: Catalog, library: Library, clock: Clock) -> None:
-        self._service = service
-        self._library = library
-        self._clock = clock
-        self._steps = {
-            steps.spec.destination.folder: steps for steps in Steps.of_all(catalog) if steps.spec.destination
-        }
+    What it makes is checked like any client's, and counts as no client's. The organization and sandbox are the body's, else those
+    that the headers name. The first export is due at once, unless `schedule` (as `scheduleParams`) says otherwise; `everyHours` 0
+    exports once.
+    """
+    body = taken(exchange, FLOW)
+    by_folder = {each.spec.destination.folder: each for each in Steps.of_all(context.catalog) if each.spec.destination}
+    steps = by_folder.get(body["destination"])
+    if steps is None or steps.spec.destination is None:
+        raise unknown("destination", body["destination"], by_folder)
+    org, sandbox = claimed_scope(exchange.headers)
+    scope = body.get("org", org), body.get("sandbox", sandbox)
+    if not scope[0]:
+        raise invalid("org is needed: the organization that your client names in x-gw-ims-org-id", "org")
+    await context.library.refresh()
+    given = {"datasetFileType": "fileType", "compression": "compression", steps.spec.destination.path_param: "path"}
+    params = {key: body[name] for key, name in given.items() if name in body} | body.get("params", {})
+    datasets = body["dataset"] if isinstance(body["dataset"], list) else [body["dataset"]]
+    name = body.get("name", f"Export to {steps.spec.name}")
+    schedule = _schedule(body.get("everyHours", 3), int(context.clock.now())) | body.get("schedule", {})
 
-    async def create_flow(self, exchange: Exchange) -> Reply:
-        """Make the three connections and the flow; all of them or, where one is refused, none.
+    caller, made = Caller(scope, []), list[tuple[str, str]]()
 
-        The organization and sandbox are the body's, else those that the headers name. The first export is due at once, unless
-        `schedule` (as `scheduleParams`) says otherwise; `everyHours` 0 exports once.
-        """
-        body = json_object(exchange, FIELDS, EXAMPLE)
-        for name in ("dataset", "destination"):
-            if name not in body:
-                raise invalid(f'"{name}" is needed, such as {EXAMPLE}')
-        steps = self._steps.get(str(body["destination"]))
-        if steps is None or steps.spec.destination is None:
-            raise invalid(f'"destination" must be one of {", ".join(self._steps)}; got {literal(body["destination"])}')
-        for name in ("params", "schedule"):
-            if not isinstance(body.setdefault(name, {}), dict):
-                raise invalid(f'"{name}" must be an object; got {literal(body[name])}')
-        org, sandbox = claimed_scope(exchange.headers)
-        scope = str(body.get("org", org)), str(body.get("sandbox", sandbox))
-        if not scope[0]:
-            raise invalid('"org" is needed: the organization that your client names in x-gw-ims-org-id')
-        await self._library.refresh()
-        given = {"datasetFileType": "fileType", "compression": "compression", steps.spec.destination.path_param: "path"}
-        params = {key: body[name] for key, name in given.items() if name in body} | body["params"]
-        datasets = body["dataset"] if isinstance(body["dataset"], list) else [body["dataset"]]
-        name = body.get("name", f"Export to {steps.spec.name}")
-        schedule = _schedule(body.get("everyHours", 3), int(self._clock.now())) | body["schedule"]
+    def create(collection: str, entity: Mapping[str, Any]) -> str:
+        made.append((collection, context.entities.create(caller, collection, entity)["id"]))
+        return made[-1][1]
 
-        caller, made = Caller(scope, []), list[tuple[str, str]]()
-
-        def create(collection: str, body: Mapping[str, Any]) -> str:
-            made.append((collection, self._service.create(caller, collection, body)["id"]))
-            return made[-1][1]
-
-        try:
-            source_id, base_id = (
-                create("sourceConnections", steps.source(datasets)),
-                create("connections", steps.base()),
-            )
-            target_id = create("targetConnections", steps.target(base_id, params))
-            flow_id = create("flows", steps.flow(name, source_id, target_id, schedule))
-        except ServiceError:
-            for collection, entity_id in reversed(made):
-                self._service.delete(caller, collection, entity_id)
-            raise
-        ids = {"sourceConnectionId": source_id, "baseConnectionId": base_id, "targetConnectionId": target_id}
-        return Reply({"id": flow_id, **ids, "org": scope[0], "sandbox": scope[1]}, 201)
+    try:
+        source_id = create("sourceConnections", steps.source(datasets))
+        base_id = create("connections", steps.base())
+        target_id = create("targetConnections", steps.target(base_id, params))
+        flow_id = create("flows", steps.flow(name, source_id, target_id, schedule))
+    except ServiceError:
+        for collection, entity_id in reversed(made):
+            context.entities.delete(caller, collection, entity_id)
+        raise
+    ids = {"sourceConnectionId": source_id, "baseConnectionId": base_id, "targetConnectionId": target_id}
+    return Reply({"id": flow_id, **ids, "org": scope[0], "sandbox": scope[1]}, 201)
 
 
 def _reference(spec: ConnectionSpec | FlowSpec) -> dict[str, str]:

@@ -1,97 +1,147 @@
-"""What control calls take: the query's parameters, a JSON object, numbers, times. Whatever is wrong is `control-invalid`."""
+"""What control calls get: the parts of the emulator, and what the query and the body say, held against a JSON Schema."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, decode_json
+from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.contract.contract import Contract
+from flow_service_emulator.contract.recorder import Recorder
+from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.exports.exported_files import Exports
+from flow_service_emulator.exports.scheduler import Scheduler
+from flow_service_emulator.faults.faults import Faults
 from flow_service_emulator.instants import epoch_seconds, hint
-from flow_service_emulator.settings import LATEST_TIME
+from flow_service_emulator.service.service import FlowService
+from flow_service_emulator.settings import LATEST_TIME, Settings
+from flow_service_emulator.store.store import Store
+from flow_service_emulator.validation.validation import SchemaValidator
 from flow_service_emulator.validation.violation_text import literal
 
 CONTROL: Final = "/__emulator"
 """Where the control calls are."""
+ANYTHING: Final[Mapping[str, Any]] = {}
+TEXT: Final = {"type": "string", "minLength": 1}
+OBJECT: Final = {"type": "object"}
+TIME: Final = {"type": ["number", "string"]}
+"""What `instant` reads."""
+MAX_TOLD: Final = 20
+"""A longer list of what is allowed is not told whole in a sentence."""
 
 
-def invalid(reason: str) -> ServiceError:
-    return ServiceError("control-invalid", reason=reason)
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the control calls act on."""
+
+    settings: Settings
+    catalog: Catalog
+    clock: Clock
+    store: Store
+    library: Library
+    scheduler: Scheduler
+    entities: FlowService
+    exports: Exports
+    faults: Faults
+    recorder: Recorder
+    contract: Contract
+    operations: Sequence[str]
+    """Names of the service's operations, which rules of faults can be about."""
+    begin_ids: Callable[[int], None]
+    """Is told that the store was replaced, and which number, counted from 1, the next entity there has."""
 
 
-def parameters(exchange: Exchange, *free: str, **chosen: Collection[str]) -> dict[str, str]:
-    """The query's parameters by name; each in `chosen` has one of these values.
+def invalid(reason: str, place: str = "", allowed: Iterable[str] = (), given: Any = None) -> ServiceError:
+    """A refusal. The answer has the `place`, such as `rules[0].kind`, and all that is `allowed` there, where that is known.
 
-    An unknown one is refused, and one given twice: only one would be heard.
+    The sentence has a short list whole, and of a long one what is spelt most like `given`, and how many there are.
     """
-    given: dict[str, str] = {}
-    known = (*free, *chosen)
+    options = list(allowed)
+    if len(options) > MAX_TOLD:
+        nearest = get_close_matches(given[:100], options) if isinstance(given, str) else []
+        reason += f"; nearest: {', '.join(nearest)}" if nearest else ""
+        reason += f'; {len(options)} are allowed, all listed in this answer\'s "allowed"'
+    elif options:
+        reason += f"; allowed: {', '.join(options)}"
+    return ServiceError(
+        "control-invalid", reason=reason, report={"place": place} | ({"allowed": options} if options else {})
+    )
+
+
+def unknown(place: str, given: Any, allowed: Iterable[str]) -> ServiceError:
+    """The refusal of a value that is none of those allowed."""
+    return invalid(f"{place}: {literal(given)} is unknown", place, allowed, given)
+
+
+def takes(
+    fields: Mapping[str, Mapping[str, Any]], *needed: str, example: Mapping[str, Any] | None = None
+) -> SchemaValidator:
+    """What an object is held against: the JSON Schema of each of its fields, and which are `needed`. It has no others.
+
+    `example` has valid values, which refusals show.
+    """
+    schema = {"type": "object", "properties": fields, "required": list(needed), "additionalProperties": False}
+    return SchemaValidator(schema, example)
+
+
+NOTHING: Final = takes({})
+
+
+def check(value: Any, validator: SchemaValidator, place: str = "") -> None:
+    """Raise `control-invalid` for the first thing that is wrong in a value of this place."""
+    fields = validator.schema["properties"]
+    for violation in validator.violations(value, path=place):
+        name = violation.path.removeprefix(f"{place}.")
+        if violation.rule == "additionalProperties":
+            told = f"{violation.path[:60]} is unknown" + ("" if fields else "; nothing is taken here")
+            raise invalid(told, violation.path, fields, name)
+        allowed = fields.get(name, {}).get("enum", ())
+        if violation.rule == "enum" and name in fields:
+            raise unknown(violation.path, value[name], allowed)
+        raise invalid(violation.message, violation.path, allowed)
+
+
+def taken(exchange: Exchange, validator: SchemaValidator) -> dict[str, Any]:
+    """The query's parameters and the body's fields, whatever content type came with it, held against a schema.
+
+    A parameter that is given twice is refused: only one would be heard.
+    """
+    found: dict[str, Any] = {}
     for name, value in exchange.query:
-        if name not in known:
-            some = f"known {'are' if len(known) > 1 else 'is'} {', '.join(known)}" if known else "known are none"
-            raise invalid(f'"{name[:60]}" is unknown; {some}')
-        if name in given:
-            raise invalid(f"{name} was given twice")
-        if name in chosen and value not in chosen[name]:
-            raise unfit(name, f"one of {', '.join(chosen[name])}", value)
-        given[name] = value
-    return given
+        if name in found:
+            raise invalid(f"{name[:60]} was given twice")
+        whole = validator.schema["properties"].get(name, {}).get("type") == "integer"
+        found[name] = int(value) if whole and re.fullmatch("[0-9]{1,8}", value) else value
+    if exchange.method in ("POST", "PUT"):
+        found |= json_object(exchange)
+    check(found, validator)
+    return found
 
 
-def unfit(name: str, allowed: str, value: str) -> ServiceError:
-    """The refusal of a parameter's value."""
-    return invalid(f"{name} must be {allowed}; got {literal(value)}")
-
-
-def whole(given: Mapping[str, str], name: str, most: int, default: int) -> int:
-    """A parameter that is a whole number from 1 on."""
-    value = given.get(name, str(default))
-    if name in given and (not re.fullmatch("[0-9]{1,8}", value) or not 1 <= int(value) <= most):
-        raise unfit(name, f"a whole number from 1 to {most}", value)
-    return int(value)
-
-
-def json_object(exchange: Exchange, known: Collection[str] = (), example: str = "") -> dict[str, Any]:
-    """The body, whatever content type came with it. A field that is not known is refused; without `known` any field passes."""
-    body = decode_json(exchange.body) if exchange.body.strip() else None
+def json_object(exchange: Exchange) -> dict[str, Any]:
+    """The body; an empty object where there is none."""
+    body = decode_json(exchange.body) if exchange.body.strip() else {}
     if not isinstance(body, dict):
-        wrong = "a body is needed" if body is None else f"a JSON object is needed, got {literal(body)}"
-        raise invalid(wrong + (example and f", such as {example}"))
-    if known:
-        only(body, known)
+        raise invalid(f"the body must be an object, got {literal(body)}")
     return body
 
 
-def only(given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuse a field that is not known."""
-    for name in given:
-        if name not in known:
-            raise invalid(f'"{name[:60]}" is unknown; known are {", ".join(known)}')
-
-
-def number(body: Mapping[str, Any], name: str, least: float, most: float, *, whole: bool = False) -> float:
-    """A number that is there and within its bounds."""
-    value = body.get(name)
-    kind, kinds = ("a whole number", int) if whole else ("a number", (int, float))
-    if name not in body:
-        raise invalid(f'"{name}" is needed: {kind} from {least:.0f} to {most:.0f}')
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        raise invalid(f'"{name}" must be {kind} from {least:.0f} to {most:.0f}, got {literal(value)}')
-    return value
-
-
-def instant(body: Mapping[str, Any], name: str) -> float:
+def instant(name: str, value: float | str) -> float:
     """A time in epoch seconds, sent so or in ISO 8601."""
-    value = body[name]
     try:
-        at = epoch_seconds(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
+        at = epoch_seconds(value)
     except (ValueError, OverflowError):
-        at = math.nan
+        at = -1.0
     if not 0 <= at <= LATEST_TIME:
         raise invalid(
-            f'"{name}" must be a time: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as "2026-01-01T00:00:00Z"; '
-            f"got {literal(value)}{hint(value)}"
+            f'{name} must be a time: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as "2026-01-01T00:00:00Z"; '
+            f"got {literal(value)}{hint(value)}",
+            name,
         )
     return at

@@ -9,10 +9,8 @@ from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.routes import BASE
-from flow_service_emulator.contract.contract import VERDICTS, Contract
-from flow_service_emulator.contract.recorder import Recorder
-from flow_service_emulator.control.inputs import CONTROL, invalid, parameters, unfit, whole
-from flow_service_emulator.instants import epoch_seconds
+from flow_service_emulator.contract.contract import VERDICTS
+from flow_service_emulator.control.inputs import CONTROL, NOTHING, TEXT, Context, instant, taken, takes
 from flow_service_emulator.reports.forms import FORMATS, rendered
 from flow_service_emulator.reports.report import DETAILS, SEVERITIES, Detail, Severity
 
@@ -23,77 +21,76 @@ PAGE_POLICY: Final = (
 """The report is one page that needs nothing from anywhere, and is held to that."""
 EQUAL: Final = ("method", "operation", "verdict", "org", "sandbox")
 """Fields of an entry that have to be equal to what is asked for."""
-FILTERS: Final = ("path", "status", "since", "limit", "text", *EQUAL)
+FILTERS: Final = takes(
+    {
+        **dict.fromkeys(("path", "since", "text", "operation", "org", "sandbox"), TEXT),
+        "status": {"type": "string", "pattern": "^[1-5]([0-9]{2}|[xX]{2})$", "examples": ["4xx"]},
+        "method": {"type": "string", "pattern": "^[A-Za-z]+$", "examples": ["GET"]},
+        "verdict": {"enum": list(VERDICTS)},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+    }
+)
 """What of the journal can be asked for."""
-MAX_LIMIT: Final = 1_000_000
+REPORT: Final = takes(
+    {
+        name: {"enum": list(options)}
+        for name, options in (("format", FORMATS), ("fail-on", SEVERITIES), ("coverage", DETAILS))
+    }
+)
 
 
-class ReportCalls:
-    """The handlers."""
-
-    def __init__(self, *, recorder: Recorder, contract: Contract) -> None:
-        self._recorder = recorder
-        self._contract = contract
-
-    async def list_requests(self, exchange: Exchange) -> Reply:
-        """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""
-        recorder, given = self._recorder, parameters(exchange, *FILTERS)
-        for name, value in given.items():
-            if not value:
-                raise invalid(f"{name} must not be empty")
-        after, at = _since(given.get("since", "0"))
-        items = recorder.find(
-            _accepts(given, at), after=after, limit=whole(given, "limit", MAX_LIMIT, 0), text=given.get("text", "")
-        )
-        return Reply({"items": items, "number": recorder.number, "dropped": recorder.dropped})
-
-    async def delete_requests(self, exchange: Exchange) -> Reply:
-        """Empties the journal; the contract report stays."""
-        parameters(exchange)
-        self._recorder.clear()
-        return Reply({"status": "ok", "number": self._recorder.number})
-
-    async def get_contract(self, exchange: Exchange) -> Reply:
-        """The contract report."""
-        given = parameters(exchange, format=FORMATS, **{"fail-on": SEVERITIES, "coverage": DETAILS})
-        form = given.get("format", "json")
-        fail_on: Severity = "warning" if given.get("fail-on") == "warning" else "violation"
-        coverage: Detail = "full" if given.get("coverage") == "full" else "short"
-        report = self._contract.report()
-        for finding in (each for name in SEVERITIES for rule in report[f"{name}s"] for each in rule["findings"]):
-            where = finding["first"]
-            if sent := self._recorder.sent(where["entry"], where["requestId"]):
-                finding["sent"] = sent
-        if form == "html":
-            report["dashboard"] = f"{CONTROL}/"
-        text = rendered(report, form, fail_on, coverage=coverage)
-        headers = PAGE_POLICY if form == "html" else ()
-        return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
-
-    async def delete_contract(self, exchange: Exchange) -> Reply:
-        """Empties the contract report; the journal and all entities stay."""
-        parameters(exchange)
-        self._contract.clear()
-        return Reply({"status": "ok"})
+async def list_requests(context: Context, exchange: Exchange) -> Reply:
+    """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""
+    recorder, given = context.recorder, taken(exchange, FILTERS)
+    after, at = _since(given.get("since", "0"))
+    items = recorder.find(_accepts(given, at), after=after, limit=given.get("limit", 0), text=given.get("text", ""))
+    return Reply({"items": items, "number": recorder.number, "dropped": recorder.dropped})
 
 
-def _accepts(given: Mapping[str, str], at: float) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether an entry of the journal, of the instant `at` or later, is looked for. Raises `control-invalid`."""
+async def delete_requests(context: Context, exchange: Exchange) -> Reply:
+    """Empty the journal; the contract report stays."""
+    taken(exchange, NOTHING)
+    context.recorder.clear()
+    return Reply({"status": "ok", "number": context.recorder.number})
+
+
+async def get_contract(context: Context, exchange: Exchange) -> Reply:
+    """The contract report."""
+    given = taken(exchange, REPORT)
+    form = given.get("format", "json")
+    fail_on: Severity = given.get("fail-on", "violation")
+    coverage: Detail = given.get("coverage", "short")
+    report = context.contract.report()
+    for finding in (each for name in SEVERITIES for rule in report[f"{name}s"] for each in rule["findings"]):
+        where = finding["first"]
+        if sent := context.recorder.sent(where["entry"], where["requestId"]):
+            finding["sent"] = sent
+    if form == "html":
+        report["dashboard"] = f"{CONTROL}/"
+    text = rendered(report, form, fail_on, coverage=coverage)
+    headers = PAGE_POLICY if form == "html" else ()
+    return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
+
+
+async def delete_contract(context: Context, exchange: Exchange) -> Reply:
+    """Empty the contract report; the journal and all entities stay."""
+    taken(exchange, NOTHING)
+    context.contract.clear()
+    return Reply({"status": "ok"})
+
+
+def _accepts(given: Mapping[str, Any], at: float) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether an entry of the journal, of the instant `at` or later, is looked for: by path with a glob or its beginning.
+
+    The service's base path may be left out.
+    """
     equal = {name: given[name] for name in EQUAL if name in given}
     if "method" in equal:
-        if not equal["method"].isascii() or not equal["method"].isalpha():
-            raise unfit("method", "a method's name, such as GET", equal["method"])
         equal["method"] = equal["method"].upper()
-    if "verdict" in equal and equal["verdict"] not in VERDICTS:
-        raise unfit("verdict", f"one of {', '.join(VERDICTS)}", equal["verdict"])
-    status, path = given.get("status", "*"), given.get("path", "*")
-    if status != "*" and not re.fullmatch(r"[1-5](\d\d|xx)", status, re.IGNORECASE | re.ASCII):
-        raise unfit("status", "a status such as 404, or a class such as 4xx", status)
-    status = status.lower().replace("x", "?")
+    status, path = given.get("status", "*").lower().replace("x", "?"), given.get("path", "*")
     glob = path if "*" in path or "?" in path else f"{path}*"
 
     def accept(entry: Mapping[str, Any]) -> bool:
-        """By path with a glob or its beginning; the service's base path may be left out."""
         paths = (entry["path"], entry["path"].removeprefix(BASE))
         return (
             entry["at"] >= at
@@ -107,12 +104,4 @@ def _accepts(given: Mapping[str, str], at: float) -> Callable[[Mapping[str, Any]
 
 def _since(value: str) -> tuple[int, float]:
     """An entry's number (entries after it), or an instant of the emulator's time (entries from then on)."""
-    if re.fullmatch(r"[0-9]{1,8}", value):
-        return int(value), 0.0
-    try:
-        seconds = epoch_seconds(value)
-    except (ValueError, OverflowError):
-        seconds = -1.0
-    if not 0 <= seconds < 1e12:
-        raise unfit("since", "an entry's number, epoch seconds, or a time such as 2026-01-01T00:00:00Z", value)
-    return 0, seconds
+    return (int(value), 0.0) if re.fullmatch(r"[0-9]{1,8}", value) else (0, instant("since", value))

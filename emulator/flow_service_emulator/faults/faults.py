@@ -110,6 +110,18 @@ class Faults:
         self.rules = tuple(rules)
         self.active = any(not rule.is_of_flows for rule in self.rules)
 
+    def reset(self) -> None:
+        self.set(())
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The rules with their counts, for `read`. A rate limit that is on is left out: it counts the machine's seconds."""
+        return [{"says": rule.says, **rule.counts, "expired": list(rule.expired)} for rule in self.rules]
+
+    restore = set
+
+    def read(self, snapshot: Any) -> list[Rule]:
+        return [Rule(**{**each, "expired": dict.fromkeys(each["expired"])}) for each in snapshot]
+
     def decide(self, call: Call, now: float) -> Decision:
         """What hits a request. `now` is `Clock.waited`.
 

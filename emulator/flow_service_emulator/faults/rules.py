@@ -1,72 +1,26 @@
-"""Rules of injected faults: the kinds, the fields, and how a rule is read from JSON.
+"""Rules of injected faults: the kinds and their fields.
 
 A rule says which requests it meets (`operation`, `method`, `path`, `org`, `sandbox`, `entity`, `header`) or which runs (`kind` "run":
 `flow`, `destination`, `dataset`, `org`, `sandbox`), which of these it hits (`nth`, `times`, `rate`), and what it does to them.
-What a rule names must be there; whether it can ever match is not proved, `matched` says whether it did.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from functools import cache
-from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from flow_service_emulator.errors import ErrorTable
-from flow_service_emulator.validation.validation import SchemaValidator
-from flow_service_emulator.validation.violation_text import literal
-
-MAX_RULES: Final = 100
 MAX_SECONDS: Final = 60.0
 """How long a delay or a slow body lasts at most, in seconds of the machine."""
 MAX_RETRY_AFTER: Final = 3600
 MAX_COUNT: Final = 1_000_000_000
 MAX_PIECES: Final = 1_000
 MAX_TEXT: Final = 256
-MAX_TOLD: Final = 20
-"""A longer list is not told whole in a sentence."""
 BEFORE, DURING, AFTER = "before", "during", "after"
 METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT")
-READ_ONLY: Final = ("matched", "fired", "repeats")
-"""What answers tell beside a rule; ignored where it comes back, so that an answer can be changed and sent again."""
-CONTROL_ONLY: Final = "a control call"
-"""How the error table marks what the service itself never answers."""
-
-
-class RuleError(ValueError):
-    """A rule that is refused. `place` is such as `rules[0].kind`; `allowed` lists what could stand there, where that is known.
-
-    The text has a short list whole, and of a long one what is spelt most like `value`, and how many there are.
-    """
-
-    def __init__(self, place: str, reason: str, allowed: Iterable[str] = (), value: Any = None) -> None:
-        self.place = place
-        self.allowed = list(allowed)
-        if len(self.allowed) > MAX_TOLD:
-            nearest = get_close_matches(value[:MAX_TEXT], self.allowed) if isinstance(value, str) else []
-            reason += f"; nearest: {', '.join(nearest)}" if nearest else ""
-            reason += f'; {len(self.allowed)} are allowed, all listed in this answer\'s "allowed"'
-        elif self.allowed:
-            reason += f"; allowed: {', '.join(self.allowed)}"
-        super().__init__(reason)
-
-
-class Vocabulary(NamedTuple):
-    """What rules may name. `seed` is what `rate` is drawn from where a rule has no seed of its own."""
-
-    operations: Sequence[str]
-    errors: ErrorTable
-    destinations: Sequence[str]
-    seed: int
-
-    def known_errors(self) -> dict[str, str]:
-        """Name -> code of what the service itself answers."""
-        kinds = self.errors.kinds.values()
-        return {kind.name: kind.code for kind in kinds if not kind.applies_to.startswith(CONTROL_ONLY)}
+COUNTS: Final = ("matched", "fired", "repeats")
+"""What answers tell beside a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +88,11 @@ def fields_of(kind: str) -> tuple[str, ...]:
     return ("id", "kind", *met, "nth", "times", "rate", "seed", *KINDS[kind].own)
 
 
+def stages_of(kind: str) -> tuple[str, ...]:
+    """What the `stage` of a rule of a kind may be."""
+    return (BEFORE, DURING, AFTER) if kind == "run" else (BEFORE, AFTER)
+
+
 @dataclass(slots=True)
 class Rule:
     """A rule that was checked, in the form in which it is sent, and what has become of it.
@@ -165,10 +124,13 @@ class Rule:
         """Whether it is about flows and their runs, and not about requests."""
         return self.kind in _OF_FLOWS
 
+    @property
+    def counts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in COUNTS}
+
     def as_json(self) -> dict[str, Any]:
         """The rule with its defaults and counts; `times` null is until it is deleted."""
-        counts = {name: getattr(self, name) for name in READ_ONLY}
-        return {**self.says, "times": self.says.get("times"), **counts}
+        return {**self.says, "times": self.says.get("times"), **self.counts}
 
 
 def _whole(least: int, most: int) -> dict[str, Any]:
@@ -185,7 +147,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Any]]] = {
     **dict.fromkeys(("operation", "path", "org", "sandbox", "entity", "flow", "destination", "dataset"), _TEXT),
     **dict.fromkeys(("kind", "error", "code", "message"), _TEXT),
     "id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
-    "method": {"enum": METHODS},
+    "method": {"enum": list(METHODS)},
     **dict.fromkeys(("header", "fields"), _TEXTS),
     **dict.fromkeys(("nth", "times"), _whole(1, MAX_COUNT)),
     "rate": _number(1),
@@ -196,86 +158,3 @@ FIELDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "pieces": _whole(2, MAX_PIECES),
 }
 """Field -> its JSON Schema. `operation`, `path` and a header's value are globs: `*` is any characters, slashes too, and `?` is one."""
-
-
-@cache
-def _validator(kind: str) -> SchemaValidator:
-    stages = [BEFORE, DURING, AFTER] if kind == "run" else [BEFORE, AFTER]
-    known = {name: {"enum": stages} if name == "stage" else FIELDS[name] for name in fields_of(kind)}
-    needed = list(KINDS[kind].needed)
-    return SchemaValidator({"type": "object", "properties": known, "required": needed, "additionalProperties": False})
-
-
-def read_rules(value: Any, words: Vocabulary, *, taken: Iterable[str] = (), prefix: str | None = None) -> list[Rule]:
-    """The rules in a JSON array. `taken` are ids in use; a rule without an id gets one made of `prefix` (or its kind) and a number.
-
-    Raises RuleError for the first rule that is refused.
-    """
-    if not isinstance(value, list):
-        raise RuleError("rules", f"rules: an array of rules is needed, got {literal(value)}")
-    ids = set(taken)
-    if len(value) + len(ids) > MAX_RULES:
-        reason = f"rules: at most {MAX_RULES} rules can be there, these would make {len(value) + len(ids)}"
-        raise RuleError("rules", reason)
-    given = {rule["id"] for rule in value if isinstance(rule, dict) and isinstance(rule.get("id"), str)}
-    rules = []
-    for index, item in enumerate(value):
-        says = _read_rule(item, words, f"rules[{index}]")
-        if "id" not in says:
-            stem, number = prefix or says["kind"], 1
-            while f"{stem}-{number}" in ids | given:
-                number += 1
-            says = {"id": f"{stem}-{number}", **says}
-        if says["id"] in ids:
-            raise RuleError(f"rules[{index}].id", f"rules[{index}].id: {says['id']!r} is there already")
-        ids.add(says["id"])
-        rules.append(Rule(says))
-    return rules
-
-
-def _read_rule(value: Any, words: Vocabulary, place: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise RuleError(place, f"{place}: a rule is an object with a kind, got {literal(value)}")
-    kind = value.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise RuleError(f"{place}.kind", f"{place}.kind: {literal(kind)} is no kind of fault", KINDS, kind)
-    validator = _validator(kind)
-    given = {name: content for name, content in value.items() if name not in READ_ONLY}
-    if given.get("times", 0) is None:
-        del given["times"]
-    read, _, _ = validator.read(given)
-    for violation in validator.violations(read, path=place):
-        told, allowed = violation.message, fields_of(kind) if violation.rule == "additionalProperties" else ()
-        if violation.rule == "enum":
-            name = violation.path.rpartition(".")[2]
-            told = f"{violation.path}: {literal(read[name])} is unknown"
-            allowed = validator.schema["properties"][name]["enum"]
-        raise RuleError(violation.path, told, allowed)
-    read = dict(read)
-    if "header" in read:
-        read["header"] = {name.lower(): glob for name, glob in read["header"].items()}
-    errors, defaults = words.known_errors(), dict(KINDS[kind].defaults)
-    if "error" in read:
-        code = read["error"].removeprefix("FLOW-")
-        read["error"] = next((name for name, its in errors.items() if its and its == code), read["error"])
-    known = {"operation": words.operations, "error": errors, "destination": words.destinations}
-    for name, value in ((name, read[name]) for name in known if name in read):
-        if value not in known[name] and not (
-            name == "operation" and any(fnmatchcase(each, value) for each in known[name])
-        ):
-            raise RuleError(
-                f"{place}.{name}", f"{place}.{name}: no {name} is called {literal(value)}", known[name], value
-            )
-    if kind == "error":
-        error = words.errors.kinds[read["error"]]
-        for name in read.get("fields", {}):
-            if name not in error.message_fields:
-                reason = f"{place}.fields: the message of {error.name} has no field {literal(name)}"
-                raise RuleError(f"{place}.fields.{name[:60]}", reason, sorted(error.message_fields))
-        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-            defaults["retryAfter"] = KINDS["rate-limit"].defaults["retryAfter"]
-    if "nth" in read:
-        defaults["times"] = 1
-    if "rate" in read:
-        defaults["seed"] = words.seed
-    return {**defaults, **read}

@@ -1,20 +1,36 @@
-"""The documentation at `/__emulator/docs/`: its Markdown pages as HTML, under the paths that they have in the repository.
+"""The pages: the dashboard's own files, and the documentation at `/__emulator/docs/`, its Markdown as HTML.
 
-So links between pages work here as they do on GitHub, and headings have the ids that GitHub gives them.
+The documentation has the paths that it has in the repository, and its headings the ids that GitHub gives them: so links work here
+as they do there.
 """
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.built_in import docs_dir
-from flow_service_emulator.control.inputs import CONTROL
+from flow_service_emulator.control.inputs import CONTROL, Context
 from flow_service_emulator.control.report_calls import PAGE_POLICY
 from flow_service_emulator.errors import ServiceError
 
+FOLDER: Final = Path(__file__).parent / "page"
+TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""Ending of a file of the dashboard -> its content type."""
+SECURITY: Final = (
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-cache"),
+)
+"""The dashboard loads nothing from elsewhere, runs no script but its own, and is in nobody's frame."""
 INDEX: Final = "README.md"
 _STYLE = """
 :root { color-scheme: light dark }
@@ -26,11 +42,24 @@ th, td { border: 1px solid #8886; padding: 0.25rem 0.6rem; text-align: left; ver
 """
 
 
-async def to_the_docs(exchange: Exchange) -> Reply:
+async def to_the_dashboard(context: Context, exchange: Exchange) -> Reply:
+    return Reply(status=302, headers=(("location", f"{CONTROL}/"),))
+
+
+async def dashboard_file(context: Context, exchange: Exchange) -> Reply:
+    """The file of the dashboard that the path names; the page where it names none."""
+    wanted = exchange.path_params.get("file", "index.html")
+    file = next((each for each in FOLDER.iterdir() if each.name == wanted and each.suffix in TYPES), None)
+    if file is None:
+        raise ServiceError("control-not-found", reason=f"the dashboard has no file {wanted[:100]!r}")
+    return Reply(file.read_bytes(), headers=SECURITY, content_type=f"{TYPES[file.suffix]}; charset=utf-8")
+
+
+async def to_the_docs(context: Context, exchange: Exchange) -> Reply:
     return Reply(status=302, headers=(("location", f"{CONTROL}/docs/"),))
 
 
-async def docs_page(exchange: Exchange) -> Reply:
+async def docs_page(context: Context, exchange: Exchange) -> Reply:
     """The page that the path names, with its ending `.md`; without a name the contents."""
     name = exchange.path_params["path"] or INDEX
     folder = docs_dir()
