@@ -152,7 +152,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from flow_service_emulator.check.command import run_check
+    from flow_service_emulator.check.check import run_check
     from flow_service_emulator.reports.report import NoReport
 
     try:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
@@ -17,7 +17,7 @@ from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import MISSING, doubts, value_invalid
-from flow_service_emulator.query.query import MAX_LIMIT, Page, Params, parse, run
+from flow_service_emulator.query.query import MAX_LIMIT, Listed, Page, Params, parse, run
 from flow_service_emulator.service import eligible
 from flow_service_emulator.service.bodies import FIELDS
 from flow_service_emulator.service.service import Caller, FlowService, not_found, search_params
@@ -35,14 +35,6 @@ REFRESH: Final = "refresh"
 
 Pages = Callable[[Caller, Params, int], Awaitable[Page]]
 """What makes a page of a collection, for a caller, of a list's parameters, with so many items at most."""
-
-
-class SpecRecord(NamedTuple):
-    """A spec in the form that lists read."""
-
-    seq: int
-    created_at: int
-    raw: bytes
 
 
 class Routes:
@@ -85,7 +77,7 @@ class Routes:
             return partial(self._service.page, collection)
         # first in the fixtures, first in the list; a list of entities has the newest first
         specs = self._specs[collection]
-        records = [SpecRecord(-index, 0, orjson.dumps(spec.body)) for index, spec in enumerate(specs.values())]
+        records = [Listed(-index, orjson.dumps(spec.body)) for index, spec in enumerate(specs.values())]
         fields = {**dict.fromkeys(name for spec in specs.values() for name in spec.body), **FIELDS[collection]}
 
         async def page(caller: Caller, params: Params, most: int) -> Page:

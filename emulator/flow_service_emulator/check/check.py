@@ -6,9 +6,15 @@ the recording does not have is "not comparable", and never a finding.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sys
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -17,9 +23,12 @@ import orjson
 from flow_service_emulator.api.exchange import Exchange, Finding
 from flow_service_emulator.check.replay import Replay, read_json
 from flow_service_emulator.check.shapes import MISSING, TYPE, differences, json_type, shape
-from flow_service_emulator.check.traffic import Exchanged
+from flow_service_emulator.check.traffic import Exchanged, read_traffic, without_secrets
+from flow_service_emulator.contract.hints import sentence
 from flow_service_emulator.contract.rules import source_url
 from flow_service_emulator.openapi import description
+from flow_service_emulator.report_command import check_output, show_report
+from flow_service_emulator.reports.report import NoReport, counted, printable
 
 PATHS: Final = ("/data/foundation/flowservice", "/data/foundation/connectors/landingzone",
                 "/data/core/activation/disflowprovider/adhocrun", "/ims/token/")  # fmt: skip
@@ -30,6 +39,7 @@ BY_STATE: Final = frozenset(
     {"action-not-applicable", "adhoc-invalid", "base-connection-in-use", "in-active-flow", "run-flow-not-found"}
 )
 """Refusals that depend on entities as they were at that moment."""
+STANDARD_INPUT: Final = "-"
 NO_ROUTE: Final = frozenset({"path-not-found", "method-not-allowed"})
 STRICT, GAP, CODE = "emulator-too-strict", "emulator-gap", "emulator-other-code"
 RULE_OF_KIND: Final = {TYPE: "answer-other-type", MISSING: "answer-field-missing"}
@@ -65,6 +75,7 @@ class Check:
         if not call.path.startswith(PATHS):
             self._outcomes["elsewhere"] += 1
             return
+        call = without_secrets(call, self._replay.service.masker)
         if call.lacks or not call.status:
             self._note("not comparable", call.lacks or "the recording has no answer")
             return
@@ -187,7 +198,7 @@ def _unknown_to_recordings(call: Exchanged, exchange: Exchange) -> str:
     if exchange.operation == "create:sourceConnections":
         return "which datasets there are, no recording says"
     if exchange.operation == "create:connections" and b'"auth"' in call.body:
-        return "the values under auth are dropped while reading"
+        return "passwords are masked, so nobody can try them"
     return ""
 
 
@@ -200,6 +211,43 @@ def _code(answer: Any) -> str:
 
 
 def _message(answer: Any) -> str:
-    names = ("errorMessage", "message", "detail", "error_description")
-    found = (answer.get(name) for name in names) if isinstance(answer, Mapping) else ()
-    return next((text[:300] for text in found if isinstance(text, str)), "")
+    return sentence(answer)[:300] if isinstance(answer, Mapping) else ""
+
+
+# --- the command ---------------------------------------------------------------------------------------------------------
+
+
+def run_check(wanted: Namespace) -> int:
+    """Holds recordings against the emulator; answers the exit status. Raises NoReport where one cannot be read."""
+    check_output(wanted)
+    logging.getLogger("emulator").addHandler(logging.NullHandler())  # a refusal is told in the report
+    check = Check()
+    asyncio.run(_read_all(check, wanted.files))
+    report = check.report()
+    if wanted.facts is not None:
+        lines = (f'{{"date":"{date}",{fact[1:]}\n' for fact, date in check.facts.items())
+        try:
+            wanted.facts.write_text("".join(lines), "utf-8")
+        except OSError as reason:
+            raise NoReport(f"cannot write {wanted.facts}: {reason.strerror or reason}") from None
+    return show_report(report, wanted, "".join(f"{printable(line)}\n" for line in _lines(report["comparison"])))
+
+
+async def _read_all(check: Check, names: list[str]) -> None:
+    for name in names:
+        try:
+            with nullcontext(sys.stdin.buffer) if name == STANDARD_INPUT else Path(name).open("rb") as file:
+                for call in read_traffic(file, "standard input" if name == STANDARD_INPUT else name):
+                    await check.add(call)
+        except OSError as reason:
+            raise NoReport(f"cannot read {name}: {reason.strerror or reason}") from None
+
+
+def _lines(comparison: Mapping[str, Any]) -> Iterator[str]:
+    """The comparison as text."""
+    told = ", ".join(f"{number:,} {outcome}" for outcome, number in comparison["requests"].items())
+    yield from ("", f"COMPARISON with the emulator: {told or 'no request'}")
+    for reason, number in comparison["notComparable"].items():
+        yield f"  not comparable: {reason} ({counted(number, 'request')})"
+    for each in comparison["information"]:
+        yield f"  new: {each['message']} ({counted(each['count'], 'time')})"

@@ -1,4 +1,4 @@
-"""Reads recorded traffic: HAR files, and this project's own recorded requests. Secrets are dropped while reading.
+"""Reads recorded traffic: HAR files, and this project's own recorded requests. Secrets are masked as the emulator's own are.
 
 HAR 1.2 is what browsers, mitmproxy, Postman and HTTP proxies write. A file is read as a stream, whatever its size.
 """
@@ -8,37 +8,32 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, BinaryIO, Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import ijson
 import orjson
 
-from flow_service_emulator.masking import MIN_SECRET, replaced
+from flow_service_emulator.masking import TOKEN_PATH, Masker, replaced
 from flow_service_emulator.reports.report import NoReport
-from flow_service_emulator.validation.validation import MASK
 
 FORMS: Final = ((rb'\s*\{\s*"log"\s*:', "log.entries.item"), (rb'\s*\{\s*"items"\s*:', "items.item"))
 """How a file begins -> where its entries are. Of every other file each JSON value is an entry."""
-SECRET_FIELDS: Final = frozenset({"auth", "access_token", "client_secret", "refresh_token", "SASToken", "SASUri"})
-"""Names under which nothing is taken over but the names of what is there."""
-NAMING: Final = frozenset({"specName", "authorizedDate", "grant_type"})
-"""Fields among secrets that are none."""
-KEPT_HEADERS: Final = frozenset(
-    {"accept", "content-type", "content-encoding", "if-match", "x-gw-ims-org-id", "x-request-id", "x-sandbox-name"}
+KEPT_HEADERS: Final = (
+    *("accept", "authorization", "content-type", "content-encoding", "if-match"),
+    *("x-api-key", "x-gw-ims-org-id", "x-request-id", "x-sandbox-name"),
 )
 NO_JSON: Final = b"{"
 CUT_BODY: Final = "the recording does not have the request's whole body"
 CUT_ANSWER: Final = "the recording does not have the whole answer"
 BY_FAULT: Final = "a fault rule of the emulator answered"
-_FILTER: Final = re.compile(r"(auth\.[\w.%-]*(?:[=!<>]|%3D|%21|%3C|%3E)+)([^&]*)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class Exchanged:
-    """A request and what the service answered, without secrets. `at` is when it began, in epoch seconds."""
+    """A request and what the service answered. `at` is when it began, in epoch seconds."""
 
     entry: int
     at: float
@@ -62,9 +57,7 @@ def read_traffic(file: BinaryIO, name: str) -> Iterator[Exchanged]:
     try:
         for value in ijson.items(file, place, multiple_values=True, use_float=True):
             entry += 1
-            call = read(value, entry)
-            _drop_secrets(call)
-            yield call
+            yield read(value, entry)
     except ijson.JSONError as reason:
         raise NoReport(
             f"{name}, after entry {entry}: {_complaint(reason)}" if start.strip() else f"{name} is empty"
@@ -131,48 +124,16 @@ def _own(entry: Mapping[str, Any], number: int) -> Exchanged:
     )  # fmt: skip
 
 
-def _drop_secrets(call: Exchanged) -> None:
-    """Masks every secret of a request, also where the answer repeats one."""
-    secrets: list[str] = []
-    headers = {name: value for name, value in call.headers.items() if name in KEPT_HEADERS}
-    for name in call.headers.keys() & {"authorization", "x-api-key"}:
-        scheme, space, token = call.headers[name].partition(" ")
-        headers[name] = f"{scheme} {MASK}" if space and token else MASK
-        secrets += [call.headers[name], token]
-    call.headers = headers
-    if call.path.startswith("/ims/"):
-        call.body, call.query = _form(call.body.decode(), secrets).encode(), _form(call.query, secrets)
-    elif call.body:
+def without_secrets(call: Exchanged, masker: Masker) -> Exchanged:
+    """The request with every secret masked, also where the answer repeats one; headers that say nothing of it are left out."""
+    secrets = masker.secrets(call.path, call.query, call.headers, call.body)
+    headers = {name: value for name, value in masker.headers(call.headers).items() if name in KEPT_HEADERS}
+    body = call.body
+    if body.strip():
         try:
-            call.body = orjson.dumps(_hidden(orjson.loads(call.body), secrets))
-        except orjson.JSONDecodeError:
-            call.body = NO_JSON  # nothing can be masked in it, and any other is refused alike
-    secrets += [value for _, value in _FILTER.findall(call.query)]
-    call.query = _FILTER.sub(rf"\1{MASK}", call.query)
-    found = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET), key=len, reverse=True)
-    call.answer = replaced(_hidden(call.answer, secrets), found)
-
-
-def _form(text: str, secrets: list[str]) -> str:
-    return urlencode(_masked(dict(parse_qsl(text, keep_blank_values=True)), secrets))
-
-
-def _hidden(value: Any, secrets: list[str]) -> Any:
-    """JSON with what is secret masked by its place; an operation of a JSON Patch says the place of its value itself."""
-    if isinstance(value, list):
-        return [_hidden(item, secrets) for item in value]
-    if not isinstance(value, dict):
-        return value
-    masked = SECRET_FIELDS | ({"value"} if str(value.get("path", "")).startswith("/auth") else set())
-    return {name: (_masked if name in masked else _hidden)(item, secrets) for name, item in value.items()}
-
-
-def _masked(value: Any, secrets: list[str]) -> Any:
-    if isinstance(value, dict):
-        return {name: item if name in NAMING else _masked(item, secrets) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_masked(item, secrets) for item in value]
-    if value is None or value == "":
-        return value
-    secrets.append(str(value))
-    return MASK
+            shown = masker.body(call.path, body)
+            body = urlencode(shown).encode() if call.path.startswith(TOKEN_PATH) else orjson.dumps(shown)
+        except ValueError:
+            body = NO_JSON  # nothing can be masked in it, and any other is refused alike
+    query, answer = masker.query(call.path, call.query), replaced(call.answer, secrets)
+    return replace(call, headers=headers, query=query, body=body, answer=answer)

@@ -71,7 +71,7 @@ class Hints:
         if exchange.injected or (exchange.fault is not None and error.name == "version-mismatch"):
             return [], f"This is the doing of the rule of injected faults {exchange.fault}, not of the request."
         found = list(dict.fromkeys(self._findings(exchange, error, answer, now, was_deleted)))[:MAX_OF_REQUEST]
-        line = self._line(found) if found else _sentence(answer)
+        line = self._line(found) if found else sentence(answer)
         return [] if was_deleted and exchange.method == "GET" else found, line
 
     def _findings(
@@ -91,7 +91,7 @@ class Hints:
         elif error.name in self._rules:
             place = error.place or self._errors[error.name].place or str(report.get("field", ""))
             fix = "It was deleted: forget its id." if was_deleted else self._of_error(exchange, error)
-            yield Finding(error.name, place[:MAX_PLACE], _message(_sentence(answer), report), error.kind, fix)
+            yield Finding(error.name, place[:MAX_PLACE], _message(sentence(answer), report), error.kind, fix)
         if exchange.path.startswith("/data/"):
             yield from self._missing_headers(exchange.headers)
 
@@ -293,14 +293,14 @@ def header(line: str) -> str:
 def _refused_etag(sent: str, error: ServiceError, answer: Mapping[str, Any]) -> Finding:
     """What a 412 says about the client: that its etag was old, which happens, or that it was none."""
     if _ETAG.fullmatch(sent):
-        return Finding("etag-not-latest", IF_MATCH, _sentence(answer))
+        return Finding("etag-not-latest", IF_MATCH, sentence(answer))
     told = f"If-Match was sent as {literal(sent)}; an etag in its double quotes is needed"
     current = str(error.fields["current"])
     fix = f"Send it with its double quotes: If-Match: {current}" if sent == current.strip('"') else ""
     return Finding("if-match-form", IF_MATCH, told, "", fix)
 
 
-def _sentence(answer: Mapping[str, Any]) -> str:
+def sentence(answer: Mapping[str, Any]) -> str:
     """The sentence of an error's body."""
     return next((answer[name] for name in _MESSAGES if isinstance(answer.get(name), str)), "")
 

@@ -69,6 +69,13 @@ class Record(Protocol):
     def raw(self) -> bytes: ...
 
 
+class Listed(NamedTuple):
+    """A record that no store holds."""
+
+    seq: int
+    raw: bytes
+
+
 class Records(Iterable[Record], Sized, Protocol):
     """The records of a collection, newest first."""
 

@@ -30,7 +30,7 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.runs import FAILED, SUCCESS
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
-from flow_service_emulator.query.query import ListQuery, Page, Params, Records, parse, run
+from flow_service_emulator.query.query import Listed, ListQuery, Page, Params, Records, parse, run
 from flow_service_emulator.service.bodies import BODIES, FIELDS, KINDS, inherited, refuse_all
 from flow_service_emulator.service.kinds import Change, Context, check
 from flow_service_emulator.service.patching import apply_patch
@@ -58,13 +58,6 @@ class Caller(NamedTuple):
 
     scope: Scope
     warnings: list[ContractWarning]
-
-
-class Single(NamedTuple):
-    """The one record of a list: nothing comes before or after it."""
-
-    seq: int
-    raw: bytes
 
 
 class FlowService:
@@ -144,7 +137,7 @@ class FlowService:
         entity_id = query.exact("id")
         if entity_id is not None:
             raw = self._store.raw(scope, collection, entity_id)
-            return [] if raw is None else [Single(0, raw)]
+            return [] if raw is None else [Listed(0, raw)]
         keys = (query.exact(field) for field in INDEXES.get(collection, ()))
         key = next((key for key in keys if key is not None), None)
         return self._store.records(scope, collection) if key is None else self._store.by_index(scope, collection, key)

@@ -1,8 +1,7 @@
 """The specs' JSON Schemas (draft 7) compiled, with their `conditional`.
 
 jsonschema_rs decides, and matches patterns in bounded time: the published Google bucket pattern takes a backtracking engine
-without a limit longer than anyone would wait. It refuses what ECMA-262 does not know and translates most of the rest; `.` (which
-leaves out four line ends in ECMA-262, one in Rust) and `\\b` (whose words are of ASCII letters) are translated here.
+without a limit longer than anyone would wait. It refuses what ECMA-262 does not know and translates most of the rest.
 
 `conditional` is the connection specs' own keyword on an outermost property, for example
 `{"field": "flowSpec.attributes._workflow", "operator": "CONTAINS", "value": "DATASETS"}`. Where its condition is false the
@@ -11,7 +10,6 @@ property is neither required nor looked at (reference: "Where the sources disagr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -26,12 +24,6 @@ _DRAFT_7: Final = "http://json-schema.org/draft-07/schema#"
 _OPTIONS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000, size_limit=350_000)
 """The published patterns need at most 128 steps back for any value that matches (measured), so that with this limit a verdict
 is never wrong for them, and comes within a millisecond. `size_limit` is the bytes of a compiled pattern."""
-_TOKEN: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
-_IN_RUST: Final = {
-    ".": r"[^\n\r\u2028\u2029]",
-    r"\b": "(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))",
-    r"\B": "(?:(?<=[0-9A-Za-z_])(?=[0-9A-Za-z_])|(?<![0-9A-Za-z_])(?![0-9A-Za-z_]))",
-}
 _LEFT_OUT: Final = frozenset({"$schema", "$id", "contentEncoding", "contentMediaType"})
 """What jsonschema_rs would go by; the last two are annotations in draft 7."""
 _OPERATORS: Final = {
@@ -54,7 +46,7 @@ class SchemaError(ValueError):
 
 def compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Draft7Validator:
     """The validator of a schema. Raises SchemaError for what is no draft 7, has a pattern that is none or refers elsewhere."""
-    plain = _for_rust(schema)
+    plain = _plain(schema)
     try:
         jsonschema_rs.meta.validate({**plain, "$schema": _DRAFT_7})
         return jsonschema_rs.Draft7Validator(
@@ -64,15 +56,12 @@ def compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Draft7Validator:
         raise SchemaError(_pointer(fault.instance_path), fault.message) from fault
 
 
-def _for_rust(schema: Any) -> Any:
+def _plain(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [_for_rust(part) for part in schema]
+        return [_plain(part) for part in schema]
     if not isinstance(schema, Mapping):
         return schema
-    plain = {name: _for_rust(part) for name, part in schema.items() if name not in _LEFT_OUT}
-    if isinstance(plain.get("pattern"), str):
-        plain["pattern"] = _TOKEN.sub(lambda token: _IN_RUST.get(token[0], token[0]), plain["pattern"])
-    return plain
+    return {name: _plain(part) for name, part in schema.items() if name not in _LEFT_OUT}
 
 
 class Condition(NamedTuple):
