@@ -14,8 +14,7 @@ import pytest
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error, serving
 from contract_tests.tutorial import BASE, DATASET, S3
-from flow_service_emulator.exports import scheduler
-from flow_service_emulator.exports.runner import Runner
+from flow_service_emulator.exports import pieces, runner
 from flow_service_emulator.settings import LATEST_TIME, Settings, read_settings
 from flow_service_emulator.store.store import Store, StoreError
 
@@ -205,14 +204,14 @@ class HeldExports:
 
 @pytest.fixture
 def held_exports(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldExports]:
-    held, write = HeldExports(), Runner.write
+    held, write = HeldExports(), pieces.write
 
-    def waiting(self: Runner, run: Any) -> None:
+    def waiting(*run: Any, **how: Any) -> None:
         held.wait()
-        write(self, run)
+        write(*run, **how)
 
-    monkeypatch.setattr(Runner, "write", waiting)
-    monkeypatch.setattr(scheduler, "FEW_ROWS", -1)  # always in the worker thread
+    monkeypatch.setattr(pieces, "write", waiting)
+    monkeypatch.setattr(runner, "FEW_ROWS", -1)  # always in the worker thread
     yield held
     held.let_go()
 

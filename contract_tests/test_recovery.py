@@ -16,11 +16,10 @@ from typing import Any
 
 import pytest
 
-import flow_service_emulator.exports.scheduler
 from contract_tests.in_process import LocalEmulator
 from contract_tests.support import FROZEN_NOW
 from contract_tests.tutorial import BASE, S3
-from flow_service_emulator.exports import files
+from flow_service_emulator.exports import files, runner
 from flow_service_emulator.settings import Settings
 
 HOUR = 3600
@@ -131,7 +130,7 @@ async def test_a_run_whose_flow_is_deleted_while_it_waits_fails(tmp_path: Path) 
 def test_progress_is_told_in_the_run_the_list_and_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(flow_service_emulator.exports.scheduler, "PROGRESS_SECONDS", 0.01)
+    monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.01)
 
     async def scenario() -> None:
         async with LocalEmulator(settings_of(tmp_path)) as emulator:
@@ -150,6 +149,6 @@ def test_progress_is_told_in_the_run_the_list_and_the_log(
             assert {line["expectedRows"] for line in lines} == {LARGE}
             assert len({line["rows"] for line in lines}) > 1
 
-    with caplog.at_level(logging.INFO, "emulator.scheduler"):
+    with caplog.at_level(logging.INFO, "emulator.exports"):
         asyncio.run(scenario())
     assert re.search(r"run \S+ of flow \S+: [\d,]+ of 100,003 rows \(\d+ %\), [\d.]+ MB, [\d,]+ rows/s", caplog.text)

@@ -19,7 +19,6 @@ from flow_service_emulator.data.forms import UnwritableRows, encode_ndjson
 from flow_service_emulator.exports import files
 from flow_service_emulator.exports.files import (
     FileForm,
-    WritingCancelled,
     WrittenFile,
     part_names,
     remove_files,
@@ -75,7 +74,12 @@ def batches(*counts: int) -> Iterator[RecordBatch]:
 
 
 def write(folder: Path, source: Iterator[RecordBatch], form: FileForm, **more: Any) -> list[WrittenFile]:
-    given: dict[str, Any] = {"schema": SCHEMA, "rows_per_file": 1_000_000, **more}
+    given: dict[str, Any] = {
+        "schema": SCHEMA,
+        "rows_per_file": 1_000_000,
+        "progress": lambda rows, size: None,
+        **more,
+    }
     try:
         return write_parts(str(folder), part_names("run", 0, form), source, form=form, **given)
     except BaseException:
@@ -171,8 +175,13 @@ def test_an_error_of_the_rows_comes_out_as_it_is_and_leaves_nothing(tmp_path: Pa
     with pytest.raises(Interrupted, match="no more"):
         write(tmp_path, source(), form, rows_per_file=600)
     remove_files(tmp_path, "another-run", ["", "nowhere"])
-    with pytest.raises(WritingCancelled, match="cancelled after"):
-        write(tmp_path, batches(*[1_200] * 2), form, rows_per_file=1_200, cancelled=lambda: len(names_in(tmp_path)) > 2)
+
+    def cancelled(rows: int, size: int) -> None:
+        if len(names_in(tmp_path)) > 2:
+            raise Interrupted("ended before its time")
+
+    with pytest.raises(Interrupted, match="before its time"):
+        write(tmp_path, batches(*[1_200] * 2), form, rows_per_file=1_200, progress=cancelled)
     assert names_in(tmp_path) == {"kept.json"}
 
 

@@ -212,7 +212,7 @@ def test_files_in_the_landing_zone_go_after_seven_days(tmp_path: Path) -> None:
         assert (
             sum(item["path"].startswith("data-landing-zone") for item in api.control("GET", "/exports")["items"]) == 7
         )
-        assert "the Data Landing Zone keeps files for seven days: part-" in log.read_text()
+        assert "the Data Landing Zone keeps files for seven days: those of run" in log.read_text()
 
 
 def test_the_101st_destination_of_a_sandbox_is_warned_of(api: Api) -> None:

@@ -28,7 +28,6 @@ from flow_service_emulator.control.inputs import Context
 from flow_service_emulator.control.state_calls import resume
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.after_export import AfterExport
 from flow_service_emulator.exports.exported_files import Exports, prepare_folder
 from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.exports.scheduler import Scheduler
@@ -82,21 +81,8 @@ class Service:
             catalog.datasets, store=store, clock=clock, seed=settings.seed or 0, anchor=clock.now(), folder=folder
         )
         self.faults = faults = Faults(lambda seed, salt: random_source(seed, salt).random())
-        runner = Runner(
-            store=store,
-            catalog=catalog,
-            library=library,
-            clock=clock,
-            export_dir=settings.export_dir,
-            rows_per_file=settings.rows_per_file,
-            keep_runs=settings.keep_runs,
-            limits=settings.limits == "published",
-            faults=faults,
-        )
-        after = AfterExport(settings.after_export, settings.after_export_timeout)
-        self.scheduler = Scheduler(
-            store=store, runner=runner, clock=clock, max_exports=settings.max_exports, after=after
-        )
+        runner = Runner(settings, store=store, catalog=catalog, library=library, clock=clock, faults=faults)
+        self.scheduler = Scheduler(runner, max_exports=settings.max_exports)
         tokens = Tokens(clock, random_source(None))
         self.gateway = Gateway(
             tokens=tokens, check_auth=settings.check_auth, orgs=settings.orgs, sandboxes=settings.sandboxes
@@ -205,7 +191,7 @@ def _lifespan(scheduler: Scheduler, store: Store) -> Callable[[Any], AbstractAsy
             await serving
             with suppress(StoreError):  # the folder cannot be written to, which was said already
                 scheduler.keep_time()
-            scheduler.close()
+            scheduler.runner.close()
             store.close()
 
     return lifespan

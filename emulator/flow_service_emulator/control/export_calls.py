@@ -34,8 +34,8 @@ BATCH_ROWS: Final = 16
 
 async def list_exports(context: Context, exchange: Exchange) -> Reply:
     """Every exported file that is still there, and what is being written, of a `flow`, `run`, `dataset`, `org`, `sandbox`."""
-    filters, exports, current = taken(exchange, EXPORTS), context.exports, context.scheduler.current
-    writing = [] if current is None else exports.in_progress(current, filters)
+    filters, exports, runner = taken(exchange, EXPORTS), context.exports, context.scheduler.runner
+    writing = exports.in_progress(runner.current, filters)
     return Reply({"items": exports.files(filters), "inProgress": writing, "calls": exports.calls(filters)})
 
 
@@ -44,7 +44,7 @@ async def put_after_export(context: Context, exchange: Exchange) -> Reply:
 
     A command cannot be set: whoever reaches the port could then run anything here.
     """
-    url, after = taken(exchange, AFTER_EXPORT)["url"], context.scheduler.after
+    url, after = taken(exchange, AFTER_EXPORT)["url"], context.scheduler.runner.after
     try:
         after.set(None if url is None else http_address(url))
     except ValueError as reason:

@@ -27,7 +27,7 @@ async def overview(context: Context, exchange: Exchange) -> Reply:
     """All at a glance; `flow` leaves the flows that have this text in their name or id, with their runs and files."""
     wanted = taken(exchange, OVERVIEW).get("flow", "").casefold()
     flows, found = _flows(context, wanted)
-    runs, first = _runs(context, flows if wanted else None), context.scheduler.planner.first()
+    runs, first = _runs(context, flows if wanted else None), context.scheduler.first()
     orgs, sandboxes = context.settings.orgs or ("EXAMPLE@AdobeOrg",), context.settings.sandboxes or ("prod",)
     return Reply(
         {
@@ -80,7 +80,7 @@ def _flow(context: Context, scope: Scope, flow: Entity) -> dict[str, Any]:
         "destination": spec.name if spec else "",
         "datasets": _datasets(context, scope, flow),
         "schedule": flow["scheduleParams"],
-        "next": context.scheduler.planner.next_export(flow["id"]),
+        "next": context.scheduler.next_export(flow["id"]),
         "lastRun": None if last is None else _run(last.entity()),
     }
 
@@ -103,12 +103,12 @@ def _runs(context: Context, of: Sequence[Mapping[str, Any]] | None) -> list[dict
     found = []
     newest = islice(context.store.everywhere("runs", newest_first=True), MAX_RUNS)
     for scope, record in newest if of is None else _runs_of(context, of):
-        run = _run(record.entity()) | {"call": context.exports.call_of(record.id)}
+        run = _run(record.entity()) | {"call": next(iter(context.exports.calls({"run": record.id})), None)}
         flow_id = run["flowId"]
         if (scope, flow_id) not in flows:
             flow = context.store.get(scope, "flows", flow_id)
             name = None if flow is None else flow.get("name", "")
-            flows[scope, flow_id] = {"flowName": name, "flowNext": context.scheduler.planner.next_export(flow_id)}
+            flows[scope, flow_id] = {"flowName": name, "flowNext": context.scheduler.next_export(flow_id)}
         found.append(run | flows[scope, flow_id])
     return found
 
@@ -128,7 +128,7 @@ def _files(context: Context, runs: list[dict[str, Any]]) -> list[dict[str, Any]]
     found: list[dict[str, Any]] = []
     for run in runs:
         if run["fileCount"] and len(found) < MAX_FILES:
-            found += [file | {"flowName": run["flowName"]} for file in context.exports.of_run(run["id"])]
+            found += [file | {"flowName": run["flowName"]} for file in context.exports.files({"run": run["id"]})]
     return found[:MAX_FILES]
 
 

@@ -131,7 +131,7 @@ async def reset(context: Context, exchange: Exchange) -> Reply:
         for name in allowed:
             if name not in kept:
                 parts[name].reset()
-        scheduler.after.set(None)
+        scheduler.runner.after.set(None)
         if "store" in kept:
             scheduler.keep_time()
 

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from flow_service_emulator.entities import Entity
 from flow_service_emulator.exports.runs import Run, files_of
 from flow_service_emulator.settings import environment_without_settings
 
@@ -26,12 +25,12 @@ SAID: Final = 300
 """Characters of what was said that are told, at most."""
 
 
-def told_of(run: Run, record: Entity, root: Path) -> dict[str, Any]:
+def told_of(run: Run, root: Path) -> dict[str, Any]:
     """What a call is told of a run, as JSON; paths are below `dir`, the export folder `root`.
 
-    `folder` is the one that all files of the run are below; `record` is the run as GET /runs/{id} shows it afterwards.
+    `folder` is the one that all files of the run are below; `run` is the record as GET /runs/{id} shows it afterwards.
     """
-    folders = list(dict.fromkeys(piece.folder for piece in run.pieces))
+    folders = list(dict.fromkeys(run.folders))
     folder = posixpath.commonpath(folders) if folders else ""
     manifests = [path for each in folders for path in (root / each).glob(f"manifest-*-{run.job.run_id}.json")]
     return {
@@ -39,7 +38,7 @@ def told_of(run: Run, record: Entity, root: Path) -> dict[str, Any]:
         "flowId": run.job.flow_id,
         "org": run.job.scope[0],
         "sandbox": run.job.scope[1],
-        "status": record["metrics"]["statusSummary"]["status"],
+        "status": run.status,
         "scheduledAt": run.job.scheduled_at,
         "destination": folder.partition("/")[0],
         "container": next((piece.container for piece in run.pieces), ""),
@@ -47,7 +46,7 @@ def told_of(run: Run, record: Entity, root: Path) -> dict[str, Any]:
         "dir": str(root.resolve()),
         "files": files_of(run),
         "manifests": [{"path": path.relative_to(root).as_posix()} for path in manifests],
-        "run": record,
+        "run": run.entity,
     }
 
 

@@ -6,12 +6,12 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator.catalog import Catalog
-from flow_service_emulator.exports.runs import FILES, Run
+from flow_service_emulator.exports.runs import RUN, Job, Run, job_of
 from flow_service_emulator.settings import flag_name, variable_name
 from flow_service_emulator.store.store import Store
 
@@ -59,56 +59,56 @@ class Exports:
         )
 
     def files(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Every file of every run that is on record and still there, oldest run first.
+        """Every file of every run that is on record and still there, oldest run first, and of a run in the order of writing.
 
         `filters` may name `flow`, `run`, `dataset`, `org` and `sandbox`. Sizes are in bytes; `path` is relative to the export
         folder.
         """
-        runs = (key.removeprefix(FILES) for key in self._store.meta_keys(FILES + filters.get("run", "")))
-        return [file for run_id in runs for file in self.of_run(run_id, filters)]
+        dataset = filters.get("dataset")
+        return [
+            {**file, "flow": job.flow_id, "run": job.run_id}
+            for job, entry in self._entries(filters)
+            for file in entry["files"] or ()
+            if dataset in (None, file["dataset"]) and (self._root / file["path"]).is_file()
+        ]
 
-    def in_progress(self, run: Run, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+    def calls(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What was called after each run that had a call, `ok`, its `answer` and the `seconds` (of the machine) that it took.
+
+        Oldest run first; `filters` are those of `files`, whose `dataset` leaves out nothing.
+        """
+        return [
+            {"run": job.run_id, "flow": job.flow_id, **entry["call"]}
+            for job, entry in self._entries(filters)
+            if entry["call"]
+        ]
+
+    def in_progress(self, run: Run | None, filters: Mapping[str, str]) -> list[dict[str, Any]]:
         """What a run under way is writing: a line for each of its datasets and targets, with rows and bytes so far.
 
         `folder` is where the files will be, relative to the export folder; `filters` are those of `files`.
         """
-        found = [
+        if run is None or not _matches(run.job, filters):
+            return []
+        return [
             {
                 "folder": piece.folder,
-                "size": written.bytes,
-                "rows": written.rows,
+                "size": piece.bytes,
+                "rows": piece.rows,
                 "expectedRows": piece.end - piece.first,
                 "dataset": piece.dataset_id,
                 "flow": run.job.flow_id,
                 "run": run.job.run_id,
             }
-            for piece, written in zip(run.pieces, run.written, strict=True)
-        ]
-        return [line for line in found if _matches(run.job.scope, line, filters)]
-
-    def of_run(self, run_id: str, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """The files of one run that are still there, in the order in which they were written; as `files` returns them."""
-        entry = self._store.get_meta(FILES + run_id) or {"scope": ("", ""), "flowId": "", "files": []}
-        found = ({**file, "flow": entry["flowId"], "run": run_id} for file in entry["files"])
-        return [
-            file
-            for file in found
-            if _matches(entry["scope"], file, filters or {}) and (self._root / file["path"]).is_file()
+            for piece in run.pieces
+            if filters.get("dataset") in (None, piece.dataset_id)
         ]
 
-    def calls(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The call after each run that had one, of the oldest run first; `filters` are those of `files` but for `dataset`."""
-        runs = (key.removeprefix(FILES) for key in self._store.meta_keys(FILES + filters.get("run", "")))
-        wanted = {name: value for name, value in filters.items() if name != "dataset"}
-        return [call for run_id in runs if (call := self.call_of(run_id, wanted)) is not None]
-
-    def call_of(self, run_id: str, filters: Mapping[str, str] | None = None) -> dict[str, Any] | None:
-        """What was called after a run, `ok`, its `answer` and the `seconds` (of the machine) that it took; None without a call."""
-        entry = self._store.get_meta(FILES + run_id)
-        if entry is None or entry.get("call") is None:
-            return None
-        call = {"run": run_id, "flow": entry["flowId"], **entry["call"]}
-        return call if _matches(entry["scope"], call, filters or {}) else None
+    def _entries(self, filters: Mapping[str, str]) -> Iterator[tuple[Job, dict[str, Any]]]:
+        """What is stored of the runs that the filters leave, oldest run first."""
+        for key in [RUN + filters["run"]] if "run" in filters else self._store.meta_keys(RUN):
+            if (entry := self._store.get_meta(key)) and _matches(job := job_of(entry), filters):
+                yield job, entry
 
     def find(self, path: str) -> Path | None:
         """The file at a path relative to the export folder; None when there is none, or when the path leads outside."""
@@ -147,6 +147,6 @@ class Exports:
         return {"number": len(failures), "example": example, "reason": fault.strerror or type(fault).__name__}
 
 
-def _matches(scope: Sequence[str], line: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
-    told = {**line, "org": scope[0], "sandbox": scope[1]}
-    return all(told[name] == wanted for name, wanted in filters.items())
+def _matches(job: Job, filters: Mapping[str, str]) -> bool:
+    of_job = {"flow": job.flow_id, "run": job.run_id, "org": job.scope[0], "sandbox": job.scope[1]}
+    return all(of_job.get(name, wanted) == wanted for name, wanted in filters.items())

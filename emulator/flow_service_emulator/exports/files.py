@@ -32,13 +32,6 @@ SLICE_ROWS: Final = 8192
 """Rows encoded at a time; other threads wait for about 10 ms meanwhile (`data.forms`)."""
 _BUFFER_BYTES: Final = 1 << 17
 
-Progress = Callable[[int, int], None]
-"""Called now and then while files are written, with the rows and the bytes written so far."""
-
-
-class WritingCancelled(Exception):
-    """Writing stopped because `cancelled` said so; nothing of the export is left."""
-
 
 class FileForm(NamedTuple):
     """In which form rows are written: the target connection's `datasetFileType` and `compression`."""
@@ -86,8 +79,7 @@ def write_parts(
     schema: Schema,
     form: FileForm,
     rows_per_file: int,
-    progress: Progress = lambda rows, size: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None],
 ) -> list[WrittenFile]:
     """Write all rows of `batches` into part files, `rows_per_file` rows each at most; return them in order.
 
@@ -95,24 +87,19 @@ def write_parts(
     it. No row gives no file (and a manifest with an empty list); the public documents do not say what the real service does there.
 
     NDJSON is as `encode_ndjson` says, with timestamps in ISO 8601, UTC, ending in `Z`. The same batches give the same
-    bytes. `progress` and `cancelled` are called from this thread about every 8,192 rows. Raise `WritingCancelled`; what `batches`
-    raises; `UnwritableRows` for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
+    bytes. `progress` is called from this thread about every 8,192 rows, with the rows and the bytes written so far. Raise what it and
+    `batches` raise; `UnwritableRows` for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
     """
     os.makedirs(folder, exist_ok=True)
     wanted = _utc(schema) if form.file_type == "JSON" else schema
     rows, complete, written = 0, 0, list[WrittenFile]()
-
-    def tell(size: int) -> None:
-        progress(rows, size)
-        if cancelled():
-            raise WritingCancelled(f"cancelled after {rows} rows")
 
     def told(slices: Iterator[tuple[int, RecordBatch]], file: _CountedFile) -> Iterator[RecordBatch]:
         nonlocal rows
         for _, taken in slices:
             rows += taken.num_rows
             yield taken if wanted is schema else cast_batch(taken, wanted)
-            tell(complete + file.size)
+            progress(rows, complete + file.size)
 
     for _, slices in groupby(_slices(batches, rows_per_file), key=itemgetter(0)):
         name, before = next(names), rows
@@ -121,7 +108,7 @@ def write_parts(
             encode = encode_parquet if form.file_type == "PARQUET" else encode_ndjson
             encode(told(slices, file), wanted, file, gzip=form.gzip)
         complete += file.size
-        tell(complete)
+        progress(rows, complete)
         written.append(WrittenFile(name, file.size, rows - before))
     for done in written:
         os.replace(_unfinished(folder, done.name), f"{folder}/{done.name}")
@@ -149,18 +136,19 @@ def write_manifest(
     os.replace(_unfinished(folder, name), f"{folder}/{name}")
 
 
-def remove_files(root: Path, run_id: str, folders: Iterable[str]) -> None:
-    """Remove all files of a run, finished or not, from the folders of its pieces below `root`. What cannot be removed is logged."""
+def remove_files(root: Path, run_id: str, folders: Iterable[str], below: str = "") -> None:
+    """Remove all files of a run, finished or not, from the folders of its pieces below `root`. What cannot be removed is logged.
+
+    With `below`, only from the folders that begin so.
+    """
     for index, folder in enumerate(folders):
         marks = (_transaction(run_id, index)[0], f"-{run_id}.json")
-        found = (root / folder).iterdir() if (root / folder).is_dir() else ()
+        found = (root / folder).iterdir() if folder.startswith(below) and (root / folder).is_dir() else ()
         for path in [path for path in found if any(mark in path.name for mark in marks)]:
             try:
                 path.unlink(missing_ok=True)
             except OSError as fault:
-                log.warning(
-                    "the file %s of the failed run %s stays in %s: %s", path.name, run_id, folder, fault.strerror
-                )
+                log.warning("the file %s of the run %s stays in %s: %s", path.name, run_id, folder, fault.strerror)
 
 
 def _transaction(run_id: str, index: int) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""One run: a flow's datasets become files, and the run's record tells what happened.
+"""One run: begun, written, told of and recorded.
 
 A run is planned and recorded on the event loop, its files are written by a worker thread, and the record is finished on the event
 loop again; so the store is only ever touched by one thread.
@@ -7,51 +7,65 @@ loop again; so the store is only ever touched by one thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.entities import Entity, Scope, derived_uuid
-from flow_service_emulator.exports import files as part_files
-from flow_service_emulator.exports import limits, runs
-from flow_service_emulator.exports.files import FileForm, WritingCancelled, part_names, write_manifest, write_parts
-from flow_service_emulator.exports.folders import DEFAULT_TEMPLATE, expand_template, safe_parts
-from flow_service_emulator.exports.runs import Job, Piece, Run, Written, run_record
-from flow_service_emulator.exports.schedule import FULL, schedule_of
-from flow_service_emulator.faults.faults import Faults, RunFailure
-from flow_service_emulator.faults.rules import AFTER, BEFORE
-from flow_service_emulator.store.store import Change, Delete, Put, SetMeta, Store
+from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.exports import pieces, runs
+from flow_service_emulator.exports.after_export import AfterExport, told_of
+from flow_service_emulator.exports.files import remove_files
+from flow_service_emulator.exports.pieces import Aborted, noted, notes_of
+from flow_service_emulator.exports.runs import RUN, Job, Run, run_record
+from flow_service_emulator.exports.schedule import schedule_of
+from flow_service_emulator.faults.faults import Faults
+from flow_service_emulator.settings import Settings
+from flow_service_emulator.store.store import Change, Delete, Put, SetMeta, Store, StoreError
 
-NOTES: Final = "flow/"
-"""What the keys begin with under which the store has what `notes_of` tells."""
-EXITS: Final = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
-"""What ends the process or a task. All else that a run meets is its own failure; arro3 panics with what is no Exception."""
+log = logging.getLogger("emulator.exports")
+PROGRESS_SECONDS = 0.5
+"""How often (seconds of the machine) the record of a long run is brought up to date."""
+LOG_SECONDS: Final = 30.0
+"""How often, at the least, the log tells of a long run; in its first minute more often."""
+FEW_ROWS: Final = 500
+"""Exports of so few rows are written at once: giving them to a thread would take as long as writing them."""
+ZONE: Final = "data-landing-zone/"
+"""What the folders of the destination begin with whose files go by themselves (guide "Data Landing Zone destination")."""
+ZONE_SECONDS: Final = 7 * 86_400
+"""How long they stay."""
+T = TypeVar("T")
 
 
-class Aborted(Exception):
-    """A run cannot be carried out; the message says why, as the run's record is to tell it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
-    """Plan, write and record runs."""
+    """Carry out runs, one at a time."""
 
-    store: Store
-    catalog: Catalog
-    library: Library
-    clock: Clock
-    export_dir: Path
-    rows_per_file: int
-    keep_runs: int
-    limits: bool
-    """Whether the published limits of exports are on."""
-    faults: Faults
+    def __init__(
+        self, settings: Settings, *, store: Store, catalog: Catalog, library: Library, clock: Clock, faults: Faults
+    ) -> None:
+        self._settings = settings
+        self.store = store
+        self._catalog = catalog
+        self._library = library
+        self.clock = clock
+        self.faults = faults
+        self.limited = settings.limits == "published"
+        """Whether the published limits of exports are on."""
+        self.after = AfterExport(settings.after_export, settings.after_export_timeout)
+        self.current: Run | None = None
+        """The run that is being written; None when none is."""
+        self.passing: deque[tuple[float, str]] = deque()
+        """Runs whose files do not stay, and when (epoch seconds) these go; the first ones first."""
+        self._waiting: asyncio.Timeout | None = None
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="export")
 
     def job(
         self, scope: Scope, flow_id: str, at: int, ids: list[str] | None = None, *, by_schedule: bool = False
@@ -66,10 +80,18 @@ class Runner:
 
     def request(self, job: Job, flow: Entity) -> Entity:
         """Record a run that waits for its turn; return its entity."""
-        entity = runs.new_record(job, flow, self.clock.now_ms())
-        notes = noted(self.store, flow["id"], runs=job.number)
-        self.store.write([Put(job.scope, "runs", entity), runs.marker(job, []), notes])
+        entity, notes = runs.new_record(job, flow, self.clock.now_ms()), noted(self.store, job.flow_id, runs=job.number)
+        entry = runs.entry_of(Run(job, entity, entity["createdAt"]), ended=False)
+        self.store.write([Put(job.scope, "runs", entity), entry, notes])
         return entity
+
+    async def ready(self) -> bool:
+        """Bring the datasets up to date before a run; return whether that was not ended before its time."""
+        try:
+            await self._in_time(self._library.refresh())
+        except (TimeoutError, ServiceError):  # the server is ending
+            return False
+        return True
 
     def start(self, job: Job, at: float, also: Sequence[SetMeta] = ()) -> Run:
         """Begin a run at the instant `at` (epoch seconds), with `also` in the same write."""
@@ -80,240 +102,169 @@ class Runner:
         try:
             if flow is None:
                 raise Aborted("The flow was deleted while the run waited")
-            run.pieces = list(self._pieces(job, flow, at))
-            run.written = [Written()] * len(run.pieces)
+            run.pieces = list(pieces.plan(job, flow, at, self.store, self._catalog, self._library))
+            if self.limited:
+                pieces.check_limits(run)
             exports = [(piece.folder.partition("/")[0], piece.dataset_id) for piece in run.pieces]
             run.fault = self.faults.plan_run(job.scope, job.flow_id, exports)
-        except EXITS:
-            raise
-        except BaseException as fault:  # whatever is wrong with this flow, the others go on
-            run.problem = explain(fault)
+        except Exception as fault:  # whatever is wrong with this flow, the others go on
+            run.problem = pieces.explain(fault)
         run.entity = run_record(run, runs.IN_PROGRESS, now_ms=now_ms)
-        folders = [piece.folder for piece in run.pieces]
-        self.store.write([*also, Put(job.scope, "runs", run.entity), runs.marker(job, folders)])
+        self.store.write([*also, Put(job.scope, "runs", run.entity), runs.entry_of(run, ended=False)])
+        self.current = run
         return run
 
-    def write(self, run: Run) -> None:
-        """Write a run's files; may be called in a worker thread. A fault goes into `run.problem`, and its files are removed."""
-        if run.problem is not None:
-            return
+    async def carry_out(self, run: Run) -> None:
+        """Write the files of a run that has begun, call what is to be told of it, and record how it ended.
+
+        Raise StoreError where that cannot be recorded: its files are gone then, and the job is to be done again.
+        """
         try:
-            run.fault.strike(BEFORE)
-            for index, piece in enumerate(run.pieces):
-                self._write_piece(run, index, piece)
-            self._write_manifests(run)
-            run.fault.strike(AFTER)
-        except BaseException as fault:  # the run's failure, and not the server's; arro3 can panic
-            run.problem = explain(fault)
-            run.cut_off = isinstance(fault, WritingCancelled)
-            if isinstance(fault, RunFailure):
-                run.code = fault.fault.code or runs.FAILED_CODE
-            self.remove_files(run)
+            if run.expected_rows > FEW_ROWS:
+                await self._write_aside(run)
+            else:
+                self._write(run)
+                await asyncio.sleep(0)  # other requests take their turn
+            if self.after.words and not run.cut_off:
+                await self._call_after(run)
+            self._finish(run)
+        except StoreError:
+            pieces.remove(run, self._settings.export_dir)
+            raise
+        finally:
+            self.current = None
+        job = run.job
+        name = (self.store.get(job.scope, "flows", job.flow_id) or {}).get("name", "")
+        at = datetime.fromtimestamp(job.scheduled_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        skipped, folders = run.total("skipped"), ", ".join(dict.fromkeys(run.folders))
+        left_out = f", {skipped:,} skipped as they are older than 365 days" if skipped else ""
+        came = run.problem or f"{run.total('rows'):,} rows in {folders}{left_out}"
+        log.info('run %s of flow "%s" (%s) at %s: %s, %s', job.run_id, name, job.flow_id, at, run.status, came)
 
-    def progress(self, run: Run) -> None:
-        """Bring the record of a long run up to date."""
-        if self.store.raw(run.job.scope, "runs", run.job.run_id) is not None:
-            run.entity = run_record(run, runs.IN_PROGRESS, now_ms=self.clock.now_ms())
-            self.store.write([Put(run.job.scope, "runs", run.entity)])
+    def end(self) -> None:
+        """End the run in progress before its time, also while its rows are made ready; it is recorded as failed."""
+        if self.current is not None:
+            self.current.cancelled = True
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(0)  # an instant that is over
 
-    def ended(self, run: Run) -> Entity:
-        """Return the run's record as it has ended: the same one each time, unless a success has become a failure meanwhile."""
+    def close(self) -> None:
+        """End the worker thread."""
+        self._worker.shutdown(wait=True)
+
+    def recover(self) -> None:
+        """Mark the runs that were never finished as failed, and remove their files. Know again which files do not stay.
+
+        A killed server leaves such runs, and a snapshot that was taken meanwhile has them.
+        """
+        unfinished, passing = 0, []
+        for key in self.store.meta_keys(RUN):
+            entry = self.store.get_meta(key)
+            job = runs.job_of(entry)
+            if entry["files"] is not None:
+                passing += self._passing(entry)
+                continue
+            unfinished += 1
+            remove_files(self._settings.export_dir, job.run_id, entry["folders"])
+            entity = self.store.get(job.scope, "runs", job.run_id)
+            if entity is None:
+                self.store.write([SetMeta(key, None)])
+            else:
+                problem = f"{runs.FAILED_MESSAGE} The server ended while the run was in progress"
+                self._finish(Run(job, entity, entity["createdAt"], problem=problem, cut_off=True))
+        self.passing = deque(sorted(passing))
+        if unfinished:
+            log.warning("%d runs never ended; they have failed, and the next ones carry their rows", unfinished)
+
+    def let_go(self) -> None:
+        """Remove the files whose time is over."""
+        while self.passing and self.passing[0][0] <= self.clock.now():
+            _, run_id = self.passing.popleft()
+            if entry := self.store.get_meta(RUN + run_id):
+                remove_files(self._settings.export_dir, run_id, entry["folders"], below=ZONE)
+                log.info("the Data Landing Zone keeps files for seven days: those of run %s are gone", run_id)
+
+    def _passing(self, entry: Mapping[str, Any]) -> list[tuple[float, str]]:
+        """The run of an entry, where it has files that do not stay."""
+        in_zone = self.limited and any(file["path"].startswith(ZONE) for file in entry["files"])
+        return [(entry["at"] + ZONE_SECONDS, runs.job_of(entry).run_id)] if in_zone else []
+
+    def _write(self, run: Run) -> None:
+        settings = self._settings
+        pieces.write(run, settings.export_dir, rows_per_file=settings.rows_per_file, limits=self.limited)
+
+    async def _write_aside(self, run: Run) -> None:
+        """Write a run's files in the worker thread; its record and the log tell how far it is."""
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(self._worker, self._write, run)
+        began, told_at = loop.time(), 0.0
+        scope, run_id = run.job.scope, run.job.run_id
+        while not (await asyncio.wait({writing}, timeout=PROGRESS_SECONDS))[0]:
+            if self.store.get(scope, "runs", run_id) is not None:
+                run.entity = run_record(run, runs.IN_PROGRESS, now_ms=self.clock.now_ms())
+                with contextlib.suppress(StoreError):  # it is told again, at the latest when the run is over
+                    self.store.write([Put(scope, "runs", run.entity)])
+            passed = loop.time() - began
+            if passed < told_at:
+                continue
+            told_at = passed + min(passed, LOG_SECONDS)
+            rows, of, size = run.total("rows"), run.expected_rows, run.total("bytes") / 1e6
+            done = f"{rows:,} of {of:,} rows ({100 * rows // of} %), {size:.1f} MB, {rows / passed:,.0f} rows/s"
+            log.info("run %s of flow %s: %s", run_id, run.job.flow_id, done)
+
+    async def _call_after(self, run: Run) -> None:
+        """Call what is to be told of the run; where that fails, so has the run, and its files go."""
+        self._end_record(run)
+        told = told_of(run, self._settings.export_dir)
+        began, (ok, answer) = asyncio.get_running_loop().time(), (False, "ended before its time")
+        try:
+            ok, answer = await self._in_time(self.after.tell(told), self.after.limit)
+        except TimeoutError:
+            run.overdue = not run.cancelled
+            if run.overdue:
+                answer = f"did not end within {self.after.limit:g} s"
+        call, seconds = self.after.shown, round(asyncio.get_running_loop().time() - began, 3)
+        log.info("after run %s: %s took %.3f s: %s", run.job.run_id, call, seconds, answer)
+        run.call = {"call": call, "ok": ok, "answer": answer, "seconds": seconds}
+        if not ok and run.problem is None:
+            run.cut_off = run.cancelled
+            run.problem = f"{runs.FAILED_MESSAGE} The call after the export failed: {answer}"
+            pieces.remove(run, self._settings.export_dir)
+
+    async def _in_time(self, work: Coroutine[Any, Any, T], limit: float | None = None) -> T:
+        """Wait for work. Raise TimeoutError after `limit` seconds of the machine, and at once when `end` is called."""
+        try:
+            async with asyncio.timeout(limit) as self._waiting:
+                return await work
+        finally:
+            self._waiting = None
+
+    def _end_record(self, run: Run) -> None:
+        """Bring the record to its end: the same one each time, unless a success has become a failure meanwhile."""
         status = runs.FAILED if run.problem is not None else runs.SUCCESS
-        if run.entity["metrics"]["statusSummary"]["status"] != status:
+        if run.status != status:
             run.entity = run_record(run, status, now_ms=self.clock.now_ms())
-        return run.entity
 
-    def finish(self, run: Run) -> str:
-        """Record how a run ended, where the next one starts, and the flow's `lastRunDetails`; return the status."""
-        record = self.ended(run)
-        status: str = record["metrics"]["statusSummary"]["status"]
+    def _finish(self, run: Run) -> None:
+        """Record how a run ended, where the next one starts, and the flow's `lastRunDetails`."""
+        self._end_record(run)
         scope, flow_id, run_id = run.job.scope, run.job.flow_id, run.job.run_id
-        changes: list[Change] = [Put(scope, "runs", record), SetMeta(runs.RUNNING + run_id, None)]
+        entry = runs.entry_of(run, ended=True)
+        changes: list[Change] = [Put(scope, "runs", run.entity), entry]
         flow = self.store.get(scope, "flows", flow_id)
         if flow is not None:
-            duration = record["metrics"]["durationSummary"]
-            changes.append(Put(scope, "flows", {**flow, "lastRunDetails": {"id": run_id, "state": status, **duration}}))
+            details = {"id": run_id, "state": run.status, **run.entity["metrics"]["durationSummary"]}
+            changes.append(Put(scope, "flows", {**flow, "lastRunDetails": details}))
             if run.cut_off and run.job.by_schedule and schedule_of(flow).following(run.job.scheduled_at) is None:
                 # no later one has its rows: it is made again
                 changes.append(noted(self.store, flow_id, scheduled=None))
-            if status == runs.SUCCESS:
-                ends = self._ends(flow_id)
+            if run.problem is None:
+                ends = notes_of(self.store, flow_id).get("ends", {})
                 for piece in run.pieces:  # never back: time may have been put back meanwhile
                     ends[piece.dataset_id] = max(piece.end, ends.get(piece.dataset_id, 0))
                 changes.append(noted(self.store, flow_id, ends=ends))
-        if (files := runs.files_of(run)) or run.call:
-            about = {"scope": scope, "flowId": flow_id, "at": run.started_ms / 1000, "files": files, "call": run.call}
-            changes.append(SetMeta(runs.FILES + run_id, about))
         past = self.store.by_index(scope, "runs", flow_id)
-        for old in islice(reversed(past), max(0, len(past) - self.keep_runs)):
-            changes += [Delete(scope, "runs", old.id), SetMeta(runs.FILES + old.id, None)]
+        for old in islice(reversed(past), max(0, len(past) - self._settings.keep_runs)):
+            changes += [Delete(scope, "runs", old.id), SetMeta(RUN + old.id, None)]
         self.store.write(changes)
-        return status
-
-    def recover(self) -> int:
-        """Mark the runs that were never finished as failed and remove their files; return how many.
-
-        A killed server leaves such, and a snapshot that was taken during a run has them.
-        """
-        keys = self.store.meta_keys(runs.RUNNING)
-        for key in keys:
-            job, folders = runs.read_marker(self.store.get_meta(key))
-            part_files.remove_files(self.export_dir, job.run_id, folders)
-            self.fail(job, f"{runs.FAILED_MESSAGE} The server ended while the run was in progress", cut_off=True)
-        return len(keys)
-
-    def fail(self, job: Job, problem: str, *, cut_off: bool = False) -> None:
-        """Record that a run failed of which nothing is left but its record, if that is there."""
-        entity = self.store.get(job.scope, "runs", job.run_id)
-        if entity is None:
-            self.store.write([SetMeta(runs.RUNNING + job.run_id, None)])
-        else:
-            self.finish(Run(job, entity, entity["createdAt"], problem=problem, cut_off=cut_off))
-
-    def passing(self, run_id: str) -> tuple[float, list[Path]]:
-        """The files of a run that do not stay, and the instant (epoch seconds) at which they go."""
-        entry = self.store.get_meta(runs.FILES + run_id) or {"at": 0, "files": []}
-        paths = [self.export_dir / file["path"] for file in entry["files"] if file["path"].startswith(limits.ZONE)]
-        manifests = {path.with_name(f"manifest-{entry['flowId']}-{run_id}.json") for path in paths}
-        return entry["at"] + limits.ZONE_SECONDS, [*paths, *manifests] if self.limits else []
-
-    def remove_files(self, run: Run) -> None:
-        """Remove the files of a run that failed, or that could not be recorded."""
-        run.files.clear()
-        run.written = [Written()] * len(run.pieces)
-        part_files.remove_files(self.export_dir, run.job.run_id, [piece.folder for piece in run.pieces])
-
-    def _pieces(self, job: Job, flow: Entity, at: float) -> Iterator[Piece]:
-        """What a run exports at the instant `at` (epoch seconds), in the order of its targets, sources and datasets.
-
-        A dataset that several source connections have goes to a target once. Raise Aborted.
-        """
-        schedule = flow["scheduleParams"]
-        ends = {} if schedule.get("exportMode") == FULL else self._ends(flow["id"])
-        template = schedule.get("foldernameTemplate") or schedule.get("folderNameTemplate") or DEFAULT_TEMPLATE
-        datasets = list(self._datasets(job, flow))
-        for target_id in dict.fromkeys(flow["targetConnectionIds"]):
-            target = self._existing(job.scope, "targetConnections", target_id)
-            destination = self.catalog.connection_specs[target["connectionSpec"]["id"]].destination
-            if destination is None:
-                raise Aborted(f"The target connection {target_id} is not one to a destination")
-            params = target["params"]
-            container = params.get(destination.container_param, "") if destination.container_param else ""
-            head = (destination.folder, container, str(params[destination.path_param]))
-            form = FileForm(params["datasetFileType"], params["compression"] == "GZIP")
-            for source_id, dataset_id, rows in datasets:
-                values = {
-                    "DESTINATION": destination.folder,
-                    "DESTINATION_NAME": destination.folder,
-                    "DESTINATION_INSTANCE_ID": flow["id"],
-                    "DESTINATION_INSTANCE_NAME": target["name"],
-                    "DATASET_ID": dataset_id,
-                    "DATASET_NAME": self.library.name(dataset_id),
-                    "SANDBOX_NAME": job.scope[1],
-                    "ORGANIZATION_NAME": job.scope[0],
-                }
-                parts = safe_parts(*head, expand_template(template, values, job.scheduled_at))
-                folder = "/".join(parts)
-                # the first time all rows, then those added since
-                end = rows.count_at(at)
-                first = min(end, ends.get(dataset_id, 0))
-                if self.limits and dataset_id not in ends and (reason := limits.refusal(form, end - first, dataset_id)):
-                    raise Aborted(reason)
-                bucket, manifest = parts[1] if container else "", params.get("includeFileManifest") is not False
-                yield Piece(dataset_id, source_id, target_id, folder, bucket, form, manifest, rows, first, end)
-
-    def _datasets(self, job: Job, flow: Entity) -> Iterator[tuple[str, str, RowSource]]:
-        """(source connection's id, dataset's id, rows) of each dataset that the run is about."""
-        seen = set()
-        for source_id in flow["sourceConnectionIds"]:
-            for dataset in self._existing(job.scope, "sourceConnections", source_id)["params"]["datasets"]:
-                dataset_id = dataset["dataSetId"]
-                if dataset_id in seen or (job.dataset_ids is not None and dataset_id not in job.dataset_ids):
-                    continue
-                seen.add(dataset_id)
-                if not self.library.has(dataset_id):
-                    raise Aborted(f"The dataset {dataset_id} is not eligible any more")
-                try:
-                    yield source_id, dataset_id, self.library.rows(dataset_id)
-                except ValueError as fault:
-                    raise Aborted(f"The dataset {dataset_id} cannot be read: {fault}") from fault
-
-    def _existing(self, scope: Scope, collection: str, entity_id: str) -> Entity:
-        entity = self.store.get(scope, collection, entity_id)
-        if entity is None:
-            raise Aborted(f"The {collection} resource {entity_id} of the flow is not found")
-        return entity
-
-    def _write_piece(self, run: Run, index: int, piece: Piece) -> None:
-        def skip(rows: int) -> None:
-            run.written[index] = run.written[index]._replace(skipped=run.written[index].skipped + rows)
-
-        def moved(rows: int, size: int) -> None:
-            run.written[index] = run.written[index]._replace(rows=rows, bytes=size)
-
-        batches = run.fault.break_off(index, piece.rows.batches(piece.first, piece.end))
-        if self.limits:
-            batches = limits.recent(batches, piece.rows.arrow_schema, run.started_ms / 1000, skip)
-
-        run.files[index] = write_parts(
-            f"{self.export_dir}/{piece.folder}",
-            part_names(run.job.run_id, index, piece.form),
-            batches,
-            schema=piece.rows.arrow_schema,
-            form=piece.form,
-            rows_per_file=self.rows_per_file,
-            progress=moved,
-            cancelled=lambda: run.cancelled,
-        )
-        rows, expected = run.written[index].rows + run.written[index].skipped, piece.end - piece.first
-        if rows != expected:
-            raise Aborted(f"The dataset {piece.dataset_id} gave {rows} rows, {expected} were expected")
-
-    def _write_manifests(self, run: Run) -> None:
-        """One manifest in each folder, beside the part files that it lists."""
-        folders: dict[str, list[int]] = {}
-        for index, piece in enumerate(run.pieces):
-            if piece.manifest:
-                folders.setdefault(piece.folder, []).append(index)
-        for folder, indexes in folders.items():
-            write_manifest(
-                f"{self.export_dir}/{folder}",
-                run_id=run.job.run_id,
-                destination_id=run.job.flow_id,
-                scheduled_at=run.job.scheduled_at,
-                files=[("/" + folder.partition("/")[2], file) for index in indexes for file in run.files[index]],
-            )
-
-    def _ends(self, flow_id: str) -> dict[str, int]:
-        """Dataset id -> the position up to which this flow has exported its rows."""
-        ends: dict[str, int] = notes_of(self.store, flow_id).get("ends", {})
-        return ends
-
-
-def carried_datasets(store: Store, scope: Scope, flow: Entity) -> list[str]:
-    """The datasets of a flow, of those of its source connections that are there."""
-    sources = [store.get(scope, "sourceConnections", source_id) for source_id in flow["sourceConnectionIds"]]
-    return [dataset["dataSetId"] for source in sources if source for dataset in source["params"]["datasets"]]
-
-
-def notes_of(store: Store, flow_id: str) -> dict[str, Any]:
-    """What the store has of a flow beside its entity.
-
-    `scheduled`: the last instant of its schedule that it exported for; absent when there was none, or None when that is to be done
-    again. `runs`: how many runs it has had. `ends`: dataset id -> the position up to which its rows were exported.
-    """
-    return store.get_meta(NOTES + flow_id) or {}
-
-
-def noted(store: Store, flow_id: str, **notes: Any) -> SetMeta:
-    """What changes some of these notes."""
-    return SetMeta(NOTES + flow_id, {**notes_of(store, flow_id), **notes})
-
-
-def explain(fault: BaseException) -> str:
-    """A fault as the run's record tells it, without the paths of this machine."""
-    if isinstance(fault, RunFailure):
-        return fault.fault.message or runs.FAILED_MESSAGE
-    if isinstance(fault, OSError):
-        return f"{runs.FAILED_MESSAGE} Writing the files failed: {fault.strerror or type(fault).__name__}"
-    return f"{runs.FAILED_MESSAGE} {str(fault) or type(fault).__name__}"
+        self.passing += self._passing(entry.value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -31,10 +31,8 @@ PUBLISHER: Final = {"id": "51d82b36-6b8f-11eb-9439-0242ac130002", "name": "Activ
 """The activities of a run. All of the API reference's examples have these ids; a failed run has the first one only."""
 CREATOR, UPDATER = "aep_activation_batch", "acp_foundation_connectors"
 """The clients that create and update runs (tutorial, "Get dataflow runs"); as users they end in `@AdobeID`."""
-RUNNING: Final = "running/"
-"""What the keys begin with under which the store has the runs that wait or are under way."""
-FILES: Final = "files/"
-"""What the keys begin with under which the store has the files of runs: as `files_of` gives them."""
+RUN: Final = "run/"
+"""What the keys begin with under which the store has what it knows of each run beside its record: as `entry_of` makes it."""
 
 
 class Job(NamedTuple):
@@ -52,19 +50,9 @@ class Job(NamedTuple):
     """Whether it is one that the schedule has, and not one that was asked for."""
 
 
-def marker(job: Job, folders: list[str]) -> SetMeta:
-    """What is needed to clear up after a run that never ended: `folders` are those of its pieces, in their order."""
-    return SetMeta(RUNNING + job.run_id, {"job": [*job], "folders": folders})
-
-
-def read_marker(value: Mapping[str, Any]) -> tuple[Job, list[str]]:
-    """Return the job and the folders of a marker."""
-    (org, sandbox), *others = value["job"]
-    return Job((org, sandbox), *others), value["folders"]
-
-
-class Piece(NamedTuple):
-    """One dataset's share of a run: which rows go into which folder."""
+@dataclass(slots=True)
+class Piece:
+    """One dataset's share of a run: which rows go into which folder, and how far that is."""
 
     dataset_id: str
     source_id: str
@@ -76,23 +64,21 @@ class Piece(NamedTuple):
     form: FileForm
     manifest: bool
     """Whether a manifest is to list the files."""
-    rows: RowSource
+    source: RowSource
     first: int
     end: int
-
-
-class Written(NamedTuple):
-    """How far the writing of a piece is."""
-
     rows: int = 0
+    """Rows written so far."""
     bytes: int = 0
     skipped: int = 0
     """Rows that are too old."""
+    files: list[WrittenFile] = field(default_factory=list)
+    """The part files, once all of them are on disk."""
 
 
 @dataclass(slots=True)
 class Run:
-    """A run under way. Its counts move while the worker thread writes; reading them needs no lock."""
+    """A run under way. The counts of its pieces move while the worker thread writes; reading them needs no lock."""
 
     job: Job
     entity: Entity
@@ -103,45 +89,60 @@ class Run:
     """The code that goes with the problem."""
     fault: RunFault = NO_FAULT
     """How the run is to fail, where that was asked for."""
-    written: list[Written] = field(default_factory=list)
-    """How far each piece is."""
     cancelled: bool = False
     """Whether it is to be ended before its time."""
     cut_off: bool = False
     """Whether it was, which is why it failed."""
-    files: dict[int, list[WrittenFile]] = field(default_factory=dict)
-    """Index of a piece -> its part files on disk."""
     call: dict[str, Any] | None = None
-    """What the call after the export was, and how it ended; as `Exports.call_of` returns it."""
+    """What the call after the export was, and how it ended; as `Exports.calls` returns it."""
+    overdue: bool = False
+    """Whether that call has run into its time limit."""
 
     @property
-    def rows(self) -> int:
-        """Rows written so far."""
-        return sum(written.rows for written in self.written)
+    def status(self) -> str:
+        """As the record has it."""
+        return str(self.entity["metrics"]["statusSummary"]["status"])
 
     @property
-    def bytes(self) -> int:
-        """Bytes written so far."""
-        return sum(written.bytes for written in self.written)
+    def folders(self) -> list[str]:
+        """Those of the pieces, in their order."""
+        return [piece.folder for piece in self.pieces]
 
-    @property
-    def skipped(self) -> int:
-        """Rows left out so far, as they are too old."""
-        return sum(written.skipped for written in self.written)
+    def total(self, count: str) -> int:
+        """`rows`, `bytes` or `skipped` of all pieces together."""
+        return sum(getattr(piece, count) for piece in self.pieces)
 
     @property
     def expected_rows(self) -> int:
         """Rows that will have been written at the end, or skipped."""
         return sum(piece.end - piece.first for piece in self.pieces)
 
+    def told(self) -> dict[str, Any]:
+        """What an advance tells of a run that has ended."""
+        job = self.job
+        told = {"id": job.run_id, "flowId": job.flow_id, "scheduledAt": job.scheduled_at, "status": self.status}
+        return told if self.problem is None else {**told, "error": self.problem}
+
 
 def files_of(run: Run) -> list[dict[str, Any]]:
     """A run's part files, in the order in which they were written; `path` is below the export folder."""
     return [
         {"path": f"{piece.folder}/{file.name}", "size": file.bytes, "rows": file.rows, "dataset": piece.dataset_id}
-        for index, piece in enumerate(run.pieces)
-        for file in run.files.get(index, [])
+        for piece in run.pieces
+        for file in piece.files
     ]
+
+
+def entry_of(run: Run, *, ended: bool) -> SetMeta:
+    """What is stored of a run beside its record: its files once it has `ended`, else what clearing up after it needs."""
+    entry = {"job": [*run.job], "folders": run.folders, "at": run.started_ms / 1000}
+    return SetMeta(RUN + run.job.run_id, {**entry, "files": files_of(run) if ended else None, "call": run.call})
+
+
+def job_of(entry: Mapping[str, Any]) -> Job:
+    """The job of an entry."""
+    (org, sandbox), *others = entry["job"]
+    return Job((org, sandbox), *others)
 
 
 def new_record(job: Job, flow: Mapping[str, Any], now_ms: int) -> Entity:
@@ -166,15 +167,16 @@ def run_record(run: Run, status: str, *, now_ms: int) -> Entity:
     if status != run.entity["metrics"]["statusSummary"]["status"]:
         etag = etag_text(random.Random(f"{run.job.run_id}/{status}"), now_ms, etag)
     errors = [{"code": run.code, "message": run.problem}] if failed else []
-    skipped = run.skipped
-    counts = {} if failed else {"inputRecordCount": run.rows + skipped, "skippedRecordCount": skipped}
-    sizes = {} if failed else {"inputBytes": run.bytes}
-    output, sides, files = dict[str, int](), {"sourceSummaries": _sources(run)}, dict[str, int]()
-    if not failed and (run.rows or not done):
-        number = sum(map(len, run.files.values()))
-        output, files = {"outputRecordCount": run.rows, "createdRecordCount": run.rows}, {"outputFileCount": number}
-        sides["targetSummaries"] = _targets(run)
-        sizes, counts = sizes | {"outputBytes": run.bytes}, counts | output
+    rows, size, skipped = run.total("rows"), run.total("bytes"), run.total("skipped")
+    counts = {} if failed else {"inputRecordCount": rows + skipped, "skippedRecordCount": skipped}
+    sizes = {} if failed else {"inputBytes": size}
+    output, files = dict[str, int](), dict[str, int]()
+    sides = {"sourceSummaries": _summaries(run, "source_id", _read)}
+    if not failed and (rows or not done):
+        output = {"outputRecordCount": rows, "createdRecordCount": rows}
+        files = {"outputFileCount": sum(len(piece.files) for piece in run.pieces)}
+        sides["targetSummaries"] = _summaries(run, "target_id", _written)
+        sizes, counts = sizes | {"outputBytes": size}, counts | output
     info: dict[str, Any] = {"failedInfo": errors} if failed else {}
     if skipped:
         info = {"skippedInfo": [{"code": SKIPPED_CODE, "message": SKIPPED_MESSAGE, "count": skipped}]}
@@ -192,8 +194,8 @@ def run_record(run: Run, status: str, *, now_ms: int) -> Entity:
     activity = {**metrics, "recordSummary": {**counts, **info}, "statusSummary": {**state, "extensions": {}}}
     activities = [{**PROCESSOR, "updatedAtUTC": 0, "latencySummary": {}, **activity}]
     if output and done:
-        of_output = {"inputRecordCount": run.rows, **output, "skippedRecordCount": 0}
-        published = {"sizeSummary": {"outputBytes": run.bytes}, "recordSummary": of_output, "fileSummary": files}
+        of_output = {"inputRecordCount": rows, **output, "skippedRecordCount": 0}
+        published = {"sizeSummary": {"outputBytes": size}, "recordSummary": of_output, "fileSummary": files}
         activities.append(activities[0] | PUBLISHER | published)
     return {
         **run.entity,
@@ -206,27 +208,21 @@ def run_record(run: Run, status: str, *, now_ms: int) -> Entity:
     }
 
 
-def _sources(run: Run) -> list[dict[str, Any]]:
-    return _summaries(
-        (piece.source_id, piece.dataset_id, {"inputRecordCount": rows + skipped, "skippedRecordCount": skipped})
-        for piece, (rows, _, skipped) in zip(run.pieces, run.written, strict=True)
-    )
+def _read(piece: Piece) -> dict[str, int]:
+    return {"inputRecordCount": piece.rows + piece.skipped, "skippedRecordCount": piece.skipped}
 
 
-def _targets(run: Run) -> list[dict[str, Any]]:
-    return _summaries(
-        (piece.target_id, piece.dataset_id, {"createdRecordCount": rows, "outputRecordCount": rows})
-        for piece, (rows, _, _) in zip(run.pieces, run.written, strict=True)
-    )
+def _written(piece: Piece) -> dict[str, int]:
+    return {"createdRecordCount": piece.rows, "outputRecordCount": piece.rows}
 
 
-def _summaries(counted: Iterable[tuple[str, str, Mapping[str, int]]]) -> list[dict[str, Any]]:
-    """Sums of (connection's id, dataset's id, counts), by connection and within by dataset."""
+def _summaries(run: Run, connection: str, counts: Callable[[Piece], dict[str, int]]) -> list[dict[str, Any]]:
+    """Sums of the pieces' counts, by connection (`source_id` or `target_id`) and within by dataset."""
     sums: dict[str, dict[str, Counter[str]]] = {}
-    for connection_id, dataset_id, counts in counted:
-        datasets = sums.setdefault(connection_id, {})
-        for name in ("", f"dataset:{dataset_id}"):
-            datasets.setdefault(name, Counter()).update(counts)
+    for piece in run.pieces:
+        datasets = sums.setdefault(getattr(piece, connection), {})
+        for name in ("", f"dataset:{piece.dataset_id}"):
+            datasets.setdefault(name, Counter()).update(counts(piece))
     return [
         {"id": id_, **datasets.pop(""), "entitySummaries": [{"id": name, **each} for name, each in datasets.items()]}
         for id_, datasets in sums.items()

@@ -97,7 +97,7 @@ class FlowService:
             entity["lastOperation"] = operation_record("create", now_ms)
         self._store.write([Put(caller.scope, collection, entity)])
         if collection == "flows":
-            self._scheduler.planner.plan(caller.scope, entity["id"])
+            self._scheduler.plan(caller.scope, entity["id"])
         return entity
 
     def etag(self, scope: Scope, collection: str, entity_id: str) -> str | None:
@@ -216,7 +216,7 @@ class FlowService:
             for flow in self._flows_naming(caller.scope, collection, entity_id):
                 if which == "any" or flow["state"] == ENABLED:
                     raise ServiceError(error, id=entity_id)
-        forgotten = self._scheduler.planner.flow_deleted(entity_id) if collection == "flows" else []
+        forgotten = self._scheduler.flow_deleted(entity_id) if collection == "flows" else []
         self._store.write([Delete(caller.scope, collection, entity_id), *forgotten])
 
     def run_now(self, caller: Caller, body: Any) -> Entity:
@@ -297,11 +297,11 @@ class FlowService:
         if collection == "flows":
             entity["lastOperation"] = operation_record(operation, now_ms, ops)
         planned_again = collection == "flows" and _timing(stored) != _timing(entity)
-        noted = self._scheduler.planner.past_over(entity) if planned_again else []
+        noted = self._scheduler.past_over(entity) if planned_again else []
         # `stored` is still what the store has, since nothing was waited for after it was read
         self._store.write([Put(caller.scope, collection, entity), *noted])
         if planned_again:
-            self._scheduler.planner.plan(caller.scope, entity["id"])
+            self._scheduler.plan(caller.scope, entity["id"])
         return entity
 
     def _renew_inherited(self, caller: Caller, target: Entity) -> None:
