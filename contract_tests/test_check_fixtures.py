@@ -21,7 +21,7 @@ BROKEN = {
     "datasets/cut-off.json": ('[{"n": 1},', "this is not JSON: unexpected end of data (line 1, column 11)"),
     "datasets/empty.csv": ("", "the first line has to have the columns' names; it is empty"),
     "datasets/doubled.csv": ("n,n\n1,2\n", "two columns are named 'n'"),
-    "datasets/unnamed.csv": ("a,\n1,2\n", "column 2 has no name in the first line"),
+    "datasets/unnamed.csv": ("a,\n1,2\n", "column 2: it has no name in the first line"),
     "datasets/latin.csv": (b"a\n\xe9\n", "it is not in UTF-8"),
     "datasets/long.csv": ("a,b\n1,2\n1,2,3\n", "incorrect number of fields for line 3, expected 2 got 3"),
     "datasets/object.json": ({}, "an array of records is needed; one record a line goes into a .ndjson file"),

@@ -27,8 +27,7 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft7Validator
 
 from flow_service_emulator.catalog import load_catalog
-from flow_service_emulator.data.datasets.content import check_schema
-from flow_service_emulator.data.datasets.faults import FileFault
+from flow_service_emulator.data.datasets.content import FileFault, check_schema
 from flow_service_emulator.data.rows.schema_parts import SchemaError
 from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows
 

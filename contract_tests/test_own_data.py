@@ -20,11 +20,10 @@ from hypothesis import strategies as st
 
 from contract_tests.support import Api, assert_error
 from flow_service_emulator.data.datasets import reader
-from flow_service_emulator.data.datasets.content import Job
-from flow_service_emulator.data.datasets.faults import FileFault
+from flow_service_emulator.data.datasets.content import FileFault, Job
+from flow_service_emulator.data.datasets.dataset import Dataset
 from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.reading import MAX_UPLOAD_ROWS
-from flow_service_emulator.data.datasets.stored import TableRows
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.folder_check import check_folder
 
@@ -185,9 +184,9 @@ def test_a_large_file_is_read_piece_by_piece(api: Api, files: Path) -> None:
 def test_repeated_records_at_any_positions(count: int, grown: int, first: int, length: int) -> None:
     content = "".join(f'{{"n":{number}}}\n' for number in range(count)).encode()
     found = asyncio.run(Reader().read(Job("ndjson"), content))
-    rows = TableRows(found.table, rows_per_hour=1, anchor=0, grown=grown)
-    assert rows.count_at(0) == count + grown and rows.count_at(3 * 3600) == count + grown + 3
-    batches = list(rows.batches(first, first + length))
+    rows = Dataset.own("x", "x", "call", found, rows_per_hour=1, grown=grown, base=5)
+    assert rows.count_at(0) == count + grown + 5 and rows.count_at(3 * 3600) == count + grown + 8
+    batches = list(rows.batches(first + 5, first + length + 5))
     values = [row["n"] for batch in batches for row in pa.record_batch(batch).to_pylist()]
     assert values == [position % count for position in range(first, first + length)]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flow_service_emulator.catalog import Catalog, load_catalog
-from flow_service_emulator.data.datasets.folder import EXTENSIONS, DatasetFiles, FileDataset
-from flow_service_emulator.data.datasets.reader import Reader
+from flow_service_emulator.clock import Clock
+from flow_service_emulator.data.datasets.folder import EXTENSIONS, DataFile
+from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.fixture_files import FixtureError
 from flow_service_emulator.store.store import Store
 
@@ -28,7 +29,7 @@ class Checked(NamedTuple):
     """What there is in the fixtures, and what is wrong. Where specs are, `catalog` is the built-in one."""
 
     catalog: Catalog
-    files: list[FileDataset]
+    files: list[DataFile]
     faults: list[FixtureError]
 
 
@@ -48,15 +49,13 @@ def check_folder(folder: Path | None) -> Checked:
     if folder is None:
         return Checked(catalog, [], faults)
     datasets = folder / "datasets"
-    owners = dict.fromkeys(catalog.datasets, "a dataset of the fixtures")
-    files = DatasetFiles(datasets, Store(None), Reader(), owner=owners.get)
-    asyncio.run(files.refresh())
-    found = list(files.datasets.values())
-    for file in (*files.problems, *found):
+    library = Library(catalog.datasets, store=Store(None), clock=Clock(), seed=0, anchor=0, folder=datasets)
+    asyncio.run(library.refresh())
+    for file in library.files:
         reason = file.problem or f"the last line is no whole JSON: {file.waiting} bytes are left out"
         if file.problem or file.waiting:
-            faults.append(FixtureError(datasets / file.file, "", reason))
-    return Checked(catalog, found, faults + strangers(folder))
+            faults.append(FixtureError(datasets / file.name, "", reason))
+    return Checked(catalog, library.files, faults + strangers(folder))
 
 
 def strangers(folder: Path) -> list[FixtureError]:

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from flow_service_emulator import __version__
-from flow_service_emulator.api.exchange import Exchange, Handler, Reply
+from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.control import (
     clock_calls,
+    dataset_calls,
     export_calls,
     fault_calls,
     flow_calls,
@@ -19,10 +20,9 @@ from flow_service_emulator.control import (
     report_calls,
     state_calls,
 )
-from flow_service_emulator.control.dataset_calls import DatasetCalls
 from flow_service_emulator.control.inputs import CONTROL, Context
 
-Row = tuple[str, str, str, Handler, str]
+Row = tuple[str, str, str, Callable[[Context, Exchange], Awaitable[Reply]], str]
 
 
 async def health(context: Context, exchange: Exchange) -> Reply:
@@ -33,9 +33,9 @@ async def health(context: Context, exchange: Exchange) -> Reply:
 def control_calls(context: Context) -> list[Operation]:
     """The whole table: name, method, path below `/__emulator`, handler, summary."""
     clock, datasets, exports, faults, reports, state = (
-        clock_calls, DatasetCalls(context.library), export_calls, fault_calls, report_calls, state_calls
+        clock_calls, dataset_calls, export_calls, fault_calls, report_calls, state_calls
     )
-    rows: list[tuple[str, str, str, Callable[[Context, Exchange], Awaitable[Reply]], str]] = [
+    rows: list[Row] = [
         ("health", "GET", "/health", health, "Whether the emulator is ready"),
         ("reset", "POST", "/reset", state.reset, "Forget everything and put the clock back"),
         ("getState", "GET", "/state", state.get_state, "A snapshot of everything"),
@@ -64,20 +64,17 @@ def control_calls(context: Context) -> list[Operation]:
         ("docsPage", "GET", "/docs/{path:path}", pages.docs_page, "A page of the documentation"),
         ("overview", "GET", "/overview", overview.overview, "Clock, flows, runs, files and faults at a glance"),
         ("previewExport", "GET", "/previews/{path:path}", exports.preview_export, "The first rows of an exported file"),
-    ]
-    of_datasets: list[Row] = [
         ("listDatasets", "GET", "/datasets", datasets.list_datasets, "Every dataset, and every file that cannot be one"),
         ("getDataset", "GET", "/datasets/{id}", datasets.get_dataset, "A dataset and its schema"),
         ("putDataset", "PUT", "/datasets/{id}", datasets.put_dataset, "Make or replace a dataset of your own"),
         ("appendRecords", "POST", "/datasets/{id}/records", datasets.append_records, "Append records to such a dataset"),
         ("deleteDataset", "DELETE", "/datasets/{id}", datasets.delete_dataset, "Delete such a dataset"),
     ]
-    bound: list[Row] = [(name, method, path, partial(handler, context), summary) for name, method, path, handler, summary in rows]
     return [
         Operation("control:frontDoor", "GET", "/", partial(pages.to_the_dashboard, context), "Leads to the dashboard"),
         *(
-            Operation(f"control:{name}", method, CONTROL + path, handler, summary)
-            for name, method, path, handler, summary in (*bound, *of_datasets)
+            Operation(f"control:{name}", method, CONTROL + path, partial(handler, context), summary)
+            for name, method, path, handler, summary in rows
         ),
     ]
 # fmt: on

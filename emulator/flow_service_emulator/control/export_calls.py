@@ -14,7 +14,7 @@ import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.control.inputs import ANYTHING, CONTROL, Context, invalid, taken, takes
-from flow_service_emulator.data.datasets.faults import panics_as_faults
+from flow_service_emulator.data.datasets.content import panics_as_faults
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.settings import http_address
 from flow_service_emulator.validation.violation_text import literal

@@ -92,8 +92,8 @@ def _datasets(context: Context, scope: Scope, flow: Mapping[str, Any]) -> list[d
         source = context.store.get(scope, "sourceConnections", source_id) or {}  # it may have been deleted
         for dataset in source.get("params", {}).get("datasets", ()):
             dataset_id = dataset["dataSetId"]
-            name = context.library.name(dataset_id) if context.library.has(dataset_id) else dataset_id
-            found.append({"id": dataset_id, "name": name})
+            known = context.library.datasets.get(dataset_id)
+            found.append({"id": dataset_id, "name": known.name if known else dataset_id})
     return found
 
 

@@ -79,7 +79,7 @@ def plan(job: Job, flow: Entity, at: float, store: Store, catalog: Catalog, libr
                 "DESTINATION_INSTANCE_ID": flow["id"],
                 "DESTINATION_INSTANCE_NAME": target["name"],
                 "DATASET_ID": dataset_id,
-                "DATASET_NAME": library.name(dataset_id),
+                "DATASET_NAME": library.datasets[dataset_id].name,
                 "SANDBOX_NAME": job.scope[1],
                 "ORGANIZATION_NAME": job.scope[0],
             }
@@ -125,12 +125,9 @@ def _datasets(job: Job, flow: Entity, store: Store, library: Library) -> Iterato
             if dataset_id in seen or (job.dataset_ids is not None and dataset_id not in job.dataset_ids):
                 continue
             seen.add(dataset_id)
-            if not library.has(dataset_id):
+            if dataset_id not in library.datasets:
                 raise Aborted(f"The dataset {dataset_id} is not eligible any more")
-            try:
-                yield source_id, dataset_id, library.rows(dataset_id)
-            except ValueError as fault:
-                raise Aborted(f"The dataset {dataset_id} cannot be read: {fault}") from fault
+            yield source_id, dataset_id, library.datasets[dataset_id]
 
 
 def _existing(store: Store, scope: Scope, collection: str, entity_id: str) -> Entity:

@@ -51,7 +51,7 @@ def page(library: Library, scope: Scope, params: Params) -> dict[str, Any]:
     conditions += [_condition(value) for name, value in params if name == "property"]
     conditions += [_tagged(tag) for tag in single["tags"].split(",")] if "tags" in single else []
     order = _order(single["orderBy"]) if "orderBy" in single else []
-    found = [_whole(body, scope, library.anchor) for body in library.page(0, len(library))]
+    found = [_whole(body, scope, library.anchor) for body in library.bodies()]
     found = [dataset for dataset in found if all(holds(dataset) for holds in conditions)]
     for path, falls in reversed(order):
         found.sort(key=lambda dataset, path=path: sort_key(path.values(dataset)), reverse=falls)  # type: ignore[misc]

@@ -274,7 +274,7 @@ def _complete_source(draft: Draft, spec: ConnectionSpec | None) -> None:
         place, dataset_id = f"params.datasets[{index}].dataSetId", dataset["dataSetId"]
         if dataset_id in seen:
             draft.refuse(place, f'{place}: "{echo(dataset_id)}" is there twice', "uniqueItems")
-        elif datasets is not None and not datasets.has(dataset_id):
+        elif datasets is not None and dataset_id not in datasets.datasets:
             why = datasets.problem(dataset_id) or f"GET /connectionSpecs/{spec.id}/configs lists them"
             draft.refuse(place, f'{place}: no eligible dataset has the id "{echo(dataset_id)}"; {why}', "enum")
         seen.add(dataset_id)

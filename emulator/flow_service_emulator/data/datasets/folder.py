@@ -1,7 +1,6 @@
-"""A user's datasets in files: noticed when they appear, grow, change or go, without a restart.
+"""A user's data files: noticed when they appear, grow, change or go, without a restart.
 
-Every file in the folder `datasets` of `--fixtures` is a dataset whose id and name are the file's name without extension. As long
-as a file only gets longer, the rows that are added are new; when what was in it has changed, all of its rows are. (A JSON
+Every file in the folder `datasets` of `--fixtures` is a dataset whose id and name are the file's name without extension. (A JSON
 document that describes made-up datasets is none of these; the catalog reads it at the start.) What types CSV and JSON have in it,
 a schema of the same name in the folder `schemas` may say; it is read together with the file.
 """
@@ -12,49 +11,39 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from flow_service_emulator.data.datasets.content import FORMS, Job
-from flow_service_emulator.data.datasets.faults import FileFault
+from flow_service_emulator.data.datasets.content import FORMS, FileFault, Found, Job
 from flow_service_emulator.data.datasets.reader import Reader
-from flow_service_emulator.data.datasets.stored import Found, Mark, Relocated, TableRows, columns_only
-from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.fixture_files import FixtureError, read_entry
-from flow_service_emulator.store.store import SetMeta, Store, StoreError
+from flow_service_emulator.fixture_files import read_entry
 
 log = logging.getLogger("emulator.datasets")
 
-ID_PATTERN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
-"""What the id of a dataset looks like: it goes into addresses and folders."""
-_FILE: Final = "dataset-file/"
 EXTENSIONS: Final = tuple(f".{form}" for form in FORMS)
 
 Signature = tuple[int, int, int]
 """(inode, bytes, nanoseconds of the last change) of a file."""
 
 
-class FileDataset(NamedTuple):
+class DataFile(NamedTuple):
     """A file that was looked at. With a `problem`, it cannot be exported; without `found` otherwise it is none of a user's datasets."""
 
-    file: str
+    name: str
     signature: Signature
     problem: str | None = None
     found: Found | None = None
-    lengthened: bool = False
-    """Whether all rows that were there before still come first, unchanged."""
 
     @property
     def id(self) -> str:
-        return Path(self.file).stem
+        return Path(self.name).stem
 
     @property
-    def mark(self) -> Mark:
-        return self.found.mark if self.found and not self.problem else Mark(0, "")
+    def rows(self) -> int:
+        return self.found.table.num_rows if self.found else 0
 
     @property
     def waiting(self) -> int:
@@ -62,59 +51,50 @@ class FileDataset(NamedTuple):
         return self.found.facts.get("waiting", 0) if self.found else 0
 
 
-class DatasetFiles:
-    """The datasets in the files of a folder, by id, in the order of the files' names. Without a folder there are none."""
+class Folder:
+    """The files of a folder that were looked at, in the order of their names. Without a folder there are none."""
 
-    def __init__(
-        self, folder: Path | None, store: Store, reader: Reader, *, owner: Callable[[str], str | None]
-    ) -> None:
-        """`owner` says in words whose an id is already, None where it is free."""
-        self._folder = folder
-        self._store = store
+    def __init__(self, path: Path | None, reader: Reader) -> None:
+        self._path = path
         self._reader = reader
-        self._owner = owner
-        self._looked: dict[str, FileDataset] = {}
-        self.datasets: dict[str, FileDataset] = {}
-        self.rows: dict[str, RowSource] = {}
-        self.problems: list[FileDataset] = []
-        """The files that cannot be used, and why."""
+        self._looked: dict[str, DataFile] = {}
         self._turn = asyncio.Lock()
 
-    def restart(self) -> None:
-        """Count positions as the store has them: after a reset from 0 again, after a snapshot was put back as it says."""
-        for name, looked in list(self._looked.items()):
-            stored = self._stored(looked.id)
-            if stored is not None and stored[1] != looked.mark:
-                del self._looked[name]  # the snapshot knows another content: how they compare, only the file tells
-        self.assemble()
+    @property
+    def files(self) -> list[DataFile]:
+        """The user's own; each has a problem, or rows."""
+        return [file for file in self._looked.values() if file.problem or file.found]
 
-    async def refresh(self) -> None:
-        """Look whether the folder is as it was before, and take a look at every file that is not.
+    def forget(self, which: Callable[[DataFile], bool]) -> None:
+        """Look at some files again the next time."""
+        self._looked = {name: file for name, file in self._looked.items() if not which(file)}
 
-        That can take a while with large files. Costs next to nothing when nothing has changed. Raises the ServiceError
-        `server-ending`.
+    async def look(self, rows_before: Callable[[str], int]) -> bool:
+        """Look at every file that is not as it was before; answers whether there was one.
+
+        That can take a while with large files. Costs next to nothing when nothing has changed. `rows_before` tells how many rows
+        a dataset had. Raises the ServiceError `server-ending`.
         """
-        if self._folder is None or self._scan() == self._seen():
-            return
+        if self._path is None or self._scan(self._path) == self._seen():
+            return False
         async with self._turn:
             looked = {}
-            for name, signature in sorted(self._scan().items()):
+            for name, signature in sorted(self._scan(self._path).items()):
                 known = self._looked.get(name)
                 if known is None or known.signature != signature:
-                    known = await self._look(name, signature)
+                    known = await self._look(self._path / name, signature, rows_before)
                 looked[name] = known
             self._looked = looked
-            self.assemble()
+        return True
 
     def _seen(self) -> dict[str, Signature]:
         return {name: looked.signature for name, looked in self._looked.items()}
 
-    def _scan(self) -> dict[str, Signature]:
+    def _scan(self, folder: Path) -> dict[str, Signature]:
         """The files in the folder that have one of the extensions; none where there is no folder."""
-        assert self._folder is not None, "asked with a folder only"
         found = {}
         try:
-            with os.scandir(self._folder) as entries:
+            with os.scandir(folder) as entries:
                 for entry in entries:
                     if Path(entry.name).suffix.lower() in EXTENSIONS and not entry.name.startswith("."):
                         with contextlib.suppress(FileNotFoundError):  # it went while the folder was read
@@ -122,76 +102,28 @@ class DatasetFiles:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as fault:
-            log.warning("the dataset folder %s cannot be read: %s", self._folder, fault.strerror)
+            log.warning("the dataset folder %s cannot be read: %s", folder, fault.strerror)
             return self._seen()
         return found
 
-    async def _look(self, name: str, signature: Signature) -> FileDataset:
+    async def _look(self, path: Path, signature: Signature, rows_before: Callable[[str], int]) -> DataFile:
         """Look through a file. Whatever is wrong with it is told with it."""
-        assert self._folder is not None, "asked with a folder only"
-        path, file = self._folder / name, FileDataset(_shown(name), signature)
-        stored = self._stored(file.id)
-        before = stored and stored[1]
+        # On Linux a name can have bytes that are no text.
+        shown = path.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        file, form = DataFile(shown, signature), path.suffix.lower().removeprefix(".")
+        schema = path.parent.parent / "schemas" / f"{path.stem}.json"
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
                 raise FileFault("it is no regular file")
-            form = path.suffix.lower().removeprefix(".")
-            types = None if form == "parquet" else _types(self._folder.parent / "schemas" / f"{path.stem}.json")
-            found = await self._reader.read(Job(form, types=types, before=before), path)
+            types = read_entry(schema).value if form != "parquet" and schema.is_file() else None
+            found = await self._reader.read(Job(form, types, rows_before(file.id)), path)
         except ServiceError:  # which says nothing of the file
             raise
         except OSError as fault:
             return file._replace(problem=fault.strerror or type(fault).__name__)
         except Exception as fault:  # whatever is in a user's file, the others are to be had
             return file._replace(problem=str(fault) or type(fault).__name__)
-        if found.facts.get("described"):
-            return file
-        return file._replace(found=found, lengthened=found.begins_with(before))
-
-    def _stored(self, dataset_id: str) -> tuple[int, Mark] | None:
-        """The position of a file's first row and what was in it, as the store has it."""
-        stored = self._store.get_meta(_FILE + dataset_id)
-        return None if stored is None else (stored["base"], Mark(stored["rows"], stored["digest"]))
-
-    def assemble(self) -> None:
-        """Make datasets of the files that were looked at; to be called when ids were taken or given free elsewhere too.
-
-        That the store cannot have their places, as on a full disk, ends nothing: a reset has already been made when this is its
-        last step, and reading needs no room.
-        """
-        told = {file.file: file.problem for file in self.problems}
-        self.datasets.clear()
-        self.problems.clear()
-        changes = []
-        for file in self._looked.values():
-            problem = "; ".join(filter(None, (self._id_problem(file.id), file.problem)))
-            if file.found is None and file.problem is None:
-                continue
-            if problem or file.found is None:
-                self.problems.append(file._replace(problem=problem))
-                if told.get(file.file) != problem:
-                    log.warning("the dataset file %s cannot be used: %s", file.file, problem)
-                continue
-            base, mark = self._stored(file.id) or (0, file.mark)
-            if not file.lengthened and mark != file.mark:
-                base += mark.rows
-            changes.append(SetMeta(_FILE + file.id, {"base": base, **file.mark._asdict()}))
-            self.datasets[file.id], self.rows[file.id] = file, Relocated(TableRows(file.found.table), base)
-        try:
-            self._store.write([change for change in changes if change.value != self._store.get_meta(change.key)])
-        except StoreError as fault:
-            log.warning("how far the dataset files have been looked at cannot be stored yet: %s", fault)
-
-    def _id_problem(self, dataset_id: str) -> str | None:
-        """Why a file cannot have this id; None where it can."""
-        owner = self._owner(dataset_id)
-        if dataset_id in self.datasets:
-            return f"the id {dataset_id!r} is that of the file {self.datasets[dataset_id].file}"
-        if owner is not None:
-            return f"the id {dataset_id!r} is that of {owner}; give the file another name"
-        if not ID_PATTERN.fullmatch(dataset_id):
-            return "its name is the dataset's id, and that has 1 to 64 letters, digits, - and _ only"
-        return None
+        return file if found.facts.get("described") else file._replace(found=found)
 
 
 def _signature(entry: os.DirEntry[str]) -> Signature:
@@ -206,20 +138,3 @@ def _signature(entry: os.DirEntry[str]) -> Signature:
     except OSError:  # such as a link to itself; what it is, is told when it is looked at
         return (0, 0, 0)
     return (status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _shown(name: str) -> str:
-    """A file's name as a text: on Linux it can have bytes that are none."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _types(schema: Path) -> bytes | None:
-    """The columns that a JSON Schema of the file's name says, if there is one. Raises FileFault."""
-    if not schema.is_file():
-        return None
-    from flow_service_emulator.data.datasets.reading import types_of
-
-    try:
-        return columns_only(types_of(read_entry(schema).value))
-    except (FixtureError, FileFault) as fault:
-        raise FileFault(f"schemas/{schema.name}: {fault}") from fault

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import pickle
 import signal
 import sys
-import tempfile
+from asyncio.subprocess import PIPE, Process
 from pathlib import Path
-from typing import IO, Final
+from typing import Any, Final
 
-from flow_service_emulator.data.datasets.content import Job, Source
-from flow_service_emulator.data.datasets.faults import FileFault, NotJson
-from flow_service_emulator.data.datasets.stored import Found, from_stream, to_stream
+from flow_service_emulator.data.datasets.content import FileFault, Found, Job, Source
+from flow_service_emulator.data.datasets.tables import from_stream, to_stream
 from flow_service_emulator.errors import ServiceError
 
 SMALL: Final = 1 << 20
@@ -33,9 +30,7 @@ MAX_FILE_MEMORY: Final = 4_000_000_000
 """The same for a file, whose rows are in memory, too."""
 MAX_SECONDS: Final = 30
 """Seconds of a processor for an upload."""
-_START: Final = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main()"
-_REFUSED, _NOT_JSON = 3, 4
-"""Exit statuses."""
+_START: Final = f"from {__name__} import main; main()"
 
 log = logging.getLogger("emulator.datasets")
 
@@ -44,7 +39,7 @@ class Reader:
     """Read content, until `stop` is called."""
 
     def __init__(self) -> None:
-        self._processes: set[asyncio.subprocess.Process] = set()
+        self._processes: set[Process] = set()
         self._stopped = False
 
     def stop(self) -> None:
@@ -59,55 +54,37 @@ class Reader:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         if self._stopped:
             raise ServiceError("server-ending")
-        if size > SMALL or job.form == "parquet":
-            return await self._read_in_process(job, source)
-        from flow_service_emulator.data.datasets.reading import convert  # most servers never read anything
+        if size <= SMALL and job.form != "parquet":
+            from flow_service_emulator.data.datasets.reading import convert  # most servers never read anything
 
-        return await asyncio.to_thread(convert, job, source)
+            return await asyncio.to_thread(convert, job, source)
+        outcome = await self._read_in_process(job, source)
+        if isinstance(outcome, Exception):
+            raise outcome
+        stream, facts = outcome
+        return Found(await asyncio.to_thread(from_stream, stream), facts)
 
-    async def _read_in_process(self, job: Job, source: Source) -> Found:
-        with _scratch() as given, _scratch() as found, _scratch() as complaints:
-            pickle.dump((job, source), given)
-            given.seek(0)
-            status = await self._ended_process(given, found, complaints)
-            if self._stopped:
-                raise ServiceError("server-ending")
-            found.seek(0)
-            complaints.seek(0)
-            if status == 0:
-                facts = json.loads(found.readline())
-                return Found(await asyncio.to_thread(from_stream, found.read()), facts)
-            if status in (_REFUSED, _NOT_JSON):
-                raise (NotJson if status == _NOT_JSON else FileFault)(found.read().decode("utf-8", "replace"))
-            raise _ended_by(status, complaints.read(), job.upload)
-
-    async def _ended_process(self, given: IO[bytes], found: IO[bytes], complaints: IO[bytes]) -> int:
-        """The exit status of a process that reads."""
-        path = json.dumps([path for path in sys.path if isinstance(path, str)])
-        command = (sys.executable, "-I", "-c", _START, path)
+    async def _read_in_process(self, job: Job, source: Source) -> Any:
+        """What `main` answers. Raises FileFault where it does not."""
+        path = [path for path in sys.path if isinstance(path, str)]
+        command = (sys.executable, "-I", "-c", f"import sys; sys.path[:] = {path!r}; {_START}")
         try:
-            process = await asyncio.create_subprocess_exec(*command, stdin=given, stdout=found, stderr=complaints)
+            process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
         except OSError as fault:
             raise FileFault(f"no process can be started that reads it: {fault.strerror or fault}") from fault
         self._processes.add(process)
         try:
-            return await process.wait()
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
+            output, complaints = await process.communicate(pickle.dumps((job, source)))
         finally:
             self._processes.discard(process)
-
-
-def _scratch() -> IO[bytes]:
-    """A file without a name, which is gone with the process. Raises OSError."""
-    try:
-        return tempfile.TemporaryFile()
-    except OSError:  # such as in a container whose file system is read-only
-        if not hasattr(os, "memfd_create"):
-            raise
-        return os.fdopen(os.memfd_create("rows"), "w+b")
+            if process.returncode is None:  # nobody waits for it any more
+                process.kill()
+                await process.wait()
+        if self._stopped:
+            raise ServiceError("server-ending")
+        if process.returncode:
+            raise _ended_by(process.returncode, complaints, job.upload)
+        return await asyncio.to_thread(pickle.loads, output)
 
 
 def _ended_by(status: int, complaints: bytes, upload: bool) -> FileFault:
@@ -127,24 +104,19 @@ def _ended_by(status: int, complaints: bytes, upload: bool) -> FileFault:
 
 
 def main() -> None:
-    """The process: a job and its content on standard input; on standard output the facts, in a line, and the rows, as an Arrow IPC
-    stream, or what is wrong, as its status says."""
+    """The process: a job and its content on standard input; on standard output the rows, as an Arrow IPC stream, and the facts, or what
+    is wrong."""
     job, source = pickle.load(sys.stdin.buffer)
-    from flow_service_emulator.data.datasets.reading import (
-        convert,  # what takes memory by itself, before that is bounded
-    )
+    from flow_service_emulator.data.datasets.reading import convert  # takes memory by itself, before that is bounded
 
     _bound_process(*(MAX_MEMORY, MAX_SECONDS) if job.upload else (MAX_FILE_MEMORY, None))
-    target, status = sys.stdout.buffer, 0
+    outcome: Any
     try:
         found = convert(job, source)
-        target.write(json.dumps(found.facts).encode() + b"\n" + to_stream(found.table))
+        outcome = to_stream(found.table), found.facts
     except (ValueError, OSError) as fault:
-        status = _NOT_JSON if isinstance(fault, NotJson) else _REFUSED
-        reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault) or type(fault).__name__
-        target.write(reason.encode("utf-8", "backslashreplace"))
-    target.flush()
-    sys.exit(status)
+        outcome = fault
+    pickle.dump(outcome, sys.stdout.buffer)
 
 
 def _bound_process(memory: int, seconds: int | None) -> None:

@@ -20,20 +20,21 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
-from arro3.core import DataType, Field, RecordBatch, RecordBatchReader, Schema, Table
+from arro3.core import DataType, Field, RecordBatch, Schema, Table
 from arro3.io import read_parquet
 
-from flow_service_emulator.data.datasets.content import Job, Source, check_schema
-from flow_service_emulator.data.datasets.dataset_fixtures import describes_datasets
-from flow_service_emulator.data.datasets.faults import FileFault, NotJson, panics_as_faults
-from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
-from flow_service_emulator.data.datasets.stored import (
-    BATCH_ROWS,
+from flow_service_emulator.data.datasets.content import (
+    FileFault,
     Found,
-    decoded,
-    from_stream,
-    rows_as_text,
+    Job,
+    NotJson,
+    Source,
+    check_schema,
+    panics_as_faults,
 )
+from flow_service_emulator.data.datasets.dataset_fixtures import describes_datasets
+from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
+from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, from_stream, rows_as_text
 from flow_service_emulator.data.forms import cast_batch
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_parts import SchemaError
@@ -57,36 +58,46 @@ def convert(job: Job, source: Source) -> Found:
 
     - `described`: a `.json` file that has no rows, but describes made-up datasets
     - `waiting`: how many bytes at the end are no whole line of NDJSON yet
-    - `records`: an uploaded JSON body that has an array of records; `body` is what it says beside it
+    - `body`: what an uploaded JSON body says, its array of records emptied
 
     Raises FileFault (NotJson for an upload that is none), OSError and MemoryError.
     """
     facts: dict[str, Any] = {}
     with panics_as_faults(FileFault, "it cannot be read"):
-        types = None if job.types is None else from_stream(job.types).schema
-        schema, batches = _READERS[job.form](source, types, job.upload, facts)
-        if len(schema) > MAX_FIELDS:
-            raise FileFault(f"{len(schema)} columns; at most {MAX_FIELDS} are possible")
-        rows, size, count = [], 0, 0
-        for batch in _digested(batches, job, facts):
-            rows.append(batch)
-            size += batch.nbytes
-            count += batch.num_rows
-            if job.upload and (count > MAX_UPLOAD_ROWS or size > MAX_ROWS_BYTES):
-                most = f"{MAX_UPLOAD_ROWS} rows, or more than {MAX_ROWS_BYTES} bytes"
-                raise FileFault(f"it has more than {most}; a file in the datasets folder of --fixtures may have more")
+        types = job.types
+        if types is not None:
+            types = from_stream(types).schema if isinstance(types, bytes) else _types_of(types)
+        try:
+            schema, batches = _READERS[job.form](source, types, job.upload, facts)
+            if len(schema) > MAX_FIELDS:
+                raise FileFault(f"{len(schema)} columns; at most {MAX_FIELDS} are possible")
+            rows, size, count = [], 0, 0
+            for batch in _digested(batches, job, facts):
+                rows.append(batch)
+                size += batch.nbytes
+                count += batch.num_rows
+                if job.upload and (count > MAX_UPLOAD_ROWS or size > MAX_ROWS_BYTES):
+                    most = f"{MAX_UPLOAD_ROWS} rows, or more than {MAX_ROWS_BYTES} bytes"
+                    raise FileFault(
+                        f"it has more than {most}; a file in the datasets folder of --fixtures may have more"
+                    )
+        except UnicodeDecodeError:
+            raise FileFault("it is not in UTF-8") from None
         return Found(Table.from_batches(rows, schema=schema), facts)
 
 
 def _digested(batches: Iterable[RecordBatch], job: Job, facts: dict[str, Any]) -> Iterator[RecordBatch]:
-    """The batches; in the end, the facts have the digest of all rows before and these."""
-    digest, count, before = bytes.fromhex(job.start), 0, -1 if job.before is None else job.before.rows
+    """The batches; in the end, the facts have the digest of all rows before and these.
+
+    It goes from row to row: so it is the same for rows that came at once and for those that were appended.
+    """
+    digest, count = bytes.fromhex(job.start), 0
     facts["before"] = job.start
     for batch in batches:
         for line in _POINT_ZERO.sub(rb"\1", rows_as_text(batch)).splitlines():
             digest = hashlib.blake2b(digest + line, digest_size=16).digest()
             count += 1
-            if count == before:
+            if count == job.before:
                 facts["before"] = digest.hex()
         yield batch
     facts["digest"] = digest.hex()
@@ -108,10 +119,7 @@ def _batches(records: Iterable[Any], schema: Schema, shape: RecordShape | None =
         yield from decoded(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in some), schema)
 
 
-# --- types of a JSON Schema -------------------------------------------------------------------------------------------
-
-
-def types_of(schema: Mapping[str, Any]) -> Schema:
+def _types_of(schema: Mapping[str, Any]) -> Schema:
     """The columns of records after a JSON Schema, of which just the types count. Raises FileFault."""
     check_schema(schema)
     try:
@@ -127,16 +135,14 @@ def types_of(schema: Mapping[str, Any]) -> Schema:
 def _json(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
     value = _loaded(source if isinstance(source, bytes) else source.read_bytes(), NotJson if upload else FileFault)
     if upload:
-        body = value if isinstance(value, dict) else {}
-        if isinstance(body.get("records"), list):
-            value = body.pop("records")
-            facts["body"] = body
-        if not isinstance(value, list):
-            facts["body"] = value
-            return _of_records([], None)
-        facts["records"] = True
-        if types is None and isinstance(body.get("schema"), dict):
-            types = types_of(body["schema"])
+        facts["body"] = body = value
+        if isinstance(body, dict):
+            value = body.get("records")
+        if not isinstance(value, list):  # then the rows are made up, or the body is no good
+            return Schema([]), ()
+        facts["body"] = body | {"records": []} if isinstance(body, dict) else []
+        if types is None and isinstance(body, dict) and "schema" in body:
+            types = _types_of(body["schema"])
     elif not isinstance(value, list):
         raise FileFault("an array of records is needed; one record a line goes into a .ndjson file")
     elif describes_datasets(value):
@@ -205,7 +211,13 @@ _MAX_FIELD: Final = 16_000_000
 _MAX_DIGITS: Final = 17
 _LARGE = object()
 """The kind of a whole number that no number with a point is equal to."""
-_TOGETHER: Final[dict[frozenset[Any], Any]] = {frozenset((int, float)): float, frozenset((int, _LARGE)): _LARGE}
+_COLUMNS: Final[Sequence[tuple[set[Any], DataType]]] = (
+    (set(), DataType.string()),
+    ({bool}, DataType.bool()),
+    ({int, _LARGE}, DataType.int64()),
+    ({int, float}, DataType.float64()),
+)
+"""What a column is whose values are of these kinds, or of some of them; a text where none fits."""
 
 
 def _csv(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
@@ -214,65 +226,44 @@ def _csv(source: Source, types: Schema | None, upload: bool, facts: dict[str, An
     A column is one of whole numbers, numbers, or `true` and `false` if all its values are written the way JSON writes them; so
     what would not come out as it went in, such as `007` or a number of many digits, stays a text.
     """
-    names, rows = _csv_rows(source)
-    given = [] if types is None else [types.field(index) for index in range(len(types))]
-    columns = {field.name: field.type for field in given}
-    kinds = [str if name in columns else None for name in names]
+    rows = _csv_rows(source)
+    names = next(rows)
+    found: list[set[Any]] = [set() for _ in names]
     for row in rows:
-        for index, text in enumerate(row):
-            known = kinds[index]
-            if text and known is not str and (kind := _kind(text)) is not known:
-                kinds[index] = _TOGETHER.get(frozenset((known, kind)), str) if known else kind
-    made = {int: DataType.int64, _LARGE: DataType.int64, float: DataType.float64, bool: DataType.bool}
-    for name, kind in zip(names, kinds, strict=True):
-        columns.setdefault(name, made.get(kind, DataType.string)())
+        for kinds, text in zip(found, row, strict=True):
+            if text:
+                kinds.add(_kind(text))
+    columns = {} if types is None else {name: types.field(name).type for name in types.names}
+    for name, kinds in zip(names, found, strict=True):
+        columns.setdefault(name, next((type_ for of, type_ in _COLUMNS if kinds <= of), DataType.string()))
     schema = Schema([Field(name, type_, nullable=True) for name, type_ in columns.items()])
     readers = [_reader_of(columns[name]) for name in names]
     records = (
         {name: read(text) for name, text, read in zip(names, row, readers, strict=True) if text}
-        for row in _csv_rows(source)[1]
+        for row in islice(_csv_rows(source), 1, None)
     )
     return schema, _batches(records, schema, RecordShape(schema))
 
 
-def _csv_rows(source: Source) -> tuple[list[str], Iterator[list[str]]]:
-    """The columns' names, and the fields of each further line. Raises FileFault, the iterator too."""
+def _csv_rows(source: Source) -> Iterator[list[str]]:
+    """The columns' names, and then the fields of each further line. Raises FileFault and UnicodeDecodeError."""
     csv.field_size_limit(_MAX_FIELD)
-    lines = _text_lines(source)
-    first = next(lines, "")
-    reader = csv.reader(chain((first,), lines), delimiter=max(_SEPARATORS, key=first.count))
-    try:
-        names = next(reader, [])
-    except csv.Error as fault:
-        raise FileFault(f"the first line has to have the columns' names: {fault}") from None
-    if not names:
-        raise FileFault("the first line has to have the columns' names; it is empty")
-    for index, name in enumerate(names):
-        if not name.strip():
-            raise FileFault(f"column {index + 1} has no name in the first line")
-        if unusable := name_fault(name):
-            raise FileFault(f"column {index + 1}: {unusable}")
-        if name in names[:index]:
-            raise FileFault(f"two columns are named {name[:60]!r}")
-    return names, _whole_rows(reader, len(names))
-
-
-def _text_lines(source: Source) -> Iterator[str]:
-    with io.TextIOWrapper(_opened(source), encoding="utf-8-sig", newline="") as file:
-        try:
-            yield from file
-        except UnicodeDecodeError:
-            raise FileFault("it is not in UTF-8") from None
-
-
-def _whole_rows(rows: Iterator[list[str]], columns: int) -> Iterator[list[str]]:
-    try:
-        for number, row in enumerate((row for row in rows if row), 2):
-            if len(row) != columns:
-                raise FileFault(f"incorrect number of fields for line {number}, expected {columns} got {len(row)}")
+    with io.TextIOWrapper(_opened(source), encoding="utf-8-sig", newline="") as lines:
+        first = next(lines, "")
+        rows = csv.reader(chain((first,), lines), delimiter=max(_SEPARATORS, key=first.count))
+        names = next(rows, [])
+        if not names:
+            raise FileFault("the first line has to have the columns' names; it is empty")
+        for index, name in enumerate(names):
+            if unusable := name_fault(name) if name.strip() else "it has no name in the first line":
+                raise FileFault(f"column {index + 1}: {unusable}")
+            if name in names[:index]:
+                raise FileFault(f"two columns are named {name[:60]!r}")
+        yield names
+        for number, row in enumerate(filter(None, rows), 2):
+            if len(row) != len(names):
+                raise FileFault(f"incorrect number of fields for line {number}, expected {len(names)} got {len(row)}")
             yield row
-    except csv.Error as fault:
-        raise FileFault(str(fault)) from None
 
 
 @lru_cache(8_192)
@@ -319,7 +310,7 @@ def _parquet(source: Source, types: Schema | None, upload: bool, facts: dict[str
         file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
         if not (start[:4] == file.read(4) == _PARQUET_MAGIC and start[4:]):
             raise FileFault("this is no Parquet file, or not the whole of it")
-    reader = _parquet_reader(source)
+    reader = read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source, batch_size=BATCH_ROWS)
     fields = []
     for field in map(reader.schema.field, range(len(reader.schema))):
         type_ = field.type
@@ -331,21 +322,11 @@ def _parquet(source: Source, types: Schema | None, upload: bool, facts: dict[str
     if not fields:
         raise FileFault("there is no column")
     schema = Schema(fields)
-    batches = (cast_batch(batch, schema) for batch in _parquet_batches(reader))
+    batches = (cast_batch(batch, schema) for batch in reader)
     if types is None or schema == types:
         return schema, batches
     records = [orjson.loads(line) for batch in batches for line in rows_as_text(batch, nulls=True).splitlines()]
     return _of_records(records, types)
-
-
-def _parquet_reader(source: Source) -> RecordBatchReader:
-    with panics_as_faults(FileFault, "this Parquet file cannot be read"):
-        return read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source, batch_size=BATCH_ROWS)
-
-
-def _parquet_batches(reader: RecordBatchReader) -> Iterator[RecordBatch]:
-    with panics_as_faults(FileFault, "this Parquet file cannot be read"):
-        yield from reader
 
 
 _READERS: Final[Mapping[str, Callable[[Source, Schema | None, bool, dict[str, Any]], Rows]]] = {

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 
-import nanoarrow
 from arro3.core import DataType, Field, Schema
 
-from flow_service_emulator.data.datasets.faults import RecordFault
+from flow_service_emulator.data.datasets.content import FileFault
+from flow_service_emulator.data.datasets.tables import map_value
 
 MAX_FIELDS: Final = 2_000
 """The most fields that all records of a dataset may have together, nested ones counted in."""
@@ -26,6 +26,8 @@ MAX_LEVELS: Final = 32
 """The most levels of objects and arrays inside each other."""
 EXACT: Final = 2**53
 """Up to here every whole number is a number of 64 bits with a point, too."""
+_PLAIN: Final = {bool: DataType.bool(), int: DataType.int64(), float: DataType.float64(), str: DataType.string()}
+"""The columns of values that are neither objects nor arrays."""
 _WORDS: Final = {
     bool: "true or false",
     int: "a whole number",
@@ -35,11 +37,6 @@ _WORDS: Final = {
     list: "an array",
 }
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:?\d\d)?)?")
-_PLAIN: Final = frozenset({str, bool})
-"""Of these every value is as good as the first; a number can be too large, or none."""
-
-Check = Callable[[Any], str | None]
-"""Says what is needed in the place of a value; None where that is as it has to be."""
 
 
 def name_fault(name: str) -> str | None:
@@ -54,19 +51,20 @@ def name_fault(name: str) -> str | None:
 class _Shape:
     """One field: the kind of its values (None while all are null), an object's fields, and an array's items or a map's values.
 
-    `type` is the column's, where it is given; `check` then looks at plain values. `large` is the first whole number that no
-    float is equal to.
+    A column whose type JSON does not have is given, as `type`: `needed` says in words what its values are, and `fits` whether one is.
+    `large` is the first whole number that no float is equal to.
     """
 
-    __slots__ = ("check", "fields", "item", "kind", "large", "type")
+    __slots__ = ("fields", "fits", "item", "kind", "large", "needed", "type")
 
-    def __init__(self, kind: type | None = None, type_: DataType | None = None) -> None:
+    def __init__(self, kind: type | None = None) -> None:
         self.kind = kind
         self.fields: dict[str, _Shape] = {}
         self.item: _Shape | None = None
-        self.type = type_
-        self.check: Check | None = None
         self.large: int | None = None
+        self.type: DataType | None = None
+        self.needed = ""
+        self.fits: Callable[[Any], bool] = bool
 
 
 class RecordShape:
@@ -81,27 +79,26 @@ class RecordShape:
         self.records = 0
 
     def note(self, records: Iterable[Any]) -> None:
-        """Look at further records. Raises RecordFault for the first that cannot be taken; this object is of no use then."""
+        """Look at further records. Raises FileFault for the first that cannot be taken; this object is of no use then."""
         for record in records:
             self.records += 1
-            if type(record) is not dict:
-                raise RecordFault(self.records, "", f"a record is a JSON object, not {_shown(record)}")
             try:
+                if type(record) is not dict:
+                    raise _Clash("", f"a record is a JSON object, not {_shown(record)}")
                 self._note_fields(self._fields, record, 1)
             except _Clash as clash:
-                raise RecordFault(self.records, clash.field, clash.reason) from None
+                field = clash.field and f", field {clash.field}"
+                raise FileFault(f"record {self.records}{field}: {clash.reason}") from None
 
     def arrow_schema(self) -> Schema:
-        """The records' columns, all of them nullable. Raises RecordFault for records that have none.
+        """The records' columns, all of them nullable. Raises FileFault for records that have none.
 
         A field that was always null is a text column. An object without any field in any record has no column: Parquet cannot
         carry it.
         """
-        from arro3.core import Schema
-
         fields = _arrow_fields(self._fields)
         if self.records and not fields:
-            raise RecordFault(1, "", "no record has a field with a value; at least one column is needed")
+            raise FileFault("record 1: no record has a field with a value; at least one column is needed")
         return Schema(fields)
 
     def _note_fields(self, fields: dict[str, _Shape], record: dict[str, Any], level: int) -> None:
@@ -115,19 +112,21 @@ class RecordShape:
                     reason = f"more than {MAX_FIELDS} different fields; put what has changing names into a map"
                     raise _Clash(name, reason)
                 shape = fields[name] = _Shape()
-            if value is not None and not (type(value) is shape.kind and shape.kind in _PLAIN):
+            # Of texts and truth values every one is as good as the first.
+            if value is not None and not (type(value) is shape.kind and (shape.kind is str or shape.kind is bool)):
                 self._note_below(name, shape, value, level)
 
     def _note_below(self, name: str, shape: _Shape, value: Any, level: int) -> None:
         try:
             self._note_value(shape, value, type(value), level)
         except _Clash as clash:
-            raise clash.below(name) from None
+            separator = "" if not clash.field or clash.field.startswith("[]") else "."
+            raise _Clash(name + separator + clash.field, clash.reason) from None
 
     def _note_value(self, shape: _Shape, value: Any, kind: type, level: int) -> None:
-        if shape.check is not None:
-            if (needed := shape.check(value)) is not None:
-                raise _Clash("", f"{_shown(value)} is {_WORDS[kind]}, but the field is {needed}")
+        if shape.type is not None:
+            if not shape.fits(value):
+                raise _Clash("", f"{_shown(value)} is {_WORDS[kind]}, but the field is {shape.needed}")
             return
         if kind is float and not math.isfinite(value):
             raise _Clash("", f"{value} is no number that JSON has; leave it out, or send null")
@@ -160,13 +159,8 @@ class _Clash(Exception):
     """A value that does not go with those before it. The field's name grows on the way out."""
 
     def __init__(self, field: str, reason: str) -> None:
-        super().__init__(field, reason)
         self.field = field
         self.reason = reason
-
-    def below(self, name: str) -> _Clash:
-        separator = "" if not self.field or self.field.startswith("[]") else "."
-        return _Clash(name + separator + self.field, self.reason)
 
 
 def all_nullable(schema: Schema) -> Schema:
@@ -174,7 +168,7 @@ def all_nullable(schema: Schema) -> Schema:
     return RecordShape(schema).arrow_schema()
 
 
-# --- columns of shapes ------------------------------------------------------------------------------------------------
+# --- columns of shapes, and shapes of columns -------------------------------------------------------------------------
 
 
 def _arrow_fields(fields: dict[str, _Shape]) -> list[Field]:
@@ -195,11 +189,7 @@ def _arrow_type(shape: _Shape) -> DataType | None:
     if shape.kind is list:
         item = _arrow_type(shape.item or _Shape())
         return None if item is None else DataType.list(Field("item", item, nullable=True))
-    plain = {bool: DataType.bool, int: DataType.int64, float: DataType.float64}
-    return plain.get(shape.kind or str, DataType.string)()
-
-
-# --- shapes of columns ------------------------------------------------------------------------------------------------
+    return _PLAIN[shape.kind or str]
 
 
 def _shapes_of(fields: Iterable[Field]) -> dict[str, _Shape]:
@@ -207,53 +197,36 @@ def _shapes_of(fields: Iterable[Field]) -> dict[str, _Shape]:
 
 
 def _shape_of(type_: DataType) -> _Shape:
-    plain = {DataType.int64(): int, DataType.float64(): float, DataType.string(): str, DataType.bool(): bool}
+    shape = _Shape(next((kind for kind, plain in _PLAIN.items() if plain == type_), None))
     if DataType.is_struct(type_):
-        shape = _Shape(dict)
-        shape.fields = _shapes_of(type_.fields)
+        shape.kind, shape.fields = dict, _shapes_of(type_.fields)
     elif DataType.is_map(type_):
-        shape = _Shape(dict)
-        shape.item = _shape_of(map_value(type_))
-        if not shape.item.fields and shape.item.item is None:
-            shape.type, shape.item.type = type_, map_value(type_)
+        shape.kind, shape.item = dict, _shape_of(map_value(type_))
     elif DataType.is_list(type_) and type_.value_field is not None:
-        shape = _Shape(list)
-        shape.item = _shape_of(type_.value_field.type)
-    elif type_ in plain:
-        shape = _Shape(plain[type_])
-    else:
-        shape = _Shape(None, type_)
-        shape.check = _check_of(type_)
+        shape.kind, shape.item = list, _shape_of(type_.value_field.type)
+    elif shape.kind is None:
+        shape.type, (shape.needed, shape.fits) = type_, _values_of(type_)
     return shape
 
 
-def map_value(type_: DataType) -> DataType:
-    """The type of a map's values, which arro3 does not tell."""
-    return DataType.from_arrow(nanoarrow.c_schema(type_).child(0).child(1))
-
-
-def _check_of(type_: DataType) -> Check:
-    """What looks at values of a type that JSON does not have."""
-    fits: Callable[[Any], bool]
+def _values_of(type_: DataType) -> tuple[str, Callable[[Any], bool]]:
+    """What the values are of a type that JSON does not have: in words, and as a check."""
     if DataType.is_integer(type_):
         bits = type_.bit_width or 64
         low, high = (0, 2**bits) if DataType.is_unsigned_integer(type_) else (-(2 ** (bits - 1)), 2 ** (bits - 1))
-        needed = f"a whole number from {low} to {high - 1}"
-        fits = lambda value: type(value) is int and low <= value < high  # noqa: E731
-    elif DataType.is_floating(type_):
-        needed, fits = "a number", lambda value: type(value) in (int, float) and math.isfinite(value)
-    elif DataType.is_date(type_):
-        needed, fits = "a date such as 2026-01-31", lambda value: _is_instant(value) and len(value) == 10
-    elif DataType.is_timestamp(type_):
-        needed, fits = "a time such as 2026-01-31T12:00:00Z", _is_instant
-    elif DataType.is_decimal(type_):
+        return f"a whole number from {low} to {high - 1}", lambda value: type(value) is int and low <= value < high
+    if DataType.is_floating(type_):
+        return "a number", lambda value: type(value) in (int, float) and math.isfinite(value)
+    if DataType.is_date(type_):
+        return "a date such as 2026-01-31", lambda value: _is_instant(value) and len(value) == 10
+    if DataType.is_timestamp(type_):
+        return "a time such as 2026-01-31T12:00:00Z", _is_instant
+    if DataType.is_decimal(type_):
         precision, scale = map(int, re.findall(r"-?\d+", str(type_).partition("(")[2])[:2])
         needed = f"a number of {precision - scale} digits before and {scale} behind the point"
         needed += "; one of many digits goes into a text"
-        fits = lambda value: _is_decimal(value, precision, scale)  # noqa: E731
-    else:
-        needed, fits = "a text", lambda value: type(value) is str
-    return lambda value: None if fits(value) else needed
+        return needed, lambda value: _is_decimal(value, precision, scale)
+    return "a text", lambda value: type(value) is str
 
 
 def _is_instant(value: Any) -> bool:
