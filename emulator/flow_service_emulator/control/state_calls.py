@@ -76,7 +76,7 @@ def _clear(context: Context) -> None:
     With a seed, the same requests get the same ids after every reset, and wherever a snapshot is put back.
     """
     began = context.clock.began
-    context.store.clear({ANCHOR_KEY: began, TIME_KEY: began})
+    context.store.replace_all(Contents({}, FIRST_SEQ), {ANCHOR_KEY: began, TIME_KEY: began})
     context.begin_ids(FIRST_SEQ)
     context.library.restart(began)
 

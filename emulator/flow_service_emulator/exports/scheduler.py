@@ -82,8 +82,8 @@ class Scheduler:
         server was down. With `after` (epoch seconds) it is the first export behind that, which may be past as well.
         """
         self._due.pop(flow_id, None)
-        flow = self._store.get(scope, "flows", flow_id)
-        if flow is None or flow["state"] != ENABLED:
+        record = self._store.record(scope, "flows", flow_id)
+        if record is None or (flow := record.entity())["state"] != ENABLED:
             return
         schedule, now = schedule_of(flow), self._clock.now()
         done = notes_of(self._store, flow_id).get("scheduled")
@@ -95,7 +95,7 @@ class Scheduler:
             if following is None:
                 return
             at, instant = following, following
-        due = self._due[flow_id] = Due(at, self._store.seq(scope, "flows", flow_id), instant, flow_id, scope)
+        due = self._due[flow_id] = Due(at, record.seq, instant, flow_id, scope)
         heapq.heappush(self._heap, due)
         self._wake.set()
 

@@ -30,7 +30,7 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.runs import FAILED, SUCCESS
 from flow_service_emulator.exports.scheduler import Scheduler
 from flow_service_emulator.masking import Masker
-from flow_service_emulator.query.query import Listed, ListQuery, Page, Params, Records, parse, run
+from flow_service_emulator.query.query import ListQuery, Page, Params, Records, parse, run
 from flow_service_emulator.service.bodies import BODIES, FIELDS, KINDS, inherited, refuse_all
 from flow_service_emulator.service.kinds import Change, Context, check
 from flow_service_emulator.service.patching import apply_patch
@@ -114,10 +114,10 @@ class FlowService:
 
     def raw(self, caller: Caller, collection: str, entity_id: str) -> bytes:
         """An entity's JSON as bytes."""
-        raw = self._store.raw(caller.scope, collection, entity_id)
-        if raw is None:
+        record = self._store.record(caller.scope, collection, entity_id)
+        if record is None:
             raise not_found(collection, entity_id)
-        return raw
+        return record.raw
 
     def entity(self, caller: Caller, collection: str, entity_id: str) -> Entity:
         entity: Entity = orjson.loads(self.raw(caller, collection, entity_id))
@@ -136,8 +136,8 @@ class FlowService:
         """The entities that may match: by their id or an index where a filter says so, else all of the collection."""
         entity_id = query.exact("id")
         if entity_id is not None:
-            raw = self._store.raw(scope, collection, entity_id)
-            return [] if raw is None else [Listed(0, raw)]
+            record = self._store.record(scope, collection, entity_id)
+            return [] if record is None else [record]
         keys = (query.exact(field) for field in INDEXES.get(collection, ()))
         key = next((key for key in keys if key is not None), None)
         return self._store.records(scope, collection) if key is None else self._store.by_index(scope, collection, key)

@@ -3,40 +3,129 @@
 Entities live in TinyDB, one table for each collection of a scope, in memory or, with a data folder, in its log as well (see
 `log` for what that promises). One thread may use a store; every call is done when it returns. Secrets must be masked by the
 caller: whatever comes in here is written and shown as it is.
+
+Records hold JSON bytes, not dicts: 100,000 dicts of dicts would take four times the memory, and a look-up would have to encode
+what it answers. TinyDB's own way is to read and write the whole database for every change; here a change is a list of `Edit`s,
+which cost the same in a full store as in an empty one.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from sys import intern
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
-from flow_service_emulator.store.log import LogStorage
-from flow_service_emulator.store.records import (
-    FIRST_SEQ,
-    SNAPSHOT_VERSION,
-    Contents,
-    Edit,
-    EntityDatabase,
-    EntityStorage,
-    Indexes,
-    Record,
-    Records,
-    Shelf,
-    StoreError,
-)
+import orjson
+from tinydb import TinyDB
+from tinydb.storages import Storage
+from tinydb.table import Table
 
-__all__ = ["FIRST_SEQ", "Contents", "Record", "Records", "StoreError"]
+from flow_service_emulator.store.log import Log, StoreError
+
+__all__ = ["Store", "StoreError"]
 
 Scope = tuple[str, str]
 """(imsOrgId, sandboxName)"""
+Indexes = Mapping[str, Sequence[str]]
+"""Collection -> the top-level fields whose text, or list of texts, finds its entities."""
 META: Final = "meta"
 """The table of the emulator's own values, `{"id": key, "value": value}` each; entities' tables have slashes in their names."""
-_EMPTY: Final = Shelf()
+FIRST_SEQ: Final = 1
+SNAPSHOT_VERSION: Final = 2
+_DEAD_SHARE: Final = 2
+"""A log that is so many times as long as the records that are alive is written again when it is opened."""
+
+
+class Record(NamedTuple):
+    """A stored entity. A change puts another record in its place.
+
+    `seq` is its number in creation order: unique in the store, growing, and the same when the entity is replaced. `raw` is its JSON
+    as orjson writes it, without spaces. `keys` are what its collection's index finds it by.
+    """
+
+    id: str
+    seq: int
+    raw: bytes
+    keys: tuple[str, ...] = ()
+
+    def entity(self) -> dict[str, Any]:
+        """The entity, decoded again on every call, so that the caller may change it."""
+        entity: dict[str, Any] = orjson.loads(self.raw)
+        return entity
+
+
+class Records:
+    """A view of records, newest first, that copies nothing; `reversed` gives the oldest first.
+
+    It shows the store as it is at the moment of looking. Nothing may be changed during a walk.
+    """
+
+    def __init__(self, records: dict[str, Record]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return reversed(self._records.values())
+
+    def __reversed__(self) -> Iterator[Record]:
+        return iter(self._records.values())
+
+
+class Shelf:
+    """One table's records, oldest first: all by id, and by index key."""
+
+    __slots__ = ("by_key", "records")
+
+    def __init__(self, records: dict[str, Record] | None = None) -> None:
+        self.records: dict[str, Record] = records or {}
+        self.by_key: dict[str, dict[str, Record]] = {}
+
+    def put(self, record: Record) -> None:
+        """Add a record, or put it in the place of the one of its id."""
+        old = self.records.get(record.id)
+        self.records[record.id] = record
+        if old is not None:
+            self._forget(record.id, [key for key in old.keys if key not in record.keys])
+        for key in record.keys:
+            found = self.by_key.setdefault(key, {})
+            came_late = old is not None and record.id not in found
+            found[record.id] = record
+            if came_late:
+                self.by_key[key] = dict(sorted(found.items(), key=lambda item: item[1].seq))
+
+    def remove(self, id: str) -> None:
+        """Remove the record of this id, if there is one."""
+        record = self.records.pop(id, None)
+        if record is not None:
+            self._forget(id, record.keys)
+
+    def _forget(self, id: str, keys: Sequence[str]) -> None:
+        for key in keys:
+            del self.by_key[key][id]
+            if not self.by_key[key]:
+                del self.by_key[key]
+
+
+class Contents(NamedTuple):
+    """All that a store holds, and the number that the next new record gets."""
+
+    shelves: dict[str, Shelf]
+    next_seq: int
+
+    def pieces(self) -> list[bytes]:
+        """`{"version": 2, "nextSeq": n, "tables": {name: {seq: entity}}}` in JSON, in pieces. May be called in a thread."""
+        tables = {
+            name: {str(record.seq): orjson.Fragment(record.raw) for record in shelf.records.values()}
+            for name, shelf in sorted(self.shelves.items())
+        }
+        return [orjson.dumps({"version": SNAPSHOT_VERSION, "nextSeq": self.next_seq, "tables": tables})]
 
 
 class Put(NamedTuple):
@@ -65,8 +154,108 @@ class SetMeta(NamedTuple):
 Change = Put | Delete | SetMeta
 
 
-class SnapshotError(StoreError, ValueError):
-    """This is no snapshot that the store can take; the message says what is wrong."""
+Edit: TypeAlias = tuple[str, str, Record | None]
+"""A table, the id of the record that is removed there, or the record that is put there."""
+
+
+class EntityStorage(Storage):
+    """The TinyDB storage: everything in memory, and with a data folder every change in its log, from which it comes back."""
+
+    def __init__(self, folder: Path | None, indexes: Indexes) -> None:
+        self._indexes = indexes
+        self.shelves: dict[str, Shelf] = {}
+        self.next_seq = FIRST_SEQ
+        self._log = None if folder is None else Log(folder)
+        if self._log is not None:
+            try:
+                self._load(self._log)
+            except BaseException:
+                self._log.close()
+                raise
+
+    def _load(self, log: Log) -> None:
+        """Take up what the log has. A change is `[[table, seq, entity], …]` in it, and `[table, id]` for an entity that is removed."""
+
+        def edit(table: str, seq: Any, document: Any = None) -> Edit:
+            return (table, seq, None) if document is None else (table, "", self.record(table, document, seq))
+
+        number = log.read(lambda entries: self._make([edit(*entry) for entry in entries]))
+        self.next_seq = max(self.next_seq, number or 0)
+        alive = sum(len(record.raw) for shelf in self.shelves.values() for record in shelf.records.values())
+        if number is None or log.size > _DEAD_SHARE * (alive + 4096):
+            self.replace_all(Contents(self.shelves, self.next_seq))
+
+    def commit(self, edits: Sequence[Edit]) -> None:
+        """Make changes, all or none. Raise StoreError when they cannot be stored; nothing has changed then."""
+        if self._log is not None and edits:
+            self._log.append([_entry(*edit) for edit in edits])
+        self._make(edits)
+
+    def _make(self, edits: Sequence[Edit]) -> None:
+        for table, id, record in edits:
+            shelf = self.shelves.get(table)
+            if shelf is None:
+                shelf = self.shelves[table] = Shelf()
+            if record is None:
+                shelf.remove(id)
+            else:
+                shelf.put(record)
+                self.next_seq = max(self.next_seq, record.seq + 1)
+
+    def replace_all(self, contents: Contents) -> None:
+        """Put other contents in the place of all there is, at once. Raise StoreError; then nothing has changed."""
+        if self._log is not None:
+            shelves = contents.shelves.items()
+            entries = (_entry(name, "", record) for name, shelf in shelves for record in shelf.records.values())
+            self._log.replace(contents.next_seq, ([entry] for entry in entries))
+        self.shelves, self.next_seq = contents
+
+    def close(self) -> None:
+        """Let another process open the data folder."""
+        if self._log is not None:
+            self._log.close()
+
+    def take_seq(self) -> int:
+        """Take a number for a new record. Numbers grow, and none is given twice."""
+        self.next_seq += 1
+        return self.next_seq - 1
+
+    def record(self, table: str, document: Mapping[str, Any], seq: int) -> Record:
+        """Make the record of a document. Raise TypeError (orjson's) for what is no JSON."""
+        # a copy: orjson encodes into a larger buffer, whose unused end would be lost to the allocator
+        raw = bytes(memoryview(orjson.dumps(document)))
+        keys: dict[str, None] = {}
+        for field in self._indexes.get(table.partition("/")[0], ()):
+            value = document.get(field)
+            texts = value if isinstance(value, list) else (value,)
+            keys |= {intern(text): None for text in texts if isinstance(text, str)}
+        return Record(document["id"], seq, raw, tuple(keys))
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return everything, as TinyDB has it: table -> id -> document."""
+        return {
+            name: {id: record.entity() for id, record in shelf.records.items()} for name, shelf in self.shelves.items()
+        }
+
+    def write(self, data: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace everything, as TinyDB does for every change of its own."""
+        shelves: dict[str, Shelf] = {}
+        for name, documents in data.items():
+            known = self.shelves.get(name, Shelf()).records
+            shelf = shelves[name] = Shelf()
+            for id, document in documents.items():
+                shelf.put(self.record(name, document, known[id].seq if id in known else self.take_seq()))
+        self.replace_all(Contents(shelves, self.next_seq))
+
+
+class EntityTable(Table):
+    """A table whose documents go by the `id` that they have. TinyDB's calls decode all of the database."""
+
+    document_id_class = str  # type: ignore[assignment]
+    default_query_cache_capacity = 0
+
+
+_EMPTY: Final = Shelf()
 
 
 class Store:
@@ -81,23 +270,18 @@ class Store:
     """
 
     def __init__(self, data_dir: Path | None = None, *, indexes: Indexes | None = None) -> None:
-        indexes = indexes or {}
-        self._storage: EntityStorage = LogStorage(data_dir, indexes) if data_dir else EntityStorage(indexes)
-        self.database = EntityDatabase(storage=lambda: self._storage)
+        self._storage = EntityStorage(data_dir, indexes or {})
+        self.database = TinyDB(storage=lambda: self._storage)
+        self.database.table_class = EntityTable
+
+    def record(self, scope: Scope, collection: str, id: str) -> Record | None:
+        """Return the record of an entity, or None."""
+        return self._shelf(table_name(scope, collection)).records.get(id)
 
     def get(self, scope: Scope, collection: str, id: str) -> dict[str, Any] | None:
         """Return a copy of an entity, or None."""
-        record = self._shelf(table_name(scope, collection)).records.get(id)
+        record = self.record(scope, collection, id)
         return None if record is None else record.entity()
-
-    def raw(self, scope: Scope, collection: str, id: str) -> bytes | None:
-        """Return an entity as JSON, or None."""
-        record = self._shelf(table_name(scope, collection)).records.get(id)
-        return None if record is None else record.raw
-
-    def seq(self, scope: Scope, collection: str, id: str) -> int:
-        """Return an entity's number in the order of creation. Raise KeyError where there is none."""
-        return self._shelf(table_name(scope, collection)).records[id].seq
 
     def write(self, changes: Iterable[Change]) -> None:
         """Make several changes, in order, all or none, even if the process is killed meanwhile. An entity keeps its number."""
@@ -105,13 +289,13 @@ class Store:
         upcoming: dict[tuple[str, str], Record | None] = {}
         for change in changes:
             name, id, document = _place(change)
-            before = upcoming[name, id] if (name, id) in upcoming else self._shelf(name).records.get(id)
+            before = upcoming.get((name, id), self._shelf(name).records.get(id))
             record = None
             if document is not None:
                 record = self._storage.record(name, document, before.seq if before else self._storage.take_seq())
             upcoming[name, id] = record
             if record or before:
-                edits.append(Edit(name, id, record))
+                edits.append((name, id, record))
         self._storage.commit(edits)
 
     def records(self, scope: Scope, collection: str) -> Records:
@@ -125,18 +309,19 @@ class Store:
     def everywhere(self, collection: str, *, newest_first: bool = False) -> Iterator[tuple[Scope, Record]]:
         """The entities of a collection in all scopes, oldest first. Nothing may be changed before the last."""
         walks = [
-            zip(repeat(scope), records if newest_first else reversed(records), strict=False)
-            for scope, records in self._everywhere(collection)
+            zip(repeat(scope), reversed(records.values()) if newest_first else records.values(), strict=False)
+            for scope, of, records in self._collections()
+            if of == collection
         ]
         return heapq.merge(*walks, key=lambda pair: pair[1].seq, reverse=newest_first)
 
     def whereabouts(self, id: str) -> list[tuple[Scope, str]]:
         """The scopes and collections that have an entity of this id."""
-        return [(scope, collection) for scope, collection, shelf in self._collections() if id in shelf.records]
+        return [(scope, collection) for scope, collection, records in self._collections() if id in records]
 
     def count(self, collection: str) -> int:
         """How many entities a collection has in all scopes."""
-        return sum(len(records) for _, records in self._everywhere(collection))
+        return sum(len(records) for _, of, records in self._collections() if of == collection)
 
     @property
     def next_seq(self) -> int:
@@ -158,10 +343,10 @@ class Store:
         return Contents(shelves, self._storage.next_seq)
 
     def read(self, snapshot: Any) -> Contents:
-        """Read the JSON of a `moment`. Raise SnapshotError. Change nothing; the one method that may be called in a thread."""
+        """Read the JSON of a `moment`. Raise ValueError. Change nothing; the one method that may be called in a thread."""
         version = snapshot.get("version") if isinstance(snapshot, dict) else None
         if version != SNAPSHOT_VERSION:
-            raise SnapshotError(f"it has version {version}; this emulator reads {SNAPSHOT_VERSION}")
+            raise ValueError(f"it has version {version}; this emulator reads {SNAPSHOT_VERSION}")
         place = "nextSeq"
         shelves: dict[str, Shelf] = {}
         try:
@@ -173,7 +358,7 @@ class Store:
                     shelf.put(self._storage.record(name, documents[number], int(number)))
                     next_seq = max(next_seq, int(number) + 1)
         except (AttributeError, LookupError, TypeError, ValueError) as fault:
-            raise SnapshotError(f"it is no snapshot of this emulator: {place}: {fault!r}") from fault
+            raise ValueError(f"it is no snapshot of this emulator: {place}: {fault!r}") from fault
         return Contents(shelves, next_seq)
 
     def replace_all(self, contents: Contents, meta: Mapping[str, Any] | None = None) -> None:
@@ -189,10 +374,6 @@ class Store:
             next_seq += known is None
         self._storage.replace_all(Contents(shelves, next_seq))
 
-    def clear(self, meta: Mapping[str, Any] | None = None) -> None:
-        """Forget everything but which number comes next, and set `meta`, all or nothing."""
-        self.replace_all(Contents({}, self._storage.next_seq), meta)
-
     def close(self) -> None:
         """Let another process open the data folder. Afterwards a store with one takes no more changes."""
         self.database.close()
@@ -201,20 +382,18 @@ class Store:
         """Return a table's records. No trace is left of scopes that are only asked for."""
         return self._storage.shelves.get(name, _EMPTY)
 
-    def _everywhere(self, collection: str) -> Iterator[tuple[Scope, Records]]:
-        """The collection of each scope that ever had one."""
-        return ((scope, Records(shelf.records)) for scope, of, shelf in self._collections() if of == collection)
-
-    def _collections(self) -> Iterator[tuple[Scope, str, Shelf]]:
+    def _collections(self) -> Iterator[tuple[Scope, str, dict[str, Record]]]:
         """Every collection of every scope."""
         for name, shelf in self._storage.shelves.items():
             match name.split("/"):
                 case [collection, org, sandbox]:
-                    yield (
-                        (unquote(org, errors="surrogatepass"), unquote(sandbox, errors="surrogatepass")),
-                        collection,
-                        shelf,
-                    )
+                    scope = (unquote(org, errors="surrogatepass"), unquote(sandbox, errors="surrogatepass"))
+                    yield scope, collection, shelf.records
+
+
+def _entry(table: str, id: str, record: Record | None) -> tuple[Any, ...]:
+    """An edit as the log has it."""
+    return (table, id) if record is None else (table, record.seq, orjson.Fragment(record.raw))
 
 
 def _place(change: Change) -> tuple[str, str, Mapping[str, Any] | None]:
