@@ -331,11 +331,9 @@ def layers_table() -> str:
 
 def own_fields(kind: Kind) -> str:
     """The fields, each with whether it is needed or what it is by default."""
-    told = []
-    for name in dict.fromkeys((*kind.own, *kind.defaults)):
-        note = " (needed)" if name in kind.needed else f" ({kind.defaults[name]})" if name in kind.defaults else ""
-        told.append(f"`{name}`{note}")
-    return ", ".join(told)
+    notes = {name: f" ({schema['default']})" for name, schema in kind.own.items() if "default" in schema}
+    notes |= dict.fromkeys(kind.needed, " (needed)")
+    return ", ".join(f"`{name}`{notes.get(name, '')}" for name in kind.own)
 
 
 def fault_kinds() -> str:

@@ -20,7 +20,7 @@ from contract_tests.support import Api, ServerProcess
 from contract_tests.tutorial import S3
 from flow_service_emulator.cli import _parser
 from flow_service_emulator.control.pages import anchor
-from flow_service_emulator.faults.rules import KINDS, fields_of
+from flow_service_emulator.faults.rules import KINDS
 
 pytest_plugins = ("pytester",)
 
@@ -114,7 +114,7 @@ def test_every_snippet_is_tried() -> None:
 
 def test_every_field_of_a_fault_is_named() -> None:
     named = set(re.findall(r"`(\w+)`", (DOCS / "reference" / "faults.md").read_text("utf-8")))
-    assert {name for kind in KINDS for name in fields_of(kind)} <= named | {"id", "kind"}
+    assert {name for kind in KINDS.values() for name in kind.fields} <= named | {"id", "kind"}
 
 
 # --- as served

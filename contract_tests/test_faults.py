@@ -17,21 +17,17 @@ import pytest
 
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from flow_service_emulator.clock import random_source
-from flow_service_emulator.control.fault_calls import Vocabulary, read_rules
+from flow_service_emulator.clock import Clock, random_source
+from flow_service_emulator.control.fault_calls import read_rules
 from flow_service_emulator.control.inputs import MAX_TOLD
-from flow_service_emulator.errors import ErrorTable
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.faults.faults import Call, Faults
 from flow_service_emulator.faults.rules import KINDS
+from flow_service_emulator.settings import Settings
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
 SERVICE_ERRORS = [name for name, row in ERRORS.items() if not row["appliesTo"].startswith("a control call")]
-WORDS = Vocabulary(
-    operations=["list:flows", "get:flows", "patch:flows", "token"],
-    errors=ErrorTable(ERRORS.values()),
-    destinations=("amazon-s3", "sftp"),
-    seed=0,
-)
+EMULATOR = Emulator(Settings(), Clock("frozen"))
 
 
 def put(api: Api, *rules: dict[str, Any]) -> list[dict[str, Any]]:
@@ -556,5 +552,5 @@ def call(
 def decided(rules: list[dict[str, Any]], calls: list[Call]) -> list[str | None]:
     """The id of the rule that hits each of the calls."""
     faults = Faults(lambda seed, salt: random_source(seed, salt).random())
-    faults.set(read_rules(rules, WORDS))
+    faults.set(read_rules(EMULATOR, rules))
     return [faults.decide(each, 0.0).label for each in calls]

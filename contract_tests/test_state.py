@@ -123,7 +123,7 @@ CUT = {
     "an older one": ('"format" must be', lambda state: state.update(format=2, version="0.1")),
     "a newer one": ("from the emulator 9.9", lambda state: state.update(format=99, version="9.9")),
     "cut short": ('no "contract"', lambda state: state.pop("contract")),
-    "no clock": ("clock must be an object", lambda state: state.update(clock=None)),
+    "no clock": ('"clock"', lambda state: state.update(clock=None)),
     "a clock without time": ('"clock"', lambda state: state["clock"].pop("now")),
     "a store of another version": ('"store": it has version 99', lambda state: state["store"].update(version=99)),
     "no tables": ('"store"', lambda state: state["store"].pop("tables")),

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from flow_service_emulator.app import Emulator, create_app
+from flow_service_emulator.app import create_app
 from flow_service_emulator.clock import Clock
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.server import Server, open_socket, set_up_logging
 from flow_service_emulator.settings import Settings
 

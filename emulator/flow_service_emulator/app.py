@@ -1,132 +1,23 @@
-"""The one place where the parts meet: settings and a clock become an ASGI application. Wiring, and nothing else."""
+"""The emulator as an ASGI application: the operations of the service, the control calls and the description, in one table."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
 
 from starlette.routing import Router as Lifespan
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from flow_service_emulator.api.exchange import Exchange
-from flow_service_emulator.api.gateway import Gateway, Tokens
-from flow_service_emulator.api.injection import SERVICE_PREFIXES, Injector
-from flow_service_emulator.api.middleware import Middleware, Router
-from flow_service_emulator.api.operations import Operation, operations
+from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.origins import OriginGuard
-from flow_service_emulator.api.routes import Routes
-from flow_service_emulator.catalog import load_catalog
-from flow_service_emulator.clock import Clock, random_source
-from flow_service_emulator.contract.contract import Contract
-from flow_service_emulator.contract.recorder import Recorder
+from flow_service_emulator.clock import Clock
 from flow_service_emulator.control.calls import control_calls
-from flow_service_emulator.control.inputs import Context
 from flow_service_emulator.control.state_calls import resume
-from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.exported_files import Exports, prepare_folder
-from flow_service_emulator.exports.runner import Runner
-from flow_service_emulator.exports.scheduler import Scheduler
-from flow_service_emulator.faults.faults import Faults
+from flow_service_emulator.emulator import Emulator
+from flow_service_emulator.exports.exported_files import prepare_folder
 from flow_service_emulator.folder_check import strangers
-from flow_service_emulator.masking import Masker
-from flow_service_emulator.openapi import PATH, answering, description
-from flow_service_emulator.service.service import INDEXES, FlowService
+from flow_service_emulator.openapi import PATH, answering
 from flow_service_emulator.settings import Settings
-from flow_service_emulator.store.store import Store, StoreError
 
 log = logging.getLogger("emulator.app")
-
-
-@dataclass(frozen=True, slots=True)
-class Emulator:
-    """The application, and what a server needs of it to end in good order."""
-
-    app: ASGIApp
-    scheduler: Scheduler
-    library: Library
-    injector: Injector
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
-    async def look_at_files(self) -> None:
-        """Look at the user's dataset files, so that the log names what is wrong with them before anybody asks for them."""
-        with suppress(ServiceError):  # the server ends
-            await self.library.refresh()
-
-    def stop(self) -> None:
-        """End the export in progress, the reading of files and every delay, so that a server can shut down at once."""
-        self.scheduler.stop()
-        self.library.stop()
-        self.injector.stop()
-
-
-class Service:
-    """The service without its server: operations over a store, and what watches their client.
-
-    Raises FixtureError for a broken fixture, and StoreError when the data folder cannot be opened.
-    """
-
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self.clock = clock
-        self.catalog = catalog = load_catalog(settings.fixtures)
-        self.store = store = Store(settings.data_dir, indexes=INDEXES)
-        folder = settings.fixtures and settings.fixtures / "datasets"
-        self.library = library = Library(
-            catalog.datasets, store=store, clock=clock, seed=settings.seed or 0, anchor=clock.now(), folder=folder
-        )
-        self.faults = faults = Faults(lambda seed, salt: random_source(seed, salt).random())
-        runner = Runner(settings, store=store, catalog=catalog, library=library, clock=clock, faults=faults)
-        self.scheduler = Scheduler(runner, max_exports=settings.max_exports)
-        tokens = Tokens(clock, random_source(None))
-        self.gateway = Gateway(
-            tokens=tokens, check_auth=settings.check_auth, orgs=settings.orgs, sandboxes=settings.sandboxes
-        )
-        self.masker = Masker(catalog)
-        self.ids = random_source(settings.seed, salt=str(store.next_seq))
-        self.entities = FlowService(
-            store=store,
-            catalog=catalog,
-            library=library,
-            clock=clock,
-            rng=self.ids,
-            scheduler=self.scheduler,
-            masker=self.masker,
-        )
-        routes = Routes(self.entities, catalog, library, clock, settings.landing_zone)
-        self.table = operations(routes, self.gateway, catalog.unsupported["operations"])
-        self.injector = Injector(faults, self.gateway, self.entities, catalog.errors, clock)
-        self.contract = Contract(
-            catalog,
-            now=clock.now,
-            table=self.table,
-            whereabouts=store.whereabouts,
-            document=lambda: description(self.table, catalog),
-            unmatched=lambda: [rule.as_json() for rule in faults.rules if not rule.matched],
-        )
-
-    def application(
-        self, table: Sequence[Operation], record: Callable[[Exchange], None], *, lifespan: ASGIApp, guard: OriginGuard
-    ) -> Middleware:
-        """The operations of a table as an ASGI application."""
-        return Middleware(
-            Router(table, self.catalog.unsupported["apis"]),
-            lifespan,
-            errors=self.catalog.errors,
-            gateway=self.gateway,
-            rng=random_source(None),
-            injector=self.injector,
-            explain=self.contract.explain,
-            record=record,
-            masker=self.masker,
-            guard=guard,
-            clock=self.clock,
-        )
 
 
 def create_app(settings: Settings, clock: Clock) -> Emulator:
@@ -138,60 +29,15 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
     for stranger in strangers(settings.fixtures) if settings.fixtures else ():
         log.warning("%s", stranger)
     prepare_folder(settings.export_dir)
-    service = Service(settings, clock)
-    catalog, store, library, scheduler = service.catalog, service.store, service.library, service.scheduler
-    recorder = Recorder(
-        masker=service.masker,
-        contract=service.contract,
-        clock=clock,
-        entries=settings.journal_entries,
-        epoch=random_source(None).getrandbits(48),
+    emulator = Emulator(settings, clock)
+    resume(emulator)
+    emulator.scheduler.load()
+    table = [*emulator.table, *control_calls(emulator)]
+    table.append(Operation("openapi", "GET", PATH, answering(table, emulator.catalog), "This description"))
+    emulator.app = emulator.application(
+        table,
+        emulator.recorder.record,
+        lifespan=Lifespan(lifespan=emulator.lifespan),
+        guard=OriginGuard((settings.host, *settings.allowed_hosts)),
     )
-
-    def begin_ids(next_seq: int) -> None:
-        service.injector.end_delays(dropped=True)
-        service.ids.setstate(random_source(settings.seed, salt=str(next_seq)).getstate())
-
-    context = Context(
-        settings=settings,
-        catalog=catalog,
-        clock=clock,
-        store=store,
-        library=library,
-        scheduler=scheduler,
-        entities=service.entities,
-        exports=Exports(settings.export_dir, store, catalog),
-        faults=service.faults,
-        recorder=recorder,
-        contract=service.contract,
-        operations=[each.name for each in service.table if each.path.startswith(SERVICE_PREFIXES)],
-        begin_ids=begin_ids,
-    )
-    resume(context)
-    scheduler.load()
-    table = [*service.table, *control_calls(context)]
-    table.append(Operation("openapi", "GET", PATH, answering(table, catalog), "This description"))
-    guard = OriginGuard((settings.host, *settings.allowed_hosts))
-    middleware = service.application(
-        table, recorder.record, lifespan=Lifespan(lifespan=_lifespan(scheduler, store)), guard=guard
-    )
-    return Emulator(middleware, scheduler, library, service.injector)
-
-
-def _lifespan(scheduler: Scheduler, store: Store) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """Run due exports for as long as the application is served."""
-
-    @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[None]:
-        serving = asyncio.create_task(scheduler.serve())
-        try:
-            yield
-        finally:
-            scheduler.stop()
-            await serving
-            with suppress(StoreError):  # the folder cannot be written to, which was said already
-                scheduler.keep_time()
-            scheduler.runner.close()
-            store.close()
-
-    return lifespan
+    return emulator

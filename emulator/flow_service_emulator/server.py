@@ -20,9 +20,10 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from flow_service_emulator.app import Emulator, create_app
+from flow_service_emulator.app import create_app
 from flow_service_emulator.catalog import FixtureError
 from flow_service_emulator.clock import Clock
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.exports.exported_files import ExportFolderError
 from flow_service_emulator.settings import Settings, flag_name, variable_name, variables_of_kubernetes
 from flow_service_emulator.store.store import StoreError

@@ -13,9 +13,9 @@ from starlette.types import Message
 
 from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.origins import OriginGuard
-from flow_service_emulator.app import Service
 from flow_service_emulator.check.traffic import Exchanged
 from flow_service_emulator.clock import Clock
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.entities import Entity, Scope, new_entity
 from flow_service_emulator.settings import Settings
 from flow_service_emulator.store.store import Change, Delete, Put
@@ -40,7 +40,7 @@ class Replay:
 
     def __init__(self) -> None:
         self.clock = Clock("frozen", now=0)
-        self.service = Service(Settings(), self.clock)
+        self.service = Emulator(Settings(), self.clock)
         self._store = self.service.store
         self._application = self.service.application(
             self.service.table, self._record, lifespan=_no_lifespan, guard=OriginGuard(())

@@ -9,72 +9,70 @@ from functools import partial
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.operations import Operation
-from flow_service_emulator.control import (
-    clock_calls,
-    dataset_calls,
-    export_calls,
-    fault_calls,
-    flow_calls,
-    overview,
-    pages,
-    report_calls,
-    state_calls,
-)
-from flow_service_emulator.control.inputs import CONTROL, Context
+from flow_service_emulator.control import clock_calls as clock
+from flow_service_emulator.control import dataset_calls as datasets
+from flow_service_emulator.control import export_calls as exports
+from flow_service_emulator.control import fault_calls as faults
+from flow_service_emulator.control import flow_calls, overview, pages
+from flow_service_emulator.control import report_calls as reports
+from flow_service_emulator.control import state_calls as state
+from flow_service_emulator.control.inputs import CONTROL
+from flow_service_emulator.emulator import Emulator
 
-Row = tuple[str, str, str, Callable[[Context, Exchange], Awaitable[Reply]], str]
+Row = tuple[str, str, str, Callable[[Emulator, Exchange], Awaitable[Reply]], str]
 
 
-async def health(context: Context, exchange: Exchange) -> Reply:
+async def health(emulator: Emulator, exchange: Exchange) -> Reply:
     return Reply({"status": "ok", "version": __version__})
 
 
 # fmt: off
-def control_calls(context: Context) -> list[Operation]:
-    """The whole table: name, method, path below `/__emulator`, handler, summary."""
-    clock, datasets, exports, faults, reports, state = (
-        clock_calls, dataset_calls, export_calls, fault_calls, report_calls, state_calls
-    )
-    rows: list[Row] = [
-        ("health", "GET", "/health", health, "Whether the emulator is ready"),
-        ("reset", "POST", "/reset", state.reset, "Forget everything and put the clock back"),
-        ("getState", "GET", "/state", state.get_state, "A snapshot of everything"),
-        ("putState", "PUT", "/state", state.put_state, "Put a snapshot back"),
-        ("getClock", "GET", "/clock", clock.get_clock, "What time it is"),
-        ("putClock", "PUT", "/clock", clock.put_clock, "Change how time passes"),
-        ("advanceClock", "POST", "/clock/advance", clock.advance, "Move time on, and run every export on the way"),
-        ("createFlow", "POST", "/flows", flow_calls.create_flow, "Make a flow with valid values, and the connections it needs"),
-        ("listExports", "GET", "/exports", exports.list_exports, "Every exported file that is there"),
-        ("putAfterExport", "PUT", "/after-export", exports.put_after_export, "Call another address after each run"),
-        ("getExport", "GET", "/exports/{path:path}", exports.get_export, "An exported file"),
-        ("getFaults", "GET", "/faults", faults.get_faults, "The rules of injected faults, with how often each has fired"),
-        ("putFaults", "PUT", "/faults", faults.put_faults, "Replace all rules of injected faults"),
-        ("addFaults", "POST", "/faults", faults.add_faults, "Add a rule, several, or those of a scenario"),
-        ("deleteFaults", "DELETE", "/faults", faults.delete_faults, "Delete all rules of injected faults"),
-        ("deleteFault", "DELETE", "/faults/{id}", faults.delete_faults, "Delete one rule"),
-        ("listScenarios", "GET", "/scenarios", faults.list_scenarios, "The named bundles of rules"),
-        ("listRequests", "GET", "/requests", reports.list_requests, "The journal of the service's requests, newest last"),
-        ("deleteRequests", "DELETE", "/requests", reports.delete_requests, "Empty the journal"),
-        ("getContract", "GET", "/contract", reports.get_contract, "The contract report: violations, warnings, coverage"),
-        ("deleteContract", "DELETE", "/contract", reports.delete_contract, "Empty the contract report"),
-        ("dashboard", "GET", "", pages.dashboard_file, "The dashboard"),
-        ("dashboardWithSlash", "GET", "/", pages.dashboard_file, "The dashboard"),
-        ("dashboardFile", "GET", "/page/{file}", pages.dashboard_file, "A file of the dashboard"),
-        ("docs", "GET", "/docs", pages.to_the_docs, "Leads to the documentation"),
-        ("docsPage", "GET", "/docs/{path:path}", pages.docs_page, "A page of the documentation"),
-        ("overview", "GET", "/overview", overview.overview, "Clock, flows, runs, files and faults at a glance"),
-        ("previewExport", "GET", "/previews/{path:path}", exports.preview_export, "The first rows of an exported file"),
-        ("listDatasets", "GET", "/datasets", datasets.list_datasets, "Every dataset, and every file that cannot be one"),
-        ("getDataset", "GET", "/datasets/{id}", datasets.get_dataset, "A dataset and its schema"),
-        ("putDataset", "PUT", "/datasets/{id}", datasets.put_dataset, "Make or replace a dataset of your own"),
-        ("appendRecords", "POST", "/datasets/{id}/records", datasets.append_records, "Append records to such a dataset"),
-        ("deleteDataset", "DELETE", "/datasets/{id}", datasets.delete_dataset, "Delete such a dataset"),
-    ]
+CALLS: list[Row] = [
+    ("health", "GET", "/health", health, "Whether the emulator is ready"),
+    ("reset", "POST", "/reset", state.reset, "Forget everything and put the clock back"),
+    ("getState", "GET", "/state", state.get_state, "A snapshot of everything"),
+    ("putState", "PUT", "/state", state.put_state, "Put a snapshot back"),
+    ("getClock", "GET", "/clock", clock.get_clock, "What time it is"),
+    ("putClock", "PUT", "/clock", clock.put_clock, "Change how time passes"),
+    ("advanceClock", "POST", "/clock/advance", clock.advance, "Move time on, and run every export on the way"),
+    ("createFlow", "POST", "/flows", flow_calls.create_flow, "Make a flow with valid values, and the connections it needs"),
+    ("listExports", "GET", "/exports", exports.list_exports, "Every exported file that is there"),
+    ("putAfterExport", "PUT", "/after-export", exports.put_after_export, "Call another address after each run"),
+    ("getExport", "GET", "/exports/{path:path}", exports.get_export, "An exported file"),
+    ("getFaults", "GET", "/faults", faults.get_faults, "The rules of injected faults, with how often each has fired"),
+    ("putFaults", "PUT", "/faults", faults.put_faults, "Replace all rules of injected faults"),
+    ("addFaults", "POST", "/faults", faults.add_faults, "Add a rule, several, or those of a scenario"),
+    ("deleteFaults", "DELETE", "/faults", faults.delete_faults, "Delete all rules of injected faults"),
+    ("deleteFault", "DELETE", "/faults/{id}", faults.delete_faults, "Delete one rule"),
+    ("listScenarios", "GET", "/scenarios", faults.list_scenarios, "The named bundles of rules"),
+    ("listRequests", "GET", "/requests", reports.list_requests, "The journal of the service's requests, newest last"),
+    ("deleteRequests", "DELETE", "/requests", reports.delete_requests, "Empty the journal"),
+    ("getContract", "GET", "/contract", reports.get_contract, "The contract report: violations, warnings, coverage"),
+    ("deleteContract", "DELETE", "/contract", reports.delete_contract, "Empty the contract report"),
+    ("dashboard", "GET", "", pages.dashboard_file, "The dashboard"),
+    ("dashboardWithSlash", "GET", "/", pages.dashboard_file, "The dashboard"),
+    ("dashboardFile", "GET", "/page/{file}", pages.dashboard_file, "A file of the dashboard"),
+    ("docs", "GET", "/docs", pages.to_the_docs, "Leads to the documentation"),
+    ("docsPage", "GET", "/docs/{path:path}", pages.docs_page, "A page of the documentation"),
+    ("overview", "GET", "/overview", overview.overview, "Clock, flows, runs, files and faults at a glance"),
+    ("previewExport", "GET", "/previews/{path:path}", exports.preview_export, "The first rows of an exported file"),
+    ("listDatasets", "GET", "/datasets", datasets.list_datasets, "Every dataset, and every file that cannot be one"),
+    ("getDataset", "GET", "/datasets/{id}", datasets.get_dataset, "A dataset and its schema"),
+    ("putDataset", "PUT", "/datasets/{id}", datasets.put_dataset, "Make or replace a dataset of your own"),
+    ("appendRecords", "POST", "/datasets/{id}/records", datasets.append_records, "Append records to such a dataset"),
+    ("deleteDataset", "DELETE", "/datasets/{id}", datasets.delete_dataset, "Delete such a dataset"),
+]
+# fmt: on
+"""Name, method, path below `/__emulator`, handler, summary."""
+
+
+def control_calls(emulator: Emulator) -> list[Operation]:
+    """The table as operations of an emulator."""
+    front_door = partial(pages.to_the_dashboard, emulator)
     return [
-        Operation("control:frontDoor", "GET", "/", partial(pages.to_the_dashboard, context), "Leads to the dashboard"),
+        Operation("control:frontDoor", "GET", "/", front_door, "Leads to the dashboard"),
         *(
-            Operation(f"control:{name}", method, CONTROL + path, partial(handler, context), summary)
-            for name, method, path, handler, summary in rows
+            Operation(f"control:{name}", method, CONTROL + path, partial(handler, emulator), summary)
+            for name, method, path, handler, summary in CALLS
         ),
     ]
-# fmt: on

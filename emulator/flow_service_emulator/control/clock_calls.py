@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.clock import MAX_SPEED, MODES, Mode
-from flow_service_emulator.control.inputs import CONTROL, TEXT, TIME, Context, instant, invalid, taken, takes
+from flow_service_emulator.control.inputs import CONTROL, TEXT, TIME, instant, invalid, taken, takes
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.settings import LATEST_TIME
 from flow_service_emulator.validation.violation_text import literal
 
@@ -18,13 +19,13 @@ CLOCK: Final = takes({"mode": {"enum": list(MODES)}, "now": TIME, "speed": SPEED
 ADVANCE: Final = takes({**dict.fromkeys(LENGTHS, LENGTH), "to": TIME, "org": TEXT, "sandbox": TEXT})
 
 
-async def get_clock(context: Context, exchange: Exchange) -> Reply:
-    return Reply(context.clock.snapshot())
+async def get_clock(emulator: Emulator, exchange: Exchange) -> Reply:
+    return Reply(emulator.clock.snapshot())
 
 
-async def put_clock(context: Context, exchange: Exchange) -> Reply:
+async def put_clock(emulator: Emulator, exchange: Exchange) -> Reply:
     """Change how time passes; `now` moves it on first, as `advance` does."""
-    clock, scheduler = context.clock, context.scheduler
+    clock, scheduler = emulator.clock, emulator.scheduler
     wanted = clock_fields(taken(exchange, CLOCK), before=clock.mode)
     if "now" in wanted:
         # without a mode, what another request makes it meanwhile is left alone
@@ -36,7 +37,7 @@ async def put_clock(context: Context, exchange: Exchange) -> Reply:
     return Reply(clock.snapshot())
 
 
-async def advance(context: Context, exchange: Exchange) -> Reply:
+async def advance(emulator: Emulator, exchange: Exchange) -> Reply:
     """Move time on, and answer when the files of every export on the way are on disk."""
     wanted = taken(exchange, ADVANCE)
     lengths = [wanted[name] * seconds for name, seconds in LENGTHS.items() if name in wanted]
@@ -45,10 +46,10 @@ async def advance(context: Context, exchange: Exchange) -> Reply:
         raise invalid(f'either a length ({", ".join(LENGTHS)}) or "to" is needed, such as {example}')
     goal = _goal(to=instant("to", wanted["to"])) if "to" in wanted else _goal(length=sum(lengths))
     org, sandbox = wanted.get("org"), wanted.get("sandbox")
-    runs = await context.scheduler.advance(
+    runs = await emulator.scheduler.advance(
         goal, tells_of=lambda scope: org in (None, scope[0]) and sandbox in (None, scope[1])
     )
-    return Reply({"now": context.clock.now(), "runs": runs})
+    return Reply({"now": emulator.clock.now(), "runs": runs})
 
 
 def clock_fields(given: Mapping[str, Any], *, before: Mode) -> dict[str, Any]:

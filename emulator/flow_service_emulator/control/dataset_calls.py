@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.control.inputs import ANYTHING, CONTROL, Context, check, invalid, takes
+from flow_service_emulator.control.inputs import ANYTHING, CONTROL, check, invalid, takes
 from flow_service_emulator.data.datasets.content import UPLOADS, Found, NotJson, check_schema
 from flow_service_emulator.data.datasets.dataset import Dataset
 from flow_service_emulator.data.datasets.library import ID_PATTERN, Library
 from flow_service_emulator.data.rows.seeded import MAX_ROWS, MAX_ROWS_PER_HOUR
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.validation.validation import MAX_DEPTH, is_shallow
 from flow_service_emulator.validation.violation_text import literal
@@ -31,21 +32,21 @@ WAYS: Final = {
 FURTHER: Final = takes({"records": _RECORDS}, "records")
 
 
-async def list_datasets(context: Context, exchange: Exchange) -> Reply:
+async def list_datasets(emulator: Emulator, exchange: Exchange) -> Reply:
     """Every dataset, and every file that cannot be one, with the reason."""
-    await context.library.refresh()
-    return Reply({"items": context.library.facts()})
+    await emulator.library.refresh()
+    return Reply({"items": emulator.library.facts()})
 
 
-async def get_dataset(context: Context, exchange: Exchange) -> Reply:
+async def get_dataset(emulator: Emulator, exchange: Exchange) -> Reply:
     """One dataset with its schema, and with the rows that it has now."""
-    dataset = await _existing(context, exchange)
-    return Reply(dataset.facts(context.clock.now()) | {"schema": dataset.json_schema()})
+    dataset = await _existing(emulator, exchange)
+    return Reply(dataset.facts(emulator.clock.now()) | {"schema": dataset.json_schema()})
 
 
-async def put_dataset(context: Context, exchange: Exchange) -> Reply:
+async def put_dataset(emulator: Emulator, exchange: Exchange) -> Reply:
     """A dataset of the user's own, a new one or in the place of the one of its id. `Dataset.following` says what is new then."""
-    dataset_id, library = exchange.path_params["id"], context.library
+    dataset_id, library = exchange.path_params["id"], emulator.library
     if not ID_PATTERN.fullmatch(dataset_id):
         raise invalid(f"a dataset's id has 1 to 64 letters, digits, - and _ only; got {literal(dataset_id)}")
     await library.refresh()
@@ -55,40 +56,40 @@ async def put_dataset(context: Context, exchange: Exchange) -> Reply:
         dataset = _described(library, dataset_id, found)
         _check_origin(library.datasets.get(dataset_id), "choose another id")  # it may have become a file's meanwhile
         library.put(dataset, found if dataset.table is not None else None)
-    return await get_dataset(context, exchange)
+    return await get_dataset(emulator, exchange)
 
 
-async def append_records(context: Context, exchange: Exchange) -> Reply:
+async def append_records(emulator: Emulator, exchange: Exchange) -> Reply:
     """Further records of a dataset that was put with records: the next incremental export has just these."""
-    library = context.library
+    library = emulator.library
     async with _reading(library):
-        dataset = await _existing(context, exchange)
+        dataset = await _existing(emulator, exchange)
         _check_origin(dataset, "records can be appended to datasets that were put")
         further = await library.read_further(dataset.id, *_content(exchange))
         body = further.facts.get("body", [])
         check({"records": body} if isinstance(body, list) else body, FURTHER)
-        dataset = await _existing(context, exchange)  # it may have been deleted while they were read
+        dataset = await _existing(emulator, exchange)  # it may have been deleted while they were read
         library.append(dataset.id, further)
-    facts = library.datasets[dataset.id].facts(context.clock.now())
+    facts = library.datasets[dataset.id].facts(emulator.clock.now())
     return Reply(facts | {"appended": further.table.num_rows})
 
 
-async def delete_dataset(context: Context, exchange: Exchange) -> Reply:
+async def delete_dataset(emulator: Emulator, exchange: Exchange) -> Reply:
     """Forgets a dataset that was put. Runs of flows that have it fail from now on."""
-    dataset = await _existing(context, exchange)
+    dataset = await _existing(emulator, exchange)
     _check_origin(dataset, "only datasets that were put can be deleted")
-    context.library.delete(dataset.id)
+    emulator.library.delete(dataset.id)
     return Reply({"deleted": 1})
 
 
-async def _existing(context: Context, exchange: Exchange) -> Dataset:
+async def _existing(emulator: Emulator, exchange: Exchange) -> Dataset:
     """The dataset that the path names."""
     dataset_id = exchange.path_params["id"]
-    await context.library.refresh()
-    dataset = context.library.datasets.get(dataset_id)
+    await emulator.library.refresh()
+    dataset = emulator.library.datasets.get(dataset_id)
     if dataset is None:
         why = f"GET {CONTROL}/datasets lists them, PUT {CONTROL}/datasets/<id> makes one"
-        why = context.library.problem(dataset_id) or why
+        why = emulator.library.problem(dataset_id) or why
         raise ServiceError("control-not-found", reason=f"there is no dataset {dataset_id[:100]!r}; {why}")
     return dataset
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 import orjson
 
 from flow_service_emulator.api.exchange import Exchange, Reply
-from flow_service_emulator.control.inputs import ANYTHING, CONTROL, Context, invalid, taken, takes
+from flow_service_emulator.control.inputs import ANYTHING, CONTROL, invalid, taken, takes
 from flow_service_emulator.data.datasets.content import panics_as_faults
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.settings import http_address
 from flow_service_emulator.validation.violation_text import literal
@@ -32,19 +33,19 @@ BATCH_ROWS: Final = 16
 """Rows of Parquet that are made at a time: a long text that all have in common is stored once."""
 
 
-async def list_exports(context: Context, exchange: Exchange) -> Reply:
+async def list_exports(emulator: Emulator, exchange: Exchange) -> Reply:
     """Every exported file that is still there, and what is being written, of a `flow`, `run`, `dataset`, `org`, `sandbox`."""
-    filters, exports, runner = taken(exchange, EXPORTS), context.exports, context.scheduler.runner
+    filters, exports, runner = taken(exchange, EXPORTS), emulator.exports, emulator.scheduler.runner
     writing = exports.in_progress(runner.current, filters)
     return Reply({"items": exports.files(filters), "inProgress": writing, "calls": exports.calls(filters)})
 
 
-async def put_after_export(context: Context, exchange: Exchange) -> Reply:
+async def put_after_export(emulator: Emulator, exchange: Exchange) -> Reply:
     """Call the address `url` after each run from now on, until a reset; null is again what the server was started with.
 
     A command cannot be set: whoever reaches the port could then run anything here.
     """
-    url, after = taken(exchange, AFTER_EXPORT)["url"], context.scheduler.runner.after
+    url, after = taken(exchange, AFTER_EXPORT)["url"], emulator.scheduler.runner.after
     try:
         after.set(None if url is None else http_address(url))
     except ValueError as reason:
@@ -52,23 +53,23 @@ async def put_after_export(context: Context, exchange: Exchange) -> Reply:
     return Reply({"call": after.shown})
 
 
-async def get_export(context: Context, exchange: Exchange) -> Reply:
-    return Reply(file=_find(context, exchange), content_type="application/octet-stream")
+async def get_export(emulator: Emulator, exchange: Exchange) -> Reply:
+    return Reply(file=_find(emulator, exchange), content_type="application/octet-stream")
 
 
-async def preview_export(context: Context, exchange: Exchange) -> Reply:
+async def preview_export(emulator: Emulator, exchange: Exchange) -> Reply:
     """The first rows of an exported file; `rows` says how many."""
     rows = taken(exchange, PREVIEW).get("rows", DEFAULT_ROWS)
     try:
-        return Reply(await asyncio.to_thread(preview, _find(context, exchange), rows))
+        return Reply(await asyncio.to_thread(preview, _find(emulator, exchange), rows))
     except PreviewError as reason:
         raise invalid(f"{exchange.path_params['path'][:200]!r} cannot be shown: {reason}") from None
 
 
-def _find(context: Context, exchange: Exchange) -> Path:
+def _find(emulator: Emulator, exchange: Exchange) -> Path:
     """The exported file that the path names."""
     path = exchange.path_params["path"]
-    file = context.exports.find(path)
+    file = emulator.exports.find(path)
     if file is None:
         reason = f"there is no exported file {path[:200]!r}; GET {CONTROL}/exports lists them"
         raise ServiceError("control-not-found", reason=reason)

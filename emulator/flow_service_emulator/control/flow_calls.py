@@ -9,7 +9,8 @@ from typing import Any, Final, Self
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.gateway import claimed_scope
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
-from flow_service_emulator.control.inputs import ANYTHING, OBJECT, TEXT, Context, invalid, taken, takes, unknown
+from flow_service_emulator.control.inputs import ANYTHING, OBJECT, TEXT, invalid, taken, takes, unknown
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.service.service import Caller
 
@@ -70,7 +71,7 @@ class Steps:
         }
 
 
-async def create_flow(context: Context, exchange: Exchange) -> Reply:
+async def create_flow(emulator: Emulator, exchange: Exchange) -> Reply:
     """Make the three connections and the flow; all of them or, where one is refused, none.
 
     What it makes is checked like any client's, and counts as no client's. The organization and sandbox are the body's, else those
@@ -78,7 +79,7 @@ async def create_flow(context: Context, exchange: Exchange) -> Reply:
     exports once.
     """
     body = taken(exchange, FLOW)
-    by_folder = {each.spec.destination.folder: each for each in Steps.of_all(context.catalog) if each.spec.destination}
+    by_folder = {each.spec.destination.folder: each for each in Steps.of_all(emulator.catalog) if each.spec.destination}
     steps = by_folder.get(body["destination"])
     if steps is None or steps.spec.destination is None:
         raise unknown("destination", body["destination"], by_folder)
@@ -86,17 +87,17 @@ async def create_flow(context: Context, exchange: Exchange) -> Reply:
     scope = body.get("org", org), body.get("sandbox", sandbox)
     if not scope[0]:
         raise invalid("org is needed: the organization that your client names in x-gw-ims-org-id", "org")
-    await context.library.refresh()
+    await emulator.library.refresh()
     given = {"datasetFileType": "fileType", "compression": "compression", steps.spec.destination.path_param: "path"}
     params = {key: body[name] for key, name in given.items() if name in body} | body.get("params", {})
     datasets = body["dataset"] if isinstance(body["dataset"], list) else [body["dataset"]]
     name = body.get("name", f"Export to {steps.spec.name}")
-    schedule = _schedule(body.get("everyHours", 3), int(context.clock.now())) | body.get("schedule", {})
+    schedule = _schedule(body.get("everyHours", 3), int(emulator.clock.now())) | body.get("schedule", {})
 
     caller, made = Caller(scope, []), list[tuple[str, str]]()
 
     def create(collection: str, entity: Mapping[str, Any]) -> str:
-        made.append((collection, context.entities.create(caller, collection, entity)["id"]))
+        made.append((collection, emulator.entities.create(caller, collection, entity)["id"]))
         return made[-1][1]
 
     try:
@@ -106,7 +107,7 @@ async def create_flow(context: Context, exchange: Exchange) -> Reply:
         flow_id = create("flows", steps.flow(name, source_id, target_id, schedule))
     except ServiceError:
         for collection, entity_id in reversed(made):
-            context.entities.delete(caller, collection, entity_id)
+            emulator.entities.delete(caller, collection, entity_id)
         raise
     ids = {"sourceConnectionId": source_id, "baseConnectionId": base_id, "targetConnectionId": target_id}
     return Reply({"id": flow_id, **ids, "org": scope[0], "sandbox": scope[1]}, 201)

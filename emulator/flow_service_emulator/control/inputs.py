@@ -1,27 +1,16 @@
-"""What control calls get: the parts of the emulator, and what the query and the body say, held against a JSON Schema."""
+"""What control calls take, in the query and in the body: read, and held against a JSON Schema. Whatever is wrong is `control-invalid`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, decode_json
-from flow_service_emulator.catalog import Catalog
-from flow_service_emulator.clock import Clock
-from flow_service_emulator.contract.contract import Contract
-from flow_service_emulator.contract.recorder import Recorder
-from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.exports.exported_files import Exports
-from flow_service_emulator.exports.scheduler import Scheduler
-from flow_service_emulator.faults.faults import Faults
 from flow_service_emulator.instants import epoch_seconds, hint
-from flow_service_emulator.service.service import FlowService
-from flow_service_emulator.settings import LATEST_TIME, Settings
-from flow_service_emulator.store.store import Store
+from flow_service_emulator.settings import LATEST_TIME
 from flow_service_emulator.validation.validation import SchemaValidator
 from flow_service_emulator.validation.violation_text import literal
 
@@ -34,27 +23,6 @@ TIME: Final = {"type": ["number", "string"]}
 """What `instant` reads."""
 MAX_TOLD: Final = 20
 """A longer list of what is allowed is not told whole in a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What the control calls act on."""
-
-    settings: Settings
-    catalog: Catalog
-    clock: Clock
-    store: Store
-    library: Library
-    scheduler: Scheduler
-    entities: FlowService
-    exports: Exports
-    faults: Faults
-    recorder: Recorder
-    contract: Contract
-    operations: Sequence[str]
-    """Names of the service's operations, which rules of faults can be about."""
-    begin_ids: Callable[[int], None]
-    """Is told that the store was replaced, and which number, counted from 1, the next entity there has."""
 
 
 def invalid(reason: str, place: str = "", allowed: Iterable[str] = (), given: Any = None) -> ServiceError:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.contract.contract import VERDICTS
-from flow_service_emulator.control.inputs import ANYTHING, Context, taken, takes
+from flow_service_emulator.control.inputs import ANYTHING, taken, takes
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.store.store import Record
 
@@ -23,53 +24,53 @@ MAX_FILES: Final = 100
 """Exported files in an overview, those of the newest runs."""
 
 
-async def overview(context: Context, exchange: Exchange) -> Reply:
+async def overview(emulator: Emulator, exchange: Exchange) -> Reply:
     """All at a glance; `flow` leaves the flows that have this text in their name or id, with their runs and files."""
     wanted = taken(exchange, OVERVIEW).get("flow", "").casefold()
-    flows, found = _flows(context, wanted)
-    runs, first = _runs(context, flows if wanted else None), context.scheduler.first()
-    orgs, sandboxes = context.settings.orgs or ("EXAMPLE@AdobeOrg",), context.settings.sandboxes or ("prod",)
+    flows, found = _flows(emulator, wanted)
+    runs, first = _runs(emulator, flows if wanted else None), emulator.scheduler.first()
+    orgs, sandboxes = emulator.settings.orgs or ("EXAMPLE@AdobeOrg",), emulator.settings.sandboxes or ("prod",)
     return Reply(
         {
             "version": __version__,
-            "epoch": context.recorder.epoch,
+            "epoch": emulator.recorder.epoch,
             "scope": (orgs[0], sandboxes[0]),  # that exist, for an example
-            "clock": context.clock.snapshot(),
+            "clock": emulator.clock.snapshot(),
             "next": first and first.at,
             "counts": {
-                "flows": context.store.count("flows"),
+                "flows": emulator.store.count("flows"),
                 "flowsFound": found,
-                "runs": context.store.count("runs"),
-                "requests": context.recorder.number,
-                "journal": context.recorder.number - context.recorder.dropped,
+                "runs": emulator.store.count("runs"),
+                "requests": emulator.recorder.number,
+                "journal": emulator.recorder.number - emulator.recorder.dropped,
             },
-            "verdicts": {verdict: context.recorder.verdicts[verdict] for verdict in VERDICTS},
+            "verdicts": {verdict: emulator.recorder.verdicts[verdict] for verdict in VERDICTS},
             "flows": flows,
             "runs": runs,
-            "files": _files(context, runs),
-            "faults": [rule.as_json() for rule in context.faults.rules],
+            "files": _files(emulator, runs),
+            "faults": [rule.as_json() for rule in emulator.faults.rules],
         }
     )
 
 
-def _flows(context: Context, wanted: str) -> tuple[list[dict[str, Any]], int]:
+def _flows(emulator: Emulator, wanted: str) -> tuple[list[dict[str, Any]], int]:
     """The newest flows that have a text in their name or id, and how many have it."""
     if not wanted:
-        newest = deque(islice(context.store.everywhere("flows", newest_first=True), MAX_FLOWS))
-        found = context.store.count("flows")
+        newest = deque(islice(emulator.store.everywhere("flows", newest_first=True), MAX_FLOWS))
+        found = emulator.store.count("flows")
     else:
         newest, found = deque[tuple[Scope, Record]](maxlen=MAX_FLOWS), 0
-        for scope, record in context.store.everywhere("flows"):
+        for scope, record in emulator.store.everywhere("flows"):
             if wanted in record.id or wanted in (record.entity().get("name") or "").casefold():
                 newest.appendleft((scope, record))
                 found += 1
-    return [_flow(context, scope, record.entity()) for scope, record in newest], found
+    return [_flow(emulator, scope, record.entity()) for scope, record in newest], found
 
 
-def _flow(context: Context, scope: Scope, flow: Entity) -> dict[str, Any]:
-    last = next(iter(context.store.by_index(scope, "runs", flow["id"])), None)
+def _flow(emulator: Emulator, scope: Scope, flow: Entity) -> dict[str, Any]:
+    last = next(iter(emulator.store.by_index(scope, "runs", flow["id"])), None)
     target = flow["inheritedAttributes"]["targetConnections"][0]
-    spec = context.catalog.connection_specs.get(target["connectionSpec"]["id"])
+    spec = emulator.catalog.connection_specs.get(target["connectionSpec"]["id"])
     return {
         "id": flow["id"],
         "name": flow.get("name", ""),
@@ -78,57 +79,57 @@ def _flow(context: Context, scope: Scope, flow: Entity) -> dict[str, Any]:
         "state": flow["state"],
         "createdAt": flow["createdAt"],
         "destination": spec.name if spec else "",
-        "datasets": _datasets(context, scope, flow),
+        "datasets": _datasets(emulator, scope, flow),
         "schedule": flow["scheduleParams"],
-        "next": context.scheduler.next_export(flow["id"]),
+        "next": emulator.scheduler.next_export(flow["id"]),
         "lastRun": None if last is None else _run(last.entity()),
     }
 
 
-def _datasets(context: Context, scope: Scope, flow: Mapping[str, Any]) -> list[dict[str, str]]:
+def _datasets(emulator: Emulator, scope: Scope, flow: Mapping[str, Any]) -> list[dict[str, str]]:
     """The flow's datasets with their names."""
     found = []
     for source_id in flow["sourceConnectionIds"]:
-        source = context.store.get(scope, "sourceConnections", source_id) or {}  # it may have been deleted
+        source = emulator.store.get(scope, "sourceConnections", source_id) or {}  # it may have been deleted
         for dataset in source.get("params", {}).get("datasets", ()):
             dataset_id = dataset["dataSetId"]
-            known = context.library.datasets.get(dataset_id)
+            known = emulator.library.datasets.get(dataset_id)
             found.append({"id": dataset_id, "name": known.name if known else dataset_id})
     return found
 
 
-def _runs(context: Context, of: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+def _runs(emulator: Emulator, of: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
     """The newest runs, or those `of` some flows, with the flow's name and next export; the name of a deleted one is null."""
     flows: dict[tuple[Scope, str], dict[str, Any]] = {}
     found = []
-    newest = islice(context.store.everywhere("runs", newest_first=True), MAX_RUNS)
-    for scope, record in newest if of is None else _runs_of(context, of):
-        run = _run(record.entity()) | {"call": next(iter(context.exports.calls({"run": record.id})), None)}
+    newest = islice(emulator.store.everywhere("runs", newest_first=True), MAX_RUNS)
+    for scope, record in newest if of is None else _runs_of(emulator, of):
+        run = _run(record.entity()) | {"call": next(iter(emulator.exports.calls({"run": record.id})), None)}
         flow_id = run["flowId"]
         if (scope, flow_id) not in flows:
-            flow = context.store.get(scope, "flows", flow_id)
+            flow = emulator.store.get(scope, "flows", flow_id)
             name = None if flow is None else flow.get("name", "")
-            flows[scope, flow_id] = {"flowName": name, "flowNext": context.scheduler.next_export(flow_id)}
+            flows[scope, flow_id] = {"flowName": name, "flowNext": emulator.scheduler.next_export(flow_id)}
         found.append(run | flows[scope, flow_id])
     return found
 
 
-def _runs_of(context: Context, flows: Sequence[Mapping[str, Any]]) -> list[tuple[Scope, Record]]:
+def _runs_of(emulator: Emulator, flows: Sequence[Mapping[str, Any]]) -> list[tuple[Scope, Record]]:
     """The newest runs of each of these flows, newest first; the more flows, the fewer of each."""
     scoped = [((flow["org"], flow["sandbox"]), flow["id"]) for flow in flows]
     each = MAX_RUNS // max(len(scoped), 1)
     found = [
-        (scope, run) for scope, flow in scoped for run in islice(context.store.by_index(scope, "runs", flow), each)
+        (scope, run) for scope, flow in scoped for run in islice(emulator.store.by_index(scope, "runs", flow), each)
     ]
     return sorted(found, key=lambda pair: pair[1].seq, reverse=True)
 
 
-def _files(context: Context, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _files(emulator: Emulator, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The files of the newest of these runs that are still there."""
     found: list[dict[str, Any]] = []
     for run in runs:
         if run["fileCount"] and len(found) < MAX_FILES:
-            found += [file | {"flowName": run["flowName"]} for file in context.exports.files({"run": run["id"]})]
+            found += [file | {"flowName": run["flowName"]} for file in emulator.exports.files({"run": run["id"]})]
     return found[:MAX_FILES]
 
 

@@ -13,8 +13,9 @@ from typing import Final
 
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.built_in import docs_dir
-from flow_service_emulator.control.inputs import CONTROL, Context
+from flow_service_emulator.control.inputs import CONTROL
 from flow_service_emulator.control.report_calls import PAGE_POLICY
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 
 FOLDER: Final = Path(__file__).parent / "page"
@@ -42,11 +43,11 @@ th, td { border: 1px solid #8886; padding: 0.25rem 0.6rem; text-align: left; ver
 """
 
 
-async def to_the_dashboard(context: Context, exchange: Exchange) -> Reply:
+async def to_the_dashboard(emulator: Emulator, exchange: Exchange) -> Reply:
     return Reply(status=302, headers=(("location", f"{CONTROL}/"),))
 
 
-async def dashboard_file(context: Context, exchange: Exchange) -> Reply:
+async def dashboard_file(emulator: Emulator, exchange: Exchange) -> Reply:
     """The file of the dashboard that the path names; the page where it names none."""
     wanted = exchange.path_params.get("file", "index.html")
     file = next((each for each in FOLDER.iterdir() if each.name == wanted and each.suffix in TYPES), None)
@@ -55,11 +56,11 @@ async def dashboard_file(context: Context, exchange: Exchange) -> Reply:
     return Reply(file.read_bytes(), headers=SECURITY, content_type=f"{TYPES[file.suffix]}; charset=utf-8")
 
 
-async def to_the_docs(context: Context, exchange: Exchange) -> Reply:
+async def to_the_docs(emulator: Emulator, exchange: Exchange) -> Reply:
     return Reply(status=302, headers=(("location", f"{CONTROL}/docs/"),))
 
 
-async def docs_page(context: Context, exchange: Exchange) -> Reply:
+async def docs_page(emulator: Emulator, exchange: Exchange) -> Reply:
     """The page that the path names, with its ending `.md`; without a name the contents."""
     name = exchange.path_params["path"] or INDEX
     folder = docs_dir()

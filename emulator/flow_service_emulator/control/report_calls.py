@@ -10,7 +10,8 @@ from typing import Any, Final
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.contract.contract import VERDICTS
-from flow_service_emulator.control.inputs import CONTROL, NOTHING, TEXT, Context, instant, taken, takes
+from flow_service_emulator.control.inputs import CONTROL, NOTHING, TEXT, instant, taken, takes
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.reports.forms import FORMATS, rendered
 from flow_service_emulator.reports.report import DETAILS, SEVERITIES, Detail, Severity
 
@@ -39,31 +40,31 @@ REPORT: Final = takes(
 )
 
 
-async def list_requests(context: Context, exchange: Exchange) -> Reply:
+async def list_requests(emulator: Emulator, exchange: Exchange) -> Reply:
     """The journal, newest last. `number` is the newest request's, to be given as `since` the next time."""
-    recorder, given = context.recorder, taken(exchange, FILTERS)
+    recorder, given = emulator.recorder, taken(exchange, FILTERS)
     after, at = _since(given.get("since", "0"))
     items = recorder.find(_accepts(given, at), after=after, limit=given.get("limit", 0), text=given.get("text", ""))
     return Reply({"items": items, "number": recorder.number, "dropped": recorder.dropped})
 
 
-async def delete_requests(context: Context, exchange: Exchange) -> Reply:
+async def delete_requests(emulator: Emulator, exchange: Exchange) -> Reply:
     """Empty the journal; the contract report stays."""
     taken(exchange, NOTHING)
-    context.recorder.clear()
-    return Reply({"status": "ok", "number": context.recorder.number})
+    emulator.recorder.clear()
+    return Reply({"status": "ok", "number": emulator.recorder.number})
 
 
-async def get_contract(context: Context, exchange: Exchange) -> Reply:
+async def get_contract(emulator: Emulator, exchange: Exchange) -> Reply:
     """The contract report."""
     given = taken(exchange, REPORT)
     form = given.get("format", "json")
     fail_on: Severity = given.get("fail-on", "violation")
     coverage: Detail = given.get("coverage", "short")
-    report = context.contract.report()
+    report = emulator.contract.report()
     for finding in (each for name in SEVERITIES for rule in report[f"{name}s"] for each in rule["findings"]):
         where = finding["first"]
-        if sent := context.recorder.sent(where["entry"], where["requestId"]):
+        if sent := emulator.recorder.sent(where["entry"], where["requestId"]):
             finding["sent"] = sent
     if form == "html":
         report["dashboard"] = f"{CONTROL}/"
@@ -72,10 +73,10 @@ async def get_contract(context: Context, exchange: Exchange) -> Reply:
     return Reply(text.encode(), headers=headers, content_type=FORMATS[form])
 
 
-async def delete_contract(context: Context, exchange: Exchange) -> Reply:
+async def delete_contract(emulator: Emulator, exchange: Exchange) -> Reply:
     """Empty the contract report; the journal and all entities stay."""
     taken(exchange, NOTHING)
-    context.contract.clear()
+    emulator.contract.clear()
     return Reply({"status": "ok"})
 
 

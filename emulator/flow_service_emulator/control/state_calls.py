@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -17,7 +16,8 @@ import orjson
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
 from flow_service_emulator.control.clock_calls import CLOCK, clock_fields
-from flow_service_emulator.control.inputs import CONTROL, OBJECT, Context, check, invalid, taken, takes, unknown
+from flow_service_emulator.control.inputs import CONTROL, OBJECT, check, invalid, taken, takes, unknown
+from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.scheduler import TIME_KEY
 from flow_service_emulator.settings import MAX_CONTROL_BYTES, flag_name
@@ -48,51 +48,42 @@ class Part(NamedTuple):
     restore: Callable[[Any], None]
 
 
-def _parts(context: Context) -> dict[str, Part]:
-    """In the order in which they are reset and restored; the clock is the first."""
-    clock, store = context.clock, context.store
+def _parts(emulator: Emulator) -> dict[str, Part]:
+    """In the order in which they are reset and restored; the clock is the first.
 
-    def read_clock(snapshot: Any) -> dict[str, Any]:
-        check(snapshot, CLOCK, "clock")
-        return {"now": snapshot["now"], **clock_fields(snapshot, before=clock.mode)}
+    The store's comes in one write together with the clock's time: so there is nothing left that a full disk could refuse afterwards.
+    """
+    clock, store, library = emulator.clock, emulator.store, emulator.library
+    faults, recorder, contract = emulator.faults, emulator.recorder, emulator.contract
+
+    def clear() -> None:
+        store.replace_all(Contents({}, FIRST_SEQ), {ANCHOR_KEY: clock.began, TIME_KEY: clock.began})
+        emulator.begin_ids(FIRST_SEQ)
+        library.restart(clock.began)
+
+    def replace(read: Contents) -> None:
+        store.replace_all(read, {TIME_KEY: clock.began})
+        emulator.begin_ids(read.next_seq)
+        library.restart(store.get_meta(ANCHOR_KEY))
+
+    def clock_of(snapshot: Any) -> dict[str, Any]:
+        return {name: snapshot[name] for name in clock.snapshot()}
 
     return {
-        "clock": Part(clock.reset, clock.snapshot, read_clock, clock.restore),
-        "store": Part(partial(_clear, context), lambda: store.moment().pieces, store.read, partial(_replace, context)),
-        **{
-            name: Part(part.reset, part.snapshot, part.read, part.restore)
-            for name, part in (
-                ("faults", context.faults),
-                ("requests", context.recorder),
-                ("contract", context.contract),
-            )
-        },
+        "clock": Part(clock.reset, clock.snapshot, clock_of, clock.restore),
+        "store": Part(clear, lambda: store.moment().pieces, store.read, replace),
+        "faults": Part(lambda: faults.set(()), faults.snapshot, faults.read, faults.set),
+        "requests": Part(recorder.reset, recorder.snapshot, recorder.read, recorder.restore),
+        "contract": Part(contract.reset, contract.snapshot, contract.read, contract.restore),
     }
 
 
-def _clear(context: Context) -> None:
-    """Empty the store, and set the anchor, in one write: so there is nothing left that a full disk could refuse afterwards.
-
-    With a seed, the same requests get the same ids after every reset, and wherever a snapshot is put back.
-    """
-    began = context.clock.began
-    context.store.replace_all(Contents({}, FIRST_SEQ), {ANCHOR_KEY: began, TIME_KEY: began})
-    context.begin_ids(FIRST_SEQ)
-    context.library.restart(began)
-
-
-def _replace(context: Context, read: Contents) -> None:
-    context.store.replace_all(read, {TIME_KEY: context.clock.began})
-    context.begin_ids(read.next_seq)
-    context.library.restart(context.store.get_meta(ANCHOR_KEY))
-
-
-def resume(context: Context) -> None:
+def resume(emulator: Emulator) -> None:
     """Go on from where the data folder left off; the setting `now` then is ignored.
 
     Else what was exported, and stored as past, would lie in the future.
     """
-    store, clock, now = context.store, context.clock, context.settings.now
+    store, clock, now = emulator.store, emulator.clock, emulator.settings.now
     left, start = store.get_meta(TIME_KEY), clock.now()
     if left is not None:
         if now is None and clock.mode != "real":
@@ -107,27 +98,27 @@ def resume(context: Context) -> None:
                 log.warning("%s is ignored: %s, as it cannot go backwards", flag_name("now"), at)
     if store.get_meta(ANCHOR_KEY) is None:
         store.write([SetMeta(ANCHOR_KEY, clock.now())])
-    context.library.restart(store.get_meta(ANCHOR_KEY))
+    emulator.library.restart(store.get_meta(ANCHOR_KEY))
 
 
-async def reset(context: Context, exchange: Exchange) -> Reply:
+async def reset(emulator: Emulator, exchange: Exchange) -> Reply:
     """Forget everything; `?exports=true` also empties the export folder, `?keep=contract` leaves that part as it is.
 
     The clock starts as the server's did, or as the body's `clock` says, in the past too.
     """
-    given, parts, scheduler = taken(exchange, RESET), _parts(context), context.scheduler
+    given, parts, scheduler = taken(exchange, RESET), _parts(emulator), emulator.scheduler
     allowed = [name for name in parts if name != "clock"]
     kept = [name for name in given.get("keep", "").split(",") if name]
     for name in kept:
         if name not in allowed:
             raise unknown("keep", name, allowed)
     check(given.get("clock", {}), CLOCK, "clock")
-    start = clock_fields(given.get("clock", {}), before=context.clock.first_mode)
+    start = clock_fields(given.get("clock", {}), before=emulator.clock.first_mode)
     unremoved: dict[str, Any] = {}
 
     def forget() -> None:
         parts["clock"].reset()
-        context.clock.restore(start)
+        emulator.clock.restore(start)
         for name in allowed:
             if name not in kept:
                 parts[name].reset()
@@ -135,21 +126,36 @@ async def reset(context: Context, exchange: Exchange) -> Reply:
         if "store" in kept:
             scheduler.keep_time()
 
-    async def forget_all() -> None:
-        nonlocal unremoved
-        _or_same_time(context, forget)
-        if given.get("exports") == "true":
-            unremoved = await asyncio.to_thread(context.exports.empty)
+    async def empty() -> None:
+        unremoved.update(await asyncio.to_thread(emulator.exports.empty))
 
-    await scheduler.undisturbed(forget_all)
+    await _change(emulator, forget, empty if given.get("exports") == "true" else None)
     if unremoved:
         raise ServiceError("exports-unremoved", **unremoved)
-    return Reply({"status": "ok", "now": context.clock.now()})
+    return Reply({"status": "ok", "now": emulator.clock.now()})
 
 
-async def get_state(context: Context, exchange: Exchange) -> Reply:
+async def _change(
+    emulator: Emulator, change: Callable[[], None], then: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Make a change while no run is under way; where the data folder cannot take it, time is as it was, and all else unchanged."""
+
+    async def make() -> None:
+        before = emulator.clock.snapshot()
+        try:
+            change()
+        except StoreError:
+            emulator.clock.restore(before)
+            raise
+        if then:
+            await then()
+
+    await emulator.scheduler.undisturbed(make)
+
+
+async def get_state(emulator: Emulator, exchange: Exchange) -> Reply:
     """All parts at one moment."""
-    snapshots = {name: part.snapshot() for name, part in _parts(context).items()}
+    snapshots = {name: part.snapshot() for name, part in _parts(emulator).items()}
     parts = await asyncio.to_thread(lambda: {name: _encoded(snapshot) for name, snapshot in snapshots.items()})
     head = b'{"format":%d,"version":%b' % (STATE_FORMAT, orjson.dumps(__version__))
     state = b"".join((head, *(b',"%b":%b' % (name.encode(), part) for name, part in parts.items()), b"}"))
@@ -159,21 +165,18 @@ async def get_state(context: Context, exchange: Exchange) -> Reply:
     return Reply(state)
 
 
-async def put_state(context: Context, exchange: Exchange) -> Reply:
+async def put_state(emulator: Emulator, exchange: Exchange) -> Reply:
     """Put a snapshot back, whole or not at all."""
     body, exchange.body = exchange.body, b""  # it can be large
-    parts = _parts(context)
+    parts = _parts(emulator)
     read = await asyncio.to_thread(_read, parts, body)
 
     def restore() -> None:
         for name, part in parts.items():
             part.restore(read[name])
 
-    async def put_back() -> None:
-        _or_same_time(context, restore)
-
-    await context.scheduler.undisturbed(put_back)
-    return Reply({"status": "ok", "now": context.clock.now()})
+    await _change(emulator, restore)
+    return Reply({"status": "ok", "now": emulator.clock.now()})
 
 
 def _read(parts: dict[str, Part], body: bytes) -> dict[str, Any]:
@@ -198,16 +201,6 @@ def _read(parts: dict[str, Part], body: bytes) -> dict[str, Any]:
         except (LookupError, TypeError, AttributeError) as fault:
             raise invalid(f'"{name}" is not as this emulator writes it: {type(fault).__name__} {fault}') from None
     return read
-
-
-def _or_same_time(context: Context, change: Callable[[], None]) -> None:
-    """Make a change; where the data folder cannot take it, time is as it was, and `change` has changed nothing else."""
-    before = context.clock.snapshot()
-    try:
-        change()
-    except StoreError:
-        context.clock.restore(before)
-        raise
 
 
 def _encoded(snapshot: Any) -> bytes:

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from flow_service_emulator.entities import Scope
-from flow_service_emulator.faults.rules import DURING, MAX_SECONDS, Rule
+from flow_service_emulator.faults.rules import DURING, KINDS, MAX_SECONDS, Rule
 
 READY_SECONDS: Final = 600
 """How long a new flow cannot be run ad hoc (reference, Beyond the tutorial)."""
@@ -108,16 +108,11 @@ class Faults:
     def set(self, rules: Iterable[Rule]) -> None:
         """Put these in the place of all rules. Requests and runs that were hit before are not touched."""
         self.rules = tuple(rules)
-        self.active = any(not rule.is_of_flows for rule in self.rules)
-
-    def reset(self) -> None:
-        self.set(())
+        self.active = any(not KINDS[rule.kind].of_flows for rule in self.rules)
 
     def snapshot(self) -> list[dict[str, Any]]:
         """The rules with their counts, for `read`. A rate limit that is on is left out: it counts the machine's seconds."""
         return [{"says": rule.says, **rule.counts, "expired": list(rule.expired)} for rule in self.rules]
-
-    restore = set
 
     def read(self, snapshot: Any) -> list[Rule]:
         return [Rule(**{**each, "expired": dict.fromkeys(each["expired"])}) for each in snapshot]
@@ -130,7 +125,7 @@ class Faults:
         """
         delay, label = 0.0, None
         for rule in self.rules:
-            if rule.is_of_flows or not self._hits_call(rule, call, now):
+            if KINDS[rule.kind].of_flows or not self._hits_call(rule, call, now):
                 continue
             label = rule.id
             if rule.kind != "delay":
