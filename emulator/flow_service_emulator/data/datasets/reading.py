@@ -36,9 +36,9 @@ from flow_service_emulator.data.datasets.dataset_fixtures import describes_datas
 from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
 from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, from_stream, rows_as_text
 from flow_service_emulator.data.forms import cast_batch
+from flow_service_emulator.data.rows.columns import arrow_field
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_parts import SchemaError
-from flow_service_emulator.data.rows.sources import arrow_field
 
 MAX_ROWS_BYTES: Final = 512_000_000
 """What the rows of an upload may take."""

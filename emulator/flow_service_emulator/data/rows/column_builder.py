@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
 
-from arro3.compute import cast, take
-from arro3.core import Array, DataType
+import orjson
+from arro3.compute import add, cast, take
+from arro3.core import Array, DataType, Field, Schema
+from arro3.io import read_json
 
-from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Gappy, MapOf, OneItem, Pooled, Struct, Time
-from flow_service_emulator.data.rows.draws import spread
-from flow_service_emulator.data.rows.identity_columns import id_column, is_row_id, number_id_column, person_column
-from flow_service_emulator.data.rows.list_pools import ListPools
+from flow_service_emulator.data.rows.columns import (
+    SMALL_POOL,
+    Column,
+    Pooled,
+    arrow_field,
+    arrow_type,
+    gappy,
+    map_of,
+    one_item,
+    ramp,
+    struct,
+    time,
+    values_of,
+)
+from flow_service_emulator.data.rows.draws import Dice, Stream, spread
 from flow_service_emulator.data.rows.meanings import (
+    WORDS,
+    entity_values,
     fitting,
     number_entity,
     number_range,
@@ -21,15 +37,30 @@ from flow_service_emulator.data.rows.meanings import (
     text_meaning,
     time_meaning,
 )
-from flow_service_emulator.data.rows.row_schema import List, Map, Node, Object, Scalar, allows, multiples
-from flow_service_emulator.data.rows.schema_parts import SchemaError
-from flow_service_emulator.data.rows.sources import Sources, arrow_field, arrow_type
+from flow_service_emulator.data.rows.row_schema import (
+    MAX_MAP_ENTRIES,
+    List,
+    Map,
+    Node,
+    Object,
+    Scalar,
+    fits,
+    multiples,
+    values_in,
+)
+from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError
+from flow_service_emulator.data.rows.sources import Sources
 
 _DAY: Final = 86_400_000
 _NUMBERS: Final = 4_096
-_MOST_CHOICES: Final = 65_536
+_MOST_VALUES: Final = 65_536
+"""How many plain values a pool may hold: pools of long lists have fewer lists."""
 _REACH: Final = {"later": (30, 90, 365), "earlier": (1, 30, 60), "long ago": (1_200, 2_000)}
 """How many days a time may lie from its row's, at most."""
+_REACH_IN_LISTS: Final = 364 * _DAY
+_MISSING_PERCENT: Final = 15
+_NAMESPACES: Final = ("ECID", "Email", "CRMID")
+"""What a map of identities has them by."""
 
 
 class ColumnBuilder:
@@ -37,112 +68,101 @@ class ColumnBuilder:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._lists = ListPools(sources, self._leaf)
+        self._samples: dict[Path, tuple[Sequence[Any], Stream]] = {}
 
-    def column(self, node: Node) -> Column:
-        """The column of a property. Raises SchemaError where no values fit."""
-        if isinstance(node, Object) and node.is_map:
-            parts = [(name, self.column(part)) for name, part in node.fields]
-            entries = MapOf([name for name, _ in parts], [part for _, part in parts], arrow_type(node))
-            return self._with_missing(node, entries)
+    def column(self, node: Node, owner: Node | None = None) -> Column:
+        """The column of a property, null where its `owner` (itself, or the list whose only item it is) is absent.
+
+        Raises SchemaError where no values fit.
+        """
+        owner = owner or node
         if isinstance(node, Object):
             fields = [arrow_field(name, part) for name, part in node.fields]
-            return Struct([self.column(part) for _, part in node.fields], fields, self._missing(node))
-        if isinstance(node, List) and node.min_items == node.max_items == 1:
-            return OneItem(self.column(node.item), arrow_type(node), self._missing(node))
-        if isinstance(node, List | Map):
-            column: Column = self._lists.column(node)
-        else:
+            return struct([self.column(part) for _, part in node.fields], fields, self._gaps(owner))
+        if isinstance(node, List) and node.is_single:
+            return one_item(self.column(node.item), arrow_type(node), self._gaps(owner))
+        if isinstance(node, Scalar):
             column = self._leaf(node)
-        return self._with_gaps(node, column) if node.optional and not _always_there(node) else column
+        else:
+            column = self._map(node) if isinstance(node, Map) and node.fields else self._ready(node)
+        if not isinstance(column, Pooled):
+            gaps = self._gaps(owner)
+            return column if gaps is None else gappy(column, gaps)
+        size = len(column.pool)
+        gaps = self._gaps(owner, size)  # in a pool, they cost nothing when rows are made
+        return column if gaps is None else Pooled(take(column.pool, add(ramp("q", size), gaps.pool)), column.stream)
 
-    # --- null
-
-    def _with_missing(self, node: Object, column: Column) -> Column:
-        """A column with null where the object is absent as a whole, where that can be."""
-        missing = self._missing(node)
-        if missing is None:
-            return column
-        gaps = [None if absent else 0 for absent in missing.pool.to_pylist()]
-        return Gappy(column, Pooled(Array(gaps, type=DataType.int64()), missing.stream))
-
-    def _missing(self, node: Object | List) -> Pooled | None:
-        """Where an optional object is absent as a whole."""
+    def _gaps(self, node: Node, size: int = SMALL_POOL) -> Pooled | None:
+        """Where an optional property is null: a column of 0 and null."""
         if not node.optional or _always_there(node):
             return None
-        dice = self._sources.dice(node.path, "missing")
-        share = 4 + dice.below(20)
-        pool = Array([dice.chance(share) for _ in range(SMALL_POOL)], type=DataType.bool())
-        return Pooled(pool, self._sources.stream(node.path, "missing"))
+        whole = isinstance(node, Object) or (
+            node.is_single if isinstance(node, List) else isinstance(node, Map) and node.fields
+        )
+        use, most = ("missing", 20) if whole else ("gaps", 24)
+        dice = self._sources.dice(node.path, use)
+        share = 4 + dice.below(most)
+        pool = Array([None if dice.chance(share) else 0 for _ in range(size)], type=DataType.int64())
+        return Pooled(pool, self._sources.stream(node.path, use))
 
-    def _with_gaps(self, node: Node, column: Column) -> Column:
-        """A column with null in some rows. In a pool, that costs nothing when rows are made."""
-        dice = self._sources.dice(node.path, "gaps")
-        share = 4 + dice.below(24)
-        if isinstance(column, Pooled):
-            places = [None if dice.chance(share) else place for place in range(len(column.pool))]
-            return Pooled(take(column.pool, Array(places, type=DataType.int64())), column.stream)
-        gaps = Array([None if dice.chance(share) else 0 for _ in range(SMALL_POOL)], type=DataType.int64())
-        return Gappy(column, Pooled(gaps, self._sources.stream(node.path, "gaps")))
+    def _map(self, node: Map) -> Column:
+        """Maps of known names."""
+        items = {name: part.item for name, part in node.fields if isinstance(part, List) and part.is_single}
+        listed = len(items) == len(node.fields)
+        columns = {name: self.column(items[name] if listed else part, part) for name, part in node.fields}
+        return map_of(columns, arrow_type(node), arrow_type(node.value), listed=listed)
 
     # --- plain values
 
     def _leaf(self, node: Scalar) -> Column:
-        if node.type == "string":
-            if node.is_time:
-                return self._time(node)
-            meaning = text_meaning(node.path, node.format)
-            if meaning == "person.gender" and {"female", "male"} <= set(node.choices):
-                return person_column(self._sources, node, meaning)
-            if node.choices:
-                return self._choice_of_entity(node, meaning) or self._choice(node, node.choices)
-            return self._text(node, meaning)
+        if node.is_time:
+            return self._time(node)
+        meaning = text_meaning(node.path, node.format) if node.type == "string" else number_entity(node.path)
+        if meaning == "person.gender" and {"female", "male"} <= set(node.choices):
+            return self._sources.person_column(node, meaning)
         if node.choices:
-            return self._choice(node, node.choices)
+            size = max(SMALL_POOL, min(len(node.choices), _MOST_VALUES))
+            return self._of_entity(node, meaning) or self._sources.pool(node, spread(node.choices, size))
+        if node.type == "string":
+            return self._text(node, meaning)
         if node.type == "boolean":
             dice = self._sources.dice(node.path)
             share = 25 + dice.below(65)
             return self._sources.pool(node, [dice.chance(share) for _ in range(SMALL_POOL)])
-        return self._number(node)
+        ids = self._sources.number_id_column(node) if node.type == "integer" else None
+        return ids or self._of_entity(node, meaning) or self._sources.pool(node, self._numbers(node))
 
-    def _choice(self, node: Scalar, choices: Sequence[Any]) -> Pooled:
-        size = SMALL_POOL if len(choices) <= SMALL_POOL else min(len(choices), _MOST_CHOICES)
-        return self._sources.pool(node, spread(choices, size))
+    def _of_entity(self, node: Scalar, meaning: str) -> Pooled | None:
+        """An entity's field where all its values fit, so that a `desktop` is no phone.
 
-    def _choice_of_entity(self, node: Scalar, meaning: str) -> Pooled | None:
-        """An entity's field where all its values are among the choices: so a `desktop` is no phone."""
-        if meaning.partition(".")[0] in ("own", "person", "id"):
+        There are 256 rows of it, the same ones for every field in the same part of the schema: two addresses have a city each, but
+        city and country agree.
+        """
+        entity = meaning.partition(".")[0]
+        values = entity_values(meaning)
+        if not values or not all(fits(node, value) for value in values):
             return None
-        values = self._sources.entity_values(meaning, node.path)
-        if not set(values) <= set(node.choices):
-            return None
-        return self._sources.pool(node, values, self._sources.entity_stream(meaning, node.path))
+        names = [] if entity == "device" else [name for name in node.path[:-1] if not name.startswith("_")]
+        part = tuple(names[:1])
+        rows = spread(self._sources.dice(part, entity).shuffled(values), SMALL_POOL)
+        if node.type != "string":
+            rows = [int(value) if node.type == "integer" else float(value) for value in rows]
+        return self._sources.pool(node, rows, self._sources.stream(part, "entity " + entity))
 
     def _time(self, node: Scalar) -> Column:
-        type_, instant = arrow_type(node), DataType.timestamp("ms", tz="UTC")
+        type_ = arrow_type(node)
         meaning = time_meaning(node.path)
         if meaning == "row":
-            return Time(type_, instant)
+            return time(self._sources.times, type_)
         dice = self._sources.dice(node.path)
         if meaning == "birth":
-            days = Array([(dice.below(22_000) - 9_000) * _DAY for _ in range(_NUMBERS)], type=DataType.int64())
-            return self._sources.of_person(Pooled(cast(cast(days, instant), type_), self._sources.people("birth")))
+            days = Array([dice.below(22_000) - 9_000 for _ in range(_NUMBERS)], type=DataType.int32())
+            births = cast(cast(days, DataType.date32()), type_)
+            return self._sources.of_person(Pooled(births, self._sources.people("birth")))
         reach = dice.one_of(_REACH[meaning]) * _DAY // 1000
         sign = 1000 if meaning == "later" else -1000
         shifts = Array([sign * dice.below(reach) for _ in range(SMALL_POOL)], type=DataType.int64())
-        return Time(type_, instant, Pooled(shifts, self._sources.stream(node.path)))
-
-    def _number(self, node: Scalar) -> Column:
-        if node.type == "integer" and is_row_id(self._sources, node):
-            return number_id_column(node)
-        entity = number_entity(node.path)
-        if entity is not None:
-            values = [float(value) for value in self._sources.entity_values(entity, node.path)]
-            if all(allows(node, Fraction(str(value))) for value in values):
-                good = [int(value) if node.type == "integer" else value for value in values]
-                if node.type == "number" or good == values:
-                    return self._sources.pool(node, good, self._sources.entity_stream(entity, node.path))
-        return self._sources.pool(node, self._numbers(node))
+        return time(self._sources.times, type_, Pooled(shifts, self._sources.stream(node.path)))
 
     def _numbers(self, node: Scalar) -> list[float]:
         whole = node.type == "integer"
@@ -157,45 +177,103 @@ class ColumnBuilder:
         if whole:
             low, high = max(low, Fraction(-(2 ** (node.bits - 1)))), min(high, Fraction(2 ** (node.bits - 1) - 1))
         found = multiples(low, high, step)
-        if not whole and node.step is None:
-            while found.stop - found.start < 100 and low < high and step > Fraction(1, 10**9):
-                step /= 10
-                found = multiples(low, high, step)
-        if not found and low == high:
+        while not whole and node.step is None and _count(found) < 100 and low < high and step > Fraction(1, 10**9):
+            step /= 10
+            found = multiples(low, high, step)
+        count = _count(found)
+        if count == 0 and low == high:
             return [float(low)] * SMALL_POOL
-        count = found.stop - found.start
         if count == 0:
             raise SchemaError(node.path, "no number with up to nine decimals lies between the limits")
         size = SMALL_POOL if count <= SMALL_POOL // 2 else _NUMBERS
         draws = memoryview(self._sources.stream(node.path, "numbers").take(0, size, 4)).cast("I")
-        picks = (
-            ((draw**3 * count) >> 96 for draw in draws) if usual.skewed else ((draw * count) >> 32 for draw in draws)
-        )
-        up, down = step.numerator, step.denominator
-        values: list[float] = [(found.start + pick) * up for pick in picks]
-        return values if whole else [value / down for value in values]
+        picks = [(draw**3 * count) >> 96 if usual.skewed else (draw * count) >> 32 for draw in draws]
+        values: list[float] = [(found.start + pick) * step.numerator for pick in picks]
+        return values if whole else [value / step.denominator for value in values]
 
     def _text(self, node: Scalar, meaning: str) -> Column:
         source, _, name = meaning.partition(".")
         if source == "id" or node.format == "uuid":
-            return id_column(self._sources, node, name)
+            return self._sources.id_column(node, name)
         if meaning == "product.sku" and self._sources.kind == "profile" and len(node.path) == 1:
-            return id_column(self._sources, node, "own")  # a row for each product
+            return self._sources.id_column(node, "own")  # a row for each product
         if source == "person":
-            return person_column(self._sources, node, meaning)
-        if source != "own":
-            values = [str(value) for value in self._sources.entity_values(meaning, node.path)]
-            if all(node.min_length <= len(value) <= node.max_length for value in values):
-                return self._sources.pool(node, values, self._sources.entity_stream(meaning, node.path))
-            if not node.format:
-                return self._text(node, "own.words")
-        else:
-            values = own_values(meaning, self._sources.dice(node.path), SMALL_POOL)
+            return self._sources.person_column(node, meaning)
+        if of_entity := self._of_entity(node, meaning):
+            return of_entity
+        values = entity_values(meaning) if node.format else []
+        if not values:
+            dice = self._sources.dice(node.path)
+            values = own_values(meaning if source == "own" else "own.words", dice, SMALL_POOL)
         fit = fitting(values, node.min_length, node.max_length)
         if node.format and fit[0] not in values:
             reason = f"no {node.format} of {node.min_length} to {node.max_length} characters can be made"
             raise SchemaError(node.path, reason)
         return self._sources.pool(node, fit)
+
+    # --- lists and maps: their lengths vary, so they are taken from a pool of ready ones, made value by value
+
+    def _ready(self, node: List | Map) -> Pooled:
+        """Ready lists or maps. Raises SchemaError where different items are asked for and run out."""
+        dice = self._sources.dice(node.path)
+        size = max(8, min(SMALL_POOL, _MOST_VALUES // max(1, values_in(node))))
+        lines = [orjson.dumps({"list": self._sample(node, dice, {})}) for _ in range(size)]
+        schema = Schema([Field("list", arrow_type(node), nullable=False)])
+        pool = read_json(b"\n".join(lines), schema).read_next_batch().column(0)
+        return Pooled(pool, self._sources.stream(node.path))
+
+    def _items(self, node: List, dice: Dice) -> list[Any]:
+        count = node.min_items + dice.below(node.max_items - node.min_items + 1)
+        if not node.unique:
+            return [self._sample(node.item, dice, {}) for _ in range(count)]
+        found: dict[bytes, Any] = {}
+        for _ in range(32 * count):
+            item = self._sample(node.item, dice, {})
+            found.setdefault(orjson.dumps(item, option=orjson.OPT_SORT_KEYS), item)
+            if len(found) == count:
+                break
+        if len(found) < node.min_items:
+            reason = f"minItems {node.min_items} with uniqueItems, but there are only {len(found)} different items"
+            raise SchemaError(node.path, reason)
+        return list(found.values())
+
+    def _sample(self, node: Node, dice: Dice, picks: dict[Stream, int]) -> Any:
+        """One JSON value. `picks` holds what has been picked for one item, so that its properties agree."""
+        if isinstance(node, List):
+            return self._items(node, dice)
+        if isinstance(node, Map) and not node.fields:
+            names = _NAMESPACES if node.path[-1].lower() == "identitymap" else WORDS["words"]
+            chosen = dice.shuffled(names)[: 1 + dice.below(MAX_MAP_ENTRIES)]
+            return {name: self._sample(node.value, dice, {}) for name in chosen}
+        if isinstance(node, Object | Map):
+            present = [
+                (name, part) for name, part in node.fields if not part.optional or not dice.chance(_MISSING_PERCENT)
+            ]
+            return {name: self._sample(part, dice, picks) for name, part in present}
+        if node.path not in self._samples:
+            self._samples[node.path] = self._sample_values(node)
+        values, stream = self._samples[node.path]
+        place = picks.setdefault(stream, dice.below(1 << 32))
+        return values[place % len(values)]
+
+    def _sample_values(self, node: Scalar) -> tuple[Sequence[Any], Stream]:
+        if node.is_time:
+            return self._instants(node), self._sources.stream(node.path)
+        column = self._leaf(node)
+        stream = column.stream if isinstance(column, Pooled) else self._sources.stream(node.path)
+        return values_of(column), stream
+
+    def _instants(self, node: Scalar) -> list[str]:
+        """Times inside of lists, which know nothing of their row's: in the year before the anchor, or after it."""
+        dice = self._sources.dice(node.path)
+        sign = 1 if time_meaning(node.path[:-1] if node.path[-1] == ITEMS else node.path) == "later" else -1
+        shifts = (sign * dice.below(_REACH_IN_LISTS) for _ in range(SMALL_POOL))
+        moments = (datetime.fromtimestamp((self._sources.anchor + shift) // 1000, UTC) for shift in shifts)
+        return [f"{moment:%Y-%m-%dT%H:%M:%SZ}"[: 10 if node.format == "date" else None] for moment in moments]
+
+
+def _count(numbers: range) -> int:
+    return numbers.stop - numbers.start  # `len` has no room for more than 2**63
 
 
 def _always_there(node: Node) -> bool:
@@ -204,4 +282,4 @@ def _always_there(node: Node) -> bool:
         return any(_always_there(part) for _, part in node.fields)
     if isinstance(node, List | Map) or node.choices:
         return False
-    return node.path == ("_id",) or (node.format in ("date-time", "date") and time_meaning(node.path) == "row")
+    return node.path == ("_id",) or (node.is_time and time_meaning(node.path) == "row")

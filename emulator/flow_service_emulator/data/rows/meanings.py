@@ -22,15 +22,14 @@ _PART: Final = re.compile(r"\{(?:(?P<low>\d+)-(?P<high>\d+)(?::(?P<form>\w+))?|(
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 _GIVEN: Final[dict[str, Any]] = built_in("meanings.json")
 """Names (in lower case, without separators) and words of names -> what they mean."""
-_ROW_TIME, _LONG_AGO, _LATER, _PERSON_IDS, _DEVICE_IDS, _PICTURES = (
-    frozenset(_GIVEN[key]) for key in ("rowTime", "longAgo", "later", "personIds", "deviceIds", "pictures")
+_ROW_TIME, _LONG_AGO, _LATER, _PERSON_IDS, _DEVICE_IDS, _PICTURES, OWN_OF_EVENT = (
+    frozenset(_GIVEN[key])
+    for key in ("rowTime", "longAgo", "later", "personIds", "deviceIds", "pictures", "ownOfEvent")
 )
-_TEXT_BY_NAME: Final[dict[str, str]] = {
-    name: meaning for meaning, names in _GIVEN["textByName"].items() for name in names
-}
-_TEXT_BY_FORMAT: Final[dict[str, str]] = {
-    form: meaning for meaning, forms in _GIVEN["textByFormat"].items() for form in forms
-}
+_TEXT_BY_NAME, _TEXT_BY_FORMAT = (
+    {name: meaning for meaning, names in _GIVEN[key].items() for name in names}
+    for key in ("textByName", "textByFormat")
+)
 
 
 class Range(NamedTuple):
@@ -39,19 +38,7 @@ class Range(NamedTuple):
     low: Fraction
     high: Fraction
     step: Fraction
-    skewed: bool = False
-
-
-def _range(low: float, high: float, step: str = "1", *, skewed: bool = False) -> Range:
-    return Range(Fraction(low), Fraction(high), Fraction(step), skewed)
-
-
-_NUMBERS: Final = tuple(
-    (frozenset(row["names"]), _range(row["low"], row["high"], row["step"], skewed=row["skewed"]))
-    for row in _GIVEN["numbers"]
-)
-_ANY_NUMBER: Final = _range(0, 1_000, "0.01")
-_WHOLE_SCORE: Final = _range(0, 100)
+    skewed: bool
 
 
 def words_of(name: str) -> list[str]:
@@ -92,29 +79,27 @@ def time_meaning(path: Path) -> str:
 def number_range(path: Path, *, whole: bool) -> Range:
     """The numbers that look right for a property of this name."""
     names = set(words_of(path[-1] if path[-1] != ITEMS else path[-2]))
-    for keys, found in _NUMBERS:
-        if names & keys:
-            if not whole or found.step.denominator == 1:
-                return found
-            return _WHOLE_SCORE if found.high == 1 else Range(found.low, found.high, Fraction(1), found.skewed)
-    return _range(0, 1_000) if whole else _ANY_NUMBER
+    found = next(row for row in _GIVEN["numbers"] if names.intersection(row["names"]) or not row["names"])
+    low, high, step = (Fraction(found[key]) for key in ("low", "high", "step"))
+    if whole and step.denominator > 1:
+        high, step = Fraction(100) if high == 1 else high, Fraction(1)
+    return Range(low, high, step, found["skewed"])
 
 
-def number_entity(path: Path) -> str | None:
-    """The entity's field, such as `place.latitude`, that a number belongs to; None where it stands alone."""
+def number_entity(path: Path) -> str:
+    """The entity's field, such as `place.latitude`, that a number belongs to; "" where it stands alone."""
     above = "".join(words_of(path[-2])) if len(path) > 1 and path[-2] != ITEMS else ""
     return _by_parent("numberByParent", "".join(words_of(path[-1])), above)
 
 
-def _by_parent(table: str, whole: str, above: str) -> str | None:
-    found = (meaning for name, part, meaning in _GIVEN[table] if whole == name and part in above)
-    return next(found, None)
+def _by_parent(table: str, whole: str, above: str) -> str:
+    return next((meaning for name, part, meaning in _GIVEN[table] if whole == name and part in above), "")
 
 
 def entity_values(meaning: str) -> list[Any]:
-    """What an entity's field, such as `product.price`, is in each there is, in their order."""
+    """What an entity's field, such as `product.price`, is in each there is, in their order; none for what is no entity's."""
     entity, _, field = meaning.partition(".")
-    known = WORDS["entities"][entity]
+    known = WORDS["entities"].get(entity, {"fields": [field], "rows": []})
     place = known["fields"].index(field)
     return [row[place] for row in known["rows"]]
 

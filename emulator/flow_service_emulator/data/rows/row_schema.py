@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final, Literal, NamedTuple
 
-from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError, is_map, shown, written_out
+from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError, shown, written_out
 
 DatasetKind = Literal["profile", "event"]
 ScalarType = Literal["string", "integer", "number", "boolean"]
@@ -63,19 +63,19 @@ class Scalar(NamedTuple):
 
 
 class Object(NamedTuple):
-    """A property that holds an object; `fields` in the order of the schema. As a map, it is a column of names and values."""
+    """A property that holds an object; `fields` in the order of the schema."""
 
     path: Path
     optional: bool
     fields: tuple[tuple[str, Node], ...]
-    is_map: bool = False
 
 
 class Map(NamedTuple):
-    """A property that holds an object of changing names, all of whose values are alike."""
+    """A property that holds an object all of whose values are alike: of the names in `fields`, or of changing ones."""
 
     path: Path
     optional: bool
+    fields: tuple[tuple[str, Node], ...]
     value: Node
 
 
@@ -88,6 +88,11 @@ class List(NamedTuple):
     min_items: int
     max_items: int
     unique: bool
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it has one item in every row."""
+        return self.min_items == self.max_items == 1
 
 
 Node = Scalar | Object | List | Map
@@ -102,7 +107,7 @@ def parse_row_schema(schema: Mapping[str, Any], *, types_only: bool = False) -> 
     """
     schema = written_out(schema, types_only=types_only)
     root = _node((), schema, optional=False)
-    if not isinstance(root, Object) or root.is_map:
+    if not isinstance(root, Object):
         raise SchemaError((), "rows are objects: give the type 'object' and properties")
     kind = schema.get("x-kind", "event" if "timestamp" in dict(root.fields) else "profile")
     if kind not in ("profile", "event"):
@@ -118,7 +123,7 @@ def _node(path: Path, schema: Any, *, optional: bool) -> Node:
             raise SchemaError(path, f"{keyword!r} is not supported here: write its properties out")
     type_ = _type(path, schema)
     if type_ == "object":
-        return _map(path, schema, optional) if is_map(schema) else _object(path, schema, optional)
+        return _object(path, schema, optional)
     return _list(path, schema, optional) if type_ == "array" else _scalar(path, schema, type_, optional)
 
 
@@ -146,43 +151,37 @@ def _implied_type(path: Path, schema: Mapping[str, Any]) -> str:
     return kinds.pop()
 
 
-def _object(path: Path, schema: Mapping[str, Any], optional: bool) -> Object:
-    properties = schema.get("properties")
-    if not properties:
-        raise SchemaError(path, "an object needs properties")
-    required = schema.get("required", [])
-    for name in required:
-        if name not in properties:
-            raise SchemaError(path, f"required names {shown(name)}, which is not among the properties")
+def _object(path: Path, schema: Mapping[str, Any], optional: bool) -> Object | Map:
+    properties, required = schema.get("properties", {}), schema.get("required", [])
     for name in properties:
         if not name or "\0" in name:
             raise SchemaError(path, f"{shown(name)} cannot be a column's name")
+    further = schema.get("additionalProperties")
+    values = [_node((*path, ITEMS), further, optional=False)] if isinstance(further, Mapping) and further else []
+    if not (properties or values):
+        raise SchemaError(path, "an object needs properties, or additionalProperties that say of what type values are")
+    for name in required if properties else ():
+        if name not in properties:
+            raise SchemaError(path, f"required names {shown(name)}, which is not among the properties")
     fields = tuple(
         (name, _node((*path, name), part, optional=name not in required)) for name, part in properties.items()
     )
-    further = schema.get("additionalProperties")
-    values = [_node((*path, ITEMS), further, optional=False)] if isinstance(further, Mapping) and further else []
-    as_map = bool(values) or schema.get("meta:xdmType") == "map"
-    if as_map and len({_form(node) for node in (*dict(fields).values(), *values)}) != 1:
+    if not values and schema.get("meta:xdmType") != "map":
+        return Object(path, optional, fields)
+    values += [node for _, node in fields]
+    if len({_form(node) for node in values}) != 1:
         reason = "a column is an object or a map: its properties and additionalProperties differ in type"
         raise SchemaError(path, reason)
-    return Object(path, optional, fields, as_map)
+    return Map(path, optional, fields, values[0])
 
 
 def _form(node: Node) -> Any:
     """What the type of a node's column depends on."""
     if isinstance(node, Object):
-        return node.is_map, tuple((name, part.optional, _form(part)) for name, part in node.fields)
+        return tuple((name, part.optional, _form(part)) for name, part in node.fields)
     if isinstance(node, Scalar):
         return node.type, node.is_time and node.format, node.bits
     return type(node).__name__, _form(node.item if isinstance(node, List) else node.value)
-
-
-def _map(path: Path, schema: Mapping[str, Any], optional: bool) -> Map:
-    further = schema.get("additionalProperties")
-    if not isinstance(further, Mapping) or not further:
-        raise SchemaError(path, "additionalProperties has to say of what type the values are")
-    return Map(path, optional, _node((*path, ITEMS), further, optional=False))
 
 
 def _list(path: Path, schema: Mapping[str, Any], optional: bool) -> List:
@@ -282,7 +281,7 @@ def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
     if not taken:
         raise SchemaError(node.path, f"{wanted} has no value but null")
     for choice in taken:
-        if not _fits(node, choice):
+        if not fits(node, choice):
             raise SchemaError(
                 node.path, f"{wanted} holds {shown(choice)}, which is no {node.type} or beyond the limits"
             )
@@ -291,22 +290,20 @@ def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
     return node._replace(choices=tuple(dict.fromkeys(taken)))
 
 
-def _fits(node: Scalar, value: Any) -> bool:
+def fits(node: Scalar, value: Any) -> bool:
     """Whether a property can have a value."""
+    if node.choices and value not in node.choices:
+        return False
     if isinstance(value, str) and node.type == "string":
         return node.min_length <= len(value) <= node.max_length
     if isinstance(value, bool) or node.type == "boolean":
         return isinstance(value, bool) and node.type == "boolean"
     if not isinstance(value, int | float) or node.type == "string" or not abs(value) < _INT64:
         return False
-    return (node.type == "number" or float(value).is_integer()) and allows(node, Fraction(value))
-
-
-def allows(node: Scalar, value: Fraction) -> bool:
-    """Whether a number keeps to the limits of a property."""
-    if (node.low is not None and value < node.low) or (node.high is not None and value > node.high):
+    number = Fraction(str(value))
+    if (node.low is not None and number < node.low) or (node.high is not None and number > node.high):
         return False
-    return node.step is None or Fraction(str(float(value))) % node.step == 0 or value % node.step == 0
+    return (node.type == "number" or number.denominator == 1) and (node.step is None or number % node.step == 0)
 
 
 def multiples(low: Fraction, high: Fraction, step: Fraction) -> range:
@@ -328,7 +325,7 @@ def _number(node: Scalar, schema: Mapping[str, Any], key: str) -> list[Fraction]
 def values_in(node: Node) -> int:
     """The most plain values that one row can have below a node."""
     if isinstance(node, Map):
-        return MAX_MAP_ENTRIES * values_in(node.value)
+        return (len(node.fields) or MAX_MAP_ENTRIES) * values_in(node.value)
     if isinstance(node, List):
         return node.max_items * max(1, values_in(node.item))
     return sum(values_in(part) for _, part in node.fields) if isinstance(node, Object) else 1

@@ -61,11 +61,6 @@ def written_out(schema: Mapping[str, Any], *, types_only: bool = False) -> dict[
     return written
 
 
-def is_map(schema: Mapping[str, Any]) -> bool:
-    """Whether an object may have properties of any name and none is known, such as XDM's `identityMap`."""
-    return "properties" not in schema and ("additionalProperties" in schema or schema.get("meta:xdmType") == "map")
-
-
 class _Parts:
     """A schema on its way to be written out."""
 

@@ -120,7 +120,8 @@ class GeneratedRows:
 
         # Only an export needs these; the start of the server would be 10 ms longer.
         from flow_service_emulator.data.rows.column_builder import ColumnBuilder
-        from flow_service_emulator.data.rows.sources import Sources, arrow_field
+        from flow_service_emulator.data.rows.columns import arrow_field
+        from flow_service_emulator.data.rows.sources import Sources
 
         root, kind = parse_row_schema(schema)
         self._arrivals = Arrivals(rows, rows_per_hour, anchor)
@@ -133,7 +134,7 @@ class GeneratedRows:
             kind=kind,
             owners=min(max(rows // 8, 8), _MAX_OWNERS),
             anchor=self._arrivals.anchor_millis,
-            millis=self._times,
+            times=self._times,
         )
         builder = ColumnBuilder(sources)
         self._columns = [builder.column(node) for _, node in root.fields]
@@ -147,8 +148,8 @@ class GeneratedRows:
         while first < end:
             bound = self._arrivals.rows if first < self._arrivals.rows else end
             count = min(BATCH_ROWS, end - first, bound - first)
-            window = Window(first, count, self._times)
-            columns = [column.make(window) for column in self._columns]
+            window = Window(first, count)
+            columns = [column(window) for column in self._columns]
             yield RecordBatch.from_arrays(columns, schema=self.arrow_schema)
             first += count
 

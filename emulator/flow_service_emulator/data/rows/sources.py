@@ -1,46 +1,38 @@
-"""What columns are made with: Arrow types, seeded randomness by the property's place, and pools of values."""
+"""What the columns of one dataset are made of: seeded randomness by the property's place, pools of values, people and ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from arro3.core import Array, DataType, Field
+from arro3.core import Array, DataType
 
-from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, Window, referenced
+from flow_service_emulator.data.rows.columns import (
+    SMALL_POOL,
+    Code,
+    Column,
+    Pooled,
+    arrow_type,
+    joined,
+    position,
+    referenced,
+)
 from flow_service_emulator.data.rows.draws import Dice, Stream, spread
-from flow_service_emulator.data.rows.meanings import entity_values
-from flow_service_emulator.data.rows.row_schema import DatasetKind, List, Map, Node, Object, Scalar
-from flow_service_emulator.data.rows.schema_parts import Path
+from flow_service_emulator.data.rows.meanings import OWN_OF_EVENT, WORDS, email_part, fitting, own_values, words_of
+from flow_service_emulator.data.rows.row_schema import DatasetKind, Scalar
+from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError
 
-
-def arrow_type(node: Node) -> DataType:
-    """The Arrow type of a property's column.
-
-    As published for exported Parquet: `date-time` is a Timestamp in milliseconds, UTC, and `date` a Date32, which JSON shows as
-    ISO 8601 with `Z`; integers have 8, 16, 32 or 64 bits, numbers are Float64.
-    """
-    if isinstance(node, Map) or (isinstance(node, Object) and node.is_map):
-        value = node.value if isinstance(node, Map) else node.fields[0][1]
-        key = Field("key", DataType.string(), nullable=False)
-        return DataType.map(key, Field("value", arrow_type(value), nullable=True), False)
-    if isinstance(node, Object):
-        return DataType.struct([arrow_field(name, part) for name, part in node.fields])
-    if isinstance(node, List):
-        return DataType.list(Field("item", arrow_type(node.item), nullable=False))
-    if node.is_time:
-        return DataType.date32() if node.format == "date" else DataType.timestamp("ms", tz="UTC")
-    if node.type == "string":
-        return DataType.string()
-    if node.type == "integer":
-        return {8: DataType.int8, 16: DataType.int16, 32: DataType.int32, 64: DataType.int64}[node.bits]()
-    return DataType.float64() if node.type == "number" else DataType.bool()
-
-
-def arrow_field(name: str, node: Node) -> Field:
-    """The field of a property; required ones cannot be null."""
-    return Field(name, arrow_type(node), nullable=node.optional)
+MAX_POSITIONS: Final = 2**38
+"""How many ids are different for certain: those with a prefix are the fewest, 1,024 for each of 16**7 blocks."""
+_DEVICES: Final = 512
+_REFERENCES: Final = 64
+_LENGTHS: Final = {"person.full": (6, 24), "person.email": (19, 48)}
+"""The shortest and the longest that can come out: `Mei Li` and `mei.li1@example.com`."""
+_MOST_BEFORE_DOMAIN: Final = 64  # RFC 5321, 4.5.3.1.1
+_FIRST_NUMBER: Final = 100_000
+_FEWEST_DIGITS: Final = 9
+"""Ids that must be shorter than their usual form are numbers of at least so many digits."""
 
 
 @dataclass(kw_only=True)
@@ -49,7 +41,7 @@ class Sources:
 
     `owners` is how many people the rows of events refer to. People depend on `seed` alone: person number 17 has the
     same name, e-mail address and ids in every dataset, so that datasets can be joined. `anchor` (epoch milliseconds)
-    is where times without a row stand near, `millis` gives the rows' times.
+    is where times without a row stand near, `times` gives the rows' own.
     """
 
     seed: int
@@ -57,10 +49,10 @@ class Sources:
     kind: DatasetKind
     owners: int
     anchor: int
-    millis: Callable[[Window], Array]
-    columns: dict[str, Column] = field(default_factory=dict)
-    """Columns of people that are the same wherever they are in a row."""
+    times: Column
     _streams: dict[tuple[str, ...], Stream] = field(default_factory=dict)
+    _shared: dict[str, Column] = field(default_factory=dict)
+    """Columns of people that are the same wherever they are in a row."""
 
     def pool(self, node: Scalar, values: Sequence[Any], stream: Stream | None = None) -> Pooled:
         """A column of these values at random; columns that share a stream and a size take the same place of theirs."""
@@ -68,40 +60,146 @@ class Sources:
 
     def stream(self, path: Path, use: str = "values") -> Stream:
         """The random bytes of a property, or of another use of it."""
-        return self._shared("dataset", self.dataset_id, use, *path)
+        return self._stream("dataset", self.dataset_id, use, *path)
 
     def people(self, use: str) -> Stream:
         """The random bytes of people, which are the same in every dataset of a seed."""
-        return self._shared("people", use)
+        return self._stream("people", use)
 
-    def _shared(self, *name: str) -> Stream:
+    def _stream(self, *name: str) -> Stream:
         return self._streams.setdefault(name, Stream(self.seed, *name))
 
     def dice(self, path: Path, use: str = "values") -> Dice:
         """Random choices for a property, or for another use of it."""
         return Dice(self.seed, self.dataset_id, use, *path)
 
+    # --- people
+
     def of_person(self, column: Column) -> Column:
         """A column of people as the dataset has it: a row each in profiles, some people again and again in events."""
-        if self.kind == "profile":
-            return column
-        return referenced(column, self.owners, self.stream((), "who"), self.millis)
+        return column if self.kind == "profile" else referenced(column, self.owners, self.stream((), "who"))
 
-    def entity_values(self, meaning: str, path: Path) -> list[Any]:
-        """An entity's field in 256 rows; the same rows for every field of it in the same part of the schema."""
-        entity = meaning.partition(".")[0]
-        dice = Dice(self.seed, self.dataset_id, entity, *_scope(entity, path))
-        return spread(dice.shuffled(entity_values(meaning)), SMALL_POOL)
+    def person_column(self, node: Scalar, meaning: str) -> Column:
+        """The column of a person's `first`, `last` or `full` name, `gender`, `email` or `phone` (`person.email` and so on).
 
-    def entity_stream(self, meaning: str, path: Path) -> Stream:
-        """The random bytes by which an entity's row is picked."""
-        entity = meaning.partition(".")[0]
-        return self.stream(_scope(entity, path), "entity " + entity)
+        Names, gender and address of a row agree. Raises SchemaError where an address does not fit the limits of length.
+        """
+        names = [(name, "female") for name in WORDS["female_names"]] + [(name, "male") for name in WORDS["male_names"]]
+        given = _cycled(Dice(self.seed, "people", "first").shuffled(names))
+        first, gender = [name for name, _ in given], [gender for _, gender in given]
+        last = _cycled(Dice(self.seed, "people", "last").shuffled(WORDS["last_names"]))
+        if meaning in _LENGTHS:
+            shortest, longest = _LENGTHS[meaning]
+            if node.min_length > shortest or node.max_length < longest:
+                return self._short_text(node, meaning)
+            if meaning not in self._shared:
+                make = self._email if meaning == "person.email" else self._full_name
+                self._shared[meaning] = self.of_person(make(node, first, last))
+            return self._shared[meaning]
+        name = meaning.removeprefix("person.")
+        if name == "phone":
+            values = own_values("own.phone", Dice(self.seed, "people", "phone"), 4 * SMALL_POOL)
+        else:
+            values = {"first": first, "last": last, "gender": gender}[name]
+        fit = fitting(values, node.min_length, node.max_length)
+        stream = self.people("first" if name == "gender" else name)
+        return self.of_person(self.pool(node, _cycled(fit, len(values)), stream))
+
+    def _full_name(self, node: Scalar, first: Sequence[str], last: Sequence[str]) -> Column:
+        parts = {"first": [name + " " for name in first], "last": last}
+        return joined([self.pool(node, part, self.people(name)) for name, part in parts.items()])
+
+    def _email(self, node: Scalar, first: Sequence[str], last: Sequence[str]) -> Column:
+        """First and last name, the person's number, which makes it unique, and a reserved domain."""
+        column = joined(
+            [
+                self.pool(node, [email_part(name) + "." for name in first], self.people("first")),
+                self.pool(node, [email_part(name) for name in last], self.people("last")),
+                position(1, DataType.string()),
+                self.pool(
+                    node, ["@" + name for name in spread(WORDS["email_domains"], SMALL_POOL)], self.people("domain")
+                ),
+            ]
+        )
+        return lambda window: window.once(column)
+
+    def _short_text(self, node: Scalar, meaning: str) -> Pooled:
+        """Names or addresses that keep to the limits of length, at the price of not being unique."""
+        dice = self.dice(node.path)
+        if meaning == "person.full":
+            return self.pool(node, fitting(spread(WORDS["last_names"], SMALL_POOL), node.min_length, node.max_length))
+        domain = "@" + WORDS["email_domains"][0]
+        room = max(node.min_length - len(domain), 1), min(node.max_length - len(domain), _MOST_BEFORE_DOMAIN)
+        if room[0] > room[1]:
+            raise SchemaError(node.path, "no e-mail address of this length can be made (13 to 76 characters)")
+        names = fitting([f"{dice.one_of(WORDS['words'])}{dice.below(999)}" for _ in range(SMALL_POOL)], *room)
+        return self.pool(node, [name.replace(" ", "x") + domain for name in names])
+
+    # --- ids
+
+    def number_id_column(self, node: Scalar) -> Column | None:
+        """A number that is different in every row; None where rows have none. Raises SchemaError where limits leave too few."""
+        names = words_of(node.path[-1])
+        is_id = bool(names) and names[-1] in ("id", "key") and self.kind == "profile" and node.high is None
+        if node.path != ("_id",) and not (is_id and ITEMS not in node.path):
+            return None
+        step = int(node.step or 1)
+        least = _FIRST_NUMBER if node.low is None else max(_FIRST_NUMBER, int(node.low) + 1)
+        base = -(-least // step) * step
+        if node.high is not None and base + MAX_POSITIONS * step >= int(node.high):
+            raise SchemaError(node.path, "the limits leave too few different ids")
+        return position(base, arrow_type(node), step)
+
+    def id_column(self, node: Scalar, name: str) -> Column:
+        """The column of an id: of a `person`, an `ecid`, of a `device`, or the row's or another thing's `own`.
+
+        It is different in every row of profiles; in events only where the event itself has it. Raises SchemaError where
+        ids do not fit the limits of length.
+        """
+        last = words_of(node.path[-1])
+        if name in ("person", "ecid"):
+            names = [part for part in node.path if part != ITEMS]
+            whose = ["ecid"] if name == "ecid" else [word for part in names[-2:] for word in words_of(part)][-2:]
+            return self.of_person(self._code(node, Dice(self.seed, "people", *whose), name))
+        if name == "device":
+            code = self._code(node, Dice(self.seed, "devices", *last), name)
+            return code if self.kind == "profile" else referenced(code, _DEVICES, self.stream((), "which device"))
+        code = self._code(node, self.dice(node.path), name)
+        if node.path == ("_id",) or self.kind == "profile" or OWN_OF_EVENT & set(last[:-1] or ["id"]):
+            return code
+        return referenced(code, _REFERENCES, self.stream(node.path))
+
+    def _code(self, node: Scalar, dice: Dice, name: str) -> Column:
+        """Unique text that keeps to the limits of length."""
+        code = _usual_code(node, dice, name)
+        if node.min_length <= code.width <= node.max_length:
+            return code
+        if node.format == "uuid" or node.max_length < _FEWEST_DIGITS:
+            raise SchemaError(node.path, f"an id does not fit into {node.min_length} to {node.max_length} characters")
+        digits = min(node.max_length, 18)
+        number = position(10 ** (digits - 1), DataType.string())
+        if node.min_length <= digits:
+            return number
+        return joined([self.pool(node, ["0" * (node.min_length - digits)] * SMALL_POOL), number])
 
 
-def _scope(entity: str, path: Path) -> Path:
-    """The part of the schema that an entity belongs to: two addresses have a city each, but city and country agree."""
-    if entity == "device":
-        return ()
-    names = [name for name in path[:-1] if not name.startswith("_")]
-    return tuple(names[:1])
+def _usual_code(node: Scalar, dice: Dice, name: str) -> Code:
+    """A UUID of version 4, an Experience Cloud ID (38 digits), 16 hexadecimal digits, or ten behind a prefix (`ORD-3A91C0D4E2`)."""
+    below, words = dice.below, words_of(node.path[-1])
+    if node.format == "uuid":
+        return Code(
+            dice,
+            lambda n: f"{n:03x}{below(16):x}~-4{below(16**3):03x}-a{below(16**3):03x}-{below(16**12):012x}",
+            lambda n: f"{n >> 16:04x}-{n & 0xFFFF:04x}",
+            16**8,
+        )
+    if name == "ecid":
+        return Code(dice, lambda n: f"{1000 + n}{below(10**6):06d}~{below(10**12):012d}", "{:016d}".format, 10**16)
+    if words in (["id"], []):
+        return Code(dice, lambda n: f"{n:03X}{below(16):X}~{below(16**4):04X}", "{:08X}".format, 16**8)
+    prefix = "".join(words[:-1] or words)[:3].upper()
+    return Code(dice, lambda n: f"{prefix}-{n >> 8:X}~{n & 0xFF:02X}", "{:07X}".format, 16**7)
+
+
+def _cycled(values: Sequence[Any], size: int = SMALL_POOL) -> list[Any]:
+    return [values[place % len(values)] for place in range(size)]
