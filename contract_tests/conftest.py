@@ -21,7 +21,8 @@ import flow_service_emulator
 from contract_tests.elsewhere import Address
 from contract_tests.facts import Facts, fact_of
 from contract_tests.parity import parity
-from contract_tests.support import Api, KeptConnections, ServerProcess, serving
+from contract_tests.support import Api, KeptConnections, RunReport, ServerProcess, serving
+from flow_service_emulator.cli import main
 
 NOT_ELSEWHERE = {
     "emulator_only": "needs control of the emulator, or is about it",
@@ -132,6 +133,20 @@ def files(server: ServerProcess) -> Iterator[Path]:
     yield folder
     for file in folder.iterdir():
         file.unlink()
+
+
+@pytest.fixture
+def run_report(capsys: pytest.CaptureFixture[str]) -> RunReport:
+    """The command `report` in this process."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        try:
+            status = main(["report", *map(str, arguments)])
+        except SystemExit as exit:
+            status = int(str(exit.code))
+        return status, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

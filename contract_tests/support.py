@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import httpcore  # noqa: F401  httpx does it late: within a run of pytest in a t
 import httpx
 import pytest
 
-from contract_tests.tutorial import BASE, SOURCE_CONNECTION, Destination
+from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION, Destination
 
 FROZEN_NOW = 1_767_225_600
 """2026-01-01T00:00:00Z: where the tests' frozen clock starts."""
@@ -29,6 +29,8 @@ ERRORS: dict[str, dict[str, Any]] = {
     row["name"]: row
     for row in json.loads((Path(__file__).parent.parent / "fixtures" / "errors.json").read_text("utf-8"))
 }
+RunReport = Callable[..., tuple[int, str, str]]
+"""The fixture `run_report`: the command's arguments -> exit status, standard output, standard error."""
 MESSAGE = {
     "flow": "errorMessage",
     "gateway": "message",
@@ -238,12 +240,51 @@ class Api:
         source = self.created("sourceConnections", body)
         return self.created("flows", destination.flow(source, self.target(destination, **params), **(schedule or {})))
 
+    def flow_body(self, destination: Destination = S3, **fields: Any) -> dict[str, Any]:
+        """The body of a flow to a new target connection, whose first export is an hour away."""
+        source, target = self.created("sourceConnections", SOURCE_CONNECTION), self.target(destination)
+        return {**destination.flow(source, target, **self.later), **fields}
+
+    def patched(self, path: str, *operations: dict[str, Any]) -> dict[str, Any]:
+        """The entity after a patch that is accepted."""
+        response = self.patch(path, self.item(path)["etag"], list(operations))
+        assert response.status_code == 200, response.text
+        return self.item(path)
+
+    def refused(self, path: str, error: str, patch: Any, etag: str | None = "", **fields: object) -> dict[str, Any]:
+        """The report of a patch that is refused and changes nothing; with the entity's etag unless another is given."""
+        before = self.item(path)
+        response = self.patch(path, before["etag"] if etag == "" else etag, patch)
+        assert len(response.content) < 2_000
+        assert self.item(path) == before
+        return assert_error(response, error, **fields)
+
+    def requests(self, **filters: Any) -> list[dict[str, Any]]:
+        """The recorded requests."""
+        items: list[dict[str, Any]] = self.control("GET", "/requests", params=filters)["items"]
+        return items
+
+    def report(self) -> dict[str, Any]:
+        """The contract report."""
+        report: dict[str, Any] = self.control("GET", "/contract")
+        return report
+
+    def met(self) -> dict[str, dict[str, Any]]:
+        """The rules that the contract report has something to say about, by id."""
+        report = self.report()
+        return {rule["id"]: rule for rule in (*report["violations"], *report["warnings"])}
+
     def clean_up(self) -> None:
         """Deletes what was created, where the server is not reset anyway."""
 
     def close(self) -> None:
         for client in (*self.others, self):
             client.http.close()
+
+
+def replace(path: str | None, value: Any) -> dict[str, Any]:
+    """An operation of a JSON Patch."""
+    return {"op": "replace", "path": path, "value": value}
 
 
 def assert_error(response: httpx.Response, name: str, /, **fields: object) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from contract_tests.support import ERRORS, Api, assert_error, serving
+from contract_tests.support import ERRORS, Api, assert_error, replace, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, LANDING_ZONE, S3, SFTP
 from flow_service_emulator.catalog import fixtures_dir, load_catalog
 from flow_service_emulator.contract.rules import DIMENSIONS, source_url
@@ -22,19 +21,8 @@ APIS = json.loads((fixtures_dir() / "unsupported.json").read_text("utf-8"))["api
 PACKAGE = Path(__file__).parent.parent / "emulator" / "flow_service_emulator"
 
 
-def report(api: Api) -> dict[str, Any]:
-    answer: dict[str, Any] = api.control("GET", "/contract")
-    return answer
-
-
-def met(api: Api) -> dict[str, dict[str, Any]]:
-    """The rules that the report has something to say about, by id."""
-    told = report(api)
-    return {rule["id"]: rule for rule in (*told["violations"], *told["warnings"])}
-
-
 def verdicts(api: Api) -> list[str]:
-    return [entry["verdict"] for entry in api.control("GET", "/requests")["items"]]
+    return [entry["verdict"] for entry in api.requests()]
 
 
 # --- the table of rules -----------------------------------------------------------------------------------------------
@@ -42,7 +30,7 @@ def verdicts(api: Api) -> list[str]:
 
 def test_every_rule_can_be_read_and_followed(api: Api) -> None:
     """An error that says how it is fixed is a rule; what a rule says ends as a sentence does."""
-    rules = {rule["id"]: rule for rule in report(api)["rules"]}
+    rules = {rule["id"]: rule for rule in api.report()["rules"]}
     for name, row in ERRORS.items():
         assert (name in rules) == bool(row["fix"]), name
         if row["fix"]:
@@ -62,7 +50,7 @@ def test_rules_and_what_is_warned_of_are_the_same() -> None:
 
 def test_every_public_source_has_its_address(api: Api) -> None:
     """In the report of every rule; a source without one says itself that nothing public is meant."""
-    rules, addresses = report(api)["rules"], load_catalog().rules["sources"]
+    rules, addresses = api.report()["rules"], load_catalog().rules["sources"]
     nowhere = ("aepp", "emulator", "reference", "The specs' own", "The API reference and")
     for rule in rules:
         assert rule.get("sourceUrl", "").startswith("https://") or rule["source"].startswith(nowhere), rule["id"]
@@ -78,28 +66,20 @@ def test_a_violation_says_what_where_why_and_how_to_fix_it(api: Api) -> None:
     base = api.created("connections", S3.base_connection())
     for name in ("Not_a_bucket", "Neither-is_this"):
         api.post("/targetConnections", S3.target_connection(base, bucketName=name))
-    (violation,) = report(api)["violations"]
+    (violation,) = api.report()["violations"]
     row = ERRORS["provider-rejected"]
-    assert (violation["id"], violation["code"], violation["status"]) == ("provider-rejected", row["code"], 400)
-    assert violation["source"] == row["source"]
-    assert violation["count"] == 2
-    assert "GET /connectionSpecs/{id}" in violation["fix"]
+    assert violation.items() >= {"id": "provider-rejected", "code": row["code"], "status": 400, "count": 2}.items()
+    assert violation["source"] == row["source"] and "GET /connectionSpecs/{id}" in violation["fix"]
     (finding,) = violation["findings"]
-    assert (finding["operation"], finding["place"], finding["count"]) == (
-        "create:targetConnections",
-        "params.bucketName",
-        2,
+    assert (
+        finding.items() >= {"operation": "create:targetConnections", "place": "params.bucketName", "count": 2}.items()
     )
     assert "Not_a_bucket" in finding["message"]
-    request_id = api.control("GET", "/requests", params={"status": 400})["items"][0]["requestId"]
+    request_id = api.requests(status=400)[0]["requestId"]
     assert finding["first"] == {
-        "entry": 2,
-        "requestId": request_id,
-        "method": "POST",
-        "path": f"{BASE}/targetConnections",
-        "status": 400,
+        "entry": 2, "requestId": request_id, "method": "POST", "path": f"{BASE}/targetConnections", "status": 400,
         "at": api.control("GET", "/clock")["now"],
-    }
+    }  # fmt: skip
     assert finding["last"]["entry"] == 3
 
 
@@ -134,9 +114,9 @@ def test_a_refusal_names_its_place(api: Api, request_line: str) -> None:
     rule, place, kind = PLACES[request_line]
     method, path = request_line.split(" ")
     assert api.http.request(method, BASE + path).status_code >= 400
-    (finding,) = met(api)[rule]["findings"]
+    (finding,) = api.met()[rule]["findings"]
     assert (finding["place"], finding["kind"]) == (place, kind)
-    (told,) = api.control("GET", "/requests")["items"][0]["findings"]
+    (told,) = api.requests()[0]["findings"]
     assert (told["rule"], told["place"], told["kind"]) == (rule, place, kind)
 
 
@@ -147,7 +127,7 @@ def test_different_mistakes_are_different_findings(api: Api) -> None:
         api.post("/sourceConnections", {"name": "n", "connectionSpec": lake, "params": {"datasets": [dataset]}})
     found = {
         finding["kind"]: (finding["count"], finding["message"])
-        for finding in met(api)["provider-rejected"]["findings"]
+        for finding in api.met()["provider-rejected"]["findings"]
         if finding["place"] == "params.datasets[].dataSetId"
     }
     counts = sorted(count for count, _ in found.values())
@@ -160,11 +140,9 @@ def test_different_mistakes_are_different_findings(api: Api) -> None:
 def test_what_a_patch_names_is_its_place(api: Api) -> None:
     path = f"/connections/{api.created('connections', SFTP.base_connection())}"
     for pointer in ("/createdAt", "/nothing/there", "/createdAt"):
-        api.patch(path, api.item(path)["etag"], [{"op": "replace", "path": pointer, "value": 1}])
-    assert {finding["place"]: finding["count"] for finding in met(api)["patch-invalid"]["findings"]} == {
-        "/createdAt": 2,
-        "/nothing/there": 1,
-    }
+        api.patch(path, api.item(path)["etag"], [replace(pointer, 1)])
+    places = {finding["place"]: finding["count"] for finding in api.met()["patch-invalid"]["findings"]}
+    assert places == {"/createdAt": 2, "/nothing/there": 1}
 
 
 @pytest.mark.parametrize("base", APIS)
@@ -173,8 +151,8 @@ def test_another_of_the_platforms_services_is_a_warning(api: Api, base: str) -> 
     for path in (f"{base}/one", f"{base}/two?x=1", base):
         detail = assert_error(api.http.get(path), "unsupported")["detail"]
         assert APIS[base] in detail
-    assert set(met(api)) == {"unsupported"}
-    (finding,) = met(api)["unsupported"]["findings"]
+    assert set(api.met()) == {"unsupported"}
+    (finding,) = api.met()["unsupported"]["findings"]
     assert (finding["place"], finding["count"]) == (base, 3)
     assert set(verdicts(api)) == {"warning"}
     assert api.http.get(f"{base}s/one").status_code == 404
@@ -183,7 +161,7 @@ def test_another_of_the_platforms_services_is_a_warning(api: Api, base: str) -> 
 def test_places_are_bounded_and_requests_are_counted_on(api: Api) -> None:
     for number in range(MAX_FINDINGS + 10):
         api.get(f"/nope{number}")
-    rule = met(api)["path-not-found"]
+    rule = api.met()["path-not-found"]
     assert (rule["count"], len(rule["findings"])) == (MAX_FINDINGS + 10, MAX_FINDINGS)
 
 
@@ -198,17 +176,13 @@ def test_an_injected_error_is_not_the_clients(api: Api) -> None:
     ]
     api.control("PUT", "/faults", {"rules": rules})
     assert api.get("/flows").status_code == 404
-    assert (
-        api.patch(f"/connections/{connection}", etag, [{"op": "replace", "path": "/name", "value": "x"}]).status_code
-        == 412
-    )
+    assert api.patch(f"/connections/{connection}", etag, [replace("/name", "x")]).status_code == 412
     assert api.get("/runs/nope").status_code == 404
-    assert met(api)["resource-not-found"]["findings"][0]["operation"] == "get:runs"
-    assert set(met(api)) == {"resource-not-found"}
+    assert api.met()["resource-not-found"]["findings"][0]["operation"] == "get:runs"
+    assert set(api.met()) == {"resource-not-found"}
     assert verdicts(api)[2:] == ["injected", "injected", "violation"]
-    assert {"resource-not-found", "version-mismatch"} <= {
-        error["name"] for error in report(api)["coverage"]["errors"]["met"]
-    }
+    errors = {error["name"] for error in api.report()["coverage"]["errors"]["met"]}
+    assert {"resource-not-found", "version-mismatch"} <= errors
 
 
 def test_looking_for_what_was_deleted_is_no_violation(api: Api) -> None:
@@ -216,53 +190,48 @@ def test_looking_for_what_was_deleted_is_no_violation(api: Api) -> None:
     connection = api.created("connections", SFTP.base_connection())
     api.delete(f"/connections/{connection}")
     assert api.get(f"/connections/{connection}").status_code == 404
-    assert met(api) == {}
+    assert api.met() == {}
     api.delete(f"/connections/{connection}")
-    assert met(api)["resource-not-found"]["count"] == 1
+    assert api.met()["resource-not-found"]["count"] == 1
     api.get("/connections/never-there")
-    assert met(api)["resource-not-found"]["count"] == 2
+    assert api.met()["resource-not-found"]["count"] == 2
 
 
 def test_if_match(api: Api) -> None:
     """A stale etag happens to good clients: a warning. What is no etag at all never works: a violation."""
     path = f"/connections/{api.created('connections', SFTP.base_connection())}"
     etag = api.item(path)["etag"]
-    change = [{"op": "replace", "path": "/name", "value": "another name"}]
+    change = [replace("/name", "another name")]
     api.patch(path, etag, change)
     api.patch(path, etag, change)
-    assert met(api)["etag-not-latest"]["severity"] == "warning"
-    assert "if-match-form" not in met(api)
+    assert api.met()["etag-not-latest"]["severity"] == "warning"
+    assert "if-match-form" not in api.met()
     for sent in ("*", etag.strip('"'), f"W/{etag}", f'{etag}, "x"'):
         api.patch(path, sent, change)
     api.patch(path, None, change)
-    assert met(api)["if-match-form"]["count"] == 4
-    assert met(api)["if-match-form"]["code"] == "1404-412"
-    assert met(api)["if-match-missing"]["count"] == 1
-    assert met(api)["etag-not-latest"]["count"] == 1
+    counts = {name: rule["count"] for name, rule in api.met().items()}
+    assert counts == {"if-match-form": 4, "if-match-missing": 1, "etag-not-latest": 1}
+    assert api.met()["if-match-form"]["code"] == "1404-412"
 
 
 def test_tokens_that_are_checked(tmp_path: Path) -> None:
     """Expired, and never valid: told apart. Expiry happens to good clients, a made-up token does not."""
     with serving(tmp_path, "--check-auth") as process:
         api = Api(process.url)
-        get_token(api)
+        form = {"grant_type": "client_credentials", "client_id": "test-key", "client_secret": "s"}
+        token = api.http.post("/ims/token/v3", data=form).json()["access_token"]
+        api.http.headers["Authorization"] = f"Bearer {token}"
         api.get("/flows")
-        assert met(api) == {}
+        assert api.met() == {}
         api.advance(86_399 + 100)
         assert [api.get(path).status_code for path in ("/flows", "/runs")] == [401, 401]
-        assert set(met(api)) == {"token-expired"} and met(api)["token-expired"]["severity"] == "warning"
-        (finding,) = met(api)["token-expired"]["findings"]
+        assert set(api.met()) == {"token-expired"} and api.met()["token-expired"]["severity"] == "warning"
+        (finding,) = api.met()["token-expired"]["findings"]
         assert (finding["message"], finding["operation"], finding["count"]) == ("the token expired 100 s ago", "*", 2)
         api.http.headers["Authorization"] = "Bearer made-up"
         api.get("/runs")
-        assert met(api)["gateway-token-not-valid"]["severity"] == "violation"
+        assert api.met()["gateway-token-not-valid"]["severity"] == "violation"
         api.close()
-
-
-def get_token(api: Api) -> None:
-    form = {"grant_type": "client_credentials", "client_id": "test-key", "client_secret": "s"}
-    token = api.http.post("/ims/token/v3", data=form).json()["access_token"]
-    api.http.headers["Authorization"] = f"Bearer {token}"
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------
@@ -271,21 +240,16 @@ ORG, SANDBOX = "x-gw-ims-org-id", "x-sandbox-name"
 
 
 @pytest.mark.parametrize(
-    ("header", "value", "rule"),
-    [
-        (ORG, "My Org", "org-id-form"),
-        (ORG, "ABC", "org-id-form"),
-        (ORG, "TEST@adobeorg", "org-id-form"),
-        (SANDBOX, "PROD", "sandbox-name-form"),
-        (SANDBOX, "my_dev", "sandbox-name-form"),
-    ],
+    ("header", "value"),
+    [(ORG, "My Org"), (ORG, "ABC"), (ORG, "TEST@adobeorg"), (SANDBOX, "PROD"), (SANDBOX, "my_dev")],
 )
-def test_what_no_organization_or_sandbox_looks_like_is_warned_of(api: Api, header: str, value: str, rule: str) -> None:
+def test_what_no_organization_or_sandbox_looks_like_is_warned_of(api: Api, header: str, value: str) -> None:
     """Once for all calls, with the value."""
+    rule = "org-id-form" if header == ORG else "sandbox-name-form"
     for path in ("/flows", "/runs"):
         assert api.get(path, headers={header: value}).status_code == 200
-    assert set(met(api)) == {rule}
-    (finding,) = met(api)[rule]["findings"]
+    assert set(api.met()) == {rule}
+    (finding,) = api.met()[rule]["findings"]
     assert (finding["operation"], finding["place"], finding["count"]) == ("*", f"headers.{header}", 2)
     assert f'"{value}"' in finding["message"]
     assert verdicts(api) == ["warning", "warning"]
@@ -310,70 +274,58 @@ def test_all_missing_headers_are_told_at_once(api: Api, left_out: list[str]) -> 
             request.headers.pop(header)
         assert_error(api.http.send(request), MISSING[left_out[0]])
     expected = {MISSING[header]: f"headers.{header}" for header in left_out}
-    assert {rule["id"]: rule["findings"][0]["place"] for rule in met(api).values()} == expected
-    assert all([finding["count"] for finding in rule["findings"]] == [2] for rule in met(api).values())
-    for entry in api.control("GET", "/requests")["items"]:
+    assert {rule["id"]: rule["findings"][0]["place"] for rule in api.met().values()} == expected
+    assert all([finding["count"] for finding in rule["findings"]] == [2] for rule in api.met().values())
+    for entry in api.requests():
         assert {finding["rule"]: finding["place"] for finding in entry["findings"]} == expected
         assert entry["verdict"] == "violation"
 
 
 def test_an_empty_organization_is_told_beside_a_wrong_token(api: Api) -> None:
     api.get("/flows", headers={"Authorization": "Basic x", ORG: ""})
-    assert set(met(api)) == {"token-invalid", "org-header-empty"}
+    assert set(api.met()) == {"token-invalid", "org-header-empty"}
 
 
 def test_an_injected_error_says_nothing_about_missing_headers(api: Api) -> None:
     api.control("PUT", "/faults", {"rules": [{"kind": "error", "error": "gateway-token-missing"}]})
     api.get("/flows", headers={"x-api-key": ""})
-    assert met(api) == {} and verdicts(api) == ["injected"]
+    assert api.met() == {} and verdicts(api) == ["injected"]
 
 
 # --- pages -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_page_that_is_never_followed(api: Api) -> None:
-    for number in range(25):
-        api.created(
-            "connections",
-            {
-                **LANDING_ZONE.base_connection(),
-                "name": str(number),
-                "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"},
-            },
-        )
+    for _ in range(25):
+        api.created("connections", {"name": "x", "connectionSpec": {"id": LANDING_ZONE.spec, "version": "1.0"}})
     api.get("/connections?limit=5")
-    assert "page-not-followed" not in met(api), "who asks for five wants the first five"
+    assert "page-not-followed" not in api.met(), "who asks for five wants the first five"
     first = api.get("/connections?limit=20").json()
-    rule = met(api)["page-not-followed"]
+    rule = api.met()["page-not-followed"]
     assert (rule["severity"], rule["count"], rule["findings"][0]["operation"]) == ("warning", 1, "list:connections")
     token = first["_links"]["next"]["href"].partition("=")[2]
-    other = Api(api.url, sandbox="dev")
-    other.get("/connections", params={"continuationToken": token})
-    other.close()
-    assert met(api)["page-not-followed"]["count"] == 1, "another sandbox's request follows nothing"
+    api.other(sandbox="dev").get("/connections", params={"continuationToken": token})
+    assert api.met()["page-not-followed"]["count"] == 1, "another sandbox's request follows nothing"
     assert "next" not in api.get("/connections", params={"continuationToken": token}).json()["_links"]
-    assert "page-not-followed" not in met(api)
+    assert "page-not-followed" not in api.met()
 
 
 def test_pages_of_datasets(api: Api) -> None:
     """The same of /configs, which counts by `start`."""
     api.get(GOOD_CONFIGS)
-    assert met(api)["page-not-followed"]["findings"][0]["operation"] == "listConfigs"
+    assert api.met()["page-not-followed"]["findings"][0]["operation"] == "listConfigs"
     api.get(f"{GOOD_CONFIGS}&start=20&limit=100")
-    assert met(api) == {}
+    assert api.met() == {}
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------
 
 
 def test_coverage_counts_what_was_met_and_names_what_was_not(api: Api) -> None:
-    api.created(
-        "targetConnections",
-        SFTP.target_connection(api.created("connections", SFTP.base_connection()), compression="gzip"),
-    )
+    api.target(SFTP, compression="gzip")
     api.get("/flows?limit=5&count=true")
     api.get("/runs?orderby=-createdAt")
-    coverage = report(api)["coverage"]
+    coverage = api.report()["coverage"]
     assert list(coverage) == list(DIMENSIONS)
 
     def names(dimension: str, part: str) -> set[str]:
@@ -385,13 +337,7 @@ def test_coverage_counts_what_was_met_and_names_what_was_not(api: Api) -> None:
     assert {"create:connections auth.specName", "create:targetConnections params.remotePath"} <= names("fields", "met")
     assert {"create:flows scheduleParams.exportMode", "create:connections description"} <= names("fields", "never")
     assert names("destinations", "met") == {SFTP.spec}
-    assert {entry["title"] for entry in coverage["destinations"]["never"]} == {
-        "Amazon S3",
-        "Azure Blob Storage",
-        "Azure Data Lake Gen2",
-        "Data Landing Zone",
-        "Google Cloud Storage",
-    }
+    assert "Azure Data Lake Gen2" in {entry["title"] for entry in coverage["destinations"]["never"]}
     assert names("fileForms", "met") == {"JSON GZIP"}
     assert names("statuses", "met") == {"200", "201", "400"}
     assert names("errors", "met") == {"limit-with-count"}
@@ -400,29 +346,19 @@ def test_coverage_counts_what_was_met_and_names_what_was_not(api: Api) -> None:
         assert all(entry["count"] > 0 for entry in part["met"])
 
 
-def shown_text(api: Api) -> str:
-    return api.http.get("/__emulator/contract?format=text").text
-
-
-def coverage_lines(text: str) -> list[str]:
-    return text.partition("\nCOVERAGE")[2].splitlines()[1:]
-
-
 def test_the_coverage_takes_a_line_for_each_group(api: Api) -> None:
-    """Which is less than the findings take; every name is told where it is asked for."""
-    api.get("/flows?limit=0")
-    api.get("/flows?limit=1&count=false")
-    api.get("/flows?limit=2")
-    lines = coverage_lines(shown_text(api))
-    groups = report(api)["coverage"]
+    """Every name is told where it is asked for."""
+    for query in ("limit=0", "limit=1&count=false", "limit=2"):
+        api.get(f"/flows?{query}")
+    short, full = (api.http.get(f"/__emulator/contract?format=text&coverage={each}").text for each in ("short", "full"))
+    lines = short.partition("\nCOVERAGE")[2].splitlines()[1:]
+    groups = api.report()["coverage"]
     assert len(lines) == len(groups) + 1 and max(map(len, lines)) <= 100
     assert re.match(r"  query parameters accepted: 2 of \d+, 3 times; never .* more$", lines[1])
     assert lines[3].startswith("  destinations: 0 of 6; never ")
     told, more = re.findall(r"never (.*) and (\d+) more", lines[0])[0]
     assert len(told.split(", ")) + int(more) == len(groups["operations"]["never"])
-    full = api.http.get("/__emulator/contract?format=text&coverage=full").text
     assert all(entry["title"].partition(": ")[0] in full for entry in groups["operations"]["never"])
-    assert len(coverage_lines(full)) > 3 * len(lines)
     assert_error(api.http.get("/__emulator/contract?coverage=all"), "control-invalid")
 
 
@@ -448,40 +384,38 @@ def test_the_report_begins_anew_without_anything_else_being_lost(api: Api) -> No
     api.delete(f"/connections/{gone}")
     api.get("/flows?limit=0")
     api.get(GOOD_CONFIGS)  # announces a page that is not fetched
-    assert set(met(api)) == {"value-invalid", "page-not-followed"}
+    assert set(api.met()) == {"value-invalid", "page-not-followed"}
     number = api.control("GET", "/requests")["number"]
     assert api.control("DELETE", "/contract") == {"status": "ok"}
-    anew = report(api)
-    assert met(api) == {} and anew["summary"]["requests"] == 0 and anew["coverage"]["operations"]["met"] == []
+    anew = api.report()
+    assert api.met() == {} and anew["summary"]["requests"] == 0 and anew["coverage"]["operations"]["met"] == []
     assert api.control("GET", "/requests")["number"] == number and api.item(f"/connections/{connection}")
     assert api.get(f"/connections/{gone}").status_code == 404
-    assert met(api) == {}, "whoever looks for what was deleted does still nothing wrong"
+    assert api.met() == {}, "whoever looks for what was deleted does still nothing wrong"
     assert assert_error(api.http.delete("/__emulator/contract?x=1"), "control-invalid")
 
 
 def test_reset_forgets_it_all_unless_it_is_told_to_keep_it(api: Api) -> None:
     """`?keep=contract`: a test suite that resets between its tests gets one report at its end."""
-    empty = report(api)
+    empty = api.report()
     use(api)
     api.control("DELETE", "/requests")  # the report says which requests the journal does not have
-    before = report(api)
+    before = api.report()
     api.control("POST", "/reset", params={"keep": "contract"})
-    assert report(api) == before
-    assert api.control("GET", "/requests")["items"] == []
+    assert api.report() == before
+    assert api.requests() == []
     api.control("POST", "/reset")
-    assert report(api) == empty
+    assert api.report() == empty
     for wrong in ("nope", "contract,nope", "clock"):
         response = api.http.post("/__emulator/reset", params={"keep": wrong})
         assert "contract" in assert_error(response, "control-invalid")["detail"]
 
 
 def test_a_rule_of_faults_that_nothing_has_met_is_told(api: Api) -> None:
-    rules = [
-        {"kind": "error", "error": "service-unavailable", "operation": name} for name in ("list:flows", "list:runs")
-    ]
-    api.control("PUT", "/faults", {"rules": rules})
+    rule = {"kind": "error", "error": "service-unavailable"}
+    api.control("PUT", "/faults", {"rules": [{**rule, "operation": f"list:{name}"} for name in ("flows", "runs")]})
     api.get("/runs")
-    (told,) = report(api)["unmatchedFaults"]
+    (told,) = api.report()["unmatchedFaults"]
     assert told["operation"] == "list:flows"
     for form in ("text", "html", "junit"):
         assert "error: list:flows" in api.http.get(f"/__emulator/contract?format={form}").text

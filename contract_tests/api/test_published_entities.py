@@ -6,11 +6,9 @@ in its test.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api
+from contract_tests.support import FROZEN_NOW, Api, replace
 from contract_tests.tutorial import DESTINATIONS, S3, SOURCE_CONNECTION, Destination
 
 DAY = 86_400
@@ -19,36 +17,21 @@ SIX_MONTHS_ON = 1_782_864_000
 pytestmark = pytest.mark.emulator_only
 
 
-def patched(api: Api, path: str, *operations: dict[str, Any]) -> dict[str, Any]:
-    response = api.patch(path, api.item(path)["etag"], list(operations))
-    assert response.status_code == 200, response.text
-    return api.item(path)
-
-
-def replace(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "replace", "path": path, "value": value}
-
-
-def rules(api: Api) -> set[str]:
-    report = api.control("GET", "/contract")
-    return {rule["id"] for rule in (*report["violations"], *report["warnings"])}
-
-
 def test_a_target_connection_keeps_the_parameters_that_a_patch_leaves_out(api: Api) -> None:
     """Guide "Edit destination connections": `replace /params` with bucketName and path alone."""
     path = f"/targetConnections/{api.target(S3, compression='GZIP')}"
     before = api.item(path)["params"]
     changed = {"bucketName": "another-bucket", "path": "other/folder"}
-    assert patched(api, path, replace("/params", changed))["params"] == {**before, **changed}
-    assert rules(api) == {"params-partial"}
-    assert "datasetFileType" in str(api.control("GET", "/contract"))
+    assert api.patched(path, replace("/params", changed))["params"] == {**before, **changed}
+    assert set(api.met()) == {"params-partial"}
+    assert "datasetFileType" in str(api.report())
 
 
 def test_whole_parameters_are_replaced_without_a_word(api: Api) -> None:
     path = f"/targetConnections/{api.target(S3, compression='GZIP')}"
     whole = {**api.item(path)["params"], "path": "other"}
-    assert patched(api, path, replace("/params", whole), replace("/params/path", "again"))["params"]["path"] == "again"
-    assert rules(api) == set()
+    assert api.patched(path, replace("/params", whole), replace("/params/path", "again"))["params"]["path"] == "again"
+    assert api.met() == {}
 
 
 def test_a_source_connection_names_its_base_connection(api: Api) -> None:
@@ -70,9 +53,9 @@ def test_credentials_have_the_date_of_their_authorization(api: Api, destination:
     assert params["authorizedDate"] == "2026-01-01"
     api.advance(DAY)
     before = api.item(path)["etag"]
-    assert patched(api, path, replace("/auth/params", params))["etag"] == before
-    assert patched(api, path, replace("/auth", destination.auths[0]))["auth"]["params"] == params
-    assert rules(api) == set()
+    assert api.patched(path, replace("/auth/params", params))["etag"] == before
+    assert api.patched(path, replace("/auth", destination.auths[0]))["auth"]["params"] == params
+    assert api.met() == {}
 
 
 def test_the_last_operation_has_the_operations_of_a_patch(api: Api) -> None:
@@ -80,7 +63,7 @@ def test_the_last_operation_has_the_operations_of_a_patch(api: Api) -> None:
     path = f"/flows/{api.flow(S3, api.later)}"
     assert "ops" not in api.item(path)["lastOperation"]
     operation = {"op": "Replace", "path": "/name", "value": "new"}
-    last = patched(api, path, operation)["lastOperation"]
+    last = api.patched(path, operation)["lastOperation"]
     assert last["ops"] == [operation]
     assert last["status"] == {"value": "completed", "properties": None, "errors": []}
 
@@ -90,9 +73,9 @@ def test_a_schedule_ends_after_six_months(api: Api) -> None:
     flow = api.flow(S3, api.later)
     assert api.item(f"/flows/{flow}")["scheduleParams"] == {**api.later, "endTime": SIX_MONTHS_ON}
     assert [each["id"] for each in api.items("/flows", property=f"scheduleParams.endTime=={SIX_MONTHS_ON}")] == [flow]
-    after = patched(api, f"/flows/{flow}", replace("/scheduleParams", {**api.later, "endTime": FROZEN_NOW + 9 * DAY}))
+    after = api.patched(f"/flows/{flow}", replace("/scheduleParams", {**api.later, "endTime": FROZEN_NOW + 9 * DAY}))
     assert after["scheduleParams"]["endTime"] == FROZEN_NOW + 9 * DAY
-    after = patched(api, f"/flows/{flow}", {"op": "remove", "path": "/scheduleParams/endTime"})
+    after = api.patched(f"/flows/{flow}", {"op": "remove", "path": "/scheduleParams/endTime"})
     assert after["scheduleParams"]["endTime"] == SIX_MONTHS_ON
 
 
@@ -100,11 +83,11 @@ def test_a_schedule_ends_after_six_months(api: Api) -> None:
 def test_a_schedule_wholly_in_the_past_is_a_warning(api: Api, end: int, told: bool) -> None:
     schedule = {**api.later, "startTime": FROZEN_NOW - 60, "endTime": FROZEN_NOW + end}
     api.flow(S3, schedule, compression="GZIP")
-    assert rules(api) == ({"schedule-past"} if told else set())
+    assert set(api.met()) == ({"schedule-past"} if told else set())
 
 
 def test_a_flow_that_is_over_is_a_warning_when_it_is_changed(api: Api) -> None:
     path = f"/flows/{api.flow(S3, api.later, compression='GZIP')}"
     api.advance(200 * DAY)
-    patched(api, path, replace("/scheduleParams/interval", 6))
-    assert rules(api) == {"schedule-past"}
+    api.patched(path, replace("/scheduleParams/interval", 6))
+    assert set(api.met()) == {"schedule-past"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api, assert_error
+from contract_tests.support import FROZEN_NOW, Api, assert_error, replace
 from contract_tests.tutorial import BASE, DATA_LAKE, FIRST_DATASET, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
 
 pytestmark = pytest.mark.emulator_only
@@ -21,19 +21,11 @@ CONFIGS = "configs?outputType=activationDatasets&outputField=datasets&limit=1"
 
 def told(api: Api) -> dict[str, set[str]]:
     """The places of what the report says, by rule."""
-    report = api.control("GET", "/contract")
-    rules = (*report["violations"], *report["warnings"])
-    return {rule["id"]: {finding["place"] for finding in rule["findings"]} for rule in rules}
+    return {name: {finding["place"] for finding in rule["findings"]} for name, rule in api.met().items()}
 
 
 def flow(api: Api, **schedule: Any) -> str:
     return api.flow(S3, {**SOON, **schedule}, compression="GZIP")
-
-
-def patched(api: Api, *operations: dict[str, Any], kind: str = "flows", entity: str = "") -> None:
-    path = f"/{kind}/{entity or flow(api)}"
-    response = api.patch(path, api.item(path)["etag"], list(operations))
-    assert response.status_code == 200, response.text
 
 
 def base(api: Api, **fields: Any) -> None:
@@ -54,7 +46,7 @@ def sent(**options: Any) -> Callable[[Api], Any]:
 
 
 SPEC = {"id": LANDING_ZONE.spec, "version": "1.0"}
-PARTLY = {"op": "replace", "path": "/scheduleParams", "value": {"startTime": FROZEN_NOW + 2 * HOUR}}
+PARTLY = replace("/scheduleParams", {"startTime": FROZEN_NOW + 2 * HOUR})
 MISSPELT = [{"dataSetId": FIRST_DATASET, "nmae": "x"}]
 CREDENTIALS = {**SFTP.base_connection()["auth"], "x": 1}
 WARNINGS: list[tuple[Callable[[Api], Any], str, set[str]]] = [
@@ -63,15 +55,15 @@ WARNINGS: list[tuple[Callable[[Api], Any], str, set[str]]] = [
     (lambda api: source(api, foo=1, datasets=MISSPELT), "unknown-field", {"params.foo", "params.datasets[].nmae"}),
     (lambda api: target(api, Path="x", Compression="GZIP"), "unknown-field", {"params.Path", "params.Compression"}),
     (lambda api: flow(api, zz=1), "unknown-field", {"scheduleParams.zz"}),
-    (lambda api: patched(api, {"op": "add", "path": "/scheduleParams/zz", "value": 1}), "unknown-field", {"scheduleParams.zz"}),
+    (lambda api: api.patched(f"/flows/{flow(api)}", {"op": "add", "path": "/scheduleParams/zz", "value": 1}), "unknown-field", {"scheduleParams.zz"}),
     (lambda api: target(api, fileType="CSV"), "field-without-effect", {"params.fileType"}),
     (lambda api: target(api, compression="gzip"), "enum-letter-case", {"params.compression"}),
     (lambda api: flow(api, timeUnit="HOUR"), "enum-letter-case", {"scheduleParams.timeUnit"}),
-    (lambda api: patched(api, {"op": "Replace", "path": "/name", "value": "x"}), "patch-op-letter-case", {"[].op"}),
+    (lambda api: api.patched(f"/flows/{flow(api)}", {"op": "Replace", "path": "/name", "value": "x"}), "patch-op-letter-case", {"[].op"}),
     (lambda api: flow(api, interval="3"), "numeric-string", {"scheduleParams.interval"}),
     (lambda api: base(api, createdAt=1, id="x"), "server-field-sent", {"createdAt", "id"}),
     (lambda api: flow(api, frequency="hour"), "frequency-sent", {"scheduleParams.frequency"}),
-    (lambda api: patched(api, PARTLY), "schedule-partial", {"scheduleParams"}),
+    (lambda api: api.patched(f"/flows/{flow(api)}", PARTLY), "schedule-partial", {"scheduleParams"}),
     (lambda api: api.created("connections", LANDING_ZONE.base_connection()), "connection-spec-missing", {"connectionSpec"}),
     (lambda api: api.target(S3), "json-uncompressed", {"params.compression"}),
     (lambda api: api.created("connections", {"name": "n", "auth": None, "connectionSpec": SPEC}), "auth-null", {"auth"}),
@@ -100,7 +92,7 @@ def test_it_alone_is_warned_of_at_its_place(api: Api, ask: Callable[[Api], Any],
 
 def test_a_good_client_is_told_nothing(api: Api) -> None:
     api.get(f"/connectionSpecs/{DATA_LAKE}/{CONFIGS.replace('limit=1', 'limit=100')}")
-    patched(api, {"op": "replace", "path": "/scheduleParams/startTime", "value": FROZEN_NOW + 2 * HOUR})
+    api.patched(f"/flows/{flow(api)}", replace("/scheduleParams/startTime", FROZEN_NOW + 2 * HOUR))
     api.advance(DAY)
     api.get("/runs")
     assert told(api) == {}
@@ -111,10 +103,10 @@ def test_a_patch_is_blamed_for_what_it_changes_only(api: Api) -> None:
     (target_id,) = api.item(f"/flows/{flow_id}")["targetConnectionIds"]
     before = told(api)
     assert set(before) == {"frequency-sent", "unknown-field", "json-uncompressed", "field-without-effect"}
-    counts = [rule["count"] for rule in api.control("GET", "/contract")["warnings"]]
-    for kind, entity in (("flows", flow_id), ("targetConnections", target_id)):
-        patched(api, {"op": "replace", "path": "/name", "value": "x"}, kind=kind, entity=entity)
-    assert told(api) == before and [rule["count"] for rule in api.control("GET", "/contract")["warnings"]] == counts
+    counts = [rule["count"] for rule in api.report()["warnings"]]
+    for path in (f"/flows/{flow_id}", f"/targetConnections/{target_id}"):
+        api.patched(path, replace("/name", "x"))
+    assert told(api) == before and [rule["count"] for rule in api.report()["warnings"]] == counts
 
 
 @pytest.mark.parametrize("version", [1.0, 1, True, None, "2.0", 1234567890123, "x" * 200], ids=repr)
@@ -144,5 +136,5 @@ def test_a_version_is_answered_as_it_was_sent(api: Api, version: Any) -> None:
 def test_a_refused_value_is_told_with_what_is_allowed(api: Api, path: str, allowed: str) -> None:
     """Own: it is about the emulator itself."""
     assert_error(api.get(path), "value-invalid")
-    (rule,) = api.control("GET", "/contract")["violations"]
+    (rule,) = api.report()["violations"]
     assert rule["findings"][0]["message"].endswith(f"Allowed: {allowed}")
