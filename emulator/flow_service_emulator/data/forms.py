@@ -6,13 +6,15 @@ batches (8,192 rows take about 10 ms) are what keeps the rest of the server answ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
+from io import RawIOBase
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from arro3.core import DataType, RecordBatch, Schema
+    from arro3.core import DataType, RecordBatch, RecordBatchReader, Schema
 
 _PARQUET_GZIP = "gzip(1)"
 """Level 2 gives three quarters of the size at 0.7 of the speed."""
@@ -34,28 +36,33 @@ class ByteSink(Protocol):
     def flush(self) -> None: ...
 
 
-class UnwritableRows(Exception):
-    """The rows have a type that the file cannot carry, such as an object without properties in Parquet."""
-
-
 def encode_ndjson(batches: Iterator[RecordBatch], schema: Schema, target: ByteSink, *, gzip: bool) -> None:
     """Write one JSON object a line: nulls left out (within arrays they stay), no spaces, NaN as `null`.
 
-    Timestamps come out as they are in `schema`: use `in_utc` for a `Z`. Raises what `batches` and `target`
-    raise, and `UnwritableRows`.
+    Timestamps come out as they are in `schema`: use `in_utc` for a `Z`. Raises what `batches` and `target` raise, and arro3's
+    own, which for a type that the form cannot carry is a panic and no `Exception`.
     """
-    from arro3.core import RecordBatchReader
     from arro3.io import write_ndjson
 
     if gzip:
         head = list(islice(batches, 1))
         with _gzip(target, aside=any(batch.num_rows >= _FEW_ROWS for batch in head)) as stream:
             encode_ndjson(chain(head, batches), schema, stream, gzip=False)
-        return
-    sink = _Sink(target)
-    reader = RecordBatchReader.from_batches(schema, _guarded(batches, sink))
-    with sink:
-        write_ndjson(reader, sink.as_file())
+    else:
+        _encode(write_ndjson, batches, schema, target)
+
+
+def encode_parquet(batches: Iterator[RecordBatch], schema: Schema, target: ByteSink, *, gzip: bool) -> None:
+    """Write a Parquet file whose column chunks use the GZIP codec, or none. Raises as `encode_ndjson`."""
+    from arro3.io import write_parquet
+
+    write = partial(
+        write_parquet,
+        compression=_PARQUET_GZIP if gzip else "uncompressed",
+        max_row_group_size=_ROW_GROUP_ROWS,
+        dictionary_page_size_limit=_DICTIONARY_BYTES,
+    )
+    _encode(write, batches, schema, target)
 
 
 def _gzip(target: ByteSink, *, aside: bool) -> AbstractContextManager[Any]:
@@ -79,77 +86,53 @@ def _gzip(target: ByteSink, *, aside: bool) -> AbstractContextManager[Any]:
     return made
 
 
-def encode_parquet(batches: Iterator[RecordBatch], schema: Schema, target: ByteSink, *, gzip: bool) -> None:
-    """Write a Parquet file whose column chunks use the GZIP codec, or none. Raises as `encode_ndjson`."""
+def _encode(
+    write: Callable[[RecordBatchReader, IO[bytes]], None],
+    batches: Iterator[RecordBatch],
+    schema: Schema,
+    target: ByteSink,
+) -> None:
+    """Let arro3 write the batches.
+
+    Nothing raises into arro3, whose Parquet writer would panic and print so: the first error, of the target or of the batches, is
+    raised when arro3 comes back, which is soon, as it gets no more batches.
+    """
     from arro3.core import RecordBatchReader
-    from arro3.io import write_parquet
 
     sink = _Sink(target)
-    reader = RecordBatchReader.from_batches(schema, _guarded(batches, sink))
-    with sink:
-        write_parquet(
-            reader,
-            sink.as_file(),
-            compression=_PARQUET_GZIP if gzip else "uncompressed",
-            max_row_group_size=_ROW_GROUP_ROWS,
-            dictionary_page_size_limit=_DICTIONARY_BYTES,
-        )
+
+    def guarded() -> Iterator[RecordBatch]:
+        try:
+            for batch in batches:
+                yield batch
+                if sink.failure is not None:
+                    return
+        except GeneratorExit:  # arro3 gave up by itself, and says why
+            raise
+        except BaseException as error:
+            sink.failure = sink.failure or error
+
+    try:
+        write(RecordBatchReader.from_batches(schema, guarded()), cast("IO[bytes]", sink))
+    finally:
+        if sink.failure is not None:
+            raise sink.failure
 
 
-class _Sink:
-    """What arro3 writes to. It never raises into arro3, whose Parquet writer would panic and print so.
-
-    The first error, of the target or of the batches, is kept. arro3 comes back soon then, as it gets no more
-    batches, and the error is raised by our own code.
-    """
+class _Sink(RawIOBase):
+    """A target as arro3 needs it: with all the methods of a file. Keeps the first error of writing to it."""
 
     def __init__(self, target: ByteSink) -> None:
         self._target = target
         self.failure: BaseException | None = None
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any, /) -> int:
         if self.failure is None:
             try:
                 self._target.write(data)
             except BaseException as error:
                 self.failure = error
         return len(data)
-
-    def flush(self) -> None:
-        """Nothing to do: the target is flushed when it is closed."""
-
-    def read(self, size: int = -1) -> bytes:
-        """Never called, but arro3 takes nothing for a file that has no `read` and no `seek`."""
-        raise OSError("only for writing")
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        raise OSError("only for writing")
-
-    def as_file(self) -> IO[bytes]:
-        return cast("IO[bytes]", self)
-
-    def __enter__(self) -> None:
-        """Around the call of arro3."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self.failure is not None:
-            raise self.failure
-        # arro3 panics on what Parquet cannot carry, and a panic is no `Exception`: it would end the whole
-        # server.
-        if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
-            raise UnwritableRows(f"these rows cannot be written: {error}") from error
-
-
-def _guarded(batches: Iterator[RecordBatch], sink: _Sink) -> Iterator[RecordBatch]:
-    try:
-        for batch in batches:
-            yield batch
-            if sink.failure is not None:
-                return
-    except GeneratorExit:  # arro3 gave up by itself, and says why
-        raise
-    except BaseException as error:
-        sink.failure = sink.failure or error
 
 
 def in_utc(schema: Schema) -> Schema:

@@ -88,7 +88,7 @@ def write_parts(
 
     NDJSON is as `encode_ndjson` says, with timestamps in ISO 8601, UTC, ending in `Z`. The same batches give the same
     bytes. `progress` is called from this thread about every 8,192 rows, with the rows and the bytes written so far. Raise what it and
-    `batches` raise; `UnwritableRows` for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
+    `batches` raise; arro3's panic for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
     """
     os.makedirs(folder, exist_ok=True)
     wanted = _utc(schema) if form.file_type == "JSON" else schema

@@ -12,42 +12,10 @@ from arro3.compute import add, cast, take
 from arro3.core import Array, DataType, Field, Schema
 from arro3.io import read_json
 
-from flow_service_emulator.data.rows.columns import (
-    SMALL_POOL,
-    Column,
-    Pooled,
-    arrow_field,
-    arrow_type,
-    gappy,
-    map_of,
-    one_item,
-    ramp,
-    struct,
-    time,
-    values_of,
-)
+from flow_service_emulator.data.rows import columns, meanings, row_schema
+from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, arrow_type
 from flow_service_emulator.data.rows.draws import Dice, Stream, spread
-from flow_service_emulator.data.rows.meanings import (
-    WORDS,
-    entity_values,
-    fitting,
-    number_entity,
-    number_range,
-    own_values,
-    text_meaning,
-    time_meaning,
-)
-from flow_service_emulator.data.rows.row_schema import (
-    MAX_MAP_ENTRIES,
-    List,
-    Map,
-    Node,
-    Object,
-    Scalar,
-    fits,
-    multiples,
-    values_in,
-)
+from flow_service_emulator.data.rows.row_schema import List, Map, Node, Object, Scalar
 from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError
 from flow_service_emulator.data.rows.sources import Sources
 
@@ -77,20 +45,21 @@ class ColumnBuilder:
         """
         owner = owner or node
         if isinstance(node, Object):
-            fields = [arrow_field(name, part) for name, part in node.fields]
-            return struct([self.column(part) for _, part in node.fields], fields, self._gaps(owner))
+            fields = [columns.arrow_field(name, part) for name, part in node.fields]
+            return columns.struct([self.column(part) for _, part in node.fields], fields, self._gaps(owner))
         if isinstance(node, List) and node.is_single:
-            return one_item(self.column(node.item), arrow_type(node), self._gaps(owner))
+            return columns.one_item(self.column(node.item), arrow_type(node), self._gaps(owner))
         if isinstance(node, Scalar):
             column = self._leaf(node)
         else:
             column = self._map(node) if isinstance(node, Map) and node.fields else self._ready(node)
         if not isinstance(column, Pooled):
             gaps = self._gaps(owner)
-            return column if gaps is None else gappy(column, gaps)
+            return column if gaps is None else columns.gappy(column, gaps)
         size = len(column.pool)
         gaps = self._gaps(owner, size)  # in a pool, they cost nothing when rows are made
-        return column if gaps is None else Pooled(take(column.pool, add(ramp("q", size), gaps.pool)), column.stream)
+        places = None if gaps is None else add(columns.ramp("q", size), gaps.pool)
+        return column if places is None else Pooled(take(column.pool, places), column.stream)
 
     def _gaps(self, node: Node, size: int = SMALL_POOL) -> Pooled | None:
         """Where an optional property is null: a column of 0 and null."""
@@ -109,21 +78,22 @@ class ColumnBuilder:
         """Maps of known names."""
         items = {name: part.item for name, part in node.fields if isinstance(part, List) and part.is_single}
         listed = len(items) == len(node.fields)
-        columns = {name: self.column(items[name] if listed else part, part) for name, part in node.fields}
-        return map_of(columns, arrow_type(node), arrow_type(node.value), listed=listed)
+        values = {name: self.column(items[name] if listed else part, part) for name, part in node.fields}
+        return columns.map_of(values, arrow_type(node), arrow_type(node.value), listed=listed)
 
     # --- plain values
 
     def _leaf(self, node: Scalar) -> Column:
         if node.is_time:
             return self._time(node)
-        meaning = text_meaning(node.path, node.format) if node.type == "string" else number_entity(node.path)
+        of_text = node.type == "string"
+        meaning = meanings.text_meaning(node.path, node.format) if of_text else meanings.number_meaning(node.path)
         if meaning == "person.gender" and {"female", "male"} <= set(node.choices):
             return self._sources.person_column(node, meaning)
         if node.choices:
             size = max(SMALL_POOL, min(len(node.choices), _MOST_VALUES))
             return self._of_entity(node, meaning) or self._sources.pool(node, spread(node.choices, size))
-        if node.type == "string":
+        if of_text:
             return self._text(node, meaning)
         if node.type == "boolean":
             dice = self._sources.dice(node.path)
@@ -139,8 +109,8 @@ class ColumnBuilder:
         city and country agree.
         """
         entity = meaning.partition(".")[0]
-        values = entity_values(meaning)
-        if not values or not all(fits(node, value) for value in values):
+        values = meanings.entity_values(meaning)
+        if not values or not all(row_schema.fits(node, value) for value in values):
             return None
         names = [] if entity == "device" else [name for name in node.path[:-1] if not name.startswith("_")]
         part = tuple(names[:1])
@@ -151,9 +121,9 @@ class ColumnBuilder:
 
     def _time(self, node: Scalar) -> Column:
         type_ = arrow_type(node)
-        meaning = time_meaning(node.path)
+        meaning = meanings.time_meaning(node.path)
         if meaning == "row":
-            return time(self._sources.times, type_)
+            return columns.time(self._sources.times, type_)
         dice = self._sources.dice(node.path)
         if meaning == "birth":
             days = Array([dice.below(22_000) - 9_000 for _ in range(_NUMBERS)], type=DataType.int32())
@@ -162,11 +132,11 @@ class ColumnBuilder:
         reach = dice.one_of(_REACH[meaning]) * _DAY // 1000
         sign = 1000 if meaning == "later" else -1000
         shifts = Array([sign * dice.below(reach) for _ in range(SMALL_POOL)], type=DataType.int64())
-        return time(self._sources.times, type_, Pooled(shifts, self._sources.stream(node.path)))
+        return columns.time(self._sources.times, type_, Pooled(shifts, self._sources.stream(node.path)))
 
     def _numbers(self, node: Scalar) -> list[float]:
         whole = node.type == "integer"
-        usual = number_range(node.path, whole=whole)
+        usual = meanings.number_range(node.path, whole=whole)
         step = node.step or usual.step
         span = max(usual.high - usual.low, 1000 * step)
         low, high = node.low, node.high
@@ -176,10 +146,10 @@ class ColumnBuilder:
             high = usual.high if usual.high > low else low + span
         if whole:
             low, high = max(low, Fraction(-(2 ** (node.bits - 1)))), min(high, Fraction(2 ** (node.bits - 1) - 1))
-        found = multiples(low, high, step)
+        found = row_schema.multiples(low, high, step)
         while not whole and node.step is None and _count(found) < 100 and low < high and step > Fraction(1, 10**9):
             step /= 10
-            found = multiples(low, high, step)
+            found = row_schema.multiples(low, high, step)
         count = _count(found)
         if count == 0 and low == high:
             return [float(low)] * SMALL_POOL
@@ -201,11 +171,11 @@ class ColumnBuilder:
             return self._sources.person_column(node, meaning)
         if of_entity := self._of_entity(node, meaning):
             return of_entity
-        values = entity_values(meaning) if node.format else []
+        values = meanings.entity_values(meaning) if node.format else []
         if not values:
             dice = self._sources.dice(node.path)
-            values = own_values(meaning if source == "own" else "own.words", dice, SMALL_POOL)
-        fit = fitting(values, node.min_length, node.max_length)
+            values = meanings.own_values(meaning if source == "own" else "own.words", dice, SMALL_POOL)
+        fit = meanings.fitting(values, node.min_length, node.max_length)
         if node.format and fit[0] not in values:
             reason = f"no {node.format} of {node.min_length} to {node.max_length} characters can be made"
             raise SchemaError(node.path, reason)
@@ -216,7 +186,7 @@ class ColumnBuilder:
     def _ready(self, node: List | Map) -> Pooled:
         """Ready lists or maps. Raises SchemaError where different items are asked for and run out."""
         dice = self._sources.dice(node.path)
-        size = max(8, min(SMALL_POOL, _MOST_VALUES // max(1, values_in(node))))
+        size = max(8, min(SMALL_POOL, _MOST_VALUES // max(1, row_schema.values_in(node))))
         lines = [orjson.dumps({"list": self._sample(node, dice, {})}) for _ in range(size)]
         schema = Schema([Field("list", arrow_type(node), nullable=False)])
         pool = read_json(b"\n".join(lines), schema).read_next_batch().column(0)
@@ -242,8 +212,8 @@ class ColumnBuilder:
         if isinstance(node, List):
             return self._items(node, dice)
         if isinstance(node, Map) and not node.fields:
-            names = _NAMESPACES if node.path[-1].lower() == "identitymap" else WORDS["words"]
-            chosen = dice.shuffled(names)[: 1 + dice.below(MAX_MAP_ENTRIES)]
+            names = _NAMESPACES if node.path[-1].lower() == "identitymap" else meanings.WORDS["words"]
+            chosen = dice.shuffled(names)[: 1 + dice.below(row_schema.MAX_MAP_ENTRIES)]
             return {name: self._sample(node.value, dice, {}) for name in chosen}
         if isinstance(node, Object | Map):
             present = [
@@ -261,12 +231,12 @@ class ColumnBuilder:
             return self._instants(node), self._sources.stream(node.path)
         column = self._leaf(node)
         stream = column.stream if isinstance(column, Pooled) else self._sources.stream(node.path)
-        return values_of(column), stream
+        return columns.values_of(column), stream
 
     def _instants(self, node: Scalar) -> list[str]:
         """Times inside of lists, which know nothing of their row's: in the year before the anchor, or after it."""
         dice = self._sources.dice(node.path)
-        sign = 1 if time_meaning(node.path[:-1] if node.path[-1] == ITEMS else node.path) == "later" else -1
+        sign = 1 if meanings.time_meaning(node.path[:-1] if node.path[-1] == ITEMS else node.path) == "later" else -1
         shifts = (sign * dice.below(_REACH_IN_LISTS) for _ in range(SMALL_POOL))
         moments = (datetime.fromtimestamp((self._sources.anchor + shift) // 1000, UTC) for shift in shifts)
         return [f"{moment:%Y-%m-%dT%H:%M:%SZ}"[: 10 if node.format == "date" else None] for moment in moments]
@@ -282,4 +252,4 @@ def _always_there(node: Node) -> bool:
         return any(_always_there(part) for _, part in node.fields)
     if isinstance(node, List | Map) or node.choices:
         return False
-    return node.path == ("_id",) or (node.is_time and time_meaning(node.path) == "row")
+    return node.path == ("_id",) or (node.is_time and meanings.time_meaning(node.path) == "row")

@@ -61,11 +61,6 @@ class Window:
     count: int
     _made: dict[Hashable, Array] = field(default_factory=dict)
 
-    @property
-    def ramp(self) -> Array:
-        """0, 1, 2 … `count` - 1 (int64)."""
-        return ramp("q", self.count)
-
     def once(self, column: Column) -> Array:
         """The values of a column that may be in several places of a row."""
         if column not in self._made:
@@ -151,7 +146,7 @@ def position(base: int, type_: DataType, step: int = 1) -> Column:
     """The row's position times `step` plus `base`, as a number or as text."""
 
     def make(window: Window) -> Array:
-        steps = mul(window.ramp, _int64(step)) if step > 1 else window.ramp
+        steps = mul(ramp("q", window.count), _int64(step))
         return cast(add(steps, _int64(base + window.first * step)), type_)
 
     return make
@@ -169,7 +164,7 @@ def time(times: Column, type_: DataType, shift: Column | None = None) -> Column:
 
 def gappy(column: Column, gaps: Column) -> Column:
     """A column with null in some rows: where `gaps`, a column of 0 and null, has one."""
-    return lambda window: take(column(window), add(window.ramp, gaps(window)))
+    return lambda window: take(column(window), add(ramp("q", window.count), gaps(window)))
 
 
 def struct(columns: Sequence[Column], fields: Sequence[Field], gaps: Column | None) -> Column:

@@ -86,7 +86,7 @@ def number_range(path: Path, *, whole: bool) -> Range:
     return Range(low, high, step, found["skewed"])
 
 
-def number_entity(path: Path) -> str:
+def number_meaning(path: Path) -> str:
     """The entity's field, such as `place.latitude`, that a number belongs to; "" where it stands alone."""
     above = "".join(words_of(path[-2])) if len(path) > 1 and path[-2] != ITEMS else ""
     return _by_parent("numberByParent", "".join(words_of(path[-1])), above)

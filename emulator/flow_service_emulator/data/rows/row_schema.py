@@ -244,17 +244,15 @@ def _with_lengths(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
 
 
 def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
-    whole = node.type == "integer"
-    above = [
-        math.floor(low) + Fraction(1) if whole else low + _NEXT for low in _number(node, schema, "exclusiveMinimum")
-    ]
-    below = [
-        math.ceil(high) - Fraction(1) if whole else high - _NEXT for high in _number(node, schema, "exclusiveMaximum")
-    ]
-    low = max([*_number(node, schema, "minimum"), *above], default=None)
-    high = min([*_number(node, schema, "maximum"), *below], default=None)
+    lows = [*_number(node, schema, "minimum"), *(least + _NEXT for least in _number(node, schema, "exclusiveMinimum"))]
+    highs = [*_number(node, schema, "maximum"), *(most - _NEXT for most in _number(node, schema, "exclusiveMaximum"))]
+    low, high = max(lows, default=None), min(highs, default=None)
     step = next(iter(_number(node, schema, "multipleOf")), None)
-    if whole:
+    if node.type == "integer":
+        low, high = (
+            None if low is None else Fraction(math.ceil(low)),
+            None if high is None else Fraction(math.floor(high)),
+        )
         step = Fraction((step or Fraction(1)).numerator)
     if low is not None and high is not None:
         limits = f"{_plain(low)} and {_plain(high)}"

@@ -63,7 +63,11 @@ class Arrivals:
 
     def count_at(self, at: float) -> int:
         """How many rows have arrived by `at` (epoch seconds)."""
-        return self._count(_millis(at))
+        passed = _millis(at) - self.anchor_millis
+        if passed < 0:
+            return max(0, ((passed + _FIRST_SPAN + 1) * self.rows - 1) // _FIRST_SPAN)
+        span, among = self._growth
+        return self.rows + ((passed + 1) * among - 1) // span if among else self.rows
 
     def millis(self, first: int, ramp: Array) -> Array:
         """When the rows of the positions from `first` on arrive (int64 column, epoch milliseconds).
@@ -83,14 +87,6 @@ class Arrivals:
         whole, rest = divmod(place * span, among)
         # What varies is small enough for int64: the number of positions times `span`, wherever they are.
         return add(div(add(mul(ramp, scalar(span)), scalar(rest)), scalar(among)), scalar(start + whole))
-
-    def _count(self, at: int) -> int:
-        """How many rows have arrived by `at` (epoch milliseconds)."""
-        if at >= self.anchor_millis:
-            span, among = self._growth
-            return self.rows + ((at - self.anchor_millis + 1) * among - 1) // span if among else self.rows
-        passed = at - self.anchor_millis + _FIRST_SPAN
-        return max(0, ((passed + 1) * self.rows - 1) // _FIRST_SPAN)
 
 
 class GeneratedRows:
@@ -158,9 +154,11 @@ class GeneratedRows:
         from arro3.compute import cast, mul, sub
         from arro3.core import Array, DataType, Scalar
 
+        from flow_service_emulator.data.rows.columns import ramp
+
         delays = Array.from_buffer(memoryview(self._delays.take(window.first, window.count, 2)).cast("H"))
         millis = mul(cast(delays, DataType.int64()), Scalar(_DELAY_STEP, type=DataType.int64()))
-        return sub(self._arrivals.millis(window.first, window.ramp), millis)
+        return sub(self._arrivals.millis(window.first, ramp("q", window.count)), millis)
 
 
 def _millis(seconds: float) -> int:

@@ -8,18 +8,10 @@ from typing import Any, Final
 
 from arro3.core import Array, DataType
 
-from flow_service_emulator.data.rows.columns import (
-    SMALL_POOL,
-    Code,
-    Column,
-    Pooled,
-    arrow_type,
-    joined,
-    position,
-    referenced,
-)
+from flow_service_emulator.data.rows import columns, meanings
+from flow_service_emulator.data.rows.columns import SMALL_POOL, Code, Column, Pooled
 from flow_service_emulator.data.rows.draws import Dice, Stream, spread
-from flow_service_emulator.data.rows.meanings import OWN_OF_EVENT, WORDS, email_part, fitting, own_values, words_of
+from flow_service_emulator.data.rows.meanings import WORDS, fitting, words_of
 from flow_service_emulator.data.rows.row_schema import DatasetKind, Scalar
 from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError
 
@@ -27,8 +19,6 @@ MAX_POSITIONS: Final = 2**38
 """How many ids are different for certain: those with a prefix are the fewest, 1,024 for each of 16**7 blocks."""
 _DEVICES: Final = 512
 _REFERENCES: Final = 64
-_LENGTHS: Final = {"person.full": (6, 24), "person.email": (19, 48)}
-"""The shortest and the longest that can come out: `Mei Li` and `mei.li1@example.com`."""
 _MOST_BEFORE_DOMAIN: Final = 64  # RFC 5321, 4.5.3.1.1
 _FIRST_NUMBER: Final = 100_000
 _FEWEST_DIGITS: Final = 9
@@ -56,7 +46,7 @@ class Sources:
 
     def pool(self, node: Scalar, values: Sequence[Any], stream: Stream | None = None) -> Pooled:
         """A column of these values at random; columns that share a stream and a size take the same place of theirs."""
-        return Pooled(Array(list(values), type=arrow_type(node)), stream or self.stream(node.path))
+        return Pooled(Array(list(values), type=columns.arrow_type(node)), stream or self.stream(node.path))
 
     def stream(self, path: Path, use: str = "values") -> Stream:
         """The random bytes of a property, or of another use of it."""
@@ -77,7 +67,7 @@ class Sources:
 
     def of_person(self, column: Column) -> Column:
         """A column of people as the dataset has it: a row each in profiles, some people again and again in events."""
-        return column if self.kind == "profile" else referenced(column, self.owners, self.stream((), "who"))
+        return column if self.kind == "profile" else columns.referenced(column, self.owners, self.stream((), "who"))
 
     def person_column(self, node: Scalar, meaning: str) -> Column:
         """The column of a person's `first`, `last` or `full` name, `gender`, `email` or `phone` (`person.email` and so on).
@@ -88,34 +78,33 @@ class Sources:
         given = _cycled(Dice(self.seed, "people", "first").shuffled(names))
         first, gender = [name for name, _ in given], [gender for _, gender in given]
         last = _cycled(Dice(self.seed, "people", "last").shuffled(WORDS["last_names"]))
-        if meaning in _LENGTHS:
-            shortest, longest = _LENGTHS[meaning]
-            if node.min_length > shortest or node.max_length < longest:
-                return self._short_text(node, meaning)
-            if meaning not in self._shared:
-                make = self._email if meaning == "person.email" else self._full_name
-                self._shared[meaning] = self.of_person(make(node, first, last))
-            return self._shared[meaning]
+        if meaning == "person.email":
+            if node.min_length > 19 or node.max_length < 48:  # `mei.li1@example.com` is the shortest
+                return self._short_email(node)
+            if "email" not in self._shared:
+                self._shared["email"] = self.of_person(self._email(node, first, last))
+            return self._shared["email"]
+        if meaning == "person.full" and node.min_length <= 6 and node.max_length >= 24:  # `Mei Li` is the shortest
+            parts = {"first": [name + " " for name in first], "last": last}
+            return self.of_person(
+                columns.joined([self.pool(node, part, self.people(name)) for name, part in parts.items()])
+            )
         name = meaning.removeprefix("person.")
         if name == "phone":
-            values = own_values("own.phone", Dice(self.seed, "people", "phone"), 4 * SMALL_POOL)
+            values = meanings.own_values("own.phone", Dice(self.seed, "people", "phone"), 4 * SMALL_POOL)
         else:
-            values = {"first": first, "last": last, "gender": gender}[name]
+            values = {"first": first, "last": last, "full": last, "gender": gender}[name]
         fit = fitting(values, node.min_length, node.max_length)
-        stream = self.people("first" if name == "gender" else name)
+        stream = self.people({"gender": "first", "full": "last"}.get(name, name))
         return self.of_person(self.pool(node, _cycled(fit, len(values)), stream))
-
-    def _full_name(self, node: Scalar, first: Sequence[str], last: Sequence[str]) -> Column:
-        parts = {"first": [name + " " for name in first], "last": last}
-        return joined([self.pool(node, part, self.people(name)) for name, part in parts.items()])
 
     def _email(self, node: Scalar, first: Sequence[str], last: Sequence[str]) -> Column:
         """First and last name, the person's number, which makes it unique, and a reserved domain."""
-        column = joined(
+        column = columns.joined(
             [
-                self.pool(node, [email_part(name) + "." for name in first], self.people("first")),
-                self.pool(node, [email_part(name) for name in last], self.people("last")),
-                position(1, DataType.string()),
+                self.pool(node, [meanings.email_part(name) + "." for name in first], self.people("first")),
+                self.pool(node, [meanings.email_part(name) for name in last], self.people("last")),
+                columns.position(1, DataType.string()),
                 self.pool(
                     node, ["@" + name for name in spread(WORDS["email_domains"], SMALL_POOL)], self.people("domain")
                 ),
@@ -123,11 +112,9 @@ class Sources:
         )
         return lambda window: window.once(column)
 
-    def _short_text(self, node: Scalar, meaning: str) -> Pooled:
-        """Names or addresses that keep to the limits of length, at the price of not being unique."""
+    def _short_email(self, node: Scalar) -> Pooled:
+        """Addresses that keep to the limits of length, at the price of not being unique."""
         dice = self.dice(node.path)
-        if meaning == "person.full":
-            return self.pool(node, fitting(spread(WORDS["last_names"], SMALL_POOL), node.min_length, node.max_length))
         domain = "@" + WORDS["email_domains"][0]
         room = max(node.min_length - len(domain), 1), min(node.max_length - len(domain), _MOST_BEFORE_DOMAIN)
         if room[0] > room[1]:
@@ -148,7 +135,7 @@ class Sources:
         base = -(-least // step) * step
         if node.high is not None and base + MAX_POSITIONS * step >= int(node.high):
             raise SchemaError(node.path, "the limits leave too few different ids")
-        return position(base, arrow_type(node), step)
+        return columns.position(base, columns.arrow_type(node), step)
 
     def id_column(self, node: Scalar, name: str) -> Column:
         """The column of an id: of a `person`, an `ecid`, of a `device`, or the row's or another thing's `own`.
@@ -163,11 +150,13 @@ class Sources:
             return self.of_person(self._code(node, Dice(self.seed, "people", *whose), name))
         if name == "device":
             code = self._code(node, Dice(self.seed, "devices", *last), name)
-            return code if self.kind == "profile" else referenced(code, _DEVICES, self.stream((), "which device"))
+            return (
+                code if self.kind == "profile" else columns.referenced(code, _DEVICES, self.stream((), "which device"))
+            )
         code = self._code(node, self.dice(node.path), name)
-        if node.path == ("_id",) or self.kind == "profile" or OWN_OF_EVENT & set(last[:-1] or ["id"]):
+        if node.path == ("_id",) or self.kind == "profile" or meanings.OWN_OF_EVENT & set(last[:-1] or ["id"]):
             return code
-        return referenced(code, _REFERENCES, self.stream(node.path))
+        return columns.referenced(code, _REFERENCES, self.stream(node.path))
 
     def _code(self, node: Scalar, dice: Dice, name: str) -> Column:
         """Unique text that keeps to the limits of length."""
@@ -177,10 +166,10 @@ class Sources:
         if node.format == "uuid" or node.max_length < _FEWEST_DIGITS:
             raise SchemaError(node.path, f"an id does not fit into {node.min_length} to {node.max_length} characters")
         digits = min(node.max_length, 18)
-        number = position(10 ** (digits - 1), DataType.string())
+        number = columns.position(10 ** (digits - 1), DataType.string())
         if node.min_length <= digits:
             return number
-        return joined([self.pool(node, ["0" * (node.min_length - digits)] * SMALL_POOL), number])
+        return columns.joined([self.pool(node, ["0" * (node.min_length - digits)] * SMALL_POOL), number])
 
 
 def _usual_code(node: Scalar, dice: Dice, name: str) -> Code:
