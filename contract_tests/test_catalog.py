@@ -220,8 +220,8 @@ def test_datasets_come_with_their_schema(tmp_path: Path) -> None:
     assert set(catalog.datasets) == {*plain.datasets, DATASET["id"]}
     dataset = catalog.datasets["aaaabbbbccccddddeeeeffff"]
     assert (dataset.name, dataset.schema, dataset.rows, dataset.rows_per_hour) == ("Visits", VISIT, 12, 1.5)
-    assert list(dataset.body) == ["id", "name", "description", "fileDescription", "aspect", "state"]
-    assert dataset.body["description"] == "Visits of a shop"
+    body = {name: DATASET[name] for name in ("id", "name", "description", "fileDescription", "aspect", "state")}
+    assert dataset.body == body
 
 
 def test_a_dataset_of_a_known_id_takes_its_place(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows
 
 ANCHOR = 1_700_000_000.0
 ROWS = 1_500
-SCHEMAS = {dataset.body["id"]: dataset.schema for dataset in load_catalog().datasets.values()}
-BY_TITLE = {schema["title"]: schema for schema in SCHEMAS.values()}
+SCHEMAS = [dataset.json_schema() for dataset in load_catalog().datasets.values()]
+BY_TITLE = {schema["title"]: schema for schema in SCHEMAS}
 ORDERS, PROFILES, LOYALTY = "XDM ExperienceEvent: orders", "XDM Individual Profile", "Loyalty membership"
 
 
@@ -384,6 +384,6 @@ def test_the_tutorials_datasets_come_first() -> None:
         ("5ef3e328582424191b1beb44", "AAM Realtime"),
         ("5ef3e328fe742a191b2b3ea5", "AAM Realtime Profile Updates"),
     ]
-    bodies = [dataset.body for dataset in load_catalog().datasets.values()]
+    bodies = [dataset.body or {} for dataset in load_catalog().datasets.values()]
     assert [(body["id"], body["name"]) for body in bodies[:5]] == tutorial
     assert {body["description"] for body in bodies[:5]} == {"Activation profile export dataset"}

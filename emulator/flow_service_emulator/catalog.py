@@ -9,23 +9,20 @@ and the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flow_service_emulator.built_in import fixtures_dir as fixtures_dir
-from flow_service_emulator.data.datasets.dataset_fixtures import DatasetFixture, read_datasets
+from flow_service_emulator.data.datasets.content import describes_datasets
+from flow_service_emulator.data.datasets.dataset import Dataset
+from flow_service_emulator.data.rows.row_schema import parse_row_schema
+from flow_service_emulator.data.rows.schema_parts import SchemaError as RowSchemaError
 from flow_service_emulator.errors import ErrorTable
-from flow_service_emulator.fixture_files import (
-    Entry,
-    Faults,
-    pointer,
-    read_by_id,
-    read_entry,
-)
-from flow_service_emulator.fixture_files import (
-    FixtureError as FixtureError,
-)
+from flow_service_emulator.fixture_files import Entry, Faults, json_files, pointer, read_entry
+from flow_service_emulator.fixture_files import FixtureError as FixtureError
 from flow_service_emulator.validation.validation import SchemaError, SchemaValidator
 
 
@@ -85,7 +82,8 @@ class Catalog(NamedTuple):
 
     connection_specs: dict[str, ConnectionSpec]
     flow_specs: dict[str, FlowSpec]
-    datasets: dict[str, DatasetFixture]
+    datasets: dict[str, Dataset]
+    """Those with made-up rows: `datasets/` has what they are, `schemas/` what rows they have."""
     errors: ErrorTable
     rules: Mapping[str, Any]
     """`fixtures/rules.json`: the rules of the contract that are no errors, and where the sources of all rules can be read."""
@@ -122,7 +120,7 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
             raise FixtureError(layer, "", reason)
     faults = Faults()
     specs, flow_specs = _specs(layers, faults)
-    datasets = read_datasets(layers, faults)
+    datasets = _datasets(layers, faults)
     with faults:
         tables = {
             name: read_entry(base / f"{name}.json") for name in ("errors", "rules", "scenarios", "unsupported", "forms")
@@ -144,6 +142,31 @@ def load_catalog(extra: Path | None = None, *, base: Path | None = None) -> Cata
     return Catalog(specs, flow_specs, datasets, ErrorTable(errors), rules, scenarios, unsupported, by_place, assumed[0])
 
 
+def _by_id(layers: Sequence[Path], folder: str, shape: str, faults: Faults, *id_path: str) -> dict[str, Entry]:
+    """One value per file, by the id at `id_path`; a later layer's takes the place of an earlier one's.
+
+    A file that cannot be used is left out and noted in `faults`.
+    """
+    found: dict[str, Entry] = {}
+    for layer in layers:
+        in_layer: dict[str, Entry] = {}
+        for file in json_files(layer, folder):
+            with faults:
+                entry = read_entry(file)
+                entry.check_shape(shape)
+                _add(in_layer, entry, *id_path)
+        found |= in_layer
+    return found
+
+
+def _add(entries: dict[str, Entry], entry: Entry, *id_path: str) -> None:
+    """File an entry under the id at `id_path`. Raise FixtureError where that is taken."""
+    key = reduce(getitem, id_path, entry.value)
+    if key in entries:
+        raise entry.fault(pointer(*id_path), f"the id {key!r} is already that of {entries[key].file.name}")
+    entries[key] = entry
+
+
 def _specs(layers: Sequence[Path], faults: Faults) -> tuple[dict[str, ConnectionSpec], dict[str, FlowSpec]]:
     """The connection specs and the flow specs; what is wrong is noted in `faults`.
 
@@ -151,13 +174,11 @@ def _specs(layers: Sequence[Path], faults: Faults) -> tuple[dict[str, Connection
     """
     specs: dict[str, ConnectionSpec] = {}
     own = Faults()
-    with own:
-        wrappers = read_by_id(layers, "connection-specs", "connectionSpec", own, "spec", "id")
-        for spec_id, entry in wrappers.items():
-            with own:
-                specs[spec_id] = _connection_spec(entry)
-    with own:
-        flow_entries = read_by_id(layers, "flow-specs", "flowSpec", own, "id")
+    wrappers = _by_id(layers, "connection-specs", "connectionSpec", own, "spec", "id")
+    for spec_id, entry in wrappers.items():
+        with own:
+            specs[spec_id] = _connection_spec(entry)
+    flow_entries = _by_id(layers, "flow-specs", "flowSpec", own, "id")
     if not own.found:
         for entry in flow_entries.values():
             with own:
@@ -263,3 +284,68 @@ def _check_example(
         with faults:
             raise entry.fault(place + pointer(*re.findall(r"[^.\[\]]+", violation.path)), violation.message)
     faults.settle()
+
+
+# --- datasets ---------------------------------------------------------------------------------------------------------
+
+
+def _datasets(layers: Sequence[Path], faults: Faults) -> dict[str, Dataset]:
+    """The described datasets by id, a later layer's in the place of an earlier one's; what is wrong is noted in `faults`."""
+    schemas: dict[str, dict[str, Any] | None] = {}
+    datasets: dict[str, Dataset] = {}
+    for file in (file for layer in layers for file in json_files(layer, "schemas")):
+        schemas[file.stem] = None
+        with faults:
+            schemas[file.stem] = _row_schema(read_entry(file))
+    for layer in layers:
+        in_layer: dict[str, Entry] = {}
+        for entry in _dataset_entries(layer, faults, may_hold_records=layer is not layers[0]):
+            with faults:
+                _add(in_layer, entry, "id")
+        for dataset_id, entry in in_layer.items():
+            body = dict(entry.value)
+            name, rows, rows_per_hour = (body.pop(key) for key in ("schema", "rows", "rowsPerHour"))
+            with faults:
+                if name not in schemas:
+                    raise entry.fault("/schema", f"there is no schemas/{name}.json")
+                if (schema := schemas[name]) is not None:  # else a fault was found in it
+                    datasets[dataset_id] = Dataset(
+                        id=dataset_id,
+                        name=body["name"],
+                        origin="fixtures",
+                        rows=int(rows),
+                        rows_per_hour=float(rows_per_hour),
+                        schema=schema,
+                        body=body,
+                    )
+    return datasets
+
+
+def _row_schema(entry: Entry) -> dict[str, Any]:
+    schema = entry.value
+    if not isinstance(schema, dict):
+        raise entry.fault("", "a JSON Schema has to be an object")
+    entry.check_schema("", schema)
+    try:
+        parse_row_schema(schema)
+    except RowSchemaError as fault:
+        raise entry.fault("", str(fault)) from fault
+    return schema
+
+
+def _dataset_entries(layer: Path, faults: Faults, *, may_hold_records: bool) -> Iterator[Entry]:
+    """The descriptions of datasets in a layer.
+
+    Of a JSON file that cannot be read nobody can say whether it has descriptions or records in it. Where it may be
+    records, it is left to who reads those and warns of it: the common case, and files that are written while a server
+    runs cannot stop it either.
+    """
+    for file in json_files(layer, "datasets"):
+        with Faults() if may_hold_records else faults:
+            whole = read_entry(file)
+            if may_hold_records and not describes_datasets(whole.value):
+                continue
+            with faults:
+                whole.check_shape("datasets")
+                for index, value in enumerate(whole.value):
+                    yield Entry(file, pointer(index), value)

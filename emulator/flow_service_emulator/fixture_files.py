@@ -30,28 +30,20 @@ def shape(name: str) -> Draft7Validator:
 
 
 class FixtureError(Exception):
-    """A fixture that cannot be used.
+    """A fixture that cannot be used, or several: then it is the first of them, and its text has a line for each.
 
     `file` is the file or folder, `place` a JSON pointer (RFC 6901) into it, empty for the whole of it, and
     `reason` says what is wrong; for broken JSON the reason names line and column. `faults` is everything that was
     found, at least this one.
     """
 
-    def __init__(self, file: Path, place: str, reason: str) -> None:
-        super().__init__(f"{file}: {place}: {reason}" if place else f"{file}: {reason}")
+    def __init__(self, file: Path, place: str, reason: str, faults: Sequence[FixtureError] = ()) -> None:
+        told = "\n".join(map(str, faults))
+        super().__init__(told or (f"{file}: {place}: {reason}" if place else f"{file}: {reason}"))
         self.file = file
         self.place = place
         self.reason = reason
-        self.faults: Sequence[FixtureError] = (self,)
-
-
-class FixtureErrors(FixtureError):
-    """Several faults: it is the first of them, and its text has a line for each."""
-
-    def __init__(self, faults: Sequence[FixtureError]) -> None:
-        super().__init__(faults[0].file, faults[0].place, faults[0].reason)
-        self.args = ("\n".join(map(str, faults)),)
-        self.faults = tuple(faults)
+        self.faults: Sequence[FixtureError] = tuple(faults) or (self,)
 
 
 class Faults:
@@ -70,9 +62,10 @@ class Faults:
         return True
 
     def settle(self) -> None:
-        """Raise what was found, as FixtureErrors; nothing where all is in order."""
+        """Raise what was found; nothing where all is in order."""
         if self.found:
-            raise FixtureErrors(self.found)
+            first = self.found[0]
+            raise FixtureError(first.file, first.place, first.reason, self.found)
 
 
 class Entry(NamedTuple):
@@ -87,7 +80,7 @@ class Entry(NamedTuple):
         return FixtureError(self.file, self.place + place, shorten(reason))
 
     def check_shape(self, name: str) -> None:
-        """Raise FixtureErrors for everything that is not of a shape (`fixtures/shapes.json`)."""
+        """Raise FixtureError for everything that is not of a shape (`fixtures/shapes.json`)."""
         faults = Faults()
         for fault in shape(name).iter_errors(self.value):
             with faults:
@@ -137,37 +130,7 @@ def read_entry(file: Path) -> Entry:
 
 def json_files(layer: Path, folder: str) -> list[Path]:
     """The `.json` files of one sub-folder in the order of their names; none where there is no such folder."""
-    path = layer / folder
-    if path.exists() and not path.is_dir():
-        raise FixtureError(path, "", "this has to be a folder")
-    return sorted(path.glob("*.json"))
-
-
-def add_entry(entries: dict[str, Entry], key: str, entry: Entry, place: str) -> None:
-    """Files an entry under its id, which stands at `place`; raises FixtureError where the id is taken."""
-    if key in entries:
-        raise entry.fault(place, f"the id {key!r} is already that of {entries[key].file.name}")
-    entries[key] = entry
-
-
-def read_by_id(layers: Sequence[Path], folder: str, shape: str, faults: Faults, *id_path: str) -> dict[str, Entry]:
-    """One value per file, by the id at `id_path`; a later layer's takes the place of an earlier one's.
-
-    A file that cannot be used is left out and noted in `faults`.
-    """
-    found: dict[str, Entry] = {}
-    for layer in layers:
-        in_layer: dict[str, Entry] = {}
-        for file in json_files(layer, folder):
-            with faults:
-                entry = read_entry(file)
-                entry.check_shape(shape)
-                key: Any = entry.value
-                for step in id_path:
-                    key = key[step]
-                add_entry(in_layer, key, entry, pointer(*id_path))
-        found |= in_layer
-    return found
+    return sorted((layer / folder).glob("*.json"))
 
 
 def pointer(*steps: str | int) -> str:

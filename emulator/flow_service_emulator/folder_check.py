@@ -64,7 +64,7 @@ def strangers(folder: Path) -> list[FixtureError]:
     Hidden ones, and those that are called README, LICENSE or CHANGELOG, are nobody's concern.
     """
     found = []
-    names, known = ", ".join(FOLDERS), [entry for entry in _entries(folder) if entry.name in FOLDERS]
+    names, known = ", ".join(FOLDERS), [entry for entry in _entries(folder) if entry.name in FOLDERS and entry.is_dir()]
     for entry in _entries(folder):
         near = get_close_matches(entry.name.lower(), FOLDERS, 1, 0.75) if entry.is_dir() else []
         if entry in known:

@@ -74,6 +74,11 @@ def panics_as_faults(fault: type[ValueError], told: str) -> Iterator[None]:
         raise fault(f"{told}: {(quoted[1] if quoted else str(panic))[:200]}") from panic
 
 
+def describes_datasets(value: Any) -> bool:
+    """Whether a JSON document describes made-up datasets; else it has a user's own records in it."""
+    return isinstance(value, list) and any(isinstance(item, dict) and "schema" in item for item in value)
+
+
 def check_schema(schema: Any) -> None:
     """Raise FileFault for what is no JSON Schema of draft 6 or 7."""
     if not isinstance(schema, Mapping):

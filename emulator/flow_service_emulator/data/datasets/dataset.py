@@ -43,6 +43,8 @@ class Dataset:
     seed: int = 0
     """Decides every value that is made up."""
     file: str | None = None
+    body: dict[str, Any] | None = field(default=None, repr=False)
+    """As an item of `/configs`, where the fixtures say it."""
     table: Table | None = field(default=None, repr=False)
 
     @classmethod

@@ -108,9 +108,8 @@ class Folder:
 
     async def _look(self, path: Path, signature: Signature, rows_before: Callable[[str], int]) -> DataFile:
         """Look through a file. Whatever is wrong with it is told with it."""
-        # On Linux a name can have bytes that are no text.
-        shown = path.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        file, form = DataFile(shown, signature), path.suffix.lower().removeprefix(".")
+        name = os.fsencode(path.name).decode("utf-8", "backslashreplace")  # it can have bytes that are no text
+        file, form = DataFile(name, signature), path.suffix.lower().removeprefix(".")
         schema = path.parent.parent / "schemas" / f"{path.stem}.json"
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end

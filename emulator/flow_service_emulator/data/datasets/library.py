@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.content import Found, Job
 from flow_service_emulator.data.datasets.dataset import Dataset
-from flow_service_emulator.data.datasets.dataset_fixtures import DatasetFixture
 from flow_service_emulator.data.datasets.folder import DataFile, Folder
 from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.tables import columns_only, from_stream, joined, to_stream
@@ -53,7 +52,7 @@ class Library:
 
     def __init__(
         self,
-        fixtures: Mapping[str, DatasetFixture],
+        fixtures: Mapping[str, Dataset],
         *,
         store: Store,
         clock: Clock,
@@ -68,7 +67,7 @@ class Library:
         self.anchor = anchor
         self._reader = Reader()
         self._folder = Folder(folder, self._reader)
-        self._made = self._made_up()
+        self._made = self._beginning()
         self._put: dict[str, Dataset] = {}
         self._in_files: dict[str, Dataset] = {}
         self.datasets: Mapping[str, Dataset] = ChainMap(self._in_files, self._put, self._made)
@@ -83,7 +82,7 @@ class Library:
         """Let every dataset of the fixtures begin again at `anchor` (epoch seconds), and the others be as the store has them."""
         if anchor != self.anchor:  # else the same rows would be made ready again, which takes longer than a reset
             self.anchor = anchor
-            self._made.update(self._made_up())
+            self._made.update(self._beginning())
         self._put.clear()
         for dataset_id in self._store.meta_keys(_DATASET):
             dataset = self._stored(dataset_id.removeprefix(_DATASET))
@@ -92,20 +91,10 @@ class Library:
         self._folder.forget(self._is_another)
         self._take_files()
 
-    def _made_up(self) -> dict[str, Dataset]:
-        return {
-            id_: Dataset(
-                id=id_,
-                name=fixture.name,
-                origin="fixtures",
-                rows=fixture.rows,
-                rows_per_hour=fixture.rows_per_hour,
-                anchor=self.anchor,
-                schema=fixture.schema,
-                seed=self._seed,
-            )
-            for id_, fixture in self._fixtures.items()
-        }
+    def _beginning(self) -> dict[str, Dataset]:
+        """The datasets of the fixtures."""
+        made = self._fixtures.values()
+        return {dataset.id: replace(dataset, anchor=self.anchor, seed=self._seed) for dataset in made}
 
     def _is_another(self, file: DataFile) -> bool:
         """Whether the store, after a snapshot was put back, knows other content of a file: how they compare, only the file tells."""
@@ -162,11 +151,7 @@ class Library:
 
     def bodies(self) -> list[dict[str, Any]]:
         """The datasets as `/configs` lists them."""
-        fixtures = self._fixtures
-        return [
-            fixtures[id_].body if id_ in fixtures else {"id": id_, "name": dataset.name, **_BODY}
-            for id_, dataset in self.datasets.items()
-        ]
+        return [dataset.body or {"id": dataset.id, "name": dataset.name, **_BODY} for dataset in self.datasets.values()]
 
     def facts(self) -> list[dict[str, Any]]:
         """What there is to tell of every dataset now, and of every file that cannot be one."""

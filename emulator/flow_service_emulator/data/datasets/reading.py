@@ -30,9 +30,9 @@ from flow_service_emulator.data.datasets.content import (
     NotJson,
     Source,
     check_schema,
+    describes_datasets,
     panics_as_faults,
 )
-from flow_service_emulator.data.datasets.dataset_fixtures import describes_datasets
 from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
 from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, from_stream, rows_as_text
 from flow_service_emulator.data.forms import cast_batch
@@ -239,7 +239,7 @@ def _csv(source: Source, types: Schema | None, upload: bool, facts: dict[str, An
     schema = Schema([Field(name, type_, nullable=True) for name, type_ in columns.items()])
     readers = [_reader_of(columns[name]) for name in names]
     records = (
-        {name: read(text) for name, text, read in zip(names, row, readers, strict=True) if text}
+        {name: _value(text, read) for name, text, read in zip(names, row, readers, strict=True) if text}
         for row in islice(_csv_rows(source), 1, None)
     )
     return schema, _batches(records, schema, RecordShape(schema))
@@ -282,22 +282,20 @@ def _kind(text: str) -> Any:
 
 
 def _reader_of(type_: DataType) -> Callable[[str], Any]:
-    """What makes the JSON value of a field; the text itself where it is none, which the column's type then refuses."""
-    made: Callable[[str], Any] = str
+    """What makes the JSON value of a text. Raises ValueError and KeyError for one that is none of the type."""
     if DataType.is_integer(type_):
-        made = int
-    elif DataType.is_floating(type_):
-        made = float
-    elif DataType.is_boolean(type_):
-        made = {"true": True, "false": False}.__getitem__
+        return int
+    if DataType.is_boolean(type_):
+        return {"true": True, "false": False}.__getitem__
+    return float if DataType.is_floating(type_) else str
 
-    def read(text: str) -> Any:
-        try:
-            return made(text)
-        except (ValueError, KeyError):
-            return text
 
-    return read
+def _value(text: str, read: Callable[[str], Any]) -> Any:
+    """The value of a field; where it is none of its column's type, the text itself, which is then refused."""
+    try:
+        return read(text)
+    except (ValueError, KeyError):
+        return text
 
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------
