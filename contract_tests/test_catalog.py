@@ -8,6 +8,7 @@ of facts about the service.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import reduce
 from operator import getitem
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from flow_service_emulator.catalog import Catalog, ConnectionSpec, FixtureError, fixtures_dir, load_catalog
+from flow_service_emulator.catalog import Catalog, FixtureError, fixtures_dir, load_catalog
 
 Change = Callable[[Any], None]
 
@@ -26,9 +27,7 @@ ADLS = "be2c3209-53bc-47e7-ab25-145db8b873e1"
 DLZ = "10440537-2a7b-4583-ac39-ed38d4b848e8"
 GCS = "c5d93acb-ea8b-4b14-8f53-02138444ae99"
 SFTP = "36965a81-b1c6-401b-99f8-22508f1e6a26"
-DESTINATIONS = [S3, BLOB, ADLS, DLZ, GCS, SFTP]
 DATA_LAKE = "23598e46-f560-407b-88d5-ea6207e49db0"
-DATASETS_WORKFLOW = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
 
 
 @pytest.fixture(scope="module")
@@ -36,37 +35,7 @@ def catalog() -> Catalog:
     return load_catalog()
 
 
-def target_schema(spec: ConnectionSpec) -> dict[str, Any]:
-    schema: dict[str, Any] = spec.body["targetSpec"]["spec"]
-    return schema
-
-
 # --- the published specs ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("folder", "name", "spec_id", "flow_spec_id"),
-    [
-        ("amazon-s3", "Amazon S3", S3, "269ba276-16fc-47db-92b0-c1049a3c131f"),
-        ("azure-blob", "Azure Blob Storage", BLOB, "95bd8965-fc8a-4119-b9c3-944c2c2df6d2"),
-        ("adls-gen2", "Azure Data Lake Gen2", ADLS, "17be2013-2549-41ce-96e7-a70363bec293"),
-        ("data-landing-zone", "Data Landing Zone", DLZ, "cd2fc47e-e838-4f38-a581-8fff2f99b63a"),
-        ("google-cloud-storage", "Google Cloud Storage", GCS, "585c15c4-6cbf-4126-8f87-e26bff78b657"),
-        ("sftp", "SFTP", SFTP, "354d6aad-4754-46e4-a576-1b384561c440"),
-    ],
-)
-def test_ids_are_those_of_the_tutorials_table(
-    catalog: Catalog, folder: str, name: str, spec_id: str, flow_spec_id: str
-) -> None:
-    # Tutorial, "Gather connection specs and flow specs", the table; names from the responses below it:
-    # "providerId": "14e34fac-d307-11e9-bb65-2a2ae2dbcce4", "version": "1.0"
-    spec, flow_spec = catalog.connection_specs[spec_id], catalog.flow_specs[flow_spec_id]
-    assert spec.destination is not None
-    assert (spec.destination.folder, spec.name, spec.version) == (folder, name, "1.0")
-    assert spec.body["providerId"] == "14e34fac-d307-11e9-bb65-2a2ae2dbcce4"
-    assert flow_spec.target_spec_ids == (spec_id,)
-    assert flow_spec.source_spec_ids == (DATA_LAKE,)
-
 
 OBJECT_PATH = r"^[0-9a-zA-Z/\!\-_\.\*\''\(\)]*((\%SEGMENT_(NAME|ID)\%)?/?)+$"
 S3_BUCKET = (
@@ -81,52 +50,65 @@ GCS_BUCKET = (
     r"([a-z0-9]{1,63}|[a-z0-9][a-z0-9\-_]{1,61}[a-z0-9])$)))"
 )
 BLOB_PATTERNS = {"path": r"^[0-9a-zA-Z/\!\-_\.\*\'\(\)]+$", "container": r"^[a-z0-9](?!.*--)[a-z0-9-]{1,61}[a-z0-9]$"}
+S3_PATTERNS, GCS_PATTERNS = ({"bucketName": bucket, "path": OBJECT_PATH} for bucket in (S3_BUCKET, GCS_BUCKET))
+# Folder, name, id, id of the flow spec, required params and their patterns, required credentials by the auth spec's name.
+PUBLISHED: list[tuple[str, str, str, str, list[str], dict[str, str], dict[str, set[str]]]] = [
+    ("amazon-s3", "Amazon S3", S3, "269ba276-16fc-47db-92b0-c1049a3c131f",
+     ["bucketName", "path"], S3_PATTERNS, {"Access Key": {"s3SecretKey", "s3AccessKey"}}),
+    ("azure-blob", "Azure Blob Storage", BLOB, "95bd8965-fc8a-4119-b9c3-944c2c2df6d2",
+     ["container", "path"], BLOB_PATTERNS, {"ConnectionString": {"connectionString"}}),
+    ("adls-gen2", "Azure Data Lake Gen2", ADLS, "17be2013-2549-41ce-96e7-a70363bec293",
+     ["path"], {}, {"Azure Service Principal Auth": {"servicePrincipalKey", "url", "tenant", "servicePrincipalId"}}),
+    ("data-landing-zone", "Data Landing Zone", DLZ, "cd2fc47e-e838-4f38-a581-8fff2f99b63a", ["path"], {}, {}),
+    ("google-cloud-storage", "Google Cloud Storage", GCS, "585c15c4-6cbf-4126-8f87-e26bff78b657", ["bucketName", "path"],
+     GCS_PATTERNS, {"Google Cloud Storage authentication credentials": {"accessKeyId", "secretAccessKey"}}),
+    ("sftp", "SFTP", SFTP, "354d6aad-4754-46e4-a576-1b384561c440", ["remotePath"], {},
+     {"SFTP with Password": {"password", "domain", "username"}, "SFTP with SSH Key": {"sshKey", "domain", "username"}}),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("spec_id", "own", "patterns"),
-    [
-        (S3, ["bucketName", "path"], {"bucketName": S3_BUCKET, "path": OBJECT_PATH}),
-        (BLOB, ["container", "path"], BLOB_PATTERNS),
-        (ADLS, ["path"], {}),
-        (DLZ, ["path"], {}),
-        (GCS, ["bucketName", "path"], {"bucketName": GCS_BUCKET, "path": OBJECT_PATH}),
-        (SFTP, ["remotePath"], {}),
-    ],
+    ("folder", "name", "spec_id", "flow_spec_id", "own", "patterns", "auth"),
+    PUBLISHED,
+    ids=lambda value: str(value)[:20],
 )
-def test_target_specs_are_the_published_ones(
-    catalog: Catalog, spec_id: str, own: list[str], patterns: dict[str, str]
+def test_specs_are_the_published_ones(
+    catalog: Catalog,
+    folder: str,
+    name: str,
+    spec_id: str,
+    flow_spec_id: str,
+    own: list[str],
+    patterns: dict[str, str],
+    auth: dict[str, set[str]],
 ) -> None:
+    # Tutorial, "Gather connection specs and flow specs", the table; names from the responses below it:
+    # "providerId": "14e34fac-d307-11e9-bb65-2a2ae2dbcce4", "version": "1.0"
+    spec, flow_spec = catalog.connection_specs[spec_id], catalog.flow_specs[flow_spec_id]
+    assert spec.destination is not None
+    assert (spec.destination.folder, spec.name, spec.version) == (folder, name, "1.0")
+    assert spec.body["providerId"] == "14e34fac-d307-11e9-bb65-2a2ae2dbcce4"
+    # Reference, Entities, Flow: `inheritedAttributes {properties {isDestinationFlow: true}`; the workflow is
+    # what the target specs' conditionals look at.
+    assert (flow_spec.target_spec_ids, flow_spec.source_spec_ids) == ((spec_id,), (DATA_LAKE,))
+    assert flow_spec.body["attributes"] == {"_workflow": "DATASETS", "isDestinationFlow": True}
+    assert (flow_spec.body["transformationSpecs"], flow_spec.version) == ([], "1.0")
     # Tutorial, step 4, each tab's "required" and "pattern" (after JSON decoding).
-    spec, schema = catalog.connection_specs[spec_id], target_schema(catalog.connection_specs[spec_id])
+    target = spec.body["targetSpec"]
+    schema = target["spec"]
+    assert (target["name"], target["type"]) == ("User based target", "UserNamespace")
     assert schema["required"] == [*own, "datasetFileType", "compression", "fileType"]
     assert set(schema["properties"]) == {*schema["required"], "csvOptions"}
     assert {name: part["pattern"] for name, part in schema["properties"].items() if "pattern" in part} == patterns
-    assert (spec.body["targetSpec"]["name"], spec.body["targetSpec"]["type"]) == ("User based target", "UserNamespace")
-
-
-@pytest.mark.parametrize(
-    ("spec_id", "auth"),
-    [
-        (S3, {"Access Key": {"s3SecretKey", "s3AccessKey"}}),
-        (BLOB, {"ConnectionString": {"connectionString"}}),
-        (ADLS, {"Azure Service Principal Auth": {"servicePrincipalKey", "url", "tenant", "servicePrincipalId"}}),
-        (DLZ, {}),
-        (GCS, {"Google Cloud Storage authentication credentials": {"accessKeyId", "secretAccessKey"}}),
-        (SFTP, {"SFTP with Password": {"password", "domain", "username"}, "SFTP with SSH Key": {"sshKey", "domain", "username"}}),
-    ],
-)  # fmt: skip
-def test_auth_specs_are_the_published_ones(catalog: Catalog, spec_id: str, auth: dict[str, set[str]]) -> None:
     # Tutorial, step 3: "The Data Landing Zone destination does not require an auth spec."
     # Audience tutorial: one encryption spec, "File PGP/GPG Encryption", for all but the Data Landing Zone.
-    spec = catalog.connection_specs[spec_id]
     assert {part["name"]: set(part["spec"]["required"]) for part in spec.body["authSpec"]} == auth
     assert set(spec.auth) == set(auth)
     encryption = [part["name"] for part in spec.body["encryptionSpecs"]]
     assert encryption == ([] if spec_id == DLZ else ["File PGP/GPG Encryption"])
 
 
-def test_secrets_are_marked_as_passwords(catalog: Catalog) -> None:
+def test_credentials_are_the_published_ones(catalog: Catalog) -> None:
     # Tutorial, step 3: "format": "password"
     marked = {
         name
@@ -137,28 +119,15 @@ def test_secrets_are_marked_as_passwords(catalog: Catalog) -> None:
     }
     keys = {"s3SecretKey", "connectionString", "servicePrincipalKey", "secretAccessKey", "sshKey"}
     assert marked == {*keys, "password"}
-
-
-def test_access_key_patterns_are_the_published_ones(catalog: Catalog) -> None:
     # Tutorial, step 3, Amazon S3: "^[A-Z2-7]{20}$" and "^[A-Za-z0-9\/\\+]{40}$" (the latter before decoding).
     properties = catalog.connection_specs[S3].body["authSpec"][0]["spec"]["properties"]
     assert properties["s3AccessKey"]["pattern"] == "^[A-Z2-7]{20}$"
     assert properties["s3SecretKey"]["pattern"] == r"^[A-Za-z0-9/\+]{40}$"
 
 
-def test_flow_specs_carry_the_datasets_workflow(catalog: Catalog) -> None:
-    # Reference, Entities, Flow: `inheritedAttributes {properties {isDestinationFlow: true}`; the workflow is
-    # what the target specs' conditionals look at.
-    for flow_spec in catalog.flow_specs.values():
-        assert flow_spec.body["attributes"] == {"_workflow": "DATASETS", "isDestinationFlow": True}
-        assert flow_spec.body["transformationSpecs"] == []
-        assert flow_spec.version == "1.0"
-
-
 # --- fixtures laid over the built-in ones -----------------------------------------------------------------
 
 SEVENTH = "00000000-0000-4000-8000-000000000007"
-SEVENTH_FLOW = "00000000-0000-4000-8000-000000000077"
 
 
 def built_in(path: str) -> Any:
@@ -174,15 +143,6 @@ def write(folder: Path, files: dict[str, Any]) -> Path:
             content = json.dumps(content)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
     return folder
-
-
-def seventh_destination() -> dict[str, Any]:
-    wrapper = built_in("connection-specs/azure-blob.json")
-    wrapper["destination"] = "seventh"
-    wrapper["spec"] |= {"id": SEVENTH, "name": "Seventh"}
-    flow_spec = built_in("flow-specs/azure-blob.json")
-    flow_spec |= {"id": SEVENTH_FLOW, "name": "Seventh", "targetConnectionSpecIds": [SEVENTH]}
-    return {"connection-specs/seventh.json": wrapper, "flow-specs/seventh.json": flow_spec}
 
 
 DATASET = {
@@ -204,16 +164,6 @@ def row_schema(column: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"a": column}}
 
 
-def test_a_seventh_destination_is_fixtures_alone(tmp_path: Path) -> None:
-    catalog = load_catalog(write(tmp_path, seventh_destination()))
-    assert set(catalog.connection_specs) == {*DESTINATIONS, DATA_LAKE, SEVENTH}
-    spec = catalog.connection_specs[SEVENTH]
-    assert spec.destination is not None and spec.target is not None
-    assert (spec.destination.folder, spec.destination.container_param) == ("seventh", "container")
-    assert spec.target.violations(spec.examples["target"], context=DATASETS_WORKFLOW) == []
-    assert catalog.flow_specs[SEVENTH_FLOW].target_spec_ids == (SEVENTH,)
-
-
 def test_datasets_come_with_their_schema(tmp_path: Path) -> None:
     plain = load_catalog()
     catalog = load_catalog(write(tmp_path, {"datasets/ours.json": [DATASET], "schemas/visit.json": VISIT}))
@@ -225,23 +175,16 @@ def test_datasets_come_with_their_schema(tmp_path: Path) -> None:
 
 
 def test_a_dataset_of_a_known_id_takes_its_place(tmp_path: Path) -> None:
-    base = {"datasets/a.json": [DATASET], "schemas/visit.json": VISIT}
-    write(tmp_path / "base", base | {path: built_in(path) for path in all_built_in_specs()})
+    base = whole(tmp_path / "base", {"datasets/a.json": [DATASET], "schemas/visit.json": VISIT})
     over = write(tmp_path / "over", {"datasets/b.json": [{**DATASET, "name": "Other visits"}]})
-    catalog = load_catalog(over, base=tmp_path / "base")
+    catalog = load_catalog(over, base=base)
     assert [dataset.name for dataset in catalog.datasets.values()] == ["Other visits"]
 
 
-def all_built_in_specs() -> list[str]:
-    specs = [file for folder in ("connection-specs", "flow-specs") for file in (fixtures_dir() / folder).iterdir()]
-    return [
-        "errors.json",
-        "rules.json",
-        "scenarios.json",
-        "unsupported.json",
-        "forms.json",
-        *(file.relative_to(fixtures_dir()).as_posix() for file in specs),
-    ]
+def whole(folder: Path, files: dict[str, Any]) -> Path:
+    """A copy of the built-in fixtures but their datasets, with these files in it."""
+    shutil.copytree(fixtures_dir(), folder, ignore=shutil.ignore_patterns("datasets", "schemas"))
+    return write(folder, files)
 
 
 def refused(folder: Path, files: dict[str, Any]) -> FixtureError:
@@ -337,56 +280,45 @@ def test_there_is_one_source_and_one_assumed_destination(tmp_path: Path) -> None
         load_catalog(write(tmp_path, {SFTP_FILE: sftp, LAKE_FILE: lake}))
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "reason"),
-    [
-        (S3_FILE, '{"destination": "amazon-s3",\n  "path" "path"}', "line 2, column 10"),
-        (S3_FILE, "", "line 1, column 1"),
-        (S3_FILE, b'{"a": "\xff"}', "this is not JSON"),
-        (FLOW_FILE, '{"id": NaN}', "line 1, column 8"),
-        ("schemas/x.json", '[\n{"id" "x"}]', "line 2, column 7"),
-        ("schemas/x.json", "[" * 5000, "this is not JSON"),
-    ],
-)
-def test_broken_json_is_refused_with_line_and_column(tmp_path: Path, file: str, text: str | bytes, reason: str) -> None:
-    fault = refused(tmp_path, {file: text})
-    assert (fault.file, fault.place) == (tmp_path / file, "") and reason in fault.reason
+OURS, VISIT_FILE, ANY_FILE = "datasets/ours.json", "schemas/visit.json", "schemas/x.json"
+
+
+def described(**changes: Any) -> list[Any]:
+    return [DATASET | changes]
 
 
 @pytest.mark.parametrize(
-    ("datasets", "place", "reason"),
+    ("file", "content", "place", "reason"),
     [
-        ([{**DATASET, "schema": "visitt"}], "/0/schema", "there is no schemas/visitt.json"),
-        ([{**DATASET, "rows": -1}], "/0/rows", "-1"),
-        ([{**DATASET, "rows": "12"}], "/0/rows", "12"),
-        ([{**DATASET, "rows": True}], "/0/rows", "true"),
-        ([DATASET, {**DATASET, "id": "a/b"}], "/1/id", "does not match"),
-        ([DATASET, DATASET], "/1/id", "already that of ours.json"),
-        ([DATASET, {"name": "no schema"}], "/1", "required"),
-        ([{**DATASET, "row": 5}], "/0", "row"),
-        ([DATASET, 5], "/1", "5"),
+        (S3_FILE, '{"destination": "amazon-s3",\n  "path" "path"}', "", "line 2, column 10"),
+        (S3_FILE, "", "", "line 1, column 1"),
+        (S3_FILE, b'{"a": "\xff"}', "", "this is not JSON"),
+        (FLOW_FILE, '{"id": NaN}', "", "line 1, column 8"),
+        (ANY_FILE, '[\n{"id" "x"}]', "", "line 2, column 7"),
+        (ANY_FILE, "[" * 5000, "", "this is not JSON"),
+        (OURS, described(schema="visitt"), "/0/schema", "there is no schemas/visitt.json"),
+        (OURS, described(rows=-1), "/0/rows", "-1"),
+        (OURS, described(rows="12"), "/0/rows", "12"),
+        (OURS, described(rows=True), "/0/rows", "true"),
+        (OURS, [DATASET, *described(id="a/b")], "/1/id", "does not match"),
+        (OURS, [DATASET, DATASET], "/1/id", "already that of ours.json"),
+        (OURS, [DATASET, {"name": "no schema"}], "/1", "required"),
+        (OURS, described(row=5), "/0", "row"),
+        (OURS, [DATASET, 5], "/1", "5"),
+        (VISIT_FILE, [], "", "a JSON Schema has to be an object"),
+        (VISIT_FILE, {"properties": {"a": {"type": "text"}}}, "/properties/a/type", '"text" is no type'),
+        (VISIT_FILE, {"$schema": 5}, "/$schema", "draft 7"),
+        (VISIT_FILE, {"type": "string"}, "", "rows are objects"),
+        (VISIT_FILE, row_schema({"type": "integer", "minimum": 5, "maximum": 4}), "", "a: no number lies between"),
+        (VISIT_FILE, row_schema({"type": "array", "items": {"enum": []}}), "", "a.[]: no type is given"),
+        (VISIT_FILE, row_schema(row_schema({"$ref": "#"})), "", "a.a: '$ref' '#' leads back to itself"),
     ],
 )
-def test_a_broken_dataset_is_refused_with_its_place(tmp_path: Path, datasets: Any, place: str, reason: str) -> None:
-    fault = refused(tmp_path, {"datasets/ours.json": datasets, "schemas/visit.json": VISIT})
-    assert (fault.file, fault.place) == (tmp_path / "datasets/ours.json", place) and reason in fault.reason
-
-
-@pytest.mark.parametrize(
-    ("schema", "place", "reason"),
-    [
-        ([], "", "a JSON Schema has to be an object"),
-        ({"properties": {"a": {"type": "text"}}}, "/properties/a/type", '"text" is no type'),
-        ({"$schema": 5}, "/$schema", "draft 7"),
-        ({"type": "string"}, "", "rows are objects"),
-        (row_schema({"type": "integer", "minimum": 5, "maximum": 4}), "", "a: no number lies between"),
-        (row_schema({"type": "array", "items": {"enum": []}}), "", "a.[]: no type is given"),
-        (row_schema(row_schema({"$ref": "#"})), "", "a.a: '$ref' '#' leads back to itself"),
-    ],
-)
-def test_a_broken_schema_is_refused_with_its_place(tmp_path: Path, schema: Any, place: str, reason: str) -> None:
-    fault = refused(tmp_path, {"schemas/visit.json": schema})
-    assert (fault.file, fault.place) == (tmp_path / "schemas/visit.json", place) and reason in fault.reason
+def test_a_broken_file_is_refused_with_its_place(
+    tmp_path: Path, file: str, content: Any, place: str, reason: str
+) -> None:
+    fault = refused(tmp_path, {VISIT_FILE: VISIT, file: content})
+    assert (fault.file, fault.place) == (tmp_path / file, place) and reason in fault.reason
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -402,10 +334,10 @@ ROW = built_in("errors.json")[0]
     [({}, ""), ([5], "/0"), ([{**ROW, "family": "x"}], "/0/family"), ([{**ROW, "more": 1}], "/0")],
 )
 def test_a_broken_error_table_is_refused_with_its_place(tmp_path: Path, errors: Any, place: str) -> None:
-    files = {path: built_in(path) for path in all_built_in_specs()} | {"errors.json": errors}
+    base = whole(tmp_path / "base", {"errors.json": errors})
     with pytest.raises(FixtureError) as caught:
-        load_catalog(base=write(tmp_path, files))
-    assert (caught.value.file, caught.value.place) == (tmp_path / "errors.json", place)
+        load_catalog(base=base)
+    assert (caught.value.file, caught.value.place) == (base / "errors.json", place)
 
 
 def test_every_fault_is_told_but_none_twice(tmp_path: Path) -> None:

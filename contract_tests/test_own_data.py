@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import os
 import signal
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract_tests.support import Api, assert_error
+from contract_tests.api.test_own_datasets import SCHEDULE, next_rows, upload
+from contract_tests.bench.mutated_files import TYPES, in_folder, put_all
+from contract_tests.bench.mutated_files import check_folder as check_mutated
+from contract_tests.support import Api, assert_error, serving
+from contract_tests.tutorial import S3
 from flow_service_emulator.data.datasets import reader
 from flow_service_emulator.data.datasets.content import FileFault, Job
 from flow_service_emulator.data.datasets.dataset import Dataset
@@ -27,14 +32,6 @@ from flow_service_emulator.data.datasets.reading import MAX_UPLOAD_ROWS
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.folder_check import check_folder
 
-CSV, NDJSON, PARQUET, JSON = (
-    "text/csv",
-    "application/x-ndjson",
-    "application/vnd.apache.parquet",
-    "application/json",
-)
-MEGABYTE = 1_000_000
-
 
 def parquet(table: pa.Table, **options: Any) -> bytes:
     target = io.BytesIO()
@@ -42,68 +39,25 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
     return target.getvalue()
 
 
-def upload(api: Api, body: bytes, kind: str, dataset: str = "x") -> httpx.Response:
-    return api.http.put(f"/__emulator/datasets/{dataset}", content=body, headers={"Content-Type": kind})
-
-
-# --- what is refused by name ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "body", "reason"),
-    [
-        (NDJSON, b'{"a":1}\n{"a":"x"}\n', "record 2, field a: 'x' is a text, but the field is a whole number"),
-        (NDJSON, b'{"a":1}\n\n{"a":18446744073709551616}', "record 2, field a: 18446744073709551616 is beyond 64 bits"),
-        (NDJSON, b'{"a":-9223372036854775809}', "record 1, field a: -9223372036854775809 is beyond 64 bits"),
-        (NDJSON, b'{"a":9007199254740993}\n{"a":0.5}', "field a: 9007199254740993 is among numbers with a point"),
-        (NDJSON, b'{"a":{"b":[1,NaN]}}', "record 1, field a.b[]: nan is no number that JSON has"),
-        (JSON, b'{"records": [{"a": 1}, {"a": Infinity}]}', "record 2, field a: inf is no number"),
-        (JSON, b'{"records": [{"a": 1e999}]}', "record 1, field a: inf is no number"),
-        (NDJSON, b'{"a":1}\n{"a"', "line 2 is not JSON"),
-        (CSV, b"a\0b,c\n1,2\n", "column 1: the name has the character NUL in it"),
-        (CSV, b"c," + b"n" * 1_001 + b"\n1,2\n", "column 2: the name has 1001 characters; at most 1000 are possible"),
-        (CSV, b"a" * 2_000_000 + b"\n1\n", "column 1: the name has 2000000 characters"),
-        (NDJSON, b'{"a\\u0000b": 1}\n', "record 1, field a\0b: the name has the character NUL in it"),
-        (JSON, b'{"records": [{"a": {"b\\u0000": 1}}]}', "the name has the character NUL in it"),
-        (JSON, b'{"schema": {"type": "object", "properties": {"a\\u0000": {"type": "string"}}}, "rows": 1}', "column"),
-        (PARQUET, b"PAR1 or not", "this is no Parquet file, or not the whole of it"),
-    ],
-)
-def test_what_would_change_silently_or_cannot_be_is_refused(api: Api, kind: str, body: bytes, reason: str) -> None:
-    assert reason in assert_error(upload(api, body, kind), "control-invalid")["detail"]
-
-
-def test_json_that_is_none_is_malformed(api: Api) -> None:
-    for body in (b'{"records": [', b'{"records": [{"a": tru}]}', b"\xff", b"[" * 3_000):
-        assert_error(upload(api, body, JSON), "body-malformed")
-
-
 # --- what it may cost ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc, and bounded there")
 @pytest.mark.parametrize(
-    ("kind", "body", "reason"),
+    ("form", "body", "reason"),
     [
-        pytest.param(
-            PARQUET,
-            lambda: parquet(pa.table({"a": pa.array(["x" * 250_000]).dictionary_encode().take([0] * 8_192)})),
-            "bytes of memory",
-            id="text",
-        ),
-        pytest.param(PARQUET, lambda: parquet(pa.table({"a": pa.nulls(MAX_UPLOAD_ROWS + 1)})), "rows", id="nothing"),
-        pytest.param(JSON, lambda: b'{"records":[' + b"{}," * 20 * MEGABYTE + b"{}]}", "bytes of memory", id="none"),
+        ("parquet", lambda: pa.array(["x" * 250_000]).dictionary_encode().take([0] * 8_192), "bytes of memory"),
+        ("parquet", lambda: pa.nulls(MAX_UPLOAD_ROWS + 1), "rows"),
+        ("json", lambda: b'{"records":[' + b"{}," * 20_000_000 + b"{}]}", "bytes of memory"),
     ],
+    ids=["text", "nothing", "none"],
 )
-def test_what_is_made_of_an_upload_is_bounded(api: Api, kind: str, body: Any, reason: str) -> None:
+def test_what_is_made_of_an_upload_is_bounded(api: Api, form: str, body: Any, reason: str) -> None:
     """A few bytes can be many rows. What is too much is refused, and the server says where it can go."""
-    refusal = assert_error(upload(api, body(), kind), "control-invalid")["detail"]
+    content = body() if form == "json" else parquet(pa.table({"a": body()}))
+    refusal = assert_error(upload(api, (form, content), "x"), "control-invalid")["detail"]
     assert reason in refusal and "--fixtures" in refusal
     assert api.http.get("/__emulator/datasets/x").status_code == 404
-
-
-def test_a_body_that_is_too_large_is_not_read(api: Api) -> None:
-    assert_error(upload(api, b" " * 64_000_001, NDJSON), "body-too-large")
 
 
 def test_a_process_that_somebody_ends_has_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,14 +146,50 @@ def test_repeated_records_at_any_positions(count: int, grown: int, first: int, l
 
 
 def test_further_records_may_bring_columns_and_numbers_with_a_point(api: Api) -> None:
-    upload(api, b"".join(b'{"n":%d}\n' % number for number in range(1_200)), NDJSON)
-    for body in (b'[{"n":1,"t":"a"}]', b'{"records":[{"n":0.5}]}', b"[]"):
-        answer = api.http.post("/__emulator/datasets/x/records", content=body, headers={"Content-Type": JSON})
-        assert answer.status_code == 200, answer.text
+    upload(api, ("ndjson", b"".join(b'{"n":%d}\n' % number for number in range(1_200))), "x")
+    for body in ([{"n": 1, "t": "a"}], {"records": [{"n": 0.5}]}, []):
+        api.control("POST", "/datasets/x/records", body)
     told = api.control("GET", "/datasets/x")
-    assert (told["rows"], [part["type"] for part in told["schema"]["properties"].values()]) == (
-        1_202,
-        ["number", "string"],
-    )
+    types = [part["type"] for part in told["schema"]["properties"].values()]
+    assert (told["rows"], types) == (1_202, ["number", "string"])
     again = b"".join(b'{"n":%d.0}\n' % number for number in range(1_200)) + b'{"n":1,"t":"a"}\n{"n":0.5}\n{"n":7}\n'
-    assert upload(api, again, NDJSON).json()["rows"] == 1_203
+    api.flow(S3, SCHEDULE, datasets=["x"])
+    api.advance(0)
+    assert upload(api, ("ndjson", again), "x").json()["rows"] == 1_203
+    assert next_rows(api) == [{"n": 7.0}]
+
+
+def test_further_values_of_a_map_have_its_type(api: Api) -> None:
+    """Those of a map of whole numbers may be numbers with a point, and no value changes."""
+    values = pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64()))
+    upload(api, ("parquet", parquet(pa.table({"m": values}))), "x")
+    api.control("POST", "/datasets/x/records", [{"m": {"b": 1.5}}])
+    api.flow(S3, SCHEDULE, datasets=["x"])
+    assert next_rows(api, 0) == [{"m": {"a": 1.0}}, {}, {"m": {"b": 1.5}}]
+
+
+# --- wrong bytes --------------------------------------------------------------------------------------------------------------
+
+
+COUNT = 10
+CRASHING = zlib.decompress(
+    base64.b64decode(
+        "eNqdUEEKwkAMTNd27QdSdmEPi2BRULFCxYMXL4LSQ/EHRRYUqta26tG7bxD8gW/yKabWmzdDwoSZMJCJZ6sAAV8WdQ81rRy5AoAGjdNqORVcqSyoi32xsazx"
+        "h4f/eLRlFILgxXpjdgkyCJmwUmTIoynJoS3sdFuUJKDdZqJpUrMz+xI8IZVUPigyaHOQEyv9HNYH9xLB096NeQ/muwtF/wFZTLu+cOUcXBDkXcnCdwmgo7Mk"
+        "P55M2V9nWT/J88NFn01ebA97PRoPhoNAqiqdJ01M0b0BhewqeA=="
+    )
+)
+"""Parquet with three wrong bytes that ends the process which reads it: arro3 panics there where no panic can be caught."""
+
+
+def test_files_with_wrong_bytes_are_listed_with_their_problem_and_the_others_are_exported(tmp_path: Path) -> None:
+    in_folder(tmp_path / "fixtures" / "datasets", COUNT)
+    (tmp_path / "fixtures" / "datasets" / "crashing.parquet").write_bytes(CRASHING)
+    with serving(tmp_path, "--fixtures", str(tmp_path / "fixtures")) as server:
+        api = Api(server.url)
+        told = {item["id"]: item for item in api.control("GET", "/datasets", timeout=300)["items"]}
+        assert "ends the process that reads it (SIGABRT)" in told["crashing"]["problem"]
+        check_mutated(api, COUNT)
+        for format_ in TYPES:
+            put_all(api, format_, 4 if format_ == "parquet" else COUNT)
+        api.close()

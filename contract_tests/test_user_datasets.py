@@ -1,10 +1,9 @@
-"""A user's own datasets over time: what is new after a change, a restart, a reset, a snapshot (see the top of `put`)."""
+"""A user's own datasets over time: what is new after a change, a restart, a reset, a snapshot (see `Dataset.following`)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,37 +128,37 @@ def test_rows_like_those_of_another_dataset(api: Api) -> None:
 # --- state ------------------------------------------------------------------------------------------------------------
 
 
-def in_process(scenario: Callable[[LocalEmulator], Awaitable[Any]], settings: Settings) -> Any:
-    """Runs something with an emulator, and answers what it answers."""
+async def make_flow(emulator: LocalEmulator, dataset: str) -> None:
+    await emulator.created("flows", S3.flow(await emulator.source(dataset), await emulator.target(S3), **SCHEDULE))
 
-    async def run() -> Any:
-        async with LocalEmulator(settings) as emulator:
-            return await scenario(emulator)
 
-    return asyncio.run(run())
+async def exported(emulator: LocalEmulator, hours: int) -> list[Any]:
+    """The rows of the one run that falls due: of each, the value of its field `n`."""
+    (run,) = await emulator.advance(hours * HOUR)
+    items = (await emulator.control("GET", "/exports", params={"run": run["id"]}))["items"]
+    texts = [(emulator.export_dir / item["path"]).read_text() for item in items]
+    return [json.loads(line)["n"] for text in texts for line in text.splitlines()]
 
 
 def test_datasets_outlive_a_restart(tmp_path: Path) -> None:
     settings = Settings(export_dir=tmp_path / "exports", data_dir=tmp_path / "data")
     records = [{"n": number, "text": f"no. {number}"} for number in range(2_300)]
 
-    async def before(emulator: LocalEmulator) -> None:
-        await emulator.control("PUT", "/datasets/log", {"records": records[:1_200], "rowsPerHour": 3})
-        await emulator.control("PUT", "/datasets/made", {"like": "log", "rows": 7})
-        source, target = await emulator.source("log"), await emulator.target(S3)
-        await emulator.created("flows", S3.flow(source, target, **SCHEDULE))
-        await emulator.advance(0)
-        await emulator.control("PUT", "/datasets/log", {"records": records})
+    async def scenario() -> None:
+        async with LocalEmulator(settings) as emulator:
+            await emulator.control("PUT", "/datasets/log", {"records": records[:1_200], "rowsPerHour": 3})
+            await emulator.control("PUT", "/datasets/made", {"like": "log", "rows": 7})
+            await make_flow(emulator, "log")
+            await emulator.advance(0)
+            await emulator.control("PUT", "/datasets/log", {"records": records[:2_200]})
+            await emulator.control("POST", "/datasets/log/records", records[2_200:])
+        async with LocalEmulator(settings) as emulator:
+            assert await exported(emulator, 3) == list(range(1_200, 2_300))
+            assert [item["rows"] for item in (await emulator.control("GET", "/datasets"))["items"][-2:]] == [2_300, 7]
+            await emulator.control("PUT", "/datasets/log", {"records": [*records, {"n": -1}]})
+            assert await exported(emulator, 3) == [-1]
 
-    async def after(emulator: LocalEmulator) -> list[Any]:
-        (run,) = await emulator.advance(3 * HOUR)
-        items = (await emulator.control("GET", "/exports", params={"run": run["id"]}))["items"]
-        texts = [(settings.export_dir / item["path"]).read_text() for item in items]
-        assert [item["rows"] for item in (await emulator.control("GET", "/datasets"))["items"][-2:]] == [2_300, 7]
-        return [json.loads(line) for text in texts for line in text.splitlines()]
-
-    in_process(before, settings)
-    assert in_process(after, settings) == records[1_200:]
+    asyncio.run(scenario())
 
 
 def test_a_reset_forgets_datasets_and_a_snapshot_brings_them_back(api: Api) -> None:
@@ -236,52 +235,48 @@ def test_of_two_files_with_one_id_the_first_has_it(api: Api, files: Path) -> Non
     assert {name: item["rows"] for name, item in own(api).items()} == {"log.ndjson": 2, "mine.csv": 1}
 
 
-def test_a_file_keeps_its_place_over_restarts_and_resets(tmp_path: Path) -> None:
+def test_rows_keep_their_places_over_restarts_resets_and_snapshots(tmp_path: Path) -> None:
     settings = Settings(export_dir=tmp_path / "exports", data_dir=tmp_path / "data", fixtures=tmp_path)
     file = tmp_path / "datasets" / "log.ndjson"
     file.parent.mkdir()
-    file.write_text('{"n":1}\n')
 
-    async def rows(emulator: LocalEmulator, hours: int) -> list[Any]:
-        (run,) = await emulator.advance(hours * HOUR)
-        items = (await emulator.control("GET", "/exports", params={"run": run["id"]}))["items"]
-        return [
-            json.loads(line)["n"]
-            for item in items
-            for line in (settings.export_dir / item["path"]).read_text().splitlines()
-        ]
+    def write(*values: int) -> None:
+        file.write_text("".join(f'{{"n":{value}}}\n' for value in values))
 
-    async def flow(emulator: LocalEmulator) -> None:
-        await emulator.created("flows", S3.flow(await emulator.source("log"), await emulator.target(S3), **SCHEDULE))
+    async def scenario() -> None:
+        write(1)
+        async with LocalEmulator(settings) as emulator:
+            await make_flow(emulator, "log")
+            assert await exported(emulator, 0) == [1]
+        write(1, 2)
+        async with LocalEmulator(settings) as emulator:
+            assert await exported(emulator, 3) == [2]
+            write(3)
+            state = await emulator.control("GET", "/state")
+            assert await exported(emulator, 3) == [3]
+            await emulator.control("PUT", "/state", state)
+            assert await exported(emulator, 3) == [3]
+            write(3, 4)
+            assert await exported(emulator, 3) == [4]
+            write(3, 5)
+            assert await exported(emulator, 3) == [3, 5]
+            (tmp_path / "datasets" / "another.csv").write_text("n\n1\n")
+            assert await exported(emulator, 3) == []
+            await emulator.control("PUT", "/state", state)
+            assert await exported(emulator, 3) == [3, 5]
+            await emulator.control("POST", "/reset")
+            await make_flow(emulator, "log")
+            assert await exported(emulator, 0) == [3, 5]
+            write(3, 5, 6)
+            assert await exported(emulator, 3) == [6]
+            file.unlink()
+            await emulator.control("PUT", "/datasets/log", {"records": [{"n": 3}, {"n": 5}, {"n": 6}, {"n": 7}]})
+            assert await exported(emulator, 3) == [7]
+            write(8)
+            await emulator.control("DELETE", "/datasets/log")
+            assert await exported(emulator, 3) == [8]
 
-    async def first(emulator: LocalEmulator) -> None:
-        await flow(emulator)
-        assert await rows(emulator, 0) == [1]
-
-    async def second(emulator: LocalEmulator) -> None:
-        assert await rows(emulator, 3) == [2]
-        file.write_text('{"n":3}\n')
-        state = await emulator.control("GET", "/state")
-        assert await rows(emulator, 3) == [3]
-        await emulator.control("PUT", "/state", state)
-        assert await rows(emulator, 3) == [3]
-        file.write_text('{"n":3}\n{"n":4}\n')
-        assert await rows(emulator, 3) == [4]
-        file.write_text('{"n":3}\n{"n":5}\n')
-        assert await rows(emulator, 3) == [3, 5]
-        (tmp_path / "datasets" / "another.csv").write_text("n\n1\n")
-        assert await rows(emulator, 3) == []
-        await emulator.control("PUT", "/state", state)
-        assert await rows(emulator, 3) == [3, 5]
-        await emulator.control("POST", "/reset")
-        await flow(emulator)
-        assert await rows(emulator, 0) == [3, 5]
-        file.write_text('{"n":3}\n{"n":5}\n{"n":6}\n')
-        assert await rows(emulator, 3) == [6]
-
-    in_process(first, settings)
-    file.write_text('{"n":1}\n{"n":2}\n')
-    in_process(second, settings)
+    asyncio.run(scenario())
 
 
 def test_no_folder_is_no_file_and_a_description_none_of_the_users(api: Api, files: Path) -> None:

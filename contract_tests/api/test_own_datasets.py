@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -47,6 +48,16 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "csv": as_csv,
     "parquet": as_parquet,
 }
+
+
+TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+
+
+def upload(api: Api, body: Any, dataset: str = "mine") -> httpx.Response:
+    """PUTs JSON, or `(format, content)`."""
+    form, content = body if isinstance(body, tuple) else ("json", json.dumps(body))
+    headers = {"Content-Type": TYPES.get(form, "application/json")}
+    return api.http.put(f"/__emulator/datasets/{dataset}", content=content, headers=headers)
 
 
 def put(api: Api, dataset: str, **body: Any) -> dict[str, Any]:
@@ -130,7 +141,6 @@ def test_records_grow_by_being_repeated(api: Api) -> None:
         ({"records": [{"a": 1}, 3]}, "record 2: a record is a JSON object, not 3"),
         ({"records": [{"a": 1}, {"a": "x"}]}, "record 2, field a: 'x' is a text, but the field is a whole number"),
         ({"records": [{"a": {"b": [{"c": 1}, {"c": [True]}]}}]}, "record 1, field a.b[].c: [...] is an array"),
-        ({"records": [{"a": 2**63}]}, "record 1, field a: 9223372036854775808 is beyond 64 bits"),
         ({"records": [{}, {"a": {}}]}, "no record has a field with a value"),
         ({"records": [{f"f{n}": 1 for n in range(2_001)}]}, "more than 2000 different fields"),
         ({"records": [json.loads('{"a":' * 40 + "1" + "}" * 40)]}, "nested deeper than 32 levels"),
@@ -146,13 +156,34 @@ def test_records_grow_by_being_repeated(api: Api) -> None:
         ({"schema": {"type": "string"}, "rows": 1}, "rows are objects"),
         ({"schema": {"properties": {"a": {"properties": {"b": {"enum": []}}}}}, "rows": 1}, '"schema", property a.b: no type'),
         ({"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}, "rows": 1}, "'#/x' leads nowhere"),
+        ({"schema": {"type": "object", "properties": {"a\0": {"type": "string"}}}, "rows": 1}, "column"),
+        ({"records": [{"a": {"b\0": 1}}]}, "the name has the character NUL in it"),
+        (("json", '{"records": [{"a": 1}, {"a": Infinity}]}'), "record 2, field a: inf is no number"),
+        (("json", '{"records": [{"a": 1e999}]}'), "record 1, field a: inf is no number"),
+        (("ndjson", '{"a":1}\n{"a":"x"}\n'), "record 2, field a: 'x' is a text, but the field is a whole number"),
+        (("ndjson", '{"a":1}\n\n{"a":18446744073709551616}'), "record 2, field a: 18446744073709551616 is beyond 64 bits"),
+        (("ndjson", '{"a":-9223372036854775809}'), "record 1, field a: -9223372036854775809 is beyond 64 bits"),
+        (("ndjson", '{"a":9007199254740993}\n{"a":0.5}'), "field a: 9007199254740993 is among numbers with a point"),
+        (("ndjson", '{"a":{"b":[1,NaN]}}'), "record 1, field a.b[]: nan is no number that JSON has"),
+        (("ndjson", '{"a":1}\n{"a"'), "line 2 is not JSON"),
+        (("ndjson", '{"a\\u0000b": 1}\n'), "record 1, field a\0b: the name has the character NUL in it"),
+        (("csv", "a\0b,c\n1,2\n"), "column 1: the name has the character NUL in it"),
+        (("csv", "c," + "n" * 1_001 + "\n1,2\n"), "column 2: the name has 1001 characters; at most 1000 are possible"),
+        (("csv", "a" * 2_000_000 + "\n1\n"), "column 1: the name has 2000000 characters"),
+        (("parquet", "PAR1 or not"), "this is no Parquet file, or not the whole of it"),
     ],
 )  # fmt: skip
 def test_what_is_no_dataset_is_refused(api: Api, body: Any, reason: str) -> None:
-    assert reason in assert_error(api.http.put("/__emulator/datasets/mine", json=body), "control-invalid")["detail"]
+    assert reason in assert_error(upload(api, body), "control-invalid")["detail"]
     assert_error(api.http.get("/__emulator/datasets/mine"), "control-not-found")
     source = {**SOURCE_CONNECTION, "params": {"datasets": [{"dataSetId": "mine"}]}}
     assert "params.datasets[0].dataSetId" in violations(api.post("/sourceConnections", source))
+
+
+def test_json_that_is_none_is_malformed(api: Api) -> None:
+    for body in (b'{"records": [', b'{"records": [{"a": tru}]}', b"\xff", b"[" * 3_000):
+        assert_error(upload(api, ("json", body)), "body-malformed")
+    assert_error(upload(api, ("ndjson", b" " * 64_000_001)), "body-too-large")
 
 
 def test_an_id_of_another_is_taken(api: Api, files: Path) -> None:
