@@ -14,7 +14,7 @@ import pytest
 from contract_tests.support import Api, serving, violations
 from contract_tests.tutorial import S3, SOURCE_CONNECTION
 from flow_service_emulator.reports.report import printable
-from flow_service_emulator.server import formatter
+from flow_service_emulator.server import LogHandler
 
 
 @pytest.mark.parametrize("field", ["startTime", "endTime"])
@@ -63,9 +63,8 @@ def test_no_request_writes_a_line_of_the_log_or_controls_the_terminal(tmp_path: 
 def test_what_is_logged_has_no_control_character(log_format: str) -> None:
     """A traceback keeps its lines, and only those. Whoever reads JSON gets what was sent."""
     written = io.StringIO()
-    handler, log = logging.StreamHandler(written), logging.Logger("emulator.somewhere")
-    handler.setFormatter(formatter(log_format))
-    log.addHandler(handler)
+    log = logging.Logger("emulator.somewhere")
+    log.addHandler(LogHandler(written, log_format))
     try:
         raise ValueError("wrong\x1b[31m")
     except ValueError:

@@ -6,6 +6,7 @@ import logging
 
 from starlette.routing import Router as Lifespan
 
+from flow_service_emulator.api.middleware import Tell, request_log
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.clock import Clock
@@ -20,8 +21,8 @@ from flow_service_emulator.settings import Settings
 log = logging.getLogger("emulator.app")
 
 
-def create_app(settings: Settings, clock: Clock) -> Emulator:
-    """The whole emulator.
+def create_app(settings: Settings, clock: Clock, tell: Tell = request_log.log) -> Emulator:
+    """The whole emulator; `tell` takes the lines of the log that are about requests.
 
     Raises FixtureError for a broken fixture, ExportFolderError when nothing can be written to the export folder, and StoreError
     when the data folder cannot be opened.
@@ -39,5 +40,6 @@ def create_app(settings: Settings, clock: Clock) -> Emulator:
         emulator.recorder.record,
         lifespan=Lifespan(lifespan=emulator.lifespan),
         guard=OriginGuard((settings.host, *settings.allowed_hosts)),
+        tell=tell,
     )
     return emulator

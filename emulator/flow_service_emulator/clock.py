@@ -154,6 +154,11 @@ class Clock:
         self._put(float(at))
 
 
+def machine_time() -> float:
+    """The machine's own time, in epoch seconds, as its logs have it."""
+    return time.time()
+
+
 def is_instant(value: Any) -> TypeGuard[float]:
     """Whether a JSON value is a time that the clock can show, in epoch seconds."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LATEST_TIME

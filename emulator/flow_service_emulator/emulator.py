@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.gateway import Gateway, Tokens
 from flow_service_emulator.api.injection import Injector
-from flow_service_emulator.api.middleware import Middleware, Router
+from flow_service_emulator.api.middleware import Middleware, Router, Tell
 from flow_service_emulator.api.operations import Operation, operations
 from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.api.routes import Routes
@@ -90,7 +90,13 @@ class Emulator:
         )
 
     def application(
-        self, table: Sequence[Operation], record: Callable[[Exchange], None], *, lifespan: ASGIApp, guard: OriginGuard
+        self,
+        table: Sequence[Operation],
+        record: Callable[[Exchange], None],
+        *,
+        lifespan: ASGIApp,
+        guard: OriginGuard,
+        tell: Tell,
     ) -> Middleware:
         """The operations of a table as an ASGI application."""
         return Middleware(
@@ -105,6 +111,7 @@ class Emulator:
             masker=self.masker,
             guard=guard,
             clock=self.clock,
+            tell=tell,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

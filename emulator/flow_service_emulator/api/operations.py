@@ -16,6 +16,7 @@ from flow_service_emulator.api.routes import BASE, CONTAINERS, REFRESH, Routes, 
 from flow_service_emulator.query.query import MAX_LIMIT
 from flow_service_emulator.service.eligible import DEFAULT_LIMIT
 from flow_service_emulator.service.service import ACTIONS, RETRIGGERS
+from flow_service_emulator.settings import MAX_BODY_BYTES
 
 Schema = dict[str, Any]
 
@@ -38,6 +39,8 @@ class Operation:
     status: int = 200
     body: str | None = None
     parameters: tuple[Schema, ...] = ()
+    limit: int = MAX_BODY_BYTES
+    """How many bytes the body may have."""
     unclear: str = ""
     """What no source settles, and what the emulator does there."""
 

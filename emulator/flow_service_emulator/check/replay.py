@@ -43,7 +43,11 @@ class Replay:
         self.service = Emulator(Settings(), self.clock)
         self._store = self.service.store
         self._application = self.service.application(
-            self.service.table, self._record, lifespan=_no_lifespan, guard=OriginGuard(())
+            self.service.table,
+            self._record,
+            lifespan=_no_lifespan,
+            guard=OriginGuard(()),
+            tell=lambda level, told: None,
         )
         self._last: Exchange
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange, Finding
@@ -40,20 +40,10 @@ class Judge:
         if exchange.error is None and exchange.was_taken:
             found += self._leniences(exchange, body)
         if exchange.path.startswith("/data/"):
-            found += self._headers(exchange)
+            repeated = [warning.path for warning in exchange.warnings]  # their values stand in one line
+            org, sandbox = exchange.headers.get("x-gw-ims-org-id", ""), exchange.headers.get("x-sandbox-name", "")
+            found += [each for each in _of_names(org, sandbox) if each.place not in repeated]
         return list(dict.fromkeys(found))[:MAX_OF_REQUEST] if found else found
-
-    def _headers(self, exchange: Exchange) -> Iterator[Finding]:
-        """What is taken here, and that no documented organization or sandbox looks like; and a sandbox that was not named."""
-        headers = exchange.headers
-        repeated = [warning.path for warning in exchange.warnings]  # whose values stand in one line
-        org, sandbox = headers.get("x-gw-ims-org-id", "").strip(), headers.get("x-sandbox-name", "")
-        if org and not org.endswith("@AdobeOrg") and ORG not in repeated:
-            yield Finding("org-id-form", ORG, f"{ORG} was {literal(org)}")
-        if not sandbox:
-            yield Finding("sandbox-header-missing", SANDBOX, "x-sandbox-name was not sent; prod is assumed")
-        elif _SANDBOX_NAME.fullmatch(sandbox) is None and SANDBOX not in repeated:
-            yield Finding("sandbox-name-form", SANDBOX, f"{SANDBOX} was {literal(sandbox)}")
 
     def _leniences(self, exchange: Exchange, body: Any) -> Iterator[Finding]:
         """What was accepted although sources disagree, and what nobody else warns of."""
@@ -89,6 +79,19 @@ class Judge:
         target = self._catalog.connection_specs[spec_id].target
         properties = target.applicable(DATASETS_WORKFLOW).get("properties", {}) if target is not None else {}
         return frozenset(name for name, part in properties.items() if part is not True)
+
+
+@lru_cache(1_000)
+def _of_names(org: str, sandbox: str) -> list[Finding]:
+    """What is taken here, and that no documented organization or sandbox looks like; and a sandbox that was not named."""
+    found = []
+    if org.strip() and not org.strip().endswith("@AdobeOrg"):
+        found.append(Finding("org-id-form", ORG, f"{ORG} was {literal(org.strip())}"))
+    if not sandbox:
+        found.append(Finding("sandbox-header-missing", SANDBOX, "x-sandbox-name was not sent; prod is assumed"))
+    elif _SANDBOX_NAME.fullmatch(sandbox) is None:
+        found.append(Finding("sandbox-name-form", SANDBOX, f"{SANDBOX} was {literal(sandbox)}"))
+    return found
 
 
 def _of_schedule(schedule: Mapping[str, Any], at: float) -> Iterator[Finding]:

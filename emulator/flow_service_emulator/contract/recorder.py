@@ -7,9 +7,11 @@ Masking and rendering wait until somebody looks: a recorded request costs as lit
 from __future__ import annotations
 
 import logging
+import marshal
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -23,14 +25,18 @@ MAX_BYTES: Final = 32_000_000
 """Bytes of all requests together; the oldest are dropped for it, as they are for their number."""
 MAX_BODY: Final = 32_768
 """Bytes of a body that are stored; of a longer one only its size is."""
-ROOM: Final = 2_000
-"""Bytes that the rest of a request is taken to need."""
 SHOWN_ANSWER_HEADERS: Final = frozenset(("allow", "content-type", "etag", "location", "retry-after"))
 SENT_HEADERS: Final = ("authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name", "content-type", "if-match")
 """Headers that say how a request was meant."""
+FIELDS: Final = (
+    *("number", "at", "duration", "method", "path", "query_string", "headers", "request_id", "scope", "operation"),
+    *("sizes", "status", "answer_headers", "error", "hint", "fault", "verdict"),
+)
+"""What is stored of an Exchange beside its findings and the bodies."""
 MAX_SENT: Final = 2_000
 """Characters of a request that a report shows beside what was found in it."""
 log = logging.getLogger("emulator.recorder")
+_fields = attrgetter(*FIELDS)
 
 
 class Recorder:
@@ -53,7 +59,7 @@ class Recorder:
         self._clock = clock
         self._entries = entries
         self._max_bytes = max_bytes
-        self._ring: deque[Exchange] = deque()
+        self._ring: deque[bytes] = deque()
         self._bytes = 0
 
     def record(self, exchange: Exchange) -> None:
@@ -68,8 +74,7 @@ class Recorder:
             exchange.verdict, exchange.findings = self._contract.judge(exchange)
             self.verdicts[exchange.verdict] += 1
             if self._entries:
-                exchange.body, exchange.answer = _stored(exchange.body), _stored(exchange.answer)
-                self._add(exchange)
+                self._add(_packed(exchange))
         except Exception:
             log.exception("%s %s could not be recorded", exchange.method, exchange.path[:200])
 
@@ -96,7 +101,7 @@ class Recorder:
 
         They have `text` in their target or in a body.
         """
-        later = islice(self._ring, max(0, after - self.dropped), None)
+        later = map(_unpacked, islice(self._ring, max(0, after - self.dropped), None))
         entries = ((exchange, _entry(exchange)) for exchange in later if _has(exchange, text))
         found = [(exchange, entry) for exchange, entry in entries if accept(entry)]
         return [self._shown(exchange, entry) for exchange, entry in found[-limit if limit else 0 :]]
@@ -107,9 +112,9 @@ class Recorder:
         Numbers may have begun again since: its id decides.
         """
         index = number - self.dropped - 1
-        if not 0 <= index < len(self._ring) or self._ring[index].request_id != request_id:
+        if not 0 <= index < len(self._ring) or (exchange := _unpacked(self._ring[index])).request_id != request_id:
             return ""
-        entry = self._shown(self._ring[index])
+        entry = self._shown(exchange)
         request, query = entry["request"], f"?{entry['query']}" if entry["query"] else ""
         headers = [f"{name}: {value}" for name, value in request["headers"].items() if name in SENT_HEADERS]
         body = orjson.dumps(request["body"], option=orjson.OPT_INDENT_2).decode() if "body" in request else ""
@@ -118,16 +123,16 @@ class Recorder:
 
     def snapshot(self) -> Callable[[], list[bytes]]:
         """What makes the JSON of the requests as they are now, in pieces, with every secret masked. For a thread."""
-        number, verdicts, exchanges = self.number, dict(self.verdicts), list(self._ring)
+        number, verdicts, ring = self.number, dict(self.verdicts), list(self._ring)
 
         def pieces() -> list[bytes]:
             head = b'{"number":%d,"verdicts":%b,"entries":[' % (number, orjson.dumps(verdicts))
-            shown = (orjson.dumps(self._shown(exchange)) for exchange in exchanges)
+            shown = (orjson.dumps(self._shown(_unpacked(packed))) for packed in ring)
             return [head, b",".join(shown), b"]}"]
 
         return pieces
 
-    def read(self, snapshot: Any) -> tuple[int, Counter[str], list[Exchange]]:
+    def read(self, snapshot: Any) -> tuple[int, Counter[str], list[bytes]]:
         """The number of the newest request, the verdicts, and the entries. Raises ValueError for what is no snapshot of them."""
         try:
             return (
@@ -138,19 +143,19 @@ class Recorder:
         except (LookupError, TypeError, ValueError, AttributeError):
             raise ValueError('an object with "number" and the "entries" of a journal is needed') from None
 
-    def restore(self, read: tuple[int, Counter[str], list[Exchange]]) -> None:
+    def restore(self, read: tuple[int, Counter[str], list[bytes]]) -> None:
         """Puts a snapshot's requests back, as many as this ring keeps."""
         self.reset()
-        self.number, self.verdicts, exchanges = read
+        self.number, self.verdicts, ring = read
         if self._entries:
-            for exchange in exchanges:
-                self._add(exchange)
+            for packed in ring:
+                self._add(packed)
 
-    def _add(self, exchange: Exchange) -> None:
-        self._ring.append(exchange)
-        self._bytes += _room(exchange)
+    def _add(self, packed: bytes) -> None:
+        self._ring.append(packed)
+        self._bytes += len(packed)
         while len(self._ring) > self._entries or self._bytes > self._max_bytes:
-            self._bytes -= _room(self._ring.popleft())
+            self._bytes -= len(self._ring.popleft())
 
     def _shown(self, exchange: Exchange, entry: dict[str, Any] | None = None) -> dict[str, Any]:
         """An entry of the journal, with every secret masked."""
@@ -177,9 +182,16 @@ class Recorder:
         return entry
 
 
-def _room(exchange: Exchange) -> int:
-    """About how many bytes a request takes."""
-    return ROOM + len(exchange.body) + len(exchange.answer)
+def _packed(exchange: Exchange) -> bytes:
+    """A request in one piece: as objects, it would take twice the memory, and dropping it as long as answering it did."""
+    findings = [tuple(finding) for finding in exchange.findings]
+    return marshal.dumps((_fields(exchange), findings, _stored(exchange.body), _stored(exchange.answer)))
+
+
+def _unpacked(packed: bytes) -> Exchange:
+    fields, findings, body, answer = marshal.loads(packed)
+    findings = [Finding(*finding) for finding in findings]
+    return Exchange(**dict(zip(FIELDS, fields, strict=True)), findings=findings, body=body, answer=answer)
 
 
 def _has(exchange: Exchange, text: str) -> bool:
@@ -217,35 +229,36 @@ def _entry(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _read(entry: Mapping[str, Any]) -> Exchange:
+def _read(entry: Mapping[str, Any]) -> bytes:
     """A request of a snapshot. What was masked stays masked."""
     request, answer = entry["request"], entry["answer"]
     bodies = [
         orjson.dumps(part["body"]) if "body" in part else part.get("text", "").encode() for part in (request, answer)
     ]
-    return Exchange(
-        entry["method"], entry["path"], entry["query"], request["headers"], entry["requestId"],
-        scope=(entry["org"], entry["sandbox"]),
-        body=bodies[0],
-        operation=entry["operation"],
-        error=entry["error"],
-        findings=[Finding(*(each[name] for name in Finding._fields)) for each in entry["findings"]],
-        hint=entry["hint"],
-        fault=entry["fault"],
-        status=entry["status"],
-        answer_headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"].items()],
-        answer=bodies[1],
-        number=entry["number"],
-        at=entry["at"],
-        duration=entry["durationMs"],
-        sizes=(request["size"], answer["size"]),
-        verdict=entry["verdict"],
+    return _packed(
+        Exchange(
+            entry["method"], entry["path"], entry["query"], request["headers"], entry["requestId"],
+            scope=(entry["org"], entry["sandbox"]),
+            body=bodies[0],
+            operation=entry["operation"],
+            error=entry["error"],
+            findings=[Finding(*(each[name] for name in Finding._fields)) for each in entry["findings"]],
+            hint=entry["hint"],
+            fault=entry["fault"],
+            status=entry["status"],
+            answer_headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"].items()],
+            answer=bodies[1],
+            number=entry["number"],
+            at=entry["at"],
+            duration=entry["durationMs"],
+            sizes=(request["size"], answer["size"]),
+            verdict=entry["verdict"],
+        )
     )  # fmt: skip
 
 
 def _stored(body: bytes) -> bytes:
-    """A body in bytes of its own size: what orjson has written keeps the room that it was written into, which is several times that."""
-    return bytes(memoryview(body)) if len(body) <= MAX_BODY else b""
+    return body if len(body) <= MAX_BODY else b""
 
 
 def _unread(size: int, reason: ValueError) -> str:

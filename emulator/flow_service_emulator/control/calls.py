@@ -18,7 +18,10 @@ from flow_service_emulator.control import report_calls as reports
 from flow_service_emulator.control import state_calls as state
 from flow_service_emulator.control.inputs import CONTROL
 from flow_service_emulator.emulator import Emulator
+from flow_service_emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYTES
 
+LIMITS = {"putState": MAX_CONTROL_BYTES, "putDataset": MAX_DATASET_BYTES, "appendRecords": MAX_DATASET_BYTES}
+"""The calls that take large bodies, and how many bytes these may have."""
 Row = tuple[str, str, str, Callable[[Emulator, Exchange], Awaitable[Reply]], str]
 
 
@@ -72,7 +75,14 @@ def control_calls(emulator: Emulator) -> list[Operation]:
     return [
         Operation("control:frontDoor", "GET", "/", front_door, "Leads to the dashboard"),
         *(
-            Operation(f"control:{name}", method, CONTROL + path, partial(handler, emulator), summary)
+            Operation(
+                f"control:{name}",
+                method,
+                CONTROL + path,
+                partial(handler, emulator),
+                summary,
+                limit=LIMITS.get(name, MAX_BODY_BYTES),
+            )
             for name, method, path, handler, summary in CALLS
         ),
     ]
