@@ -6,9 +6,10 @@ import gzip
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -17,13 +18,7 @@ from arro3.core import RecordBatch, Schema
 
 from flow_service_emulator.data.forms import encode_ndjson
 from flow_service_emulator.exports import files
-from flow_service_emulator.exports.files import (
-    FileForm,
-    WrittenFile,
-    part_names,
-    remove_files,
-    write_parts,
-)
+from flow_service_emulator.exports.files import FileForm, Piece, WrittenFile, part_names, remove_files, write_parts
 
 FORMS = [
     FileForm("JSON", False),
@@ -73,18 +68,25 @@ def batches(*counts: int) -> Iterator[RecordBatch]:
         start += count
 
 
-def write(folder: Path, source: Iterator[RecordBatch], form: FileForm, **more: Any) -> list[WrittenFile]:
-    given: dict[str, Any] = {
-        "schema": SCHEMA,
-        "rows_per_file": 1_000_000,
-        "progress": lambda rows, size: None,
-        **more,
-    }
+def write(
+    folder: Path,
+    source: Iterator[RecordBatch],
+    form: FileForm,
+    *,
+    schema: Schema = SCHEMA,
+    rows_per_file: int = 1_000_000,
+    progress: Callable[[int, int], None] = lambda rows, size: None,
+) -> list[WrittenFile]:
+    dataset: Any = SimpleNamespace(arrow_schema=schema)
+    piece = Piece("dataset", "source", "target", ".", "", form, True, dataset, 0, 0)
+    names = part_names("run", 0, form)
+    check = lambda: progress(piece.rows, piece.bytes)  # noqa: E731
     try:
-        return write_parts(str(folder), part_names("run", 0, form), source, form=form, **given)
+        write_parts(piece, source, names, root=folder, rows_per_file=rows_per_file, check=check)
     except BaseException:
         remove_files(folder, "run", [""])  # as a run does
         raise
+    return piece.files
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

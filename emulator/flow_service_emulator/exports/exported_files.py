@@ -22,16 +22,6 @@ _SHOWN: Final = 300
 class ExportFolderError(Exception):
     """Nothing can be written to the export folder."""
 
-    def __init__(self, folder: Path, fault: OSError) -> None:
-        reason = "it is a file" if folder.is_file() else fault.strerror or fault
-        names = f"{flag_name('export_dir')} or {variable_name('export_dir')}"
-        told = f"nothing can be written to the export folder {folder}: {reason}; {names} names another"
-        if (
-            isinstance(fault, PermissionError) and folder.is_dir() and folder.stat().st_uid == 0
-        ):  # as Docker makes it for -v
-            told += '. The folder is root\'s: in a container, make it before the start and run with --user "$(id -u)"'
-        super().__init__(told)
-
 
 def prepare_folder(folder: Path) -> None:
     """Make the export folder. Raise ExportFolderError: a server that is healthy, and whose every export fails, misleads.
@@ -45,7 +35,13 @@ def prepare_folder(folder: Path) -> None:
         if not any(folder.iterdir()):
             (folder / ".gitignore").write_text("*\n", "utf-8")
     except OSError as fault:
-        raise ExportFolderError(folder, fault) from None
+        reason = "it is a file" if folder.is_file() else fault.strerror or fault
+        names = f"{flag_name('export_dir')} or {variable_name('export_dir')}"
+        told = f"nothing can be written to the export folder {folder}: {reason}; {names} names another"
+        of_root = isinstance(fault, PermissionError) and folder.is_dir() and folder.stat().st_uid == 0
+        if of_root:  # as Docker makes it for -v
+            told += '. The folder is root\'s: in a container, make it before the start and run with --user "$(id -u)"'
+        raise ExportFolderError(told) from None
 
 
 class Exports:

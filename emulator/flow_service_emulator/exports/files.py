@@ -12,8 +12,8 @@ import hashlib
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count, groupby
 from operator import itemgetter
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
 import orjson
 
 from flow_service_emulator.data.forms import cast_batch, encode_ndjson, encode_parquet, in_utc
+from flow_service_emulator.data.rows.seeded import RowSource
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema
@@ -59,6 +60,32 @@ class WrittenFile(NamedTuple):
     rows: int
 
 
+@dataclass(slots=True)
+class Piece:
+    """One dataset's share of a run: which rows go into which folder, and how far that is."""
+
+    dataset_id: str
+    source_id: str
+    target_id: str
+    folder: str
+    """Below the export folder."""
+    container: str
+    """The bucket's or container's own folder there; empty where the destination has none."""
+    form: FileForm
+    manifest: bool
+    """Whether a manifest is to list the files."""
+    source: RowSource
+    first: int
+    end: int
+    rows: int = 0
+    """Rows written so far."""
+    bytes: int = 0
+    skipped: int = 0
+    """Rows that are too old."""
+    files: list[WrittenFile] = field(default_factory=list)
+    """The part files, once all of them are on disk."""
+
+
 def part_names(run_id: str, index: int, form: FileForm) -> Iterator[str]:
     """Yield the names of the part files of a run's piece, without end, such as
     `part-00000-tid-4172098795867639101-0b8c5520-9999-4cff-bdf5-1f32c8c47cb9-451986-1-c000.json`.
@@ -72,68 +99,69 @@ def part_names(run_id: str, index: int, form: FileForm) -> Iterator[str]:
 
 
 def write_parts(
-    folder: str,
-    names: Iterator[str],
+    piece: Piece,
     batches: Iterable[RecordBatch],
+    names: Iterator[str],
     *,
-    schema: Schema,
-    form: FileForm,
+    root: Path,
     rows_per_file: int,
-    progress: Callable[[int, int], None],
-) -> list[WrittenFile]:
-    """Write all rows of `batches` into part files, `rows_per_file` rows each at most; return them in order.
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write all rows of `batches` into the part files of a piece, `rows_per_file` rows each at most.
 
     The files get their names together, after the last row. An error leaves what is written under hidden names; `remove_files` finds
     it. No row gives no file (and a manifest with an empty list); the public documents do not say what the real service does there.
 
     NDJSON is as `encode_ndjson` says, with timestamps in ISO 8601, UTC, ending in `Z`. The same batches give the same
-    bytes. `progress` is called from this thread about every 8,192 rows, with the rows and the bytes written so far. Raise what it and
-    `batches` raise; arro3's panic for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
+    bytes. About every 8,192 rows the piece's counts move, and `check` is called from this thread. Raise what it and `batches` raise;
+    arro3's panic for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
     """
+    folder, schema, of_json = f"{root}/{piece.folder}", piece.source.arrow_schema, piece.form.file_type == "JSON"
     os.makedirs(folder, exist_ok=True)
-    wanted = _utc(schema) if form.file_type == "JSON" else schema
-    rows, complete, written = 0, 0, list[WrittenFile]()
+    wanted, encode = (_utc(schema), encode_ndjson) if of_json else (schema, encode_parquet)
+    complete, written = 0, list[WrittenFile]()
 
     def told(slices: Iterator[tuple[int, RecordBatch]], file: _CountedFile) -> Iterator[RecordBatch]:
-        nonlocal rows
         for _, taken in slices:
-            rows += taken.num_rows
+            piece.rows += taken.num_rows
             yield taken if wanted is schema else cast_batch(taken, wanted)
-            progress(rows, complete + file.size)
+            piece.bytes = complete + file.size
+            check()
 
     for _, slices in groupby(_slices(batches, rows_per_file), key=itemgetter(0)):
-        name, before = next(names), rows
+        name, before = next(names), piece.rows
         with open(_unfinished(folder, name), "wb", _BUFFER_BYTES) as opened:
             file = _CountedFile(opened)
-            encode = encode_parquet if form.file_type == "PARQUET" else encode_ndjson
-            encode(told(slices, file), wanted, file, gzip=form.gzip)
-        complete += file.size
-        progress(rows, complete)
-        written.append(WrittenFile(name, file.size, rows - before))
+            encode(told(slices, file), wanted, file, gzip=piece.form.gzip)
+        piece.bytes = complete = complete + file.size
+        check()
+        written.append(WrittenFile(name, file.size, piece.rows - before))
     for done in written:
         os.replace(_unfinished(folder, done.name), f"{folder}/{done.name}")
-    return written
+    piece.files = written
 
 
 def write_manifest(
-    folder: str, *, run_id: str, destination_id: str, scheduled_at: float, files: Sequence[tuple[str, WrittenFile]]
+    root: Path, folder: str, pieces: Iterable[Piece], *, run_id: str, flow_id: str, scheduled_at: float
 ) -> None:
-    """Write the manifest of one export, the JSON list of its files. Raise OSError.
+    """Write the manifest of one export, the JSON list of the files of these pieces, all in one folder. Raise OSError.
 
-    `files` has each file with the folder that it lies in as seen in the storage (`/path/of/target/…`); `scheduled_at` is in epoch
-    seconds. Name and fields are those of the real service, which documents them with a sample under "Include manifest file" on the
-    pages of its cloud storage destinations (Amazon S3, "Fill in destination details"). It has no record count (reference: Exported
-    files).
+    `scheduled_at` is in epoch seconds; a destination's id is its flow's. Name and fields are those of the real service, which documents
+    them with a sample under "Include manifest file" on the pages of its cloud storage destinations (Amazon S3, "Fill in destination
+    details"). It has no record count (reference: Exported files).
     """
-    name = f"manifest-{destination_id}-{run_id}.json"
+    name, sink_path = f"manifest-{flow_id}-{run_id}.json", "/" + folder.partition("/")[2]
     manifest = {
         "flowRunId": run_id,
         "scheduledTime": f"{datetime.fromtimestamp(int(scheduled_at), UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "exportResults": [{"sinkPath": sink_path, "name": file.name, "size": file.bytes} for sink_path, file in files],
+        "exportResults": [
+            {"sinkPath": sink_path, "name": file.name, "size": file.bytes} for piece in pieces for file in piece.files
+        ],
     }
-    with open(_unfinished(folder, name), "wb", 0) as opened:
+    unfinished = _unfinished(f"{root}/{folder}", name)
+    with open(unfinished, "wb", 0) as opened:
         opened.write(orjson.dumps(manifest))
-    os.replace(_unfinished(folder, name), f"{folder}/{name}")
+    os.replace(unfinished, f"{root}/{folder}/{name}")
 
 
 def remove_files(root: Path, run_id: str, folders: Iterable[str], below: str = "") -> None:

@@ -108,25 +108,15 @@ def _faults(template: str) -> Iterator[str]:
 
 def _macro_fault(macro: str) -> str | None:
     stamp = _DATETIME.fullmatch(macro)
-    if stamp:
-        return _pattern_fault(stamp[1])
-    if macro in MACROS:
-        return None
-    known = ", ".join(f"%{name}%" for name in MACROS)
-    return f"%{_short(macro)}% is not a macro: use one of {known}, %DATETIME(YYYYMMdd_HHmmss)%"
-
-
-def _pattern_fault(pattern: str) -> str | None:
-    if not pattern:
+    if stamp is None:
+        known = ", ".join(f"%{name}%" for name in MACROS)
+        told = f"%{_short(macro)}% is not a macro: use one of {known}, %DATETIME(YYYYMMdd_HHmmss)%"
+        return None if macro in MACROS else told
+    if not stamp[1]:
         return "%DATETIME()% has no pattern: write one such as %DATETIME(YYYYMMdd_HHmmss)%"
-    unknown = _DATETIME_TOKEN.sub("", pattern)
-    if not unknown:
-        return None
-    known = ", ".join(_DATETIME_LETTERS)
-    return (
-        f"%DATETIME({_short(pattern)})% has {_short(unknown)!r}, which stands for nothing: "
-        f"use {known}, and put text between single quotes"
-    )
+    unknown = _DATETIME_TOKEN.sub("", stamp[1])
+    told = f"%{_short(macro)}% has {_short(unknown)!r}, which stands for nothing"
+    return f"{told}: use {', '.join(_DATETIME_LETTERS)}, and put text between single quotes" if unknown else None
 
 
 def _short(text: str) -> str:

@@ -13,9 +13,9 @@ from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.entities import Entity, Scope
-from flow_service_emulator.exports.files import FileForm, part_names, remove_files, write_manifest, write_parts
+from flow_service_emulator.exports.files import FileForm, Piece, part_names, remove_files, write_manifest, write_parts
 from flow_service_emulator.exports.folders import DEFAULT_TEMPLATE, expand_template, safe_parts
-from flow_service_emulator.exports.runs import FAILED_CODE, FAILED_MESSAGE, Job, Piece, Run
+from flow_service_emulator.exports.runs import FAILED_CODE, FAILED_MESSAGE, Job, Run
 from flow_service_emulator.exports.schedule import FULL
 from flow_service_emulator.faults.faults import RunFailure
 from flow_service_emulator.faults.rules import AFTER, BEFORE
@@ -145,7 +145,10 @@ def write(run: Run, root: Path, *, rows_per_file: int, limits: bool) -> None:
         run.fault.strike(BEFORE)
         for index in range(len(run.pieces)):
             _write_piece(run, index, root, rows_per_file, limits)
-        _write_manifests(run, root)
+        for folder in dict.fromkeys(piece.folder for piece in run.pieces if piece.manifest):
+            inside = [piece for piece in run.pieces if piece.manifest and piece.folder == folder]
+            job = run.job
+            write_manifest(root, folder, inside, run_id=job.run_id, flow_id=job.flow_id, scheduled_at=job.scheduled_at)
         run.fault.strike(AFTER)
     except BaseException as fault:  # the run's failure, and not the server's; arro3 can panic, which is no Exception
         run.problem, run.cut_off = explain(fault), isinstance(fault, Cancelled)
@@ -174,24 +177,15 @@ def explain(fault: BaseException) -> str:
 def _write_piece(run: Run, index: int, root: Path, rows_per_file: int, limits: bool) -> None:
     piece = run.pieces[index]
 
-    def moved(rows: int, size: int) -> None:
-        piece.rows, piece.bytes = rows, size
+    def check() -> None:
         if run.cancelled:
-            raise Cancelled(f"cancelled after {rows} rows")
+            raise Cancelled(f"cancelled after {piece.rows} rows")
 
-    schema = piece.source.arrow_schema
     batches = run.fault.break_off(index, piece.source.batches(piece.first, piece.end))
-    if limits and (place := _time_column(schema)) is not None:
+    if limits and (place := _time_column(piece.source.arrow_schema)) is not None:
         batches = _recent(batches, *place, run.started_ms / 1000 - MAX_AGE, piece)
-    piece.files = write_parts(
-        f"{root}/{piece.folder}",
-        part_names(run.job.run_id, index, piece.form),
-        batches,
-        schema=schema,
-        form=piece.form,
-        rows_per_file=rows_per_file,
-        progress=moved,
-    )
+    names = part_names(run.job.run_id, index, piece.form)
+    write_parts(piece, batches, names, root=root, rows_per_file=rows_per_file, check=check)
     rows, expected = piece.rows + piece.skipped, piece.end - piece.first
     if rows != expected:
         raise Aborted(f"The dataset {piece.dataset_id} gave {rows} rows, {expected} were expected")
@@ -224,19 +218,3 @@ def _recent(
             young = [row for row, instant in enumerate(instants.to_pylist()) if instant is None or instant >= first]
             piece.skipped += batch.num_rows - len(young)
             yield batch.take(Array(young, type=number))
-
-
-def _write_manifests(run: Run, root: Path) -> None:
-    """One manifest in each folder, beside the part files that it lists."""
-    folders: dict[str, list[Piece]] = {}
-    for piece in run.pieces:
-        if piece.manifest:
-            folders.setdefault(piece.folder, []).append(piece)
-    for folder, pieces in folders.items():
-        write_manifest(
-            f"{root}/{folder}",
-            run_id=run.job.run_id,
-            destination_id=run.job.flow_id,
-            scheduled_at=run.job.scheduled_at,
-            files=[("/" + folder.partition("/")[2], file) for piece in pieces for file in piece.files],
-        )

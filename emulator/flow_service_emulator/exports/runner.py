@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.entities import Entity, Scope, derived_uuid
+from flow_service_emulator.entities import Scope, derived_uuid
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports import pieces, runs
 from flow_service_emulator.exports.after_export import AfterExport, told_of
@@ -78,13 +78,6 @@ class Runner:
         number = notes_of(self.store, flow_id).get("runs", 0) + 1
         return Job(scope, flow_id, derived_uuid(f"{flow_id}/{number}"), number, at, ids, by_schedule)
 
-    def request(self, job: Job, flow: Entity) -> Entity:
-        """Record a run that waits for its turn; return its entity."""
-        entity, notes = runs.new_record(job, flow, self.clock.now_ms()), noted(self.store, job.flow_id, runs=job.number)
-        entry = runs.entry_of(Run(job, entity, entity["createdAt"]), ended=False)
-        self.store.write([Put(job.scope, "runs", entity), entry, notes])
-        return entity
-
     async def ready(self) -> bool:
         """Bring the datasets up to date before a run; return whether that was not ended before its time."""
         try:
@@ -133,13 +126,6 @@ class Runner:
             raise
         finally:
             self.current = None
-        job = run.job
-        name = (self.store.get(job.scope, "flows", job.flow_id) or {}).get("name", "")
-        at = datetime.fromtimestamp(job.scheduled_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        skipped, folders = run.total("skipped"), ", ".join(dict.fromkeys(run.folders))
-        left_out = f", {skipped:,} skipped as they are older than 365 days" if skipped else ""
-        came = run.problem or f"{run.total('rows'):,} rows in {folders}{left_out}"
-        log.info('run %s of flow "%s" (%s) at %s: %s, %s', job.run_id, name, job.flow_id, at, run.status, came)
 
     def end(self) -> None:
         """End the run in progress before its time, also while its rows are made ready; it is recorded as failed."""
@@ -157,14 +143,13 @@ class Runner:
 
         A killed server leaves such runs, and a snapshot that was taken meanwhile has them.
         """
-        unfinished, passing = 0, []
+        passing = []
         for key in self.store.meta_keys(RUN):
             entry = self.store.get_meta(key)
             job = runs.job_of(entry)
             if entry["files"] is not None:
                 passing += self._passing(entry)
                 continue
-            unfinished += 1
             remove_files(self._settings.export_dir, job.run_id, entry["folders"])
             entity = self.store.get(job.scope, "runs", job.run_id)
             if entity is None:
@@ -173,8 +158,6 @@ class Runner:
                 problem = f"{runs.FAILED_MESSAGE} The server ended while the run was in progress"
                 self._finish(Run(job, entity, entity["createdAt"], problem=problem, cut_off=True))
         self.passing = deque(sorted(passing))
-        if unfinished:
-            log.warning("%d runs never ended; they have failed, and the next ones carry their rows", unfinished)
 
     def let_go(self) -> None:
         """Remove the files whose time is over."""
@@ -198,19 +181,16 @@ class Runner:
         loop = asyncio.get_running_loop()
         writing = loop.run_in_executor(self._worker, self._write, run)
         began, told_at = loop.time(), 0.0
-        scope, run_id = run.job.scope, run.job.run_id
         while not (await asyncio.wait({writing}, timeout=PROGRESS_SECONDS))[0]:
-            if self.store.get(scope, "runs", run_id) is not None:
-                run.entity = run_record(run, runs.IN_PROGRESS, now_ms=self.clock.now_ms())
-                with contextlib.suppress(StoreError):  # it is told again, at the latest when the run is over
-                    self.store.write([Put(scope, "runs", run.entity)])
+            run.entity = run_record(run, runs.IN_PROGRESS, now_ms=self.clock.now_ms())
+            with contextlib.suppress(StoreError):  # it is told again, at the latest when the run is over
+                self.store.write([Put(run.job.scope, "runs", run.entity)])
             passed = loop.time() - began
-            if passed < told_at:
-                continue
-            told_at = passed + min(passed, LOG_SECONDS)
-            rows, of, size = run.total("rows"), run.expected_rows, run.total("bytes") / 1e6
-            done = f"{rows:,} of {of:,} rows ({100 * rows // of} %), {size:.1f} MB, {rows / passed:,.0f} rows/s"
-            log.info("run %s of flow %s: %s", run_id, run.job.flow_id, done)
+            if passed >= told_at:
+                told_at = passed + min(passed, LOG_SECONDS)
+                rows, of, size = run.total("rows"), run.expected_rows, run.total("bytes") / 1e6
+                done = f"{rows:,} of {of:,} rows ({100 * rows // of} %), {size:.1f} MB, {rows / passed:,.0f} rows/s"
+                log.info("run %s of flow %s: %s", run.job.run_id, run.job.flow_id, done)
 
     async def _call_after(self, run: Run) -> None:
         """Call what is to be told of the run; where that fails, so has the run, and its files go."""
@@ -248,14 +228,14 @@ class Runner:
     def _finish(self, run: Run) -> None:
         """Record how a run ended, where the next one starts, and the flow's `lastRunDetails`."""
         self._end_record(run)
-        scope, flow_id, run_id = run.job.scope, run.job.flow_id, run.job.run_id
+        job, scope, flow_id = run.job, run.job.scope, run.job.flow_id
         entry = runs.entry_of(run, ended=True)
         changes: list[Change] = [Put(scope, "runs", run.entity), entry]
         flow = self.store.get(scope, "flows", flow_id)
         if flow is not None:
-            details = {"id": run_id, "state": run.status, **run.entity["metrics"]["durationSummary"]}
+            details = {"id": job.run_id, "state": run.status, **run.entity["metrics"]["durationSummary"]}
             changes.append(Put(scope, "flows", {**flow, "lastRunDetails": details}))
-            if run.cut_off and run.job.by_schedule and schedule_of(flow).following(run.job.scheduled_at) is None:
+            if run.cut_off and job.by_schedule and schedule_of(flow).following(job.scheduled_at) is None:
                 # no later one has its rows: it is made again
                 changes.append(noted(self.store, flow_id, scheduled=None))
             if run.problem is None:
@@ -268,3 +248,8 @@ class Runner:
             changes += [Delete(scope, "runs", old.id), SetMeta(RUN + old.id, None)]
         self.store.write(changes)
         self.passing += self._passing(entry.value)
+        name, at = (flow or {}).get("name", ""), f"{datetime.fromtimestamp(job.scheduled_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        skipped, folders = run.total("skipped"), ", ".join(dict.fromkeys(run.folders))
+        left_out = f", {skipped:,} skipped as they are older than 365 days" if skipped else ""
+        came = run.problem or f"{run.total('rows'):,} rows in {folders}{left_out}"
+        log.info('run %s of flow "%s" (%s) at %s: %s, %s', job.run_id, name, flow_id, at, run.status, came)

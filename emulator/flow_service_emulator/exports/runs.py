@@ -7,14 +7,12 @@ tutorial's sample of a run without rows. Times are epoch milliseconds unless a n
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.entities import Entity, Scope, etag_text, hex_text, new_entity
-from flow_service_emulator.exports.files import FileForm, WrittenFile
+from flow_service_emulator.exports.files import Piece
 from flow_service_emulator.faults.faults import NO_FAULT, RunFault
 from flow_service_emulator.store.store import SetMeta
 
@@ -48,32 +46,6 @@ class Job(NamedTuple):
     """Only these datasets of the flow (an ad hoc run); None means all."""
     by_schedule: bool = False
     """Whether it is one that the schedule has, and not one that was asked for."""
-
-
-@dataclass(slots=True)
-class Piece:
-    """One dataset's share of a run: which rows go into which folder, and how far that is."""
-
-    dataset_id: str
-    source_id: str
-    target_id: str
-    folder: str
-    """Below the export folder."""
-    container: str
-    """The bucket's or container's own folder there; empty where the destination has none."""
-    form: FileForm
-    manifest: bool
-    """Whether a manifest is to list the files."""
-    source: RowSource
-    first: int
-    end: int
-    rows: int = 0
-    """Rows written so far."""
-    bytes: int = 0
-    skipped: int = 0
-    """Rows that are too old."""
-    files: list[WrittenFile] = field(default_factory=list)
-    """The part files, once all of them are on disk."""
 
 
 @dataclass(slots=True)
@@ -218,11 +190,13 @@ def _written(piece: Piece) -> dict[str, int]:
 
 def _summaries(run: Run, connection: str, counts: Callable[[Piece], dict[str, int]]) -> list[dict[str, Any]]:
     """Sums of the pieces' counts, by connection (`source_id` or `target_id`) and within by dataset."""
-    sums: dict[str, dict[str, Counter[str]]] = {}
+    sums: dict[str, dict[str, dict[str, int]]] = {}
     for piece in run.pieces:
         datasets = sums.setdefault(getattr(piece, connection), {})
         for name in ("", f"dataset:{piece.dataset_id}"):
-            datasets.setdefault(name, Counter()).update(counts(piece))
+            sum_ = datasets.setdefault(name, {})
+            for count, number in counts(piece).items():
+                sum_[count] = sum_.get(count, 0) + number
     return [
         {"id": id_, **datasets.pop(""), "entitySummaries": [{"id": name, **each} for name, each in datasets.items()]}
         for id_, datasets in sums.items()

@@ -25,7 +25,7 @@ MONTHS = 6
 """When no `endTime` is given the schedule ends so many months after the flow's creation."""
 _NUMBERS = ("interval", "startTime", "endTime")
 _TEMPLATE_NAMES = ("foldernameTemplate", "folderNameTemplate")
-_KNOWN = {*_NUMBERS, *_TEMPLATE_NAMES, "timeUnit", "exportMode", "frequency"}
+_KNOWN = {*_NUMBERS, *_TEMPLATE_NAMES, "timeUnit", "exportMode"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,9 @@ def read_schedule(params: Mapping[str, Any]) -> tuple[dict[str, Any], list[Viola
     Return the parameters as they are stored (numeric strings made numbers, words in their documented letter case), every
     violation and every warning.
     """
-    reading = _Reading(dict(params))
-    return reading.read(), reading.violations, reading.warnings
+    reading = _Reading({name: value for name, value in params.items() if value is not None or name not in _KNOWN})
+    reading.read()
+    return reading.stored, reading.violations, reading.warnings
 
 
 def schedule_of(flow: Mapping[str, Any]) -> Schedule:
@@ -102,32 +103,32 @@ class _Reading:
         self.violations: list[Violation] = []
         self.warnings: list[ContractWarning] = []
 
-    def read(self) -> dict[str, Any]:
+    def read(self) -> None:
         stored = self.stored
-        for name in ("endTime", "timeUnit", "exportMode", *_TEMPLATE_NAMES):
-            if stored.get(name, _BAD) is None:
-                del stored[name]
         for name in _NUMBERS:
-            if stored.get(name) is not None:
+            if name in stored:
                 stored[name] = self._number(name, stored[name])
         self._word("timeUnit", UNITS)
         self._word("exportMode", (INCREMENTAL, FULL))
         for name in ("interval", "timeUnit", "startTime"):
-            if stored.get(name) is None:
+            if name not in stored:
                 self._refuse(name, " is required", "required", _EXAMPLES[name])
         self._check_repetition()
         start, end = stored.get("startTime"), stored.get("endTime")
         if isinstance(start, int) and isinstance(end, int) and end <= start:
             self._refuse("endTime", f" must come after startTime {start}, got {end}", "minimum")
         for name in _TEMPLATE_NAMES:
-            if name in stored:
-                self._check_template(name, stored[name])
-        for name in sorted(set(stored) - _KNOWN):
+            template = stored.get(name, "/")
+            reason = (
+                check_template(template) if isinstance(template, str) else f"a text is needed, got {literal(template)}"
+            )
+            if reason:
+                self._refuse(name, f": {reason}", "pattern", "%DATASET_ID%/%EXPORT_TIME%")
+        for name in sorted(set(stored) - _KNOWN - {"frequency"}):
             self._warn("unknown-field", name[:60], " is not documented; it is stored and has no effect")
         if "frequency" in stored:
             message = " is not documented for dataset exports; timeUnit and interval decide"
             self._warn("frequency-sent", "frequency", message)
-        return stored
 
     def _refuse(self, name: str, message: str, rule: str, example: Any = None) -> None:
         path = f"scheduleParams.{name}"
@@ -182,8 +183,3 @@ class _Reading:
         if (unit == "day" and interval == 0) != (mode == FULL):
             wanted = f' must be "{FULL}" with timeUnit "day" and interval 0 (once), and only there; got {literal(mode)}'
             self._refuse("exportMode", wanted, "const", FULL if interval == 0 else INCREMENTAL)
-
-    def _check_template(self, name: str, template: Any) -> None:
-        reason = check_template(template) if isinstance(template, str) else f"a text is needed, got {literal(template)}"
-        if reason:
-            self._refuse(name, f": {reason}", "pattern", "%DATASET_ID%/%EXPORT_TIME%")

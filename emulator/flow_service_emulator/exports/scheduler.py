@@ -20,9 +20,9 @@ from flow_service_emulator.entities import ENABLED, Entity, Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.pieces import NOTES, carried_datasets, noted, notes_of
 from flow_service_emulator.exports.runner import Runner
-from flow_service_emulator.exports.runs import Job, Run
+from flow_service_emulator.exports.runs import Job, Run, entry_of, new_record
 from flow_service_emulator.exports.schedule import schedule_of
-from flow_service_emulator.store.store import SetMeta, StoreError
+from flow_service_emulator.store.store import Put, SetMeta, StoreError
 from flow_service_emulator.validation.validation import ContractWarning
 
 log = logging.getLogger("emulator.exports")
@@ -127,7 +127,9 @@ class Scheduler:
     def run_now(self, scope: Scope, flow: Entity, dataset_ids: list[str] | None = None) -> Entity:
         """Ask for a run outside the schedule; return its entity, which waits for its turn."""
         job = self.runner.job(scope, flow["id"], int(self._clock.now()), dataset_ids)
-        entity = self.runner.request(job, flow)
+        entity = new_record(job, flow, self._clock.now_ms())
+        entry = entry_of(Run(job, entity, entity["createdAt"]), ended=False)
+        self._store.write([Put(scope, "runs", entity), entry, noted(self._store, job.flow_id, runs=job.number)])
         self._asked.append(job)
         self._wake.set()
         return entity
