@@ -22,7 +22,7 @@ from contract_tests.tutorial import DATA_LAKE, S3
 from flow_service_emulator.data.datasets.content import Job
 from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.testing.client import encoded
-from flow_service_emulator.testing.records import types_of
+from flow_service_emulator.testing.controls import types_of
 
 FORMS = {
     "json": ("JSON", "NONE"),

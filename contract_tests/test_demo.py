@@ -12,16 +12,17 @@ import httpx
 import pytest
 
 from flow_service_emulator import demo
+from flow_service_emulator.cli import main
 
 DEMO = [sys.executable, "-m", "flow_service_emulator", "demo", "--export-dir"]
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    assert demo.run_demo(tmp_path / "file" / "exports") == 1
+    assert main(["demo", "--export-dir", f"{tmp_path}/file/exports"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("demo: the Flow Service emulator did not start (exit status 1)")
+    assert said.err.startswith("flow-service-emulator: the Flow Service emulator did not start (exit status 1)")
     assert f"nothing can be written to the export folder {tmp_path}/file/exports: " in said.err
 
 

@@ -245,7 +245,7 @@ def test_the_text_for_people_has_every_bad_request(api: Api) -> None:
     api.get("/flows?limit=0")
     for limit in range(1, 61):
         api.get(f"/flows?limit={limit}")
-    text = Requests(ControlClient(api.url), {}).text()
+    text = Requests(ControlClient(api.url)).text()
     lines = [line for line in text.splitlines() if line.startswith("#")]
     assert text.startswith("10 older requests that were in order are left out here\n#1 GET ")
     assert "limit=0" in lines[0] and len(lines) == 51

@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from flow_service_emulator import __version__
 from flow_service_emulator.reports.forms import ENDINGS, FORMATS, form_named
-from flow_service_emulator.reports.report import DETAILS, SEVERITIES
+from flow_service_emulator.reports.report import DETAILS, SEVERITIES, NoReport
 from flow_service_emulator.settings import DEFAULT_URL, Settings, did_you_mean, flag_name, read_settings, variable_name
 
 PROGRAM = "flow-service-emulator"
@@ -46,16 +47,16 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 for success, 1 for a failure, 2 for wrong usage."""
+    status = 0
     try:
         options = _parser().parse_args(arguments)
-        status = int(options.run(options) or 0)
+        status = options.run(options)
         sys.stdout.flush()
-        return status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever reads the output has had enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return status
 
 
 # fmt: off
@@ -70,16 +71,19 @@ def _parser() -> Parser:
         how: dict[str, Any] = {"metavar": placeholder} if placeholder else {"action": "store_true", "default": None}
         serve.add_argument(flag_name(declared.name), help=f"{described}{default} [{variable_name(declared.name)}]", **how)
     serve.set_defaults(run=_serve)
-    for name, run, text, description, *flags in _commands():
+    for name, target, text, description, *flags in _commands():
         command = commands.add_parser(name, help=text, description=description or None)
         for flag, text, how in flags:
             command.add_argument(flag, help=text, **how)
-        command.set_defaults(run=run)
+        command.set_defaults(run=_elsewhere, target=target)
+    check = commands.add_parser("check-fixtures", help="check specs and datasets, the built-in ones and those in DIR")
+    check.add_argument("dir", help="folder as given to --fixtures", metavar="DIR", nargs="?", type=Path)
+    check.set_defaults(run=_check_fixtures)
     return parser
 
 
 def _commands() -> list[tuple[Any, ...]]:
-    """Each but `serve`: name, function, help, description, and flags with their help and how argparse takes them."""
+    """Commands by name, with module and function, help, description, and flags with their help and how argparse takes them."""
     file = {"metavar": "FILE", "type": Path}
     server = ("--url", f"address of the server; default {DEFAULT_URL}", {"metavar": "URL", "default": DEFAULT_URL})
     output = [
@@ -92,31 +96,29 @@ def _commands() -> list[tuple[Any, ...]]:
         ("--baseline", "older report saved as JSON: what it has, by rule, operation, place and kind, is left out and does not count", file),
     ]
     return [
-        ("demo", _demo, "walk the six steps on every destination and show what is exported", "",
+        ("demo", "demo:run_demo", "walk the six steps on every destination and show what is exported", "",
          ("--export-dir", "where the files go; default exports", {"metavar": "DIR", "type": Path, "default": Path("exports")}),
          ("--keep", "leave the server running until Ctrl+C, with all of it on its dashboard", {"action": "store_true"})),
-        ("report", _report, "show what a server has seen of its client: violations, warnings, coverage",
+        ("report", "remote_commands:report", "show what a server has seen of its client: violations, warnings, coverage",
          "Shows the contract report of a running server, or of saved ones together. "
          "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when there is no report.",
          ("--url", f"address of the server; default {DEFAULT_URL}", {"metavar": "URL"}),
          ("files", "reports saved as JSON, instead of a server's; taken together", {**file, "nargs": "*"}),
          *output),
-        ("check", _check, "hold recorded traffic of the real service against the emulator, both ways",
+        ("check", "check.check:run_check", "hold recorded traffic of the real service against the emulator, both ways",
          "Judges recorded requests by the emulator's rules, and the service's answers by its description. "
          "Exit status: 0 in order, 1 when there is what --fail-on names, 2 when a recording cannot be read.",
          ("files", "HAR, or recorded requests of the emulator as NDJSON; - is standard input", {"metavar": "TRAFFIC", "nargs": "+"}),
          ("--facts", "write what was learned there, a line each: shapes, nobody's data", file),
          *output),
-        ("wait", _remote, "return when a server is ready", "", server,
+        ("wait", "remote_commands:wait", "return when a server is ready", "", server,
          ("--timeout", "how long at most; default 30", {"metavar": "SECONDS", "type": float, "default": 30.0})),
-        ("status", _remote, "show a server's clock, flows, runs and requests", "", server),
-        ("advance", _remote, "move a server's time on, and show the exports on the way", "", server,
+        ("status", "remote_commands:status", "show a server's clock, flows, runs and requests", "", server),
+        ("advance", "remote_commands:advance", "move a server's time on, and show the exports on the way", "", server,
          *((f"--{name}", f"so many {name}", {"metavar": "N", "type": float}) for name in ("days", "hours", "minutes", "seconds")),
          ("--to", "to this time, such as 2026-01-01T03:00:00Z", {"metavar": "TIME"})),
-        ("reset", _remote, "make a server forget everything", "", server,
+        ("reset", "remote_commands:reset", "make a server forget everything", "", server,
          ("--exports", "remove the exported files, too", {"action": "store_true"})),
-        ("check-fixtures", _check_fixtures, "check specs and datasets, the built-in ones and those in DIR", "",
-         ("dir", "folder as given to --fixtures", {"metavar": "DIR", "nargs": "?", "type": Path})),
     ]
 # fmt: on
 
@@ -132,44 +134,17 @@ def _serve(options: argparse.Namespace) -> int:
     return serve(settings, _fail)
 
 
-def _demo(options: argparse.Namespace) -> int:
-    from flow_service_emulator.demo import run_demo
-
-    return run_demo(options.export_dir, keep=options.keep)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from flow_service_emulator.report_command import run_report
-    from flow_service_emulator.reports.report import NoReport
-
-    if options.url is not None and options.files:
-        return _fail("--url does not go with saved reports: their report is made without a server", status=2)
-    options.url = options.url or DEFAULT_URL
-    try:
-        return run_report(options)
-    except NoReport as reason:
-        return _fail(str(reason), status=2)
-
-
-def _check(options: argparse.Namespace) -> int:
-    from flow_service_emulator.check.check import run_check
-    from flow_service_emulator.reports.report import NoReport
-
-    try:
-        return run_check(options)
-    except NoReport as reason:
-        return _fail(str(reason), status=2)
-
-
-def _remote(options: argparse.Namespace) -> int:
-    from flow_service_emulator import remote_commands
+def _elsewhere(options: argparse.Namespace) -> int:
+    """Run a command by its function in another module, which is imported when it is needed."""
     from flow_service_emulator.testing.client import FlowServiceError
 
+    module, _, function = options.target.partition(":")
     try:
-        getattr(remote_commands, options.command)(options)
+        return int(getattr(import_module(f"flow_service_emulator.{module}"), function)(options) or 0)
+    except NoReport as reason:
+        return _fail(str(reason), status=2)
     except FlowServiceError as reason:
         return _fail(str(reason))
-    return 0
 
 
 def _check_fixtures(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from argparse import Namespace
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.control.flow_calls import Steps
 from flow_service_emulator.settings import DEFAULT_URL, variables
-from flow_service_emulator.testing.client import ControlClient, FlowServiceError
+from flow_service_emulator.testing.client import ControlClient
 from flow_service_emulator.testing.local_server import running_server
 
 FORMS = (("JSON", "NONE"), ("JSON", "GZIP"), ("PARQUET", "NONE"), ("PARQUET", "GZIP"))
@@ -52,36 +53,29 @@ class Client:
         return json.loads(self.control.send(method, path, body and json.dumps(body).encode(), HEADERS, **parameters))
 
 
-def run_demo(export_dir: Path, *, keep: bool = False) -> int:
-    """Run the demo and print what happens; answers the exit status. With `keep`, the server runs on until Ctrl+C.
+def run_demo(wanted: Namespace) -> int:
+    """Run the demo and print what happens; answer the exit status. With `keep`, the server runs on until Ctrl+C.
 
-    Raises KeyboardInterrupt, before that.
+    Raises FlowServiceError, and KeyboardInterrupt before that.
     """
+    export_dir = wanted.export_dir
     began = time.monotonic()
     settings = variables({"export_dir": export_dir, "clock": "frozen"})
-    try:
-        with tempfile.TemporaryDirectory() as logs, running_server(Path(logs), (), settings) as server:
-            client = Client(ControlClient(server.url))
-            say(f"A server listens on {server.url}; its clock stands still until it is moved.")
-            destinations = enumerate(zip(Steps.of_all(load_catalog()), cycle(FORMS), strict=False))
-            flows = [
-                _one_destination(client, steps, form, in_full=number == 0) for number, (steps, form) in destinations
-            ]
-            say(f"  and likewise for {len(flows) - 1} other destinations")
-            statuses = [run["status"] for run in client.call("POST", "/__emulator/clock/advance", {"days": 1})["runs"]]
-            say(f"\nA day passes\n  {len(statuses)} exports, {statuses.count('success')} of them with success")
-            _show_runs(client, flows)
-            _show_files(client, export_dir)
-            say(f"\n{client.requests} requests and {len(statuses)} exports in {time.monotonic() - began:.1f} s.")
-            if keep:
-                say(f"\nThe server goes on until Ctrl+C: its dashboard is at {server.url}/__emulator/")
-                with suppress(KeyboardInterrupt):
-                    threading.Event().wait()
-    except BrokenPipeError:  # `main` knows what to do
-        raise
-    except (FlowServiceError, OSError) as reason:
-        print(f"demo: {reason or type(reason).__name__}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory() as logs, running_server(Path(logs), (), settings) as server:
+        client = Client(ControlClient(server.url))
+        say(f"A server listens on {server.url}; its clock stands still until it is moved.")
+        destinations = enumerate(zip(Steps.of_all(load_catalog()), cycle(FORMS), strict=False))
+        flows = [_one_destination(client, steps, form, in_full=number == 0) for number, (steps, form) in destinations]
+        say(f"  and likewise for {len(flows) - 1} other destinations")
+        statuses = [run["status"] for run in client.call("POST", "/__emulator/clock/advance", {"days": 1})["runs"]]
+        say(f"\nA day passes\n  {len(statuses)} exports, {statuses.count('success')} of them with success")
+        _show_runs(client, flows)
+        _show_files(client, export_dir)
+        say(f"\n{client.requests} requests and {len(statuses)} exports in {time.monotonic() - began:.1f} s.")
+        if wanted.keep:
+            say(f"\nThe server goes on until Ctrl+C: its dashboard is at {server.url}/__emulator/")
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
     say(f"\nHow to go on\n  a server for your own client, on {DEFAULT_URL}:\n    {_called()} serve")
     say(f"  what time it is there; PUT changes it:\n    curl {DEFAULT_URL}/__emulator/clock")
     say(f"  the files of this demo:\n    ls -R {export_dir}")

@@ -27,7 +27,7 @@ from flow_service_emulator.check.traffic import Exchanged, read_traffic, without
 from flow_service_emulator.contract.hints import sentence
 from flow_service_emulator.contract.rules import source_url
 from flow_service_emulator.openapi import description
-from flow_service_emulator.report_command import check_output, show_report
+from flow_service_emulator.remote_commands import check_output, show_report
 from flow_service_emulator.reports.report import NoReport, counted, printable
 
 PATHS: Final = ("/data/foundation/flowservice", "/data/foundation/connectors/landingzone",

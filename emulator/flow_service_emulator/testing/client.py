@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from types import MappingProxyType
 from typing import Any, TypeVar, overload
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -36,9 +37,15 @@ class FlowServiceError(Exception):
 
 
 class ControlClient:
-    """Calls to one server, each on a connection of its own. Every call may raise FlowServiceError."""
+    """Calls to one server, each on a connection of its own. Every call may raise FlowServiceError.
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+    `scope` is the organization and sandbox of the test that calls, where it shares the server; else empty.
+    """
+
+    def __init__(
+        self, url: str, *, timeout: float = TIMEOUT_SECONDS, scope: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self.scope = scope
         url = url.rstrip("/").removesuffix("/__emulator")  # as copied from the dashboard's address
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
@@ -61,8 +68,8 @@ class ControlClient:
         self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None, **query: Any
     ) -> bytes:
         """Answer the body of a success."""
-        given = {name: value for name, value in query.items() if value is not None}
-        target = self._prefix + quote(path) + (f"?{urlencode(given)}" if given else "")
+        query = given(**query)
+        target = self._prefix + quote(path) + (f"?{urlencode(query)}" if query else "")
         with closing(self._connect()) as connection:
             try:
                 connection.request(method, target, data, dict(headers or {}))
@@ -95,6 +102,11 @@ def wait_until_ready(url: str, seconds: float) -> None:
         time.sleep(POLL_SECONDS)
 
 
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def encoded(body: Any) -> bytes:
     """A body as JSON, with datetimes and dates in it. Raises TypeError or ValueError for what JSON does not have."""
     try:
@@ -114,7 +126,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {value!r}")
 
 
-class Listed(Sequence[T]):
+class Part:
+    """A part of what a test sees of a server."""
+
+    def __init__(self, client: ControlClient) -> None:
+        self._client = client
+
+
+class Listed(Part, Sequence[T]):
     """What a server lists, as a sequence. It is asked for again with each use."""
 
     none = "there are {} of them"

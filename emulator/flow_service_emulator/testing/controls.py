@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 from flow_service_emulator.instants import Instant
 from flow_service_emulator.testing.answers import Dataset, FaultRule, Run
-from flow_service_emulator.testing.client import ControlClient, FlowServiceError
-from flow_service_emulator.testing.records import types_of
+from flow_service_emulator.testing.client import ControlClient, FlowServiceError, Part, given
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
 
-class ClockControl:
+class ClockControl(Part):
     """The server's clock, in epoch seconds. On a shared server it is everybody's, but only this test's runs are told."""
 
-    def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
-        self._client = client
-        self._scope = scope
+    def __init__(self, client: ControlClient) -> None:
+        super().__init__(client)
         self.after_advance: Callable[[], None] = lambda: None
         """Called after each advance, also when that is refused."""
 
@@ -42,9 +40,7 @@ class ClockControl:
 
     def set(self, *, mode: str | None = None, now: Instant | None = None, speed: float | None = None) -> float:
         """Change how time passes: "real", "frozen", or "accelerated" with `speed` seconds in one. Answers the time."""
-        given = {"mode": mode, "now": now, "speed": speed}
-        body = {name: value for name, value in given.items() if value is not None}
-        return float(self._client.call("PUT", "/clock", body)["now"])
+        return float(self._client.call("PUT", "/clock", given(mode=mode, now=now, speed=speed))["now"])
 
     def advance(
         self,
@@ -59,25 +55,23 @@ class ClockControl:
 
         Answers the runs in their order when all files are on disk.
         """
-        given = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days, "to": to}
-        body = {name: value for name, value in given.items() if value is not None}
+        body = given(seconds=seconds, minutes=minutes, hours=hours, days=days, to=to)
         try:
-            runs: list[Run] = self._client.call("POST", "/clock/advance", {**self._scope, **body})["runs"]
+            runs: list[Run] = self._client.call("POST", "/clock/advance", {**self._client.scope, **body})["runs"]
         finally:
             self.after_advance()
         return runs
 
 
-class Faults:
+class Faults(Part):
     """Faults that the server injects. On a shared server they meet this test's organization and sandbox alone.
 
     A rule is a dict such as `{"kind": "rate-limit", "nth": 2, "retryAfter": 1}`; a text is a scenario's name, such as
     "rate-limited". An unknown kind, field or name raises FlowServiceError with the allowed values.
     """
 
-    def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
-        self._client = client
-        self._scope = scope
+    def __init__(self, client: ControlClient) -> None:
+        super().__init__(client)
         self._added: list[tuple[str, set[str]]] = []
         """What was asked for, a scenario by its name and a rule by its id, with the ids of its rules."""
 
@@ -95,7 +89,7 @@ class Faults:
         """The rules in their order, with how often each has `matched` and `fired`."""
         rules: list[FaultRule] = self._client.call("GET", "/faults")["rules"]
         own = {rule_id for _, ids in self._added for rule_id in ids}
-        return [rule for rule in rules if rule["id"] in own] if self._scope else rules
+        return [rule for rule in rules if rule["id"] in own] if self._client.scope else rules
 
     def set(self, *wanted: Mapping[str, Any] | str) -> list[FaultRule]:
         """Put rules and scenarios in the place of those that are there; none are, when one of these is refused."""
@@ -116,7 +110,7 @@ class Faults:
 
     def clear(self) -> None:
         """Take away the rules that are there."""
-        if not self._scope:
+        if not self._client.scope:
             self._client.call("DELETE", "/faults")
         elif self._added:
             for rule in self.rules:  # without those that a reset of the shared server has taken away
@@ -125,16 +119,13 @@ class Faults:
 
     def _add(self, wanted: Mapping[str, Any] | str) -> list[FaultRule]:
         rule = {"scenario": wanted} if isinstance(wanted, str) else wanted
-        added: list[FaultRule] = self._client.call("POST", "/faults", {**self._scope, **rule})["rules"]
+        added: list[FaultRule] = self._client.call("POST", "/faults", {**self._client.scope, **rule})["rules"]
         self._added.append((wanted if isinstance(wanted, str) else added[0]["id"], {each["id"] for each in added}))
         return added
 
 
-class Datasets:
+class Datasets(Part):
     """Datasets of the test's own, which then can be exported as any other. On a shared server they are everybody's."""
-
-    def __init__(self, client: ControlClient) -> None:
-        self._client = client
 
     def put(self, dataset_id: str, records: Sequence[Mapping[str, Any]] | None = None, **described: Any) -> Dataset:
         """Set a dataset: its `records`, or a `schema` or `like` (another's id) with the number of `rows` to make.
@@ -168,3 +159,20 @@ class Datasets:
     def _call(self, method: str, path: str, body: Any = None) -> Dataset:
         dataset: Dataset = self._client.call(method, f"/datasets/{path}", body)
         return dataset
+
+
+def types_of(values: Iterable[Any]) -> dict[str, Any]:
+    """The JSON Schema of datetimes and dates in values that stand in one place; an empty one where there are none."""
+    values = list(values)
+    for value in values:
+        if isinstance(value, date):
+            return {"type": "string", "format": "date-time" if isinstance(value, datetime) else "date"}
+    lists = [value for value in values if isinstance(value, list | tuple)]
+    if lists:
+        items = types_of(item for each in lists for item in each)
+        return {"type": "array", "items": items} if items else {}
+    objects = [value for value in values if isinstance(value, Mapping)]
+    names = dict.fromkeys(name for each in objects for name in each)
+    parts = {name: types_of(each[name] for each in objects if name in each) for name in names}
+    found = {name: part for name, part in parts.items() if part}
+    return {"type": "object", "properties": found} if found else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,13 +46,10 @@ class Exports(Listed[ExportedFile]):
 
     none = "there are {} exported files; clock.advance() runs what falls due"
 
-    def __init__(
-        self, client: ControlClient, folder: Path | None, downloads: Callable[[], Path], scope: Mapping[str, str]
-    ) -> None:
-        self._client = client
+    def __init__(self, client: ControlClient, folder: Path | None, downloads: Callable[[], Path]) -> None:
+        super().__init__(client)
         self._folder = folder
         self._downloads = downloads
-        self._scope = scope
 
     @cached_property
     def export_dir(self) -> Path:
@@ -62,7 +59,7 @@ class Exports(Listed[ExportedFile]):
         self, *, flow: str | None = None, run: str | None = None, dataset: str | None = None
     ) -> list[ExportedFile]:
         """The files of a flow, run or dataset, by their ids."""
-        items = self._client.call("GET", "/exports", flow=flow, run=run, dataset=dataset, **self._scope)["items"]
+        items = self._client.call("GET", "/exports", flow=flow, run=run, dataset=dataset, **self._client.scope)["items"]
         return [
             ExportedFile(
                 each["path"], each["size"], each["rows"], each["dataset"], each["flow"], each["run"], self._locate

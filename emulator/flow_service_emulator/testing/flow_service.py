@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_service_emulator.testing.answers import CreatedFlow
-from flow_service_emulator.testing.client import ControlClient, FlowServiceError
+from flow_service_emulator.testing.client import ControlClient, FlowServiceError, given
 from flow_service_emulator.testing.controls import ClockControl, Datasets, Faults
 from flow_service_emulator.testing.exported import Exports
 from flow_service_emulator.testing.requests import Contract, Requests
@@ -67,12 +67,11 @@ class FlowService:
         self._receiver: Receiver | None = None
         self._token = "test-token"
         self._token_ends = math.inf
-        self._client = ControlClient(server.url)
-        scope = {"org": org, "sandbox": sandbox} if server.shared else {}
-        self.clock = ClockControl(self._client, scope)
-        self.exports = Exports(self._client, server.export_dir, downloads, scope)
-        self.requests = Requests(self._client, scope)
-        self.faults = Faults(self._client, scope)
+        self._client = ControlClient(server.url, scope={"org": org, "sandbox": sandbox} if server.shared else {})
+        self.clock = ClockControl(self._client)
+        self.exports = Exports(self._client, server.export_dir, downloads)
+        self.requests = Requests(self._client)
+        self.faults = Faults(self._client)
         self.contract = Contract(self._client, self.requests if server.shared else None)
         self.datasets = Datasets(self._client)
 
@@ -115,21 +114,10 @@ class FlowService:
         9, 12 or 24; 0 is once), "JSON" or "PARQUET", compressed or not ("GZIP", "NONE"), to the folder `path`. What else the
         service takes goes into `params` of the target connection and `schedule`, the flow's `scheduleParams`.
         """
-        given: dict[str, Any] = {
-            "dataset": dataset,
-            "destination": destination,
-            "everyHours": every_hours,
-            "path": path,
-        }
-        given |= {
-            "fileType": file_type,
-            "compression": compression,
-            "params": params,
-            "schedule": schedule,
-            "name": name,
-        }
-        body = {field: value for field, value in given.items() if value is not None}
-        flow: CreatedFlow = self._client.call("POST", "/flows", {**body, "org": self.org, "sandbox": self.sandbox})
+        ends = {"dataset": dataset, "destination": destination, "org": self.org, "sandbox": self.sandbox}
+        form = given(fileType=file_type, compression=compression, path=path, params=params)
+        when = given(everyHours=every_hours, schedule=schedule, name=name)
+        flow: CreatedFlow = self._client.call("POST", "/flows", {**ends, **form, **when})
         return flow
 
     def reset(self, clock: Mapping[str, Any] | None = None) -> None:

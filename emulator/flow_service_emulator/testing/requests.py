@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from flow_service_emulator.testing.answers import RecordedRequest, RuleReport
-from flow_service_emulator.testing.client import REASONS, ControlClient, Listed
+from flow_service_emulator.testing.client import REASONS, ControlClient, Listed, Part
 
 __tracebackhide__ = True  # pytest then shows the line of the test, and not what goes on in here
 
@@ -17,13 +17,11 @@ class Requests(Listed[RecordedRequest]):
 
     none = "{} requests of this test have come in"
 
-    def __init__(self, client: ControlClient, scope: Mapping[str, str]) -> None:
-        self._client = client
-        self._scope = scope
-
     def find(self, **filters: Any) -> list[RecordedRequest]:
         """Those that fit: `method`, `path`, `status` (404 or "4xx"), `operation`, `verdict`, `since`, `limit`."""
-        items: list[RecordedRequest] = self._client.call("GET", "/requests", **{**self._scope, **filters})["items"]
+        items: list[RecordedRequest] = self._client.call("GET", "/requests", **{**self._client.scope, **filters})[
+            "items"
+        ]
         return items
 
     def text(self, limit: int = 50) -> str:
@@ -43,12 +41,12 @@ class Requests(Listed[RecordedRequest]):
         return self.text()
 
 
-class Contract:
+class Contract(Part):
     """What the client under test does wrong (violations), what is fragile (warnings), and what it has met (coverage)."""
 
     def __init__(self, client: ControlClient, requests: Requests | None) -> None:
         """`requests` are this test's on a shared server, whose report is everybody's."""
-        self._client = client
+        super().__init__(client)
         self._requests = requests
 
     def __repr__(self) -> str:
