@@ -15,22 +15,18 @@ from typing import Any
 import pytest
 
 from contract_tests.pages import snippet
-from contract_tests.support import Api, ServerProcess
+from contract_tests.support import Api, ServerProcess, replace
 from contract_tests.tutorial import BASE, DATA_LAKE, S3, SFTP
 from flow_service_emulator.cli import main
 
 BY_PROXY = Path(__file__).parent / "recordings" / "mitmproxy.har"
 """`walk`, recorded by mitmproxy 11.0.2 (`hardump`)."""
 SECRETS = (
-    "wJalrXUtnFEMI",
-    "AKIAIOSFODNN7",
-    "alice",
-    "example-password",
-    "a-secret-of-the-client",
-    "test-token",
-    "test-key",
+    *("wJalrXUtnFEMI", "AKIAIOSFODNN7", "alice", "example-password", "a-secret-of-the-client"),
+    *("test-token", "test-key"),
 )
 Entry = dict[str, Any]
+Check = Callable[..., dict[str, Any]]
 Alter = Callable[[dict[str, Entry]], object]
 
 
@@ -43,8 +39,8 @@ def walk(api: Api) -> None:
     api.created("connections", SFTP.base_connection())
     flow = api.flow(S3, api.later, compression="GZIP")
     etag = api.item(f"/flows/{flow}")["etag"]
-    api.patch(f"/flows/{flow}", etag, [{"op": "replace", "path": "/name", "value": "another"}])
-    api.patch(f"/flows/{flow}", etag, [{"op": "replace", "path": "/name", "value": "late"}])
+    api.patch(f"/flows/{flow}", etag, [replace("/name", "another")])
+    api.patch(f"/flows/{flow}", etag, [replace("/name", "late")])
     api.post(f"/flows/{flow}/action?op=disable")
     api.items("/flows", property=f"id=={flow}")
     api.get("/runs?limit=1000")
@@ -55,29 +51,19 @@ def walk(api: Api) -> None:
 def recorded(api: Api) -> list[Entry]:
     """The walk as the emulator recorded it."""
     walk(api)
-    items: list[Entry] = api.control("GET", "/requests")["items"]
-    return items
+    return api.requests()
 
 
 @pytest.fixture
-def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
     """Runs the command over entries; answers its report, and under `exit` its exit status, under `facts` its lines."""
 
     def run(entries: list[Entry] | Path, *flags: str) -> dict[str, Any]:
         file, facts = tmp_path / "traffic", tmp_path / "facts"
         if isinstance(entries, list):
             file.write_text("\n".join(map(json.dumps, entries)))
-        status = main(
-            [
-                "check",
-                str(file if isinstance(entries, list) else entries),
-                "--facts",
-                str(facts),
-                "--format",
-                "json",
-                *flags,
-            ]
-        )
+        read = str(file if isinstance(entries, list) else entries)
+        status = main(["check", read, "--facts", str(facts), "--format", "json", *flags])
         report: dict[str, Any] = json.loads(capsys.readouterr().out)
         return report | {"exit": status, "facts": [json.loads(line) for line in facts.read_text().splitlines()]}
 
@@ -96,9 +82,7 @@ def by_name(entries: list[Entry]) -> dict[str, Entry]:
 
 
 @pytest.mark.parametrize("way", ["own", "proxy"])
-def test_a_recording_of_the_emulator_agrees_with_it(
-    way: str, recorded: list[Entry], check: Callable[..., dict[str, Any]]
-) -> None:
+def test_a_recording_of_the_emulator_agrees_with_it(way: str, recorded: list[Entry], check: Check) -> None:
     report = check(recorded if way == "own" else BY_PROXY)
     assert comparing(report) == {}
     assert report["comparison"]["requests"] == {"agreed": 13, "elsewhere": 1, "not comparable": 1}
@@ -113,14 +97,8 @@ REFUSED_BODY = {"type": "https://ns.adobe.com/aep/errors/FLOW-1413-422", "status
 
 
 def answers(status: int, body: Any = None) -> Callable[[Entry], None]:
-    def alter(entry: Entry) -> None:
-        entry["status"] = status
-        entry["answer"] = {
-            **entry["answer"],
-            "body": body or {"id": "6b1d7a33-0000-4000-8000-000000000001", "etag": '"e"'},
-        }
-
-    return alter
+    created = {"id": "6b1d7a33-0000-4000-8000-000000000001", "etag": '"e"'}
+    return lambda entry: entry.update(status=status, answer={**entry["answer"], "body": body or created})
 
 
 ALTERED: dict[str, tuple[Alter, dict[str, tuple[str, str]]]] = {
@@ -152,8 +130,6 @@ ALTERED: dict[str, tuple[Alter, dict[str, tuple[str, str]]]] = {
         lambda by: by["get:flows"]["answer"]["body"]["items"][0].pop("transformations"),
         {"answer-field-missing": ("items[].transformations", "items[] has no transformations")},
     ),
-    "a new field": (lambda by: by["get:flows"]["answer"]["body"]["items"][0].update(newField=1), {}),
-    "another wording": (lambda by: by["list:runs"]["answer"]["body"].update(errorMessage="No."), {}),
     "state": (lambda by: answers(404, {"errorMessage": "gone"})(by["get:flows"]), {}),
     "another organization's dataset": (
         lambda by: by["create:sourceConnections"]["request"]["body"]["params"]["datasets"][0].update(dataSetId="64a0"),
@@ -168,9 +144,7 @@ ALTERED: dict[str, tuple[Alter, dict[str, tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", ALTERED)
-def test_each_way_in_which_the_service_can_differ(
-    name: str, recorded: list[Entry], check: Callable[..., dict[str, Any]]
-) -> None:
+def test_each_way_in_which_the_service_can_differ(name: str, recorded: list[Entry], check: Check) -> None:
     alter, expected = ALTERED[name]
     alter(by_name(recorded))
     found = comparing(report := check(recorded))
@@ -181,10 +155,12 @@ def test_each_way_in_which_the_service_can_differ(
         assert told in finding["message"]
 
 
-def test_new_fields_and_wordings_are_information(recorded: list[Entry], check: Callable[..., dict[str, Any]]) -> None:
+def test_new_fields_and_wordings_are_information(recorded: list[Entry], check: Check) -> None:
     by_name(recorded)["get:flows"]["answer"]["body"]["items"][0]["newField"] = 1
     by_name(recorded)["list:runs"]["answer"]["body"]["errorMessage"] = "No."
-    told = {each["message"] for each in check(recorded)["comparison"]["information"]}
+    report = check(recorded)
+    assert comparing(report) == {}
+    told = {each["message"] for each in report["comparison"]["information"]}
     assert told == {"get:flows: items[].newField is described nowhere", "value-invalid is worded: No."}
 
 
@@ -198,12 +174,9 @@ def test_a_heading_says_that_the_emulator_may_be_wrong(
     assert "he real service refuses this, or the service and the emulator disagree" in capsys.readouterr().out
 
 
-def test_entities_that_the_recording_has_not_told_of_are_no_findings(
-    recorded: list[Entry], check: Callable[..., dict[str, Any]]
-) -> None:
-    later = [
-        entry for entry in recorded if entry["operation"] not in ("create:connections", "create:sourceConnections")
-    ]
+def test_entities_that_the_recording_has_not_told_of_are_no_findings(recorded: list[Entry], check: Check) -> None:
+    made = ("create:connections", "create:sourceConnections")
+    later = [entry for entry in recorded if entry["operation"] not in made]
     assert comparing(check(later)) == {}
     without_flow = [entry for entry in later if entry["operation"] not in ("create:flows", "get:flows", "list:flows")]
     report = check(without_flow)
@@ -213,17 +186,14 @@ def test_entities_that_the_recording_has_not_told_of_are_no_findings(
     assert comparing(check(later)) == {}
 
 
-def test_facts_have_shapes_and_nobodys_data(recorded: list[Entry], check: Callable[..., dict[str, Any]]) -> None:
+def test_facts_have_shapes_and_nobodys_data(recorded: list[Entry], check: Check) -> None:
     by_name(recorded)["list:runs"]["query"] += "&alice%40example.com=1"
     facts = {fact["operation"]: fact for fact in check(recorded)["facts"]}
     target = facts["create:targetConnections"]
     assert target["spec"] == "Amazon S3"
     assert target["request"]["params.bucketName"] == "string"
-    assert (target["status"], target["answer"], target["date"]) == (
-        201,
-        {"id": "string", "etag": "string"},
-        "2026-01-01",
-    )
+    answer = {"id": "string", "etag": "string"}
+    assert target.items() >= {"status": 201, "answer": answer, "date": "2026-01-01"}.items()
     assert facts["list:runs"]["code"] == "1452-400"
     assert facts["list:runs"]["query"] == ["*", "limit"]
     text = json.dumps(list(facts.values()))
@@ -231,23 +201,18 @@ def test_facts_have_shapes_and_nobodys_data(recorded: list[Entry], check: Callab
     assert not [each for each in (*SECRETS, *ids, "TEST@AdobeOrg", S3.target["bucketName"]) if each in text]
 
 
-def test_secrets_are_dropped(check: Callable[..., dict[str, Any]]) -> None:
+def test_secrets_are_dropped(check: Check) -> None:
     assert all(secret in BY_PROXY.read_text() for secret in SECRETS)
     text = json.dumps(check(BY_PROXY, "--coverage", "full"))
     assert not [secret for secret in SECRETS if secret in text]
 
 
-def test_a_baseline_leaves_out_what_is_known(
-    recorded: list[Entry], check: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
+def test_a_baseline_leaves_out_what_is_known(recorded: list[Entry], check: Check, tmp_path: Path) -> None:
     old = tmp_path / "old.json"
     old.write_text(json.dumps(check(recorded)))
     report = check(recorded, "--baseline", str(old))
     assert (report["exit"], report["violations"], report["summary"]["known"]) == (0, [], 2)
     assert report["comparison"]["requests"]["agreed"] == 13
-
-
-HAR = json.loads(BY_PROXY.read_text())
 
 
 def damaged(alter: Callable[[Entry], object]) -> str:
@@ -280,7 +245,7 @@ def test_a_damaged_recording_is_told_by_file_and_entry(
     assert f"flow-service-emulator: {file}{told}" in said and "MARK" not in said
 
 
-def test_bodies_in_base64_and_cut_off(check: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_bodies_in_base64_and_cut_off(check: Check, tmp_path: Path) -> None:
     har = json.loads(BY_PROXY.read_text())
     for entry in har["log"]["entries"]:
         content = entry["response"]["content"]
@@ -318,9 +283,7 @@ def proxy(server: ServerProcess, tmp_path: Path) -> Iterator[tuple[str, Path, su
         process.kill()
 
 
-def test_live_through_a_real_proxy(
-    api: Api, proxy: tuple[str, Path, subprocess.Popen[bytes]], check: Callable[..., dict[str, Any]]
-) -> None:
+def test_live_through_a_real_proxy(api: Api, proxy: tuple[str, Path, subprocess.Popen[bytes]], check: Check) -> None:
     url, har, process = proxy
     through = Api(url)
     walk(through)

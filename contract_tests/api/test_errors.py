@@ -13,20 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
-from contract_tests.support import ERRORS, Api, assert_error
+from contract_tests.support import ERRORS, Api, assert_error, replace
 from contract_tests.test_auth import GUARDED
-from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SOURCE_CONNECTION
+from contract_tests.tutorial import BASE, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3
 
 MISSING = "00000000-0000-4000-8000-000000000000"
-NAME = [{"op": "replace", "path": "/name", "value": "new"}]
+NAME = [replace("/name", "new")]
 ADHOC = "/data/core/activation/disflowprovider/adhocrun"
 
 INJECTED = (
-    "permission-missing",
-    "forbidden",
-    "internal-error",
-    "service-unavailable",
-    "gateway-timeout",
+    *("permission-missing", "forbidden", "internal-error", "service-unavailable", "gateway-timeout"),
     "gateway-too-many-requests",
 )
 """Rows that the real service answers in states which no request brings about; faults are set for them."""
@@ -77,13 +73,13 @@ POSTS: dict[str, tuple[str, dict[str, Any] | None, dict[str, object]]] = {
         {"field": "connectionSpec"},
     ),
 }
-HEADERS: dict[str, dict[str, str | None]] = {
-    "org-header-empty": {"x-gw-ims-org-id": ""},
-    "token-empty": {"authorization": "Bearer"},
-    "token-invalid": {"authorization": "Basic YWxpY2U6c2VjcmV0"},
-    "gateway-token-missing": {"authorization": None},
-    "gateway-api-key-missing": {"x-api-key": None},
-    "gateway-org-missing": {"x-gw-ims-org-id": None},
+HEADERS: dict[str, tuple[str, str | None]] = {
+    "org-header-empty": ("x-gw-ims-org-id", ""),
+    "token-empty": ("authorization", "Bearer"),
+    "token-invalid": ("authorization", "Basic YWxpY2U6c2VjcmV0"),
+    "gateway-token-missing": ("authorization", None),
+    "gateway-api-key-missing": ("x-api-key", None),
+    "gateway-org-missing": ("x-gw-ims-org-id", None),
 }
 """Name of an error -> a header that another value brings it about for, or (None) its absence."""
 
@@ -113,23 +109,12 @@ def used(api: Api, kind: str) -> Answer:
 
 def spec_changed(api: Api) -> httpx.Response:
     path = f"/connections/{api.created('connections', S3.base_connection())}"
-    return patched(api, {"op": "replace", "path": "/connectionSpec/id", "value": LANDING_ZONE.spec}, path=path)
-
-
-def state_in_create(api: Api) -> httpx.Response:
-    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
-    return api.post("/flows", {**S3.flow(source, target, **api.later), "state": "enabled"})
+    return patched(api, replace("/connectionSpec/id", LANDING_ZONE.spec), path=path)
 
 
 def adhoc_invalid(api: Api) -> httpx.Response:
     destination = {"flowId": api.flow(S3, api.later), "datasets": [{"id": "5ef3e3259ad2a1191ab7dd70"}]}
     return api.http.post(ADHOC, json={"activationInfo": {"destinations": [destination]}})
-
-
-def method_not_allowed(api: Api) -> Answer:
-    response = api.http.put(f"{BASE}/flows", json={})
-    assert response.headers["allow"] == "GET, POST, HEAD"
-    return response, {"method": "PUT", "path": f"{BASE}/flows", "allowed": "GET, POST, HEAD"}
 
 
 def rejected(api: Api) -> httpx.Response:
@@ -144,7 +129,7 @@ TRIGGERS: dict[str, Callable[[Api], Answer]] = {
     "provider-rejected": lambda api: (rejected(api), {}),
     "if-match-missing": lambda api: (patched(api, etag=None), {}),
     "version-mismatch": version_mismatch,
-    "state-in-create": lambda api: (state_in_create(api), {}),
+    "state-in-create": lambda api: (api.post("/flows", api.flow_body(state="enabled")), {}),
     "connection-spec-immutable": lambda api: (spec_changed(api), {}),
     "base-connection-in-use": lambda api: used(api, "connections"),
     "in-active-flow": lambda api: used(api, "sourceConnections"),
@@ -155,7 +140,10 @@ TRIGGERS: dict[str, Callable[[Api], Answer]] = {
     "adhoc-invalid": lambda api: (adhoc_invalid(api), {}),
     "content-type-missing": lambda api: (api.http.post(f"{BASE}/connections", content=b'{"name": "x"}'), {}),
     "body-malformed": lambda api: (api.http.post(f"{BASE}/connections", content=b"{", headers=JSON), {}),
-    "method-not-allowed": method_not_allowed,
+    "method-not-allowed": lambda api: (
+        api.http.put(f"{BASE}/flows", json={}),
+        {"method": "PUT", "path": f"{BASE}/flows", "allowed": "GET, POST, HEAD"},
+    ),
     "body-too-large": lambda api: (api.post("/connections", {"name": "x" * 1_000_000}), {"limit": 1_000_000}),
 }
 OWN_TRIGGERS: dict[str, Callable[[Api], Answer]] = {
@@ -196,11 +184,9 @@ def posted(api: Api, name: str) -> Answer:
 
 def with_header(api: Api, name: str) -> Answer:
     request = api.http.build_request("GET", f"{BASE}/flows")
-    for header, value in HEADERS[name].items():
-        if value is None:
-            del request.headers[header]
-        else:
-            request.headers[header] = value
+    header, value = HEADERS[name]
+    del request.headers[header]
+    request.headers.update({} if value is None else {header: value})
     return api.http.send(request), {}
 
 
@@ -229,27 +215,20 @@ def test_error(api: Api, name: str) -> None:
 def test_good_answers_have_a_request_id_too(api: Api) -> None:
     """Reference: every response, good or bad; each its own."""
     created = api.post("/connections", S3.base_connection())
-    health = [] if api.foreign else [api.http.get("/__emulator/health")]
-    path = f"/connections/{created.json()['id']}"
-    responses = [
-        created,
-        api.get(path),
-        api.get("/connections"),
-        api.get("/connectionSpecs"),
-        api.get(f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets"),
-        api.patch(path, created.json()["etag"], NAME),
-        api.delete(path),
-        *health,
-    ]
+    path, configs = f"/connections/{created.json()['id']}", f"/connectionSpecs/{DATA_LAKE}/configs"
+    query = "outputType=activationDatasets&outputField=datasets"
+    looks = (path, "/connections", "/connectionSpecs", f"{configs}?{query}")
+    responses = [created, *map(api.get, looks), api.patch(path, created.json()["etag"], NAME), api.delete(path)]
+    responses += [] if api.foreign else [api.http.get("/__emulator/health")]
     assert all(response.is_success for response in responses)
     assert len({response.headers["x-request-id"] for response in responses}) == len(responses)
 
 
+@pytest.mark.parametrize("path", ["/nothing", "/flows"])
 @pytest.mark.parametrize("sent", ["", "x" * 129, "tab\there"])
-def test_a_request_id_that_cannot_be_used(api: Api, sent: str) -> None:
+def test_a_request_id_that_cannot_be_used(api: Api, path: str, sent: str) -> None:
     """Guessed: the server makes one of its own."""
-    response = api.get("/nothing", headers={"x-request-id": sent})
-    assert response.headers["x-request-id"] not in ("", sent)
+    assert api.get(path, headers={"x-request-id": sent}).headers["x-request-id"] not in ("", sent)
 
 
 @pytest.mark.parametrize("collection", ["connections", "sourceConnections", "targetConnections", "flows"])
@@ -312,11 +291,7 @@ def test_the_gateway_answers_before_the_service(api: Api, missing: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
-    [
-        ("PATCH", "", [{"op": "replace", "path": "/name", "value": "x"}]),
-        ("POST", "/action?op=enable", None),
-        ("POST", "/action?op=nothing", None),
-    ],
+    [("PATCH", "", NAME), ("POST", "/action?op=enable", None), ("POST", "/action?op=nothing", None)],
 )
 def test_the_one_resource_that_is_meant_stands_in_the_report(api: Api, method: str, path: str, body: Any) -> None:
     """Reference, Address and headers: "`report.id` and `report.type` are there where one resource is meant"."""
