@@ -146,8 +146,8 @@ def position(base: int, type_: DataType, step: int = 1) -> Column:
     """The row's position times `step` plus `base`, as a number or as text."""
 
     def make(window: Window) -> Array:
-        steps = mul(ramp("q", window.count), _int64(step))
-        return cast(add(steps, _int64(base + window.first * step)), type_)
+        steps = mul(ramp("q", window.count), int64(step))
+        return cast(add(steps, int64(base + window.first * step)), type_)
 
     return make
 
@@ -231,7 +231,8 @@ def values_of(column: Column) -> list[Any]:
 # --- arrays put together without Python work per row: nanoarrow takes and gives ready buffers ---
 
 
-def _int64(number: int) -> Scalar:
+def int64(number: int) -> Scalar:
+    """A number to calculate a column with."""
     return Scalar(number, type=DataType.int64())
 
 

@@ -34,8 +34,6 @@ _NEXT: Final = Fraction(1, 10**12)
 _INT64: Final = 2**63
 _BITS: Final = {"byte": 8, "short": 16, "int": 32, "integer": 32, "long": 64}
 """`meta:xdmType` of whole numbers -> the width of their column."""
-_XDM_BOUNDS: Final = {(-(2**7), 2**7): 8, (-(2**15), 2**15): 16}
-"""The bounds that the Schema Registry writes for bytes and shorts, with or without the 1 that is too much."""
 _TYPES: Final = {bool: "boolean", str: "string", int: "integer", float: "number"}
 
 
@@ -222,10 +220,9 @@ def _bits(node: Scalar, schema: Mapping[str, Any]) -> int:
         if not all(-(2 ** (bits - 1)) <= value <= 2 ** (bits - 1) for value in known):
             raise SchemaError(node.path, f"its limits go beyond meta:xdmType {named}, which has {bits} bits")
         return bits
-    if low is not None and high is not None:
-        for (least, most), bits in _XDM_BOUNDS.items():
-            if low == least and high in (most - 1, most):
-                return bits
+    for bits in (8, 16):  # the bounds that the Schema Registry writes for them, with or without the 1 that is too much
+        if low == -(2 ** (bits - 1)) and high in (2 ** (bits - 1) - 1, 2 ** (bits - 1)):
+            return bits
     return 32 if all(-(2**31) <= value <= 2**31 for value in known) else 64
 
 
@@ -246,14 +243,11 @@ def _with_lengths(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
 def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
     lows = [*_number(node, schema, "minimum"), *(least + _NEXT for least in _number(node, schema, "exclusiveMinimum"))]
     highs = [*_number(node, schema, "maximum"), *(most - _NEXT for most in _number(node, schema, "exclusiveMaximum"))]
-    low, high = max(lows, default=None), min(highs, default=None)
     step = next(iter(_number(node, schema, "multipleOf")), None)
     if node.type == "integer":
-        low, high = (
-            None if low is None else Fraction(math.ceil(low)),
-            None if high is None else Fraction(math.floor(high)),
-        )
+        lows, highs = [Fraction(math.ceil(least)) for least in lows], [Fraction(math.floor(most)) for most in highs]
         step = Fraction((step or Fraction(1)).numerator)
+    low, high = max(lows, default=None), min(highs, default=None)
     if low is not None and high is not None:
         limits = f"{_plain(low)} and {_plain(high)}"
         if low > high:

@@ -75,10 +75,8 @@ class Arrivals:
         `ramp` is 0, 1, 2 … The positions must all be below `rows`, or none.
         """
         from arro3.compute import add, div, mul
-        from arro3.core import DataType, Scalar
 
-        def scalar(number: int) -> Scalar:
-            return Scalar(number, type=DataType.int64())
+        from flow_service_emulator.data.rows.columns import int64
 
         if first < self.rows:
             start, place, (span, among) = self.anchor_millis - _FIRST_SPAN, first + 1, (_FIRST_SPAN, self.rows)
@@ -86,7 +84,7 @@ class Arrivals:
             start, place, (span, among) = self.anchor_millis, first - self.rows + 1, self._growth
         whole, rest = divmod(place * span, among)
         # What varies is small enough for int64: the number of positions times `span`, wherever they are.
-        return add(div(add(mul(ramp, scalar(span)), scalar(rest)), scalar(among)), scalar(start + whole))
+        return add(div(add(mul(ramp, int64(span)), int64(rest)), int64(among)), int64(start + whole))
 
 
 class GeneratedRows:
@@ -152,12 +150,12 @@ class GeneratedRows:
     def _times(self, window: Window) -> Array:
         """The times that rows stand for: up to ten minutes before they arrive."""
         from arro3.compute import cast, mul, sub
-        from arro3.core import Array, DataType, Scalar
+        from arro3.core import Array, DataType
 
-        from flow_service_emulator.data.rows.columns import ramp
+        from flow_service_emulator.data.rows.columns import int64, ramp
 
         delays = Array.from_buffer(memoryview(self._delays.take(window.first, window.count, 2)).cast("H"))
-        millis = mul(cast(delays, DataType.int64()), Scalar(_DELAY_STEP, type=DataType.int64()))
+        millis = mul(cast(delays, DataType.int64()), int64(_DELAY_STEP))
         return sub(self._arrivals.millis(window.first, ramp("q", window.count)), millis)
 
 

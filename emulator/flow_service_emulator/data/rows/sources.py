@@ -41,8 +41,8 @@ class Sources:
     anchor: int
     times: Column
     _streams: dict[tuple[str, ...], Stream] = field(default_factory=dict)
-    _shared: dict[str, Column] = field(default_factory=dict)
-    """Columns of people that are the same wherever they are in a row."""
+    _emails: Column | None = None
+    """The same wherever they are in a row."""
 
     def pool(self, node: Scalar, values: Sequence[Any], stream: Stream | None = None) -> Pooled:
         """A column of these values at random; columns that share a stream and a size take the same place of theirs."""
@@ -78,39 +78,32 @@ class Sources:
         given = _cycled(Dice(self.seed, "people", "first").shuffled(names))
         first, gender = [name for name, _ in given], [gender for _, gender in given]
         last = _cycled(Dice(self.seed, "people", "last").shuffled(WORDS["last_names"]))
+
+        def of(values: Sequence[str], use: str) -> Column:
+            return self.pool(node, values, self.people(use))
+
         if meaning == "person.email":
             if node.min_length > 19 or node.max_length < 48:  # `mei.li1@example.com` is the shortest
                 return self._short_email(node)
-            if "email" not in self._shared:
-                self._shared["email"] = self.of_person(self._email(node, first, last))
-            return self._shared["email"]
+            if self._emails is None:  # the person's number makes it unique
+                parts = [
+                    of([meanings.email_part(name) + "." for name in first], "first"),
+                    of([meanings.email_part(name) for name in last], "last"),
+                    columns.position(1, DataType.string()),
+                    of(["@" + domain for domain in spread(WORDS["email_domains"], SMALL_POOL)], "domain"),
+                ]
+                email = columns.joined(parts)
+                self._emails = self.of_person(lambda window: window.once(email))
+            return self._emails
         if meaning == "person.full" and node.min_length <= 6 and node.max_length >= 24:  # `Mei Li` is the shortest
-            parts = {"first": [name + " " for name in first], "last": last}
-            return self.of_person(
-                columns.joined([self.pool(node, part, self.people(name)) for name, part in parts.items()])
-            )
+            return self.of_person(columns.joined([of([name + " " for name in first], "first"), of(last, "last")]))
         name = meaning.removeprefix("person.")
         if name == "phone":
             values = meanings.own_values("own.phone", Dice(self.seed, "people", "phone"), 4 * SMALL_POOL)
         else:
             values = {"first": first, "last": last, "full": last, "gender": gender}[name]
         fit = fitting(values, node.min_length, node.max_length)
-        stream = self.people({"gender": "first", "full": "last"}.get(name, name))
-        return self.of_person(self.pool(node, _cycled(fit, len(values)), stream))
-
-    def _email(self, node: Scalar, first: Sequence[str], last: Sequence[str]) -> Column:
-        """First and last name, the person's number, which makes it unique, and a reserved domain."""
-        column = columns.joined(
-            [
-                self.pool(node, [meanings.email_part(name) + "." for name in first], self.people("first")),
-                self.pool(node, [meanings.email_part(name) for name in last], self.people("last")),
-                columns.position(1, DataType.string()),
-                self.pool(
-                    node, ["@" + name for name in spread(WORDS["email_domains"], SMALL_POOL)], self.people("domain")
-                ),
-            ]
-        )
-        return lambda window: window.once(column)
+        return self.of_person(of(_cycled(fit, len(values)), {"gender": "first", "full": "last"}.get(name, name)))
 
     def _short_email(self, node: Scalar) -> Pooled:
         """Addresses that keep to the limits of length, at the price of not being unique."""
