@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from contract_tests.in_process import LocalEmulator
@@ -35,61 +33,40 @@ async def exported(folder: Path, seed: int, patience: float) -> dict[str, bytes]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
-    quick = asyncio.run(exported(tmp_path / "quick", 7, 0))
-    slow = asyncio.run(exported(tmp_path / "slow", 7, 0.03))
+async def test_the_same_seed_gives_the_same_files_and_another_one_others(tmp_path: Path) -> None:
+    quick = await exported(tmp_path / "quick", 7, 0)
+    slow = await exported(tmp_path / "slow", 7, 0.03)
+    other = await exported(tmp_path / "other", 8, 0)
     assert sorted(quick) == sorted(slow)
     assert [name for name in quick if quick[name] != slow[name]] == []
+    assert len(quick) == len(other)
+    assert not {name for name in quick if name.count("/")} & set(other)
 
 
-def test_another_seed_gives_other_files(tmp_path: Path) -> None:
-    first, second = (asyncio.run(exported(tmp_path / str(seed), seed, 0)) for seed in (7, 8))
-    assert len(first) == len(second)
-    assert not {name for name in first if name.count("/")} & set(second)
+async def sources(emulator: LocalEmulator, count: int) -> list[str]:
+    return [await emulator.source(DATASET["dataSetId"]) for _ in range(count)]
 
 
-@asynccontextmanager
-async def seeded(folder: Path) -> AsyncIterator[LocalEmulator]:
-    async with LocalEmulator(Settings(export_dir=folder, seed=7)) as emulator:
-        yield emulator
-
-
-def test_a_reset_begins_the_ids_anew(tmp_path: Path) -> None:
+async def test_a_reset_begins_the_ids_anew_where_there_is_a_seed(tmp_path: Path) -> None:
     """So that what a test sees does not depend on the tests before it."""
-
-    async def twice() -> tuple[list[str], list[str]]:
-        async with seeded(tmp_path) as emulator:
-            first = [await emulator.source(DATASET["dataSetId"]) for _ in range(3)]
+    for seed in (7, None):
+        async with LocalEmulator(Settings(export_dir=tmp_path, seed=seed)) as emulator:
+            first = await sources(emulator, 3)
             await emulator.control("POST", "/reset")
-            return first, [await emulator.source(DATASET["dataSetId"]) for _ in range(3)]
-
-    first, second = asyncio.run(twice())
-    assert first == second
-    assert len(set(first)) == 3
+            again = await sources(emulator, 3)
+        assert len({*first, *again}) == (3 if seed else 6)
+        assert (first == again) == bool(seed)
 
 
-def test_a_snapshot_goes_on_alike_wherever_it_is_put_back(tmp_path: Path) -> None:
+async def test_a_snapshot_goes_on_alike_wherever_it_is_put_back(tmp_path: Path) -> None:
     """In a server of the same seed, whose first ids are those that the snapshot has already, and back in its own."""
-
-    async def everywhere() -> tuple[list[str], str, str]:
-        async with seeded(tmp_path / "one") as emulator, seeded(tmp_path / "other") as other:
-            there = [await emulator.source(DATASET["dataSetId"]) for _ in range(3)]
-            state = await emulator.control("GET", "/state")
-            await emulator.source(DATASET["dataSetId"])
-            for each in (emulator, other):
-                await each.control("PUT", "/state", state)
-            return there, await emulator.source(DATASET["dataSetId"]), await other.source(DATASET["dataSetId"])
-
-    there, own, others = asyncio.run(everywhere())
-    assert own == others
-    assert own not in there
-
-
-def test_without_a_seed_every_id_is_new(tmp_path: Path) -> None:
-    async def twice() -> list[str]:
-        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
-            first = await emulator.source(DATASET["dataSetId"])
-            await emulator.control("POST", "/reset")
-            return [first, await emulator.source(DATASET["dataSetId"])]
-
-    assert len(set(asyncio.run(twice()))) == 2
+    settings = [Settings(export_dir=tmp_path / name, seed=7) for name in ("one", "other")]
+    async with LocalEmulator(settings[0]) as emulator, LocalEmulator(settings[1]) as other:
+        there = await sources(emulator, 3)
+        state = await emulator.control("GET", "/state")
+        await sources(emulator, 1)
+        for each in (emulator, other):
+            await each.control("PUT", "/state", state)
+        own = await sources(emulator, 1)
+        assert own == await sources(other, 1)
+        assert own[0] not in there
