@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import threading
@@ -20,23 +21,9 @@ from flow_service_emulator.data.forms import encode_ndjson
 from flow_service_emulator.exports import files
 from flow_service_emulator.exports.files import FileForm, Piece, WrittenFile, part_names, remove_files, write_parts
 
-FORMS = [
-    FileForm("JSON", False),
-    FileForm("JSON", True),
-    FileForm("PARQUET", False),
-    FileForm("PARQUET", True),
-]
-SOURCE = pa.schema(
-    [
-        pa.field("_id", pa.string(), nullable=False),
-        ("timestamp", pa.timestamp("ms", "UTC")),
-        ("amount", pa.float64()),
-        ("person", pa.struct([("name", pa.string()), ("age", pa.int32())])),
-        ("tags", pa.list_(pa.string())),
-    ]
-)
+FORMS = [FileForm(form, gzip) for form in ("JSON", "PARQUET") for gzip in (False, True)]
+SOURCE = pa.schema([pa.field("_id", pa.string(), nullable=False), ("amount", pa.float64())])
 SCHEMA = Schema.from_arrow(SOURCE)
-
 SLICE = 100
 """What the tests make of `files.SLICE_ROWS`, so that few rows are enough."""
 
@@ -48,23 +35,11 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "SLICE_ROWS", SLICE)
 
 
-def rows(start: int, count: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "_id": f"id-{number}",
-            "timestamp": 1_700_000_000_000 + number,
-            "amount": number / 4 if number % 3 else None,
-            "person": {"name": f"Ana {number}", "age": None if number % 5 else number} if number % 7 else None,
-            "tags": [f"t{number % 10}", "ü"][: number % 3],
-        }
-        for number in range(start, start + count)
-    ]
-
-
 def batches(*counts: int) -> Iterator[RecordBatch]:
     start = 0
     for count in counts:
-        yield RecordBatch.from_arrow(pa.RecordBatch.from_pylist(rows(start, count), schema=SOURCE))
+        made = [{"_id": f"{n:060}", "amount": n / 4 if n % 3 else None} for n in range(start, start + count)]
+        yield RecordBatch.from_arrow(pa.RecordBatch.from_pylist(made, schema=SOURCE))
         start += count
 
 
@@ -89,37 +64,25 @@ def write(
     return piece.files
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    content = path.read_bytes()
-    if path.name.endswith(".gz"):
-        content = gzip.decompress(content)
-    assert content.endswith(b"\n")
-    return [json.loads(line) for line in content.decode().splitlines()]
-
-
 def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("form", FORMS[:2])
-def test_json_is_one_object_a_line_without_nulls(tmp_path: Path, form: FileForm) -> None:
-    (file,) = write(tmp_path, batches(2), form)
-    assert read_lines(tmp_path / file.name) == [
-        {"_id": "id-0", "timestamp": "2023-11-14T22:13:20Z", "tags": []},
-        {
-            "_id": "id-1",
-            "timestamp": "2023-11-14T22:13:20.001Z",
-            "amount": 0.25,
-            "person": {"name": "Ana 1"},
-            "tags": ["t1"],
-        },
-    ]
-
-
-def test_json_timestamps_are_in_utc_whatever_their_column_says(tmp_path: Path) -> None:
+def test_json_is_one_object_a_line_without_nulls_and_in_utc_whatever_a_column_says(
+    tmp_path: Path, form: FileForm
+) -> None:
     second, at = 1_700_000_000, "2023-11-14T22:13:20Z"
     inner = pa.struct([("at", pa.timestamp("s")), ("name", pa.string())])
     columns: dict[str, tuple[pa.Array, Any]] = {
+        "text": (pa.array(["ü"]), "ü"),
+        "none": (pa.array([None], pa.float64()), None),
+        "empty": (pa.array([[]], pa.list_(pa.string())), []),
+        "object": (
+            pa.array([{"name": "Ana", "age": None}], pa.struct([("name", pa.string()), ("age", pa.int32())])),
+            {"name": "Ana"},
+        ),
+        "exact": (pa.array([second * 1000 + 1], pa.timestamp("ms", "UTC")), "2023-11-14T22:13:20.001Z"),
         "plain": (pa.array([second * 1_000_000], pa.timestamp("us")), at),
         "offset": (pa.array([second * 1000], pa.timestamp("ms", "+02:00")), at),
         "city": (pa.array([second], pa.timestamp("s", "Europe/Lisbon")), at),
@@ -130,10 +93,13 @@ def test_json_timestamps_are_in_utc_whatever_their_column_says(tmp_path: Path) -
         "daytime": (pa.array([1], pa.time32("s")), "00:00:01"),
         "other": (pa.array([1], pa.int64()), 1),
     }
-    source = pa.record_batch({name: column for name, (column, _) in columns.items()})
-    schema = Schema.from_arrow(source.schema)
-    (file,) = write(tmp_path, iter([RecordBatch.from_arrow(source)]), FORMS[0], schema=schema)
-    assert read_lines(tmp_path / file.name) == [{name: wanted for name, (_, wanted) in columns.items()}]
+    source = RecordBatch.from_arrow(pa.record_batch({name: column for name, (column, _) in columns.items()}))
+    (file,) = write(tmp_path, iter([source] * 2), form, schema=source.schema)
+    content = (tmp_path / file.name).read_bytes()
+    lines = (gzip.decompress(content) if form.gzip else content).decode().split("\n")
+    row = {name: wanted for name, (_, wanted) in columns.items() if wanted is not None}
+    assert [json.loads(line) for line in lines[:-1]] == [row] * 2
+    assert lines[-1] == ""
 
 
 @every_form
@@ -197,46 +163,36 @@ def test_an_error_at_the_last_step_takes_the_others_back(tmp_path: Path, form: F
 
 
 def test_what_parquet_cannot_carry_leaves_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source = pa.record_batch({"empty": pa.array([{}], pa.struct([]))})
-    schema = Schema.from_arrow(source.schema)
+    source = RecordBatch.from_arrow(pa.record_batch({"empty": pa.array([{}], pa.struct([]))}))
     with pytest.raises(BaseException, match="empty struct"):
-        write(tmp_path, iter([RecordBatch.from_arrow(source)]), FORMS[2], schema=schema)
+        write(tmp_path, iter([source]), FORMS[2], schema=source.schema)
     assert names_in(tmp_path) == set()
     capfd.readouterr()
 
 
-class Collected:
-    def __init__(self, fails_after: int | None = None) -> None:
-        self.content = b""
-        self._fails_after = fails_after
+class Collected(io.BytesIO):
+    full = False
 
-    def write(self, data: bytes, /) -> int:
-        self.content += data
-        if self._fails_after is not None and len(self.content) > self._fails_after:
+    def write(self, data: Any, /) -> int:
+        if self.full and self.tell():
             raise OSError(28, "No space left on device")
-        return len(data)
-
-    def flush(self) -> None:
-        pass
+        return super().write(data)
 
 
-@pytest.mark.parametrize("leave", ["normally", "by an error", "by an error of the target"])
-def test_gzip_leaves_no_thread(leave: str) -> None:
-    def source() -> Iterator[RecordBatch]:
+@pytest.mark.parametrize(("full", "breaks_off", "raised"), [(False, True, Interrupted), (True, False, OSError)])
+def test_gzip_is_the_same_again_and_leaves_no_thread(full: bool, breaks_off: bool, raised: type[Exception]) -> None:
+    def source(breaks_off: bool) -> Iterator[RecordBatch]:
         yield from batches(*[10_000] * 3)
-        if leave == "by an error":
+        if breaks_off:
             raise Interrupted
 
-    target, again = Collected(fails_after=100 if leave == "by an error of the target" else None), Collected()
     before = set(threading.enumerate())
-    caught: type[BaseException] | None = None
-    try:
-        encode_ndjson(source(), SCHEMA, target, gzip=True)
-    except (Interrupted, OSError) as error:
-        caught = type(error)
-    assert caught == {"normally": None, "by an error": Interrupted}.get(leave, OSError)
+    first, second, target = Collected(), Collected(), Collected()
+    target.full = full
+    encode_ndjson(source(False), SCHEMA, first, gzip=True)
+    encode_ndjson(source(False), SCHEMA, second, gzip=True)
+    assert first.getvalue() == second.getvalue()
+    assert gzip.decompress(first.getvalue()).count(b"\n") == 30_000
+    with pytest.raises(raised):
+        encode_ndjson(source(breaks_off), SCHEMA, target, gzip=True)
     assert set(threading.enumerate()) == before
-    if caught is None:
-        encode_ndjson(source(), SCHEMA, again, gzip=True)
-        assert again.content == target.content
-        assert gzip.decompress(target.content).count(b"\n") == 30_000
