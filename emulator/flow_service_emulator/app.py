@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from starlette.routing import Router as Lifespan
-
 from flow_service_emulator.api.middleware import Tell, request_log
 from flow_service_emulator.api.operations import Operation
-from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.control.calls import control_calls
 from flow_service_emulator.control.state_calls import resume
@@ -35,11 +32,5 @@ def create_app(settings: Settings, clock: Clock, tell: Tell = request_log.log) -
     emulator.scheduler.load()
     table = [*emulator.table, *control_calls(emulator)]
     table.append(Operation("openapi", "GET", PATH, answering(table, emulator.catalog), "This description"))
-    emulator.app = emulator.application(
-        table,
-        emulator.recorder.record,
-        lifespan=Lifespan(lifespan=emulator.lifespan),
-        guard=OriginGuard((settings.host, *settings.allowed_hosts)),
-        tell=tell,
-    )
+    emulator.app = emulator.application(table, emulator.recorder.record, tell)
     return emulator

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -89,19 +88,11 @@ class Emulator:
             epoch=random_source(None).getrandbits(48),
         )
 
-    def application(
-        self,
-        table: Sequence[Operation],
-        record: Callable[[Exchange], None],
-        *,
-        lifespan: ASGIApp,
-        guard: OriginGuard,
-        tell: Tell,
-    ) -> Middleware:
+    def application(self, table: Sequence[Operation], record: Callable[[Exchange], None], tell: Tell) -> Middleware:
         """The operations of a table as an ASGI application."""
         return Middleware(
             Router(table, self.catalog.unsupported["apis"]),
-            lifespan,
+            self.lifespan,
             errors=self.catalog.errors,
             gateway=self.gateway,
             rng=random_source(None),
@@ -109,7 +100,7 @@ class Emulator:
             explain=self.contract.explain,
             record=record,
             masker=self.masker,
-            guard=guard,
+            guard=OriginGuard((self.settings.host, *self.settings.allowed_hosts)),
             clock=self.clock,
             tell=tell,
         )
@@ -117,19 +108,19 @@ class Emulator:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
 
-    @asynccontextmanager
-    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+    async def lifespan(self, receive: Receive, send: Send) -> None:
         """Run due exports for as long as the application is served."""
+        await receive()
         serving = asyncio.create_task(self.scheduler.serve())
-        try:
-            yield
-        finally:
-            self.scheduler.stop()
-            await serving
-            with suppress(StoreError):  # the folder cannot be written to, which was said already
-                self.scheduler.keep_time()
-            self.scheduler.runner.close()
-            self.store.close()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.scheduler.stop()
+        await serving
+        with suppress(StoreError):  # the folder cannot be written to, which was said already
+            self.scheduler.keep_time()
+        self.scheduler.runner.close()
+        self.store.close()
+        await send({"type": "lifespan.shutdown.complete"})
 
     def begin_ids(self, next_seq: int) -> None:
         """The store was replaced: end what waits from before, and draw ids from the entity of this number, counted from 1, on."""

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from flow_service_emulator.api.exchange import Exchange, Reply, encoded
@@ -104,7 +104,7 @@ class Middleware:
     def __init__(
         self,
         router: Router,
-        lifespan: ASGIApp,
+        lifespan: Callable[[Receive, Send], Awaitable[None]],
         *,
         errors: ErrorTable,
         gateway: Gateway,
@@ -134,7 +134,7 @@ class Middleware:
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         if asgi["type"] != "http":
-            await self._lifespan(asgi, receive, send)
+            await self._lifespan(receive, send)
             return
         exchange = self._exchange(asgi)
 

@@ -12,7 +12,6 @@ import orjson
 from starlette.types import Message
 
 from flow_service_emulator.api.exchange import Exchange
-from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.check.traffic import Exchanged
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.emulator import Emulator
@@ -42,13 +41,7 @@ class Replay:
         self.clock = Clock("frozen", now=0)
         self.service = Emulator(Settings(), self.clock)
         self._store = self.service.store
-        self._application = self.service.application(
-            self.service.table,
-            self._record,
-            lifespan=_no_lifespan,
-            guard=OriginGuard(()),
-            tell=lambda level, told: None,
-        )
+        self._application = self.service.application(self.service.table, self._record, lambda level, told: None)
         self._last: Exchange
 
     async def __call__(self, call: Exchanged) -> tuple[Exchange, int]:
@@ -108,10 +101,6 @@ class Replay:
 
 async def _nowhere(message: Message) -> None:
     """Where the emulator's own answers go."""
-
-
-async def _no_lifespan(scope: Any, receive: Any, send: Any) -> None:
-    """Nothing is served."""
 
 
 def read_json(body: bytes) -> Any:

@@ -29,11 +29,11 @@ Detail = Literal["short", "full"]
 DETAILS: Final[tuple[Detail, ...]] = ("short", "full")
 """How much a text says of the coverage: a line for each dimension, or every name."""
 UNMATCHED: Final = "Rules of injected faults that nothing has met"
-_UNPRINTABLE: Final = re.compile(
+_UNPRINTABLE: Final = (
     "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
     "|[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""What is no character of XML; and, of those that are, what breaks lines, turns the direction of writing or is not seen."""
+"""What is no character of XML; and, of those that are, what breaks lines, turns the direction of writing or is not seen. Compiled on first use: it takes two milliseconds."""
 
 
 class NoReport(ValueError):
@@ -221,7 +221,7 @@ def grouped(names: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 def printable(text: str) -> str:
     """A text that any page, XML document or terminal can take: what a client sent may have control characters in it."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return re.sub(_UNPRINTABLE, "\N{REPLACEMENT CHARACTER}", text)
 
 
 def counted(number: int, thing: str) -> str:
