@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from contract_tests.support import FROZEN_NOW
-from contract_tests.tutorial import BASE, SOURCE_CONNECTION, Destination
+from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION, Destination
 from flow_service_emulator.app import create_app
 from flow_service_emulator.clock import Clock, Mode
 from flow_service_emulator.settings import Settings
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
+
+
+def stored(folder: Path, **others: Any) -> Settings:
+    """Settings with the export folder and a data folder inside of `folder`."""
+    return Settings(export_dir=folder / "exports", data_dir=folder / "data", **others)
 
 
 class LocalEmulator:
@@ -73,6 +79,25 @@ class LocalEmulator:
     async def target(self, destination: Destination, **params: Any) -> str:
         base = await self.created("connections", destination.base_connection())
         return await self.created("targetConnections", destination.target_connection(base, **params))
+
+    async def flow(self, *datasets: str, **schedule: Any) -> str:
+        """A flow of these datasets to S3; answers its id."""
+        return await self.created("flows", S3.flow(await self.source(*datasets), await self.target(S3), **schedule))
+
+    async def act(self, flow: str, op: str) -> None:
+        response = await self.http.post(f"{BASE}/flows/{flow}/action?op={op}")
+        assert response.status_code == 200, response.text
+
+    async def ends(self) -> list[tuple[str, str]]:
+        """Status of every run, and why it failed; newest first."""
+        runs = (await self.http.get(f"{BASE}/runs")).json()["items"]
+        states = [run["metrics"]["statusSummary"] for run in runs]
+        return [(state["status"], state.get("errors", [{"message": ""}])[0]["message"]) for state in states]
+
+    async def exports(self, what: str = "items") -> list[dict[str, Any]]:
+        """The exported files, or what is `inProgress`."""
+        found: list[dict[str, Any]] = (await self.control("GET", "/exports"))[what]
+        return found
 
     async def patch(self, path: str, *operations: dict[str, Any]) -> None:
         """Changes an entity, whatever its etag is."""

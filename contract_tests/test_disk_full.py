@@ -7,6 +7,8 @@ a full disk does, after a part of it was written.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,13 @@ if sys.platform != "linux":
 import resource
 
 
+@contextmanager
+def started(folder: Path, *flags: str) -> Iterator[tuple[ServerProcess, Api]]:
+    """A server with a data folder, and a client of it."""
+    with serving(folder, "--data-dir", str(folder / "data"), *flags) as process, closing(Api(process.url)) as api:
+        yield process, api
+
+
 def limit_files(process: ServerProcess, size: int | None) -> None:
     """Lets no file of the server's grow beyond `size` bytes; None lifts the limit."""
     _, most = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
@@ -27,34 +36,29 @@ def limit_files(process: ServerProcess, size: int | None) -> None:
 
 
 def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with serving(tmp_path, "--data-dir", str(data)) as process:
-        api = Api(process.url)
+    log = tmp_path / "data" / "entities.log"
+    with started(tmp_path) as (process, api):
         kept = [api.created("sourceConnections", SOURCE_CONNECTION) for _ in range(5)]
         before = api.item(f"/sourceConnections/{kept[0]}")
-        log = (data / "entities.log").read_bytes()
+        whole = log.read_bytes()
 
-        limit_files(process, len(log) + 100)
+        limit_files(process, len(whole) + 100)
         for _ in range(3):
             assert_error(api.post("/sourceConnections", SOURCE_CONNECTION), "store-unavailable")
             change = [{"op": "replace", "path": "/name", "value": "another name"}]
             assert_error(api.patch(f"/sourceConnections/{kept[0]}", before["etag"], change), "store-unavailable")
         assert api.item(f"/sourceConnections/{kept[0]}") == before
         assert {item["id"] for item in api.items("/sourceConnections")} == set(kept)
-        assert (data / "entities.log").read_bytes() == log
+        assert log.read_bytes() == whole
 
         limit_files(process, None)
         kept.append(api.created("sourceConnections", SOURCE_CONNECTION))
-        api.close()
-    with serving(tmp_path, "--data-dir", str(data)) as process:
-        api = Api(process.url)
+    with started(tmp_path) as (process, api):
         assert {item["id"] for item in api.items("/sourceConnections")} == set(kept)
-        api.close()
 
 
 def test_an_export_to_a_full_disk_fails_and_the_next_one_does_not(tmp_path: Path) -> None:
-    with serving(tmp_path) as process:
-        api = Api(process.url)
+    with serving(tmp_path) as process, closing(Api(process.url)) as api:
         now = int(api.control("GET", "/clock")["now"])
         flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now})
         limit_files(process, 2000)
@@ -66,18 +70,15 @@ def test_an_export_to_a_full_disk_fails_and_the_next_one_does_not(tmp_path: Path
         (done,) = api.advance(10800)[-1:]
         assert (done["flowId"], done["status"]) == (flow, "success")
         assert list(process.export_dir.rglob("part-*")) != []
-        api.close()
 
 
 def test_exports_that_the_full_data_folder_put_off_are_made_up_for(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with serving(tmp_path, "--data-dir", str(data)) as process:
-        api = Api(process.url)
+    log = tmp_path / "data" / "entities.log"
+    with started(tmp_path) as (process, api):
         now = int(api.control("GET", "/clock")["now"])
         flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 60})
-        limit_files(process, (data / "entities.log").stat().st_size + 50)
+        limit_files(process, log.stat().st_size + 50)
         assert_error(api.post("/runs", {"flowId": flow}), "store-unavailable")
-        log = data / "entities.log"
         for room in range(50, 20_000, 400):  # none for the first record of the run; then none for its last
             limit_files(process, log.stat().st_size + room)
             response = api.http.post("/__emulator/clock/advance", json={"seconds": 60})
@@ -90,14 +91,11 @@ def test_exports_that_the_full_data_folder_put_off_are_made_up_for(tmp_path: Pat
         assert {run["status"] for run in runs} == {"success"}
         assert {run["id"] for run in runs} == {run["id"] for run in api.items("/runs")}
         assert api.control("GET", "/exports")["items"] != []
-        api.close()
 
 
 def test_a_change_of_time_or_of_everything_that_cannot_be_written_is_not_made(tmp_path: Path) -> None:
     """Its refusal says that the change was not made: so time stands where it was, and all entities are there."""
-    data = tmp_path / "data"
-    with serving(tmp_path, "--data-dir", str(data)) as process:
-        api = Api(process.url)
+    with started(tmp_path) as (process, api):
         api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": int(api.control("GET", "/clock")["now"]) + 3600})
         api.advance(60)
         state = api.control("GET", "/state")
@@ -120,17 +118,15 @@ def test_a_change_of_time_or_of_everything_that_cannot_be_written_is_not_made(tm
         limit_files(process, None)
         api.control("POST", "/reset")
         assert api.items("/flows") == []
-        api.close()
 
 
 def test_a_reset_is_made_or_refused_however_much_room_there_is(tmp_path: Path) -> None:
     """Also when there is room for the reset itself and not for what is kept of the files with datasets."""
-    data, fixtures = tmp_path / "data", tmp_path / "fixtures"
+    log, fixtures = tmp_path / "data" / "entities.log", tmp_path / "fixtures"
     (fixtures / "datasets").mkdir(parents=True)
     for number in range(6):
         (fixtures / "datasets" / f"records{number}.ndjson").write_text('{"a": 1}\n' * 50)
-    with serving(tmp_path, "--data-dir", str(data), "--fixtures", str(fixtures)) as process:
-        api = Api(process.url)
+    with started(tmp_path, "--fixtures", str(fixtures)) as (process, api):
         api.items("/connectionSpecs")
         api.control("GET", "/datasets/records0")
         made = 0
@@ -153,5 +149,4 @@ def test_a_reset_is_made_or_refused_however_much_room_there_is(tmp_path: Path) -
         assert 0 < made < 17
         limit_files(process, None)
         assert api.control("GET", "/datasets/records0")["rows"] == 50
-        assert b"dataset-file/records5" in (data / "entities.log").read_bytes()
-        api.close()
+        assert b"dataset/records5" in log.read_bytes()

@@ -15,10 +15,9 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from contract_tests.in_process import LocalEmulator
+from contract_tests.in_process import LocalEmulator, stored
 from contract_tests.support import FROZEN_NOW
 from contract_tests.tutorial import BASE, S3
-from flow_service_emulator.settings import Settings
 
 HOUR = 3600
 RECORDS, MADE_UP, BUILT_IN = "records", "made-up", "5f5f38314f34e62e599463d4"
@@ -46,7 +45,7 @@ class Life:
     """One flow with two targets, and all that happens to it."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(export_dir=folder / "exports", data_dir=folder / "data", rows_per_file=70)
+        self.settings = stored(folder, rows_per_file=70)
         self.now = self.latest = float(FROZEN_NOW)
         self.records = 80
         self.flow = ""
@@ -61,18 +60,15 @@ class Life:
             await emulator.source(BUILT_IN),
         ]
         targets = [await emulator.target(S3, bucketName=bucket) for bucket in BUCKETS]
-        body = S3.flow(self.sources[0], targets[0], **SCHEDULE) | {
-            "sourceConnectionIds": self.sources,
-            "targetConnectionIds": targets,
-        }
-        self.flow = await emulator.created("flows", body)
+        self.flow = await self.created(emulator, targets, **SCHEDULE)
+
+    async def created(self, emulator: LocalEmulator, targets: list[str], **schedule: Any) -> str:
+        both = {"sourceConnectionIds": self.sources, "targetConnectionIds": targets}
+        return await emulator.created("flows", S3.flow(self.sources[0], targets[0], **schedule) | both)
 
     async def put_records(self, emulator: LocalEmulator) -> None:
-        body = {
-            "name": "Records",
-            "records": [{"n": number, "text": f"no. {number}"} for number in range(self.records)],
-        }
-        await emulator.control("PUT", f"/datasets/{RECORDS}", body)
+        records = [{"n": number, "text": f"no. {number}"} for number in range(self.records)]
+        await emulator.control("PUT", f"/datasets/{RECORDS}", {"name": "Records", "records": records})
 
     async def live(self, steps: list[Step]) -> None:
         """Takes the steps, a new server after each restart, and looks at what was exported at the end."""
@@ -104,10 +100,10 @@ class Life:
 
     async def do_toggle(self, emulator: LocalEmulator) -> None:
         """Disables the flow if it is enabled, and the other way round."""
-        response = await emulator.http.post(f"{BASE}/flows/{self.flow}/action?op=disable")
-        if response.status_code != 200:
-            response = await emulator.http.post(f"{BASE}/flows/{self.flow}/action?op=enable")
-        assert response.status_code == 200, response.text
+        await emulator.act(self.flow, "disable" if await self.state(emulator) == "enabled" else "enable")
+
+    async def state(self, emulator: LocalEmulator) -> str:
+        return str((await emulator.http.get(f"{BASE}/flows/{self.flow}")).json()["items"][0]["state"])
 
     async def do_fail(self, emulator: LocalEmulator, stage: str) -> None:
         rule = {"kind": "run", "flow": self.flow, "stage": stage, "times": 1}
@@ -138,9 +134,8 @@ class Life:
         assert response.status_code in (200, 400), response.text
 
     async def do_schedule(self, emulator: LocalEmulator, hours: int) -> None:
-        await emulator.patch(
-            f"/flows/{self.flow}", {"op": "replace", "path": "/scheduleParams/interval", "value": hours}
-        )
+        change = {"op": "replace", "path": "/scheduleParams/interval", "value": hours}
+        await emulator.patch(f"/flows/{self.flow}", change)
 
     async def do_sources(self, emulator: LocalEmulator, left_out: int) -> None:
         kept = [source for index, source in enumerate(self.sources) if index != left_out]
@@ -154,8 +149,7 @@ class Life:
     async def check(self, emulator: LocalEmulator) -> None:
         """After a last good run of everything, the exported rows are those of the datasets, each once and in order."""
         await self.do_sources(emulator, 3)
-        flow = (await emulator.http.get(f"{BASE}/flows/{self.flow}")).json()["items"][0]
-        if flow["state"] == "disabled":
+        if await self.state(emulator) == "disabled":
             await self.do_toggle(emulator)
         await emulator.control("DELETE", "/faults")
         await emulator.advance(self.latest - self.now)  # a clock that was put back has to catch up first
@@ -163,10 +157,7 @@ class Life:
         runs = await emulator.advance(0)
         assert [run["status"] for run in runs] == ["success"]
         once = {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT", "startTime": FROZEN_NOW}
-        whole = await emulator.created(
-            "flows",
-            S3.flow(self.sources[0], flow["targetConnectionIds"][0], **once) | {"sourceConnectionIds": self.sources},
-        )
+        whole = await self.created(emulator, [await emulator.target(S3, bucketName=BUCKETS[0])], **once)
         await emulator.advance(0)
         for dataset in (RECORDS, MADE_UP, BUILT_IN):
             expected = await self.exported(emulator, whole, dataset, BUCKETS[0])
@@ -181,41 +172,22 @@ class Life:
     async def exported(self, emulator: LocalEmulator, flow: str, dataset: str, bucket: str) -> list[dict[str, Any]]:
         """The rows of a flow's dataset in one bucket, in the order of the runs and their files."""
         items = (await emulator.control("GET", "/exports", params={"flow": flow, "dataset": dataset}))["items"]
-        paths = [
-            self.settings.export_dir / item["path"]
-            for item in items
-            if item["path"].startswith(f"{S3.folder}/{bucket}/")
-        ]
-        return [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()]
+        paths = [item["path"] for item in items if item["path"].startswith(f"{S3.folder}/{bucket}/")]
+        texts = [(self.settings.export_dir / path).read_text("utf-8") for path in paths]
+        return [json.loads(line) for text in texts for line in text.splitlines()]
 
 
 @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=10))
-@example(
-    [
-        ("advance", 3),
-        ("grow", 2),
-        ("fail", "during"),
-        ("toggle",),
-        ("advance", 7),
-        ("toggle",),
-        ("restart", False),
-        ("advance", 7),
-    ]
-)
+@example([
+    *(("advance", 3), ("grow", 2), ("fail", "during"), ("toggle",), ("advance", 7), ("toggle",), ("restart", False)),
+    ("advance", 7),
+])  # fmt: skip
 @example([("advance", 13), ("restart", True), ("run",), ("restart", False), ("run",)])
-@example(
-    [
-        ("run",),
-        ("adhoc", RECORDS),
-        ("grow", 1),
-        ("adhoc", RECORDS),
-        ("block",),
-        ("run",),
-        ("sources", 0),
-        ("advance", 7),
-    ]
-)
+@example([
+    *(("run",), ("adhoc", RECORDS), ("grow", 1), ("adhoc", RECORDS), ("block",), ("run",), ("sources", 0)),
+    ("advance", 7),
+])  # fmt: skip
 def test_every_row_is_exported_exactly_once(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(Life(Path(folder)).live(steps))

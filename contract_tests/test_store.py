@@ -1,11 +1,16 @@
-"""The store behaves the same on both backends: in memory, and in a data folder."""
+"""The store, in memory and in a data folder: where nothing acknowledged is lost by kills, cuts and a full disk."""
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -13,8 +18,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinydb import Query
 
-from contract_tests.store_support import DEV, INDEXES, PROD, contents, entity, ids
-from flow_service_emulator.store.store import Change, Delete, Put, Scope, SetMeta, Store
+from flow_service_emulator.store.log import LOG_NAME
+from flow_service_emulator.store.store import Change, Delete, Put, Records, Scope, SetMeta, Store, StoreError
+
+PROD: Final[Scope] = ("ORG@AdobeOrg", "prod")
+DEV: Final[Scope] = ("ORG@AdobeOrg", "dev")
+INDEXES: Final = {"runs": ("flowId",), "flows": ("sourceConnectionIds", "targetConnectionIds")}
+
+
+def reopened(folder: Path | None) -> Store:
+    return Store(folder, indexes=INDEXES)
+
+
+def entity(id: str, **fields: Any) -> dict[str, Any]:
+    """An entity with what every one has, and more."""
+    return {"id": id, "createdAt": 1_700_000_000_000, "etag": f'"{id}-1"', **fields}
+
+
+def ids(records: Records) -> list[str]:
+    """The ids of records, newest first."""
+    return [record.id for record in records]
+
+
+def contents(store: Store) -> dict[str, Any]:
+    """Everything that a store holds, without the number that comes next."""
+    tables: dict[str, Any] = orjson.loads(b"".join(store.moment().pieces()))["tables"]
+    return tables
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +55,7 @@ def disk_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["memory", "file"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store, on each backend in turn."""
-    opened = Store(tmp_path / "data" if request.param == "file" else None, indexes=INDEXES)
+    opened = reopened(tmp_path / "data" if request.param == "file" else None)
     yield opened
     opened.close()
 
@@ -98,10 +127,8 @@ def test_a_snapshot_brings_everything_back(store: Store) -> None:
     snapshot = orjson.loads(b"".join(store.moment().pieces()))
     store.write([Put(PROD, "runs", entity("d", flowId="f")), SetMeta("anchor", 13), SetMeta("other", 1)])
     store.replace_all(store.read(snapshot), {"time": 7})
-    assert ids(store.records(PROD, "runs")) == ["c", "a"]
-    assert ids(store.by_index(PROD, "runs", "f")) == ["c", "a"]
     assert {key: store.get_meta(key) for key in store.meta_keys()} == {"anchor": 12.5, "time": 7}
-    fresh = Store(indexes=INDEXES)
+    fresh = reopened(None)
     fresh.replace_all(fresh.read(snapshot))
     assert orjson.loads(b"".join(fresh.moment().pieces())) == snapshot
     fresh.write([Put(PROD, "runs", entity("new"))])
@@ -137,7 +164,7 @@ def test_any_changes_in_any_order_as_on_a_plain_dict(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], on_file: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("data") if on_file else None
-    store = Store(folder, indexes=INDEXES)
+    store = reopened(folder)
     model: dict[tuple[Scope, str, str], dict[str, Any]] = {}  # in the order of creation
     saved = (b"".join(store.moment().pieces()), dict(model))
     for step in steps:
@@ -148,7 +175,7 @@ def test_any_changes_in_any_order_as_on_a_plain_dict(
             model = dict(saved[1])
         elif step == "reopen" and folder is not None:
             store.close()
-            store = Store(folder, indexes=INDEXES)
+            store = reopened(folder)
         elif step != "reopen":
             puts = [(place, entity(place[2], flowId=flow) if flow else None) for place, flow in step]
             store.write(
@@ -167,3 +194,122 @@ def test_any_changes_in_any_order_as_on_a_plain_dict(
                     wanted = [each["id"] for each in mine if each["flowId"] == flow]
                     assert ids(store.by_index(scope, "runs", flow)) == wanted
     store.close()
+
+
+# --- in a data folder ------------------------------------------------------------
+
+
+def test_a_log_cut_off_anywhere_opens_with_all_that_was_whole(tmp_path: Path) -> None:
+    log = tmp_path / LOG_NAME
+    store = reopened(tmp_path)
+    states = {log.stat().st_size: contents(store)}
+    for number in range(4):
+        changes: list[Change] = [
+            Put(PROD, "runs", entity(str(number % 3), flowId="é" * number)),
+            SetMeta("last", number),
+        ]
+        changes += [Delete(PROD, "runs", str(number - 1))] if number % 3 == 2 else []
+        store.write(changes)
+        states[log.stat().st_size] = contents(store)
+    whole = log.read_bytes()
+    store.close()
+    for size in range(min(states), len(whole) + 1):
+        log.write_bytes(whole[:size])
+        store = reopened(tmp_path)
+        assert contents(store) == states[max(each for each in states if each <= size)]
+        store.write([Put(PROD, "runs", entity("after"))])
+        expected = contents(store)
+        store.close()
+        if size % 25 == 0:
+            store = reopened(tmp_path)
+            assert contents(store) == expected
+            store.close()
+
+
+@pytest.mark.parametrize("line", [b"no JSON\n", b"7\n", b"[5]\n", b'[["t", "x", {"id": "a"}]]\n'])
+def test_damage_in_the_middle_is_reported_with_its_place_and_left_as_it_is(tmp_path: Path, line: bytes) -> None:
+    log = tmp_path / LOG_NAME
+    store = reopened(tmp_path)
+    place = log.stat().st_size
+    store.write([Put(PROD, "flows", entity("a"))])
+    store.close()
+    whole = log.read_bytes()
+    log.write_bytes(damaged := whole[:place] + line + whole[place:])
+    with pytest.raises(StoreError, match=f"{log} is damaged: the line at byte {place} "):
+        reopened(tmp_path)
+    assert log.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("content", [b"", b"my diary", b'{"a": 1}\n', b"flow-service-emulator entities, format 1\n"])
+def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    log = tmp_path / LOG_NAME
+    log.write_bytes(content)
+    with pytest.raises(StoreError, match="is no log of this version"):
+        reopened(tmp_path)
+    assert log.read_bytes() == content
+    with pytest.raises(StoreError, match="cannot use the data folder"):
+        reopened(log / "data")
+
+
+def test_a_folder_belongs_to_one_store_at_a_time(tmp_path: Path) -> None:
+    first = reopened(tmp_path)
+    with pytest.raises(StoreError, match=f"{tmp_path} is in use by process {os.getpid()}$"):
+        reopened(tmp_path)
+    code = "import sys, pathlib; from flow_service_emulator.store.store import Store; Store(pathlib.Path(sys.argv[1]))"
+    other = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=Path(__file__).parent.parent
+    )
+    assert other.returncode == 1
+    assert f"in use by process {os.getpid()}" in other.stderr
+    first.close()
+    reopened(tmp_path).close()
+
+
+def test_the_log_is_shortened_when_it_is_opened(tmp_path: Path) -> None:
+    """Whatever a server that was killed meanwhile has left of the new one."""
+    log = tmp_path / LOG_NAME
+    store = reopened(tmp_path)
+    for number in range(1000):
+        store.write([SetMeta("counter", {"number": number, "text": "x" * 200})])
+    store.close()
+    assert log.stat().st_size > 200_000
+    (tmp_path / f"{LOG_NAME}.new").write_text("half a li")
+    again = reopened(tmp_path)
+    assert again.get_meta("counter")["number"] == 999
+    assert log.stat().st_size < 1000
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["entities.log", "lock"]
+    again.close()
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond so many bytes: writes stop there, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_a_failed_write_left_is_removed_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / LOG_NAME
+    store = reopened(tmp_path)
+    store.write([Put(PROD, "flows", entity("a"))])
+    size = log.stat().st_size
+
+    def refuse(fd: int, length: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "ftruncate", refuse)
+        with no_file_beyond(size + 30), pytest.raises(StoreError):
+            store.write([Put(PROD, "flows", entity("b"))])
+        with pytest.raises(StoreError):
+            store.write([Put(PROD, "flows", entity("b"))])
+        assert log.stat().st_size == size + 30
+    store.write([Put(PROD, "flows", entity("c"))])
+    store.close()
+    again = reopened(tmp_path)
+    assert ids(again.records(PROD, "flows")) == ["c", "a"]
+    again.close()
