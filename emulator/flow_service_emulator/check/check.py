@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
+from jsonschema_rs import Draft7Validator, ValidationErrorKind
 
 from flow_service_emulator.api.exchange import Exchange, Finding
 from flow_service_emulator.check.replay import Replay, read_json
-from flow_service_emulator.check.shapes import MISSING, TYPE, differences, json_type, shape
 from flow_service_emulator.check.traffic import Exchanged, read_traffic, without_secrets
 from flow_service_emulator.contract.hints import sentence
 from flow_service_emulator.contract.rules import source_url
 from flow_service_emulator.openapi import description
 from flow_service_emulator.remote_commands import check_output, show_report
 from flow_service_emulator.reports.report import NoReport, counted, printable
+from flow_service_emulator.validation.schemas import compiled
+from flow_service_emulator.validation.validation import SchemaValidator
 
 PATHS: Final = ("/data/foundation/flowservice", "/data/foundation/connectors/landingzone",
                 "/data/core/activation/disflowprovider/adhocrun", "/ims/token/")  # fmt: skip
@@ -42,8 +46,11 @@ BY_STATE: Final = frozenset(
 STANDARD_INPUT: Final = "-"
 NO_ROUTE: Final = frozenset({"path-not-found", "method-not-allowed"})
 STRICT, GAP, CODE = "emulator-too-strict", "emulator-gap", "emulator-other-code"
-RULE_OF_KIND: Final = {TYPE: "answer-other-type", MISSING: "answer-field-missing"}
+RULE_OF_KIND: Final = {"type": "answer-other-type", "missing": "answer-field-missing"}
 """Which differences of an answer are findings; the others are information."""
+FIELD_NAME: Final = re.compile(r"[A-Za-z_$@%][A-Za-z_$@%-]{0,39}")
+"""A name that a document may have given; others, such as ids, are data."""
+_JSON_TYPES: Final = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 class Check:
@@ -54,16 +61,21 @@ class Check:
         catalog = self._replay.service.catalog
         self._errors = catalog.errors.kinds
         self._specs = catalog.connection_specs
-        self._document = description(self._replay.service.table, catalog)
+        document = description(self._replay.service.table, catalog)
         self._contract = self._replay.service.contract
         for row in catalog.rules["check"]:
             address = source_url(row["source"], catalog.rules["sources"])
             self._contract.rules[row["id"]] = row | ({"sourceUrl": address} if address else {})
-        self._responses = {
-            operation["operationId"]: operation["responses"]
-            for methods in self._document["paths"].values()
+        self._components = document["components"]
+        self._answers = {
+            (operation["operationId"], status): response["content"]["application/json"]["schema"]
+            for methods in document["paths"].values()
             for operation in methods.values()
+            for status, response in operation["responses"].items()
+            if status < "4" and "content" in response
         }
+        """(operation, status) -> what is described to be answered."""
+        self._described = cache(self._compiled)
         self._outcomes: Counter[str] = Counter()
         self._not_comparable: Counter[str] = Counter()
         self._information: Counter[str] = Counter()
@@ -146,16 +158,21 @@ class Check:
 
     def _of_answer(self, call: Exchanged, exchange: Exchange) -> Iterator[Finding]:
         """How the service's answer differs from the description. New fields and values are information."""
-        response = self._responses.get(exchange.operation or "", {}).get(str(call.status), {})
-        content = response.get("content", {}).get("application/json")
-        if content is None or call.status >= 400:
+        described = (exchange.operation or "", str(call.status))
+        if described not in self._answers:
             return
-        schemas = self._document["components"]["schemas"]
-        for found in dict.fromkeys(differences(call.answer, content["schema"], schemas)):
-            if found.kind in RULE_OF_KIND:
-                yield Finding(RULE_OF_KIND[found.kind], found.place, found.message, found.kind)
+        for kind, place, told in dict.fromkeys(differences(call.answer, *self._described(*described))):
+            if kind in RULE_OF_KIND:
+                yield Finding(RULE_OF_KIND[kind], place, told, kind)
             else:
-                self._information[f"{exchange.operation}: {found.message}"] += 1
+                self._information[f"{exchange.operation}: {told}"] += 1
+
+    def _compiled(self, operation: str, status: str) -> tuple[Draft7Validator, SchemaValidator]:
+        schema = self._answers[operation, status]
+        component = self._components["schemas"][schema["$ref"].rpartition("/")[2]]
+        page, *_ = component.get("anyOf", [schema])  # of a list its page, not its count
+        whole = {**page, "components": self._components}
+        return compiled(whole), SchemaValidator(whole)
 
     def _take_down(self, call: Exchanged, exchange: Exchange) -> None:
         """Notes a fact: shapes only, so that nobody's data or ids are in it."""
@@ -176,6 +193,50 @@ class Check:
         reference = body.get("connectionSpec") if isinstance(body, dict) else None
         spec = self._specs.get(str(reference.get("id"))) if isinstance(reference, dict) else None
         return spec.name if spec is not None else ""
+
+
+def json_type(value: Any) -> str:
+    return _JSON_TYPES.get(type(value), "null")
+
+
+def shape(value: Any, place: str = "") -> dict[str, str]:
+    """Place -> type, of everything within; of the items of an array together."""
+    found = {place: json_type(value)} if place else {}
+    for below, item in _below(value, place):
+        for name, kind in shape(item, below).items():
+            kinds = sorted({kind, *found.get(name, kind).split("|")})
+            found[name] = "|".join(kinds)
+    return found
+
+
+def _below(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            known = name if FIELD_NAME.fullmatch(name) else "*"
+            yield f"{place}.{known}" if place else known, item
+    elif isinstance(value, list):
+        for item in value:
+            yield f"{place}[]", item
+
+
+def differences(value: Any, validator: Draft7Validator, described: SchemaValidator) -> Iterator[tuple[str, str, str]]:
+    """How a value differs from a schema: the kind of difference, the place such as `items[].metrics`, and what is told of it."""
+    for error in validator.iter_errors(value):
+        place = _dotted(error.instance_path)
+        match error.kind:
+            case ValidationErrorKind.Required(property=name):
+                yield "missing", f"{place}.{name}".lstrip("."), f"{place or 'the answer'} has no {name}"
+            case ValidationErrorKind.Type(types=types):
+                yield "type", place, f"{place or 'the answer'} is {json_type(error.instance)}, not {' or '.join(types)}"
+            case ValidationErrorKind.Enum() | ValidationErrorKind.Constant():
+                yield "value", place, f"{place} has a value that is described nowhere"
+    for keys in described.read(value)[2]:
+        if FIELD_NAME.fullmatch(str(keys[-1])):
+            yield "new", _dotted(keys), f"{_dotted(keys)} is described nowhere"
+
+
+def _dotted(keys: Iterable[str | int]) -> str:
+    return "".join("[]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
 
 
 def _take_out_unknown(exchange: Exchange) -> str:
