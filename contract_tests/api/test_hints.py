@@ -176,7 +176,7 @@ MISTAKES: dict[str, tuple[Callable[[Made], httpx.Response], tuple[str, ...]]] = 
         ("clientId was sent: rename it to client_id",),
     ),
     "no content type": (lambda made: made.api.http.post(f"{BASE}/flows", content=b"{}"), ("Content-Type: application/json",)),
-    "a control call": (lambda made: made.api.http.post("/__emulator/reset?all=true"), ('"all" is unknown; known are keep, exports',)),
+    "a control call": (lambda made: made.api.http.post("/__emulator/reset?all=true"), ("all is unknown; allowed: keep, exports",)),
 }  # fmt: skip
 
 

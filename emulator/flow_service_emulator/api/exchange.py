@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
@@ -17,7 +17,7 @@ from starlette.types import Message
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.service.service import Caller
-from flow_service_emulator.validation.validation import MAX_DEPTH, ContractWarning, is_shallow
+from flow_service_emulator.validation.validation import MAX_DEPTH, Finding, is_shallow
 
 MAX_QUERY_FIELDS = 100
 JSON_TYPE = "application/json"
@@ -35,22 +35,6 @@ class Reply:
     headers: Sequence[tuple[str, str]] = ()
     content_type: str = JSON_TYPE
     file: Path | None = None
-
-
-class Finding(NamedTuple):
-    """A rule that a request met.
-
-    `place` is where in the request: `query.limit`, `headers.if-match`, `params.bucketName` for a field of the body,
-    `/scheduleParams/interval` for what a patch names, and a path for what no route takes; empty for all of it. `kind` is which
-    way of several the rule was broken in, such as `required` or `enum`; empty where it has one. `fix` is how this very mistake
-    is fixed; empty where the rule's own fix says all. Findings that differ in one of these but the message are different.
-    """
-
-    rule: str
-    place: str
-    message: str
-    kind: str = ""
-    fix: str = ""
 
 
 @dataclass(slots=True)
@@ -72,7 +56,7 @@ class Exchange:
     path_params: Mapping[str, str] = field(default_factory=dict)
     operation: str | None = None
     """The name of the operation that the route table found for the request."""
-    warnings: list[ContractWarning] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
     error: str | None = None
     """The name of the error that was answered."""
     problem: Any = None

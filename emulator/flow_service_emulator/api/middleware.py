@@ -23,7 +23,7 @@ from flow_service_emulator.errors import ErrorTable, ServiceError
 from flow_service_emulator.masking import Masker, replaced
 from flow_service_emulator.settings import MAX_BODY_BYTES
 from flow_service_emulator.store.store import StoreError
-from flow_service_emulator.validation.validation import ContractWarning
+from flow_service_emulator.validation.validation import Finding
 
 request_log = logging.getLogger("emulator.requests")
 Tell = Callable[[int, str], None]
@@ -209,13 +209,13 @@ class Middleware:
     def _exchange(self, asgi: AsgiScope) -> Exchange:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
         path: str = asgi["path"]
-        warnings: list[ContractWarning] = []
+        warnings: list[Finding] = []
         if len(headers) < len(asgi["headers"]):
             warnings += _joined(headers, asgi["headers"])
         behind_gateway = path.startswith(GATEWAY_PREFIX)
         if behind_gateway and path.endswith("/"):
             path = path.rstrip("/")  # real clients send a trailing slash
-            warnings.append(ContractWarning("trailing-slash", "path", "the path was sent with a slash at its end"))
+            warnings.append(Finding("trailing-slash", "path", "the path was sent with a slash at its end"))
         return Exchange(
             asgi["method"],
             path,
@@ -256,7 +256,7 @@ class Middleware:
         return Reply(body, status, (*error.headers.items(), *hint))
 
 
-def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> list[ContractWarning]:
+def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> list[Finding]:
     """Put all values of a header that was sent several times into it (RFC 9110, section 5.3), and warn of it."""
     values: dict[str, list[str]] = {}
     for name, value in fields:
@@ -264,7 +264,7 @@ def _joined(headers: dict[str, str], fields: Iterable[tuple[bytes, bytes]]) -> l
     repeated = {name: given for name, given in values.items() if len(given) > 1}
     headers.update((name, ("; " if name == "cookie" else ", ").join(given)) for name, given in repeated.items())
     return [
-        ContractWarning("header-repeated", f"headers.{name}", f"the header {name} was sent {len(repeated[name])} times")
+        Finding("header-repeated", f"headers.{name}", f"the header {name} was sent {len(repeated[name])} times")
         for name in MEANT_ONCE & repeated.keys()
     ]
 

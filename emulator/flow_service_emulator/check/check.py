@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl
 import orjson
 from jsonschema_rs import Draft7Validator, ValidationErrorKind
 
-from flow_service_emulator.api.exchange import Exchange, Finding
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.check.replay import Replay, read_json
 from flow_service_emulator.check.traffic import Exchanged, read_traffic, without_secrets
 from flow_service_emulator.contract.hints import sentence
@@ -32,7 +32,7 @@ from flow_service_emulator.openapi import description
 from flow_service_emulator.remote_commands import check_output, show_report
 from flow_service_emulator.reports.report import NoReport, counted, printable
 from flow_service_emulator.validation.schemas import compiled
-from flow_service_emulator.validation.validation import SchemaValidator
+from flow_service_emulator.validation.validation import Finding, SchemaValidator
 
 PATHS: Final = ("/data/foundation/flowservice", "/data/foundation/connectors/landingzone",
                 "/data/core/activation/disflowprovider/adhocrun", "/ims/token/")  # fmt: skip

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from flow_service_emulator import __version__
-from flow_service_emulator.api.exchange import Exchange, Finding
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.contract.hints import AUTHORIZATION, Hints, header
@@ -24,6 +24,7 @@ from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.masking import replaced
 from flow_service_emulator.reports.report import MAX_FINDINGS, built, by_count, identity
+from flow_service_emulator.validation.validation import Finding
 
 Value = TypeVar("Value")
 MAX_MESSAGE: Final = 500

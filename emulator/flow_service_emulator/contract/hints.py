@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from flow_service_emulator.api.exchange import Exchange, Finding
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog
@@ -24,7 +24,7 @@ from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.query.filters import top_level
 from flow_service_emulator.service.bodies import FIELDS
-from flow_service_emulator.validation.validation import value_at
+from flow_service_emulator.validation.validation import Finding, value_at
 from flow_service_emulator.validation.violation_text import literal
 
 AUTHORIZATION: Final = "headers.authorization"
@@ -247,7 +247,7 @@ class Hints:
         place, message, fix = str(violation["path"]), str(violation["message"]), ""
         parent, _, name = place.rpartition(".")
         if violation["rule"] == "required":
-            unknown = [each.path for each in exchange.warnings if each.rule == "unknown-field"]
+            unknown = [each.place for each in exchange.warnings if each.rule == "unknown-field"]
             beside = [path.rpartition(".")[2] for path in unknown if path.rpartition(".")[0] == parent]
             fix = self._renamed(name, beside)
             if not fix and place == "auth.specName":

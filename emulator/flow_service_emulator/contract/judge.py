@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from flow_service_emulator.api.exchange import Exchange, Finding
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.contract.hints import MAX_OF_REQUEST
 from flow_service_emulator.service.kinds import DATASETS_WORKFLOW
+from flow_service_emulator.validation.validation import Finding
 from flow_service_emulator.validation.violation_text import literal
 
 ORG: Final = "headers.x-gw-ims-org-id"
@@ -35,12 +36,11 @@ class Judge:
 
         `body` is what was sent with a request that was taken, as JSON.
         """
-        found = [Finding(warning.rule, warning.path, warning.message) for warning in exchange.warnings]
-        found += exchange.findings
+        found = [*exchange.warnings, *exchange.findings]
         if exchange.error is None and exchange.was_taken:
             found += self._leniences(exchange, body)
         if exchange.path.startswith("/data/"):
-            repeated = [warning.path for warning in exchange.warnings]  # their values stand in one line
+            repeated = [warning.place for warning in exchange.warnings]  # their values stand in one line
             org, sandbox = exchange.headers.get("x-gw-ims-org-id", ""), exchange.headers.get("x-sandbox-name", "")
             found += [each for each in _of_names(org, sandbox) if each.place not in repeated]
         return list(dict.fromkeys(found))[:MAX_OF_REQUEST] if found else found

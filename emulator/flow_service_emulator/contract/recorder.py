@@ -16,10 +16,11 @@ from typing import Any, Final
 
 import orjson
 
-from flow_service_emulator.api.exchange import Exchange, Finding
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import Contract
 from flow_service_emulator.masking import SECRET_ANSWERS, Masker
+from flow_service_emulator.validation.validation import Finding
 
 MAX_BYTES: Final = 32_000_000
 """Bytes of all requests together; the oldest are dropped for it, as they are for their number."""

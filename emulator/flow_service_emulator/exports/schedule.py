@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from flow_service_emulator.exports.folders import check_template
 from flow_service_emulator.settings import LATEST_TIME
-from flow_service_emulator.validation.validation import ContractWarning, Violation
+from flow_service_emulator.validation.validation import Finding, Violation
 from flow_service_emulator.validation.violation_text import literal
 
 HOUR, DAY = 3600, 86400
@@ -62,7 +62,7 @@ class Schedule:
         return 1 if not self.step else (last - first) // self.step + 1
 
 
-def read_schedule(params: Mapping[str, Any]) -> tuple[dict[str, Any], list[Violation], list[ContractWarning]]:
+def read_schedule(params: Mapping[str, Any]) -> tuple[dict[str, Any], list[Violation], list[Finding]]:
     """Check `scheduleParams` as a client sent them.
 
     Return the parameters as they are stored (numeric strings made numbers, words in their documented letter case), every
@@ -101,7 +101,7 @@ class _Reading:
     def __init__(self, stored: dict[str, Any]) -> None:
         self.stored = stored
         self.violations: list[Violation] = []
-        self.warnings: list[ContractWarning] = []
+        self.warnings: list[Finding] = []
 
     def read(self) -> None:
         stored = self.stored
@@ -136,7 +136,7 @@ class _Reading:
 
     def _warn(self, code: str, name: str, message: str) -> None:
         path = f"scheduleParams.{name}"
-        self.warnings.append(ContractWarning(code, path, f"{path}{message}"))
+        self.warnings.append(Finding(code, path, f"{path}{message}"))
 
     def _number(self, name: str, sent: Any) -> Any:
         """Make a numeric string a number (a real client sends them), and refuse what is no whole number in range."""

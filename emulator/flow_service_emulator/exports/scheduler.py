@@ -23,7 +23,7 @@ from flow_service_emulator.exports.runner import Runner
 from flow_service_emulator.exports.runs import Job, Run, entry_of, new_record
 from flow_service_emulator.exports.schedule import schedule_of
 from flow_service_emulator.store.store import Put, SetMeta, StoreError
-from flow_service_emulator.validation.validation import ContractWarning
+from flow_service_emulator.validation.validation import Finding
 
 log = logging.getLogger("emulator.exports")
 TIME_KEY: Final = "time"
@@ -134,13 +134,13 @@ class Scheduler:
         self._wake.set()
         return entity
 
-    def crowded(self, scope: Scope) -> ContractWarning | None:
+    def crowded(self, scope: Scope) -> Finding | None:
         """What the creation of one more flow in an organization and sandbox is warned of, by the published limits."""
         flows = len(self._store.records(scope, "flows"))
         if flows < MAX_DESTINATIONS or not self.runner.limited:
             return None
         message = f"the sandbox has {flows} destinations already; a real one takes {MAX_DESTINATIONS} at most"
-        return ContractWarning("destinations-limit", "", message)
+        return Finding("destinations-limit", "", message)
 
     def check_adhoc(self, scope: Scope, flow: Entity, dataset_ids: Sequence[str]) -> None:
         """Raise ServiceError where datasets of a flow cannot be exported on request now.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.validation.validation import ContractWarning
+from flow_service_emulator.validation.validation import Finding
 from flow_service_emulator.validation.violation_text import echo
 
 Kind = Literal["text", "number", "boolean", "object", "array"]
@@ -209,13 +209,13 @@ def parse_filter(text: str, *, collection: str, fields: Fields) -> Filter | None
     return Filter(field, found, frozenset(wanted), status, only[0][1] if only else None)
 
 
-def doubts(properties: Iterable[str]) -> Iterator[ContractWarning]:
+def doubts(properties: Iterable[str]) -> Iterator[Finding]:
     """A warning for each `property` whose value holds a further operator: `flowId==X,status==failed`, or an encoded `&`."""
     for text in properties:
         match = _OPERATOR.search(text)
         if match and _FURTHER.search(re.sub(r'"(?:[^"\\]|\\.)*+"', "", text[match.end() :])):
             told = f"the value of the filter {echo(text)} holds a further operator, which is a part of the value here"
-            yield ContractWarning("filter-value-operator", "query.property", told)
+            yield Finding("filter-value-operator", "query.property", told)
 
 
 def _folded(word: str) -> str:

@@ -35,7 +35,7 @@ from flow_service_emulator.query.filters import (
     top_level,
     value_invalid,
 )
-from flow_service_emulator.validation.validation import ContractWarning
+from flow_service_emulator.validation.validation import Finding
 from flow_service_emulator.validation.violation_text import echo
 
 MAX_LIMIT: Final = 100
@@ -140,7 +140,7 @@ def parse(
     fields: Fields,
     *,
     most: int = MAX_LIMIT,
-    warnings: list[ContractWarning] | None = None,
+    warnings: list[Finding] | None = None,
 ) -> ListQuery:
     """Reads the parameters of a list request; `fields` are what the collection's entities can have.
 

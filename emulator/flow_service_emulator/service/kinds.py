@@ -22,7 +22,7 @@ from flow_service_emulator.exports.schedule import implied_end, read_schedule
 from flow_service_emulator.service.bodies import MAX_NAMED, Kind, as_sent, inherited, refuse_all, unknown_spec
 from flow_service_emulator.validation.validation import (
     MASK,
-    ContractWarning,
+    Finding,
     Keys,
     SchemaValidator,
     Violation,
@@ -48,7 +48,7 @@ class Context:
     """(collection, id) -> the entity of the same scope, or None."""
     datasets: Library | None = None
     """None where it is not known which datasets are eligible: then any is."""
-    warnings: list[ContractWarning] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
     """Where warnings go: what works here and is undocumented, deprecated or fragile."""
     scope: Scope = ("", "prod")
     created_at: int = 0
@@ -86,10 +86,11 @@ class Draft:
         """Notes a violation."""
         self.violations.append(Violation(path, message, rule, example=example))
 
-    def warn(self, rule: str, path: str, message: str) -> None:
-        """Notes a warning, unless it is about what the entity had already."""
-        if self.change is None or re.split(r"[.\[]", path)[0] in self.change.touched:
-            self.context.warnings.append(ContractWarning(rule, path, message))
+    def warn(self, *finding: str) -> None:
+        """Notes a warning, a Finding's fields, unless it is about what the entity had already."""
+        found = Finding(*finding)
+        if self.change is None or re.split(r"[.\[]", found.place)[0] in self.change.touched:
+            self.context.warnings.append(found)
 
     def warn_of_unknown(self, place: str, keys: Keys, owner: str) -> None:
         """Warns of a field that no document names: a misspelt one has no effect, and nobody would notice."""

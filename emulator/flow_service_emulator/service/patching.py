@@ -11,7 +11,7 @@ from flow_service_emulator.entities import SERVER_FIELDS, Entity
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.service.bodies import Kind
 from flow_service_emulator.settings import MAX_BODY_BYTES
-from flow_service_emulator.validation.validation import MAX_DEPTH, ContractWarning, is_shallow
+from flow_service_emulator.validation.validation import MAX_DEPTH, Finding, is_shallow
 from flow_service_emulator.validation.violation_text import echo, literal
 
 OPERATIONS: Final = ("add", "replace", "remove")
@@ -22,7 +22,7 @@ _POINTER: Final = re.compile(r"/(?:[^~]|~[01])*")
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
-def apply_patch(kind: Kind, entity: Entity, body: Any, warnings: list[ContractWarning]) -> frozenset[str]:
+def apply_patch(kind: Kind, entity: Entity, body: Any, warnings: list[Finding]) -> frozenset[str]:
     """Carries out every operation of a patch on an entity, in place; answers which top-level fields it named.
 
     `warnings` is told what was lenient. Raises `patch-invalid` (1455-400) naming the operation, `operation-unsupported`
@@ -52,7 +52,7 @@ def apply_patch(kind: Kind, entity: Entity, body: Any, warnings: list[ContractWa
     return frozenset(touched)
 
 
-def _read(index: int, operation: Any, warnings: list[ContractWarning]) -> tuple[str, str, Any]:
+def _read(index: int, operation: Any, warnings: list[Finding]) -> tuple[str, str, Any]:
     """Operation in lower case, path and value of one operation."""
     if not isinstance(operation, dict):
         raise _invalid(f"operation {index} must be an object with op, path and value")
@@ -63,7 +63,7 @@ def _read(index: int, operation: Any, warnings: list[ContractWarning]) -> tuple[
         raise ServiceError("operation-unsupported", known=OPERATIONS, op=echo(op))
     if op not in OPERATIONS:
         text = f'"{op}" was sent for "{op.lower()}"; RFC 6902 has lower case only'
-        warnings.append(ContractWarning("patch-op-letter-case", f"[{index}].op", text))
+        warnings.append(Finding("patch-op-letter-case", f"[{index}].op", text))
     if not isinstance(path, str) or not path.startswith("/"):
         raise _invalid(f'operation {index} needs a path that starts with "/", got {echo(literal(path))}')
     if _POINTER.fullmatch(path) is None:

@@ -35,7 +35,7 @@ from flow_service_emulator.service.bodies import BODIES, FIELDS, KINDS, inherite
 from flow_service_emulator.service.kinds import Change, Context, check
 from flow_service_emulator.service.patching import apply_patch
 from flow_service_emulator.store.store import Delete, Put, SetMeta, Store
-from flow_service_emulator.validation.validation import ContractWarning, SchemaValidator
+from flow_service_emulator.validation.validation import Finding, SchemaValidator
 
 INDEXES: Final[Mapping[str, tuple[str, ...]]] = {
     "runs": ("flowId",),
@@ -57,7 +57,7 @@ class Caller(NamedTuple):
     """Who asks, and where warnings about lenience go."""
 
     scope: Scope
-    warnings: list[ContractWarning]
+    warnings: list[Finding]
 
 
 class FlowService:
@@ -329,7 +329,7 @@ class FlowService:
                     yield flow
 
 
-def search_params(body: Any, warnings: list[ContractWarning]) -> list[tuple[str, str]]:
+def search_params(body: Any, warnings: list[Finding]) -> list[tuple[str, str]]:
     """The body of a search as the parameters of a list.
 
     `queryString` may be a list's query string or its conditions alone, with `&` between them. Raises ServiceError: 1405 or
@@ -348,7 +348,7 @@ def search_params(body: Any, warnings: list[ContractWarning]) -> list[tuple[str,
     if "projectionFields" in body:
         params.append(("property", body["projectionFields"]))
     for name in sorted(body.keys() - BODIES["searches"]["properties"].keys()):
-        warnings.append(ContractWarning("unknown-field", name[:60], f"{name[:60]} is not documented for searches"))
+        warnings.append(Finding("unknown-field", name[:60], f"{name[:60]} is not documented for searches"))
     if "limit" in body:
         params.append(("limit", str(int(body["limit"]))))  # JSON Schema takes 2.0 for a whole number
     return params + [(name, str(body[name])) for name in ("orderby", "count") if name in body]

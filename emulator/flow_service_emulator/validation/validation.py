@@ -22,7 +22,7 @@ from flow_service_emulator.validation.schemas import (
 )
 from flow_service_emulator.validation.violation_text import literal, path_text, violation_text
 
-__all__ = ["MASK", "ContractWarning", "Keys", "SchemaError", "SchemaValidator", "Violation", "value_at"]
+__all__ = ["MASK", "Finding", "Keys", "SchemaError", "SchemaValidator", "Violation", "value_at"]
 
 MASK: Final = "****"
 """What stands in the place of a password."""
@@ -55,12 +55,20 @@ class Violation(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
-class ContractWarning(NamedTuple):
-    """Something that works here and is undocumented, deprecated or fragile: for the contract report, not an error."""
+class Finding(NamedTuple):
+    """A rule that a request met: why it was refused, or what works here and is undocumented, deprecated or fragile.
+
+    `place` is where in the request: `query.limit`, `headers.if-match`, `params.bucketName` for a field of the body,
+    `/scheduleParams/interval` for what a patch names, and a path for what no route takes; empty for all of it. `kind` is which
+    way of several the rule was broken in, such as `required` or `enum`; empty where it has one. `fix` is how this very mistake
+    is fixed; empty where the rule's own fix says all. Findings that differ in one of these but the message are different.
+    """
 
     rule: str
-    path: str
+    place: str
     message: str
+    kind: str = ""
+    fix: str = ""
 
 
 class SchemaValidator:
@@ -115,13 +123,13 @@ class SchemaValidator:
         """The schema in a context; a property whose condition is false is `True` there."""
         return without(self.schema, self._unasked({}, context))
 
-    def read(self, value: Any, path: str = "") -> tuple[Any, list[ContractWarning], list[Keys]]:
+    def read(self, value: Any, path: str = "") -> tuple[Any, list[Finding], list[Keys]]:
         """The value as it is meant, with enum texts in their documented letter case; the same object where nothing changes.
 
         With it a warning for each text that had another letter case, and where there are fields that the schema does not name
         although it names others beside them. `path` is the place of the value in the body.
         """
-        warnings: list[ContractWarning] = []
+        warnings: list[Finding] = []
         unknown: list[Keys] = []
         return _read(value, self._whole, (), path, warnings, unknown), warnings, unknown
 
@@ -195,14 +203,14 @@ def is_shallow(value: Any, depth: int = MAX_DEPTH, most: float = float("inf")) -
     return not level
 
 
-def _read(value: Any, place: Place, keys: Keys, path: str, warnings: list[ContractWarning], unknown: list[Keys]) -> Any:
+def _read(value: Any, place: Place, keys: Keys, path: str, warnings: list[Finding], unknown: list[Keys]) -> Any:
     """A value as it is meant; fills the lists on the way."""
     if isinstance(value, str):
         option = place.words.get(value) or place.words.get(value.casefold(), value)
         if option != value:
             where = path_text(path, keys)
             text = f"{where}: {literal(value)} is taken as {literal(option)}, which is how the value is documented"
-            warnings.append(ContractWarning("enum-letter-case", where, text))
+            warnings.append(Finding("enum-letter-case", where, text))
         return option
     if not place.parts or not isinstance(value, dict | list):
         return value
