@@ -33,9 +33,7 @@ RUNNING = [{"mode": "real"}, {"mode": "accelerated", "speed": 10_000}]
 # --- what they take -----------------------------------------------------------------------------------------------
 
 
-def test_who_writes_too_few_digits_is_told_how_to_write_them(api: Api) -> None:
-    refused = api.http.post("/__emulator/clock/advance", json={"to": "86400"})
-    assert "as epoch seconds, write 86400.0" in assert_error(refused, "control-invalid")["detail"]
+def test_who_writes_too_few_digits_is_told_how_to_write_them() -> None:
     with pytest.raises(ValueError, match=r"--now: .*as epoch seconds, write 86400\.0"):
         read_settings({"now": "86400"}, {})
     assert read_settings({"now": "86400.0"}, {}).now == DAY
@@ -48,18 +46,19 @@ def test_a_time_is_read_alike_wherever_a_call_takes_one(api: Api, text: str) -> 
     assert reset(api, {"now": text}).json()["now"] == FROZEN_NOW + HOUR
 
 
+ADVANCE = ("POST", "/clock/advance")
 REFUSED: list[tuple[str, str, Any, str]] = [
-    ("POST", "/clock/advance", None, 'is needed, such as {"hours": 3} or {"to": '),
-    ("POST", "/clock/advance", {}, 'either a length (seconds, minutes, hours, days) or "to" is needed'),
-    ("POST", "/clock/advance", {"hours": 1, "to": "2027-01-01"}, "either a length"),
-    ("POST", "/clock/advance", {"seconds": -1}, "seconds must be at least 0, got -1"),
-    ("POST", "/clock/advance", {"days": 1, "hours": "3h"}, 'hours must be a number, got the string "3h"'),
-    ("POST", "/clock/advance", {"days": 10**7}, "the clock ends at"),
-    ("POST", "/clock/advance", {"seconds": "1"}, 'seconds must be a number, got the string "1"'),
-    ("POST", "/clock/advance", {"to": "soon"}, "to must be a time: epoch seconds"),
-    ("POST", "/clock/advance", {"to": "2025-01-01"}, "time cannot go backwards"),
-    ("POST", "/clock/advance", {"to": [1]}, "to must be a number or a string"),
-    ("POST", "/clock/advance", {"seconds": 1, "org": 5}, "org must be a string, got the number 5"),
+    (*ADVANCE, None, 'is needed, such as {"hours": 3} or {"to": '),
+    (*ADVANCE, {}, 'either a length (seconds, minutes, hours, days) or "to" is needed'),
+    (*ADVANCE, {"hours": 1, "to": "2027-01-01"}, "either a length"),
+    (*ADVANCE, {"seconds": -1}, "seconds must be at least 0, got -1"),
+    (*ADVANCE, {"days": 1, "hours": "3h"}, 'hours must be a number, got the string "3h"'),
+    (*ADVANCE, {"days": 10**7}, "the clock ends at"),
+    (*ADVANCE, {"to": "soon"}, "to must be a time: epoch seconds"),
+    (*ADVANCE, {"to": "2025-01-01"}, "time cannot go backwards"),
+    (*ADVANCE, {"to": "86400"}, "as epoch seconds, write 86400.0"),
+    (*ADVANCE, {"to": [1]}, "to must be a number or a string"),
+    (*ADVANCE, {"seconds": 1, "org": 5}, "org must be a string, got the number 5"),
     ("PUT", "/clock", {"mode": "frozen", "speed": 5}, 'speed goes with "mode": "accelerated"'),
     ("PUT", "/clock", {"mode": "accelerated"}, "speed is needed"),
     ("POST", "/reset?export=true", None, "export is unknown; allowed: keep, exports"),
@@ -85,8 +84,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
 @pytest.mark.parametrize(("method", "path", "body", "reason"), REFUSED)
 def test_what_would_not_be_heard_is_refused(api: Api, method: str, path: str, body: Any, reason: str) -> None:
     connection = api.created("connections", S3.base_connection())
-    content = {} if body is None else {"json": body}
-    answer = api.http.request(method, f"/__emulator{path}", **content)
+    answer = api.http.request(method, f"/__emulator{path}", **({} if body is None else {"json": body}))
     assert reason in assert_error(answer, "control-invalid")["detail"]
     assert api.control("GET", "/clock") == {"mode": "frozen", "now": FROZEN_NOW, "speed": 0}
     assert api.item(f"/connections/{connection}")["id"] == connection
@@ -185,35 +183,31 @@ async def exporting(folder: Path, *, max_exports: int = 1000) -> AsyncIterator[t
 
 
 class HeldExports:
-    """Every export waits in its thread until `let_go`."""
+    """Every export waits in its thread until it is let go on."""
 
     def __init__(self) -> None:
-        self.begun = threading.Event()
-        self._go_on = threading.Event()
+        self._begun = threading.Event()
+        self.go_on = threading.Event()
 
     async def until_begun(self) -> None:
-        assert await asyncio.to_thread(self.begun.wait, 30)
+        assert await asyncio.to_thread(self._begun.wait, 30)
 
-    def let_go(self) -> None:
-        self._go_on.set()
+    def write(self, *run: Any, **how: Any) -> None:
+        self._begun.set()
+        assert self.go_on.wait(30)
+        WRITE(*run, **how)
 
-    def wait(self) -> None:
-        self.begun.set()
-        assert self._go_on.wait(30)
+
+WRITE = pieces.write
 
 
 @pytest.fixture
 def held_exports(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldExports]:
-    held, write = HeldExports(), pieces.write
-
-    def waiting(*run: Any, **how: Any) -> None:
-        held.wait()
-        write(*run, **how)
-
-    monkeypatch.setattr(pieces, "write", waiting)
+    held = HeldExports()
+    monkeypatch.setattr(pieces, "write", held.write)
     monkeypatch.setattr(runner, "FEW_ROWS", -1)  # always in the worker thread
     yield held
-    held.let_go()
+    held.go_on.set()
 
 
 @contextmanager
@@ -232,89 +226,74 @@ async def clock(emulator: LocalEmulator) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("running", RUNNING)
-def test_a_running_clock_is_moved_and_frozen_or_goes_on(tmp_path: Path, running: Any) -> None:
+async def test_a_running_clock_is_moved_and_frozen_or_goes_on(tmp_path: Path, running: Any) -> None:
     """At that very instant, after the exports on the way; what is refused leaves its mode."""
-
-    async def scenario() -> None:
-        async with exporting(tmp_path) as (emulator, _):
-            later = FROZEN_NOW + 40 * DAY
-            await emulator.control("PUT", "/clock", running)
-            refused = await emulator.http.put("/__emulator/clock", json={"mode": "frozen", "now": later + 36_000 * DAY})
-            assert "more than 1000 exports" in assert_error(refused, "control-invalid")["detail"]
-            with full_disk():
-                response = await emulator.http.put("/__emulator/clock", json={"mode": "frozen", "now": later})
-            assert_error(response, "store-unavailable")
-            present = await clock(emulator)
-            assert present["mode"] == running["mode"] and present["now"] < later
-            told = await emulator.control("PUT", "/clock", {"now": later})
-            assert told["mode"] == running["mode"] and told["now"] >= later
-            assert (await clock(emulator))["now"] > told["now"]
-            told = await emulator.control("PUT", "/clock", {"mode": "frozen", "now": later + 40 * DAY})
-            assert told == await clock(emulator) == {"mode": "frozen", "now": later + 40 * DAY, "speed": 0}
-            assert (await emulator.http.get(f"{BASE}/runs?count=true")).json()["count"] == 80 * 8
-
-    asyncio.run(scenario())
+    async with exporting(tmp_path) as (emulator, _):
+        later = FROZEN_NOW + 40 * DAY
+        await emulator.control("PUT", "/clock", running)
+        refused = await emulator.http.put("/__emulator/clock", json={"mode": "frozen", "now": later + 36_000 * DAY})
+        assert "more than 1000 exports" in assert_error(refused, "control-invalid")["detail"]
+        with full_disk():
+            response = await emulator.http.put("/__emulator/clock", json={"mode": "frozen", "now": later})
+        assert_error(response, "store-unavailable")
+        present = await clock(emulator)
+        assert present["mode"] == running["mode"] and present["now"] < later
+        told = await emulator.control("PUT", "/clock", {"now": later})
+        assert told["mode"] == running["mode"] and told["now"] >= later
+        assert (await clock(emulator))["now"] > told["now"]
+        told = await emulator.control("PUT", "/clock", {"mode": "frozen", "now": later + 40 * DAY})
+        assert told == await clock(emulator) == {"mode": "frozen", "now": later + 40 * DAY, "speed": 0}
+        assert (await emulator.http.get(f"{BASE}/runs?count=true")).json()["count"] == 80 * 8
 
 
-def test_a_reset_that_breaks_off_a_change_of_the_clock_has_the_last_word(
+async def test_a_reset_that_breaks_off_a_change_of_the_clock_has_the_last_word(
     tmp_path: Path, held_exports: HeldExports
 ) -> None:
-    async def scenario() -> None:
-        async with exporting(tmp_path) as (emulator, _):
-            change = {"mode": "real", "now": FROZEN_NOW + DAY}
-            changing = asyncio.create_task(emulator.http.put("/__emulator/clock", json=change))
-            await held_exports.until_begun()
-            resetting = asyncio.create_task(emulator.control("POST", "/reset"))
-            await asyncio.sleep(0)
-            advancing = asyncio.create_task(emulator.control("POST", "/clock/advance", {"seconds": 8 * HOUR}))
-            assert (await clock(emulator)) == {"mode": "frozen", "now": FROZEN_NOW + 60, "speed": 0}
-            held_exports.let_go()
-            assert (await resetting)["now"] == FROZEN_NOW
-            assert_error(await changing, "control-conflict")
-            assert (await advancing)["now"] == FROZEN_NOW + 8 * HOUR
-            assert (await clock(emulator)) == {"mode": "frozen", "now": FROZEN_NOW + 8 * HOUR, "speed": 0}
-
-    asyncio.run(scenario())
+    async with exporting(tmp_path) as (emulator, _):
+        change = {"mode": "real", "now": FROZEN_NOW + DAY}
+        changing = asyncio.create_task(emulator.http.put("/__emulator/clock", json=change))
+        await held_exports.until_begun()
+        resetting = asyncio.create_task(emulator.control("POST", "/reset"))
+        await asyncio.sleep(0)
+        advancing = asyncio.create_task(emulator.control("POST", "/clock/advance", {"seconds": 8 * HOUR}))
+        assert (await clock(emulator)) == {"mode": "frozen", "now": FROZEN_NOW + 60, "speed": 0}
+        held_exports.go_on.set()
+        assert (await resetting)["now"] == FROZEN_NOW
+        assert_error(await changing, "control-conflict")
+        assert (await advancing)["now"] == FROZEN_NOW + 8 * HOUR
+        assert (await clock(emulator)) == {"mode": "frozen", "now": FROZEN_NOW + 8 * HOUR, "speed": 0}
 
 
-def test_advances_at_once_add_up(tmp_path: Path) -> None:
+async def test_advances_at_once_add_up(tmp_path: Path) -> None:
     """One to an instant that has become the past meanwhile is refused."""
-
-    async def scenario() -> None:
-        async with exporting(tmp_path) as (emulator, _):
-            answers = [asyncio.create_task(emulator.advance(DAY)) for _ in range(8)]
-            await asyncio.sleep(0)
-            late = await emulator.http.post("/__emulator/clock/advance", json={"to": FROZEN_NOW + DAY})
-            assert "time cannot go backwards" in assert_error(late, "control-invalid")["detail"]
-            assert [len(await runs) for runs in answers] == [8] * 8
-            assert (await clock(emulator))["now"] == FROZEN_NOW + 8 * DAY
-
-    asyncio.run(scenario())
+    async with exporting(tmp_path) as (emulator, _):
+        answers = [asyncio.create_task(emulator.advance(DAY)) for _ in range(8)]
+        await asyncio.sleep(0)
+        late = await emulator.http.post("/__emulator/clock/advance", json={"to": FROZEN_NOW + DAY})
+        assert "time cannot go backwards" in assert_error(late, "control-invalid")["detail"]
+        assert [len(await runs) for runs in answers] == [8] * 8
+        assert (await clock(emulator))["now"] == FROZEN_NOW + 8 * DAY
 
 
 @pytest.mark.parametrize("way_out", ["reset", "delete"])
-def test_too_large_a_backlog_is_named_and_left(tmp_path: Path, held_exports: HeldExports, way_out: str) -> None:
+async def test_too_large_a_backlog_is_named_and_left(tmp_path: Path, held_exports: HeldExports, way_out: str) -> None:
     """An accelerated clock waits for its exports: it would leave behind any number of them. Real time does not."""
-
-    async def scenario() -> None:
-        async with exporting(tmp_path, max_exports=10) as (emulator, flow):
-            await emulator.control("PUT", "/clock", {"mode": "accelerated", "speed": 1e9})
-            await held_exports.until_begun()
-            present = await clock(emulator)
-            assert await clock(emulator) == present
-            await emulator.control("PUT", "/clock", {"mode": "frozen"})
-            emulator.clock.move_to(present["now"] + 365 * DAY)
-            for method, path, body in (
-                ("POST", "/clock/advance", {"seconds": 0}),
-                ("PUT", "/clock", {"now": present["now"] + 366 * DAY}),
-            ):
-                refused = await emulator.http.request(method, f"/__emulator{path}", json=body)
-                assert "more than 10 exports" in assert_error(refused, "control-invalid")["detail"]
-            call = {"reset": ("POST", "/__emulator/reset"), "delete": ("DELETE", f"{BASE}/flows/{flow}")}[way_out]
-            leaving = asyncio.create_task(emulator.http.request(*call))
-            await clock(emulator)
-            held_exports.let_go()
-            assert (await leaving).is_success
-            await emulator.advance(0)
-
-    asyncio.run(scenario())
+    async with exporting(tmp_path, max_exports=10) as (emulator, flow):
+        await emulator.control("PUT", "/clock", {"mode": "accelerated", "speed": 1e9})
+        await held_exports.until_begun()
+        present = await clock(emulator)
+        assert await clock(emulator) == present
+        await emulator.control("PUT", "/clock", {"mode": "frozen"})
+        emulator.clock.move_to(present["now"] + 365 * DAY)
+        for method, path, body in (
+            ("POST", "/clock/advance", {"seconds": 0}),
+            ("PUT", "/clock", {"now": present["now"] + 366 * DAY}),
+        ):
+            refused = await emulator.http.request(method, f"/__emulator{path}", json=body)
+            assert "more than 10 exports" in assert_error(refused, "control-invalid")["detail"]
+        call = {"reset": ("POST", "/__emulator/reset"), "delete": ("DELETE", f"{BASE}/flows/{flow}")}[way_out]
+        leaving = asyncio.create_task(emulator.http.request(*call))
+        await clock(emulator)
+        held_exports.go_on.set()
+        assert (await leaving).is_success
+        await emulator.advance(0)

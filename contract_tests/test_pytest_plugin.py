@@ -247,84 +247,69 @@ def test_the_fixture_and_its_parts(suite: pytest.Pytester, monkeypatch: pytest.M
     assert not (suite.path / "production").exists()
 
 
+REFUSED_CALLS = {
+    'clock.freeze("2001-01-01")': "time cannot go backwards",
+    'clock.advance(hours="3h")': 'hours must be a number, got the string "3h"',
+    "clock.advance(hours=-3)": "hours must be at least 0, got -3",
+    'clock.advance(5, to="2100-01-01")': "either a length (seconds, minutes, hours, days) or",
+    "exports[0]": "there are 0 exported files",
+    "requests[0]": "0 requests of this test have come in",
+    'datasets.put("orders", [{"at": object()}])': "object cannot be sent as JSON",
+    'restore({key: part for key, part in flow_service.state().items() if key != "store"})': "was it cut short?",
+}
+REFUSED_MARKS = {
+    "nwo=5": "flow_service: the mark has no argument 'nwo'; it has clock, now, seed,",
+    '"frozen"': "flow_service: the mark takes arguments by name only, got 'frozen'",
+    'now="soon"': "flow_service: --now: a time is needed: epoch seconds from 0 to",
+    "clock=-1": "flow_service: --clock: 'real', 'frozen' or a speed above 0 is needed, such as 3600 for an hour a second, got '-1'",
+    'faults="nonsense"': 'scenario: "nonsense" is unknown; allowed: rate-limited,',
+    'flags=["--port", "many"]': "the Flow Service emulator did not start (exit status 2); its log,",
+    'flags="--rows-per-file \'5"': "flow_service: No closing quotation",
+    "clock=None": "flow_service: clock must be of type str, int, float; got None",
+    "now=[]": "flow_service: now must be of type str, int, float, datetime, NoneType; got []",
+    "faults=5": "flow_service: faults must be of type str, Mapping, list, tuple; got 5",
+    "orgs=5": "flow_service: orgs must be of type str, list, tuple, set; got 5",
+    'check_auth="no"': "flow_service: check_auth must be of type bool; got 'no'",
+}
+
+
 def test_what_goes_wrong_is_told(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failing test's report has its requests and why they were refused, or the line of the test whose call was refused.
 
     Wrong marks and a server that does not start are told plainly.
     """
-    suite.makepyfile(
-        """
-        import pytest
-        from client import send
-        from contract_tests.tutorial import S3
+    tests = """
+import pytest
+from client import send
+from contract_tests.tutorial import S3
 
-        def test_passing(flow_service):
-            flow_service.faults.set({"kind": "delay", "seconds": 0.001}, {"kind": "reset", "path": "/none", "id": "missed"})
-            assert send(flow_service, "GET", "/connectionSpecs")[0] == 200
-        def test_failing(flow_service):
-            auth = {"specName": "Access Key", "params": {"s3AccessKey": "AKIAIOSFODNN7EXAMPLE", "s3SecretKey": "mine"}}
-            assert send(flow_service, "POST", "/connections", {**S3.base_connection(), "auth": auth})[0] == 201
-        def test_injected(flow_service):
-            flow_service.faults.add("error", error="service-unavailable", id="outage")
-            assert send(flow_service, "GET", "/flows")[0] == 200
-
-        def test_backwards(flow_service):
-            flow_service.clock.freeze("2001-01-01")
-        def test_length(flow_service):
-            flow_service.clock.advance(hours="3h")
-        def test_negative(flow_service):
-            flow_service.clock.advance(hours=-3)
-        def test_both(flow_service):
-            flow_service.clock.advance(5, to="2100-01-01")
-        def test_no_files(flow_service):
-            flow_service.exports[0]
-        def test_no_requests(flow_service):
-            flow_service.requests[0]
-        def test_records(flow_service):
-            flow_service.datasets.put("orders", [{"at": object()}])
-        def test_snapshot(flow_service):
-            state = flow_service.state()
-            del state["store"]
-            flow_service.restore(state)
-
-        @pytest.mark.flow_service(nwo=5)
-        def test_argument(flow_service): ...
-        @pytest.mark.flow_service("frozen")
-        def test_positional(flow_service): ...
-        @pytest.mark.flow_service(now="soon")
-        def test_now(flow_service): ...
-        @pytest.mark.flow_service(clock=-1)
-        def test_clock(flow_service): ...
-        @pytest.mark.flow_service(faults="nonsense")
-        def test_faults(flow_service): ...
-        @pytest.mark.flow_service(flags=["--port", "many"])
-        def test_flags(flow_service): ...
-        @pytest.mark.flow_service(flags="--rows-per-file '5")
-        def test_no_end(flow_service): ...
-        @pytest.mark.flow_service(clock=None)
-        def test_no_clock(flow_service): ...
-        @pytest.mark.flow_service(now=[])
-        def test_now_of_another_type(flow_service): ...
-        @pytest.mark.flow_service(faults=5)
-        def test_faults_of_another_type(flow_service): ...
-        @pytest.mark.flow_service(orgs=5)
-        def test_orgs(flow_service): ...
-        @pytest.mark.flow_service(check_auth="no")
-        def test_check_auth(flow_service): ...
-        """
-    )
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
+def test_passing(flow_service):
+    flow_service.faults.set({"kind": "delay", "seconds": 0.001}, {"kind": "reset", "path": "/none", "id": "missed"})
+    assert send(flow_service, "GET", "/connectionSpecs")[0] == 200
+def test_failing(flow_service):
+    auth = {"specName": "Access Key", "params": {"s3AccessKey": "AKIAIOSFODNN7EXAMPLE", "s3SecretKey": "mine"}}
+    assert send(flow_service, "POST", "/connections", {**S3.base_connection(), "auth": auth})[0] == 201
+def test_injected(flow_service):
+    flow_service.faults.add("error", error="service-unavailable", id="outage")
+    assert send(flow_service, "GET", "/flows")[0] == 200
+"""
+    for number, call in enumerate(REFUSED_CALLS):
+        tests += f"def test_call_{number}(flow_service):\n    flow_service.{call}\n"
+    for number, mark in enumerate(REFUSED_MARKS):
+        tests += f"@pytest.mark.flow_service({mark})\ndef test_mark_{number}(flow_service): ...\n"
+    suite.makepyfile(tests)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     result = inner(suite)
-    result.assert_outcomes(passed=1, failed=10, errors=12)
-    result.stdout.fnmatch_lines(
-        ["HTTP_PROXY sends them to http://127.0.0.1:9, * NO_PROXY=127.0.0.1,localhost prevents it."]
-    )
+    result.assert_outcomes(passed=1, failed=2 + len(REFUSED_CALLS), errors=len(REFUSED_MARKS))
     text = result.stdout.str()
     (told,) = [line for line in text.splitlines() if "never matched" in line]
     assert told.endswith("flow_service: the fault missed never matched a request or a run")
+    result.stdout.fnmatch_lines(
+        ["HTTP_PROXY sends them to http://127.0.0.1:9, * NO_PROXY=127.0.0.1,localhost prevents it."]
+    )
     result.stdout.fnmatch_lines(
         [
             "*- Flow Service requests -*",
@@ -338,33 +323,10 @@ def test_what_goes_wrong_is_told(suite: pytest.Pytester, monkeypatch: pytest.Mon
     )
     assert text.count("- Flow Service requests -") == 10
     assert "flowservice/connectionSpecs" not in text  # only the failing tests' requests are shown
-    for reason in (
-        "time cannot go backwards",
-        'hours must be a number, got the string "3h"',
-        "hours must be at least 0, got -3",
-        "either a length (seconds, minutes, hours, days) or",
-        "there are 0 exported files",
-        "0 requests of this test have come in",
-        "object cannot be sent as JSON",
-        "was it cut short?",
-    ):
+    for reason in REFUSED_CALLS.values():
         result.stdout.fnmatch_lines([f"E *{reason.replace('?', '[?]')}*"])
     result.stdout.no_fnmatch_line("*emulator/testing/*.py:*")
-    for reason in (
-        "flow_service: the mark has no argument 'nwo'; it has clock, now, seed,",
-        "flow_service: the mark takes arguments by name only, got 'frozen'",
-        "flow_service: --now: a time is needed: epoch seconds from 0 to",
-        "flow_service: --clock: 'real', 'frozen' or a speed above 0 is needed, such as 3600 for an hour a second, got '-1'",
-        'scenario: "nonsense" is unknown; allowed: rate-limited,',
-        "the Flow Service emulator did not start (exit status 2); its log,",
-        "--port: a whole number is needed, got 'many'",
-        "flow_service: No closing quotation",
-        "flow_service: clock must be of type str, int, float; got None",
-        "flow_service: now must be of type str, int, float, datetime, NoneType; got []",
-        "flow_service: faults must be of type str, Mapping, list, tuple; got 5",
-        "flow_service: orgs must be of type str, list, tuple, set; got 5",
-        "flow_service: check_auth must be of type bool; got 'no'",
-    ):
+    for reason in (*REFUSED_MARKS.values(), "--port: a whole number is needed, got 'many'"):
         assert reason in text
     assert "local_server.py" not in text and "testing/client.py" not in text
 
