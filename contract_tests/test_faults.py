@@ -61,7 +61,7 @@ def raw_get(url: str, path: str = f"{BASE}/flows", method: str = "GET") -> bytes
     headers = "".join(
         f"{name}: {value}\r\n" for name, value in {"Host": host, "Connection": "close", **HEADERS}.items()
     )
-    with socket.create_connection(host.split(":"), timeout=20) as connection:
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=20) as connection:
         connection.sendall(f"{method} {path} HTTP/1.1\r\n{headers}\r\n".encode())
         return b"".join(iter(lambda: connection.recv(65536), b""))
 

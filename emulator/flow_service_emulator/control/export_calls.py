@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import io
-from collections.abc import Iterator
+import zlib
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.control.inputs import ANYTHING, CONTROL, invalid, taken, takes
-from flow_service_emulator.data.datasets.content import panics_as_faults
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.settings import http_address
+from flow_service_emulator.testing.exported import each_row
 from flow_service_emulator.validation.violation_text import literal
 
 DEFAULT_ROWS: Final = 20
@@ -87,35 +83,18 @@ def preview(file: Path, limit: int) -> dict[str, Any]:
     """
     form = {".parquet": "parquet", ".gz": "json.gz"}.get(file.suffix, "json")
     try:
-        lines = _parquet_lines(file) if form == "parquet" else _lines(file)
-        rows = [_short(orjson.loads(line)) for line in islice(lines, limit + 1)]
-    except PreviewError:
-        raise
-    except Exception as fault:  # arro3 raises nothing more exact
+        rows = [_short(row) for row in islice(each_row(file, BATCH_ROWS), limit + 1)]
+    except (OSError, EOFError, ValueError, zlib.error) as fault:
         raise PreviewError(f"it is not {form}: {str(fault)[:200]}") from fault
     return {"form": form, "rows": rows[:limit], "more": len(rows) > limit}
 
 
-def _lines(file: Path) -> Iterator[bytes]:
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-        yield from stream
-
-
-def _parquet_lines(file: Path) -> Iterator[bytes]:
-    """The rows of a Parquet file as lines of JSON."""
-    from arro3.io import read_parquet, write_ndjson
-
-    with panics_as_faults(PreviewError, "it is not parquet"):
-        for batch in read_parquet(file, batch_size=BATCH_ROWS):
-            text = io.BytesIO()
-            write_ndjson(batch, text)
-            yield from text.getvalue().splitlines()
-
-
 def _short(value: Any) -> Any:
-    """The value with its long texts cut."""
+    """The value with its long texts cut, and without nulls."""
     if isinstance(value, str):
         return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
     if isinstance(value, list):
         return [_short(item) for item in value]
-    return {name: _short(item) for name, item in value.items()} if isinstance(value, dict) else value
+    return (
+        {name: _short(item) for name, item in value.items() if item is not None} if isinstance(value, dict) else value
+    )

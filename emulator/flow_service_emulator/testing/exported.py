@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,16 +87,23 @@ class Exports(Listed[ExportedFile]):
 
 def file_rows(path: Path) -> list[dict[str, Any]]:
     """Read NDJSON (`.json`, `.json.gz`) or Parquet. Raises OSError, EOFError or ValueError for what is not as its name says."""
+    return list(each_row(path))
+
+
+def each_row(path: Path, batch_rows: int = 1024) -> Iterator[dict[str, Any]]:
+    """The rows of such a file, of Parquet so many read at a time."""
     if path.suffix != ".parquet":
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            return [json.loads(line) for line in lines]
+            yield from map(json.loads, lines)
+        return
     from arro3.io import read_parquet
 
     try:
-        table = read_parquet(str(path)).read_all()
-    except (KeyboardInterrupt, SystemExit, FileNotFoundError):
+        for batch in read_parquet(str(path), batch_size=batch_rows):
+            names = batch.schema.names
+            columns = [batch.column(name).to_pylist() for name in names]
+            yield from (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, FileNotFoundError):
         raise
     except BaseException as fault:  # arro3 panics on broken files; a panic is no Exception and would end the test run
         raise ValueError(f"{path} is not Parquet: {str(fault)[:200]}") from None
-    columns = [table.column(name).to_pylist() for name in table.column_names]
-    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
