@@ -52,7 +52,7 @@ GCS_BUCKET = (
 BLOB_PATTERNS = {"path": r"^[0-9a-zA-Z/\!\-_\.\*\'\(\)]+$", "container": r"^[a-z0-9](?!.*--)[a-z0-9-]{1,61}[a-z0-9]$"}
 S3_PATTERNS, GCS_PATTERNS = ({"bucketName": bucket, "path": OBJECT_PATH} for bucket in (S3_BUCKET, GCS_BUCKET))
 # Folder, name, id, id of the flow spec, required params and their patterns, required credentials by the auth spec's name.
-PUBLISHED: list[tuple[str, str, str, str, list[str], dict[str, str], dict[str, set[str]]]] = [
+PUBLISHED: list[tuple[Any, ...]] = [
     ("amazon-s3", "Amazon S3", S3, "269ba276-16fc-47db-92b0-c1049a3c131f",
      ["bucketName", "path"], S3_PATTERNS, {"Access Key": {"s3SecretKey", "s3AccessKey"}}),
     ("azure-blob", "Azure Blob Storage", BLOB, "95bd8965-fc8a-4119-b9c3-944c2c2df6d2",
@@ -67,21 +67,9 @@ PUBLISHED: list[tuple[str, str, str, str, list[str], dict[str, str], dict[str, s
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("folder", "name", "spec_id", "flow_spec_id", "own", "patterns", "auth"),
-    PUBLISHED,
-    ids=lambda value: str(value)[:20],
-)
-def test_specs_are_the_published_ones(
-    catalog: Catalog,
-    folder: str,
-    name: str,
-    spec_id: str,
-    flow_spec_id: str,
-    own: list[str],
-    patterns: dict[str, str],
-    auth: dict[str, set[str]],
-) -> None:
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda published: published[0])
+def test_specs_are_the_published_ones(catalog: Catalog, published: tuple[Any, ...]) -> None:
+    folder, name, spec_id, flow_spec_id, own, patterns, auth = published
     # Tutorial, "Gather connection specs and flow specs", the table; names from the responses below it:
     # "providerId": "14e34fac-d307-11e9-bb65-2a2ae2dbcce4", "version": "1.0"
     spec, flow_spec = catalog.connection_specs[spec_id], catalog.flow_specs[flow_spec_id]

@@ -54,9 +54,6 @@ def test_files_of_records_are_counted(capsys: pytest.CaptureFixture[str], tmp_pa
     assert (status, faults) == (0, [])
     assert "36 datasets, 2 dataset files with 3 rows, " in told
     assert told.endswith("all in order\n")
-
-
-def test_the_built_in_fixtures_are_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-fixtures"]) == 0
     assert "dataset files" not in capsys.readouterr().out
 

@@ -9,7 +9,6 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -181,12 +180,9 @@ def plain(value: Any, type_: pa.DataType) -> Any:
         parts = {field.name: plain(value.get(field.name), field.type) for field in type_}
         return {name: part for name, part in parts.items() if part is not None}
     if pa.types.is_map(type_):
-        pairs = value.items() if isinstance(value, dict) else [
-            tuple(pair.values()) if isinstance(pair, dict) else pair for pair in value
-        ]  # fmt: skip
-        return {
-            key: part for key, part in ((key, plain(part, type_.item_type)) for key, part in pairs) if part is not None
-        }
+        told: Any = value.items() if isinstance(value, dict) else value
+        pairs = [tuple(pair.values()) if isinstance(pair, dict) else pair for pair in told]
+        return {key: plain(part, type_.item_type) for key, part in pairs if part is not None}
     if pa.types.is_list(type_):
         return [plain(item, type_.value_type) for item in value]
     if isinstance(value, datetime.datetime):
@@ -198,25 +194,18 @@ def plain(value: Any, type_: pa.DataType) -> Any:
     return float(value) if isinstance(value, Decimal | float) else value
 
 
-def by_pyarrow(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(path).slice(0, COMPARED).to_pylist()
-    return rows
+def by_pyarrow(path: Path) -> Any:
+    return pq.read_table(path).slice(0, COMPARED).to_pylist()
 
 
-def by_polars(path: Path) -> list[dict[str, Any]]:
-    polars = pytest.importorskip("polars")
-    rows: list[dict[str, Any]] = polars.scan_parquet(path).head(COMPARED).collect().to_dicts()
-    return rows
+def by_polars(path: Path) -> Any:
+    return pytest.importorskip("polars").scan_parquet(path).head(COMPARED).collect().to_dicts()
 
 
-@cache
-def _duck(duckdb: Any) -> Any:
-    return duckdb.connect().execute("SET TimeZone = 'UTC'")
-
-
-def by_duckdb(path: Path) -> list[dict[str, Any]]:
+def by_duckdb(path: Path) -> Any:
     duckdb = pytest.importorskip("duckdb")
-    found = _duck(duckdb).execute(f"FROM read_parquet('{path}') LIMIT {COMPARED}")
+    duckdb.execute("SET TimeZone = 'UTC'")
+    found = duckdb.execute(f"FROM read_parquet('{path}') LIMIT {COMPARED}")
     names = [column[0] for column in found.description]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
@@ -227,9 +216,7 @@ def json_lines(path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("read", [by_pyarrow, by_polars, by_duckdb])
-def test_parquet_is_read_as_the_rows_that_json_has(
-    exported: Exported, read: Callable[[Path], list[dict[str, Any]]]
-) -> None:
+def test_parquet_is_read_as_the_rows_that_json_has(exported: Exported, read: Callable[[Path], Any]) -> None:
     for name in exported.schemas:
         lines = json_lines(exported.files[name, "json"])
         assert json_lines(exported.files[name, "json.gz"]) == lines

@@ -7,7 +7,6 @@ import base64
 import io
 import json
 import os
-import signal
 import sys
 import zlib
 from pathlib import Path
@@ -25,7 +24,7 @@ from contract_tests.bench.mutated_files import check_folder as check_mutated
 from contract_tests.support import Api, assert_error, serving
 from contract_tests.tutorial import S3
 from flow_service_emulator.data.datasets import reader
-from flow_service_emulator.data.datasets.content import FileFault, Job
+from flow_service_emulator.data.datasets.content import Job
 from flow_service_emulator.data.datasets.dataset import Dataset
 from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.reading import MAX_UPLOAD_ROWS
@@ -58,13 +57,6 @@ def test_what_is_made_of_an_upload_is_bounded(api: Api, form: str, body: Any, re
     refusal = assert_error(upload(api, (form, content), "x"), "control-invalid")["detail"]
     assert reason in refusal and "--fixtures" in refusal
     assert api.http.get("/__emulator/datasets/x").status_code == 404
-
-
-def test_a_process_that_somebody_ends_has_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    job, content = Job("parquet", upload=True), parquet(pa.table({"a": [1]}))
-    monkeypatch.setattr(reader, "_START", f"import os; os.kill(os.getpid(), {int(signal.SIGTERM)})")
-    with pytest.raises(FileFault, match="SIGTERM"):
-        asyncio.run(Reader().read(job, content))
 
 
 @pytest.mark.parametrize("ending", [True, False])

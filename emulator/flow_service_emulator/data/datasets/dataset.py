@@ -99,8 +99,7 @@ class Dataset:
 
     def rows_at(self, at: float) -> int:
         """How many rows it has at an instant (epoch seconds). A user's own are there from the beginning."""
-        at = max(at, self.anchor) if self.schema is None else at
-        return Arrivals(self.rows + self.grown, self.rows_per_hour, self.anchor).count_at(at)
+        return self._arrivals.count_at(max(at, self.anchor) if self.schema is None else at)
 
     def count_at(self, at: float) -> int:
         """See RowSource."""
@@ -119,6 +118,10 @@ class Dataset:
     def json_schema(self, *, all_required: bool = False) -> dict[str, Any]:
         """The JSON Schema of its rows; where it is told by the rows, `all_required` may say that no field is ever missing."""
         return json_schema_of(self.arrow_schema, all_required) if self.schema is None else self.schema
+
+    @cached_property
+    def _arrivals(self) -> Arrivals:
+        return Arrivals(self.rows + self.grown, self.rows_per_hour, self.anchor)
 
     @cached_property
     def _made(self) -> GeneratedRows:

@@ -8,7 +8,6 @@ a schema of the same name in the folder `schemas` may say; it is read together w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import stat
@@ -97,8 +96,14 @@ class Folder:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if Path(entry.name).suffix.lower() in EXTENSIONS and not entry.name.startswith("."):
-                        with contextlib.suppress(FileNotFoundError):  # it went while the folder was read
-                            found[entry.name] = _signature(entry)
+                        # Links are followed: whoever links files into the folder (as Bazel and Nix do with all) wants them read.
+                        try:
+                            status = entry.stat()
+                            found[entry.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+                        except FileNotFoundError:  # it went while the folder was read
+                            continue
+                        except OSError:  # such as a link to itself; what it is, is told when it is looked at
+                            found[entry.name] = (0, 0, 0)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as fault:
@@ -123,17 +128,3 @@ class Folder:
         except Exception as fault:  # whatever is in a user's file, the others are to be had
             return file._replace(problem=str(fault) or type(fault).__name__)
         return file if found.facts.get("described") else file._replace(found=found)
-
-
-def _signature(entry: os.DirEntry[str]) -> Signature:
-    """What tells a file from what it was before. Raises FileNotFoundError.
-
-    Links are followed: whoever links files into the folder (as Bazel and Nix do with all of them) wants them read.
-    """
-    try:
-        status = entry.stat()
-    except FileNotFoundError:
-        raise
-    except OSError:  # such as a link to itself; what it is, is told when it is looked at
-        return (0, 0, 0)
-    return (status.st_ino, status.st_size, status.st_mtime_ns)

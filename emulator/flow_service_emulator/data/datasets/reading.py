@@ -40,8 +40,6 @@ from flow_service_emulator.data.rows.columns import arrow_field
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_parts import SchemaError
 
-MAX_ROWS_BYTES: Final = 512_000_000
-"""What the rows of an upload may take."""
 MAX_UPLOAD_ROWS: Final = 3_000_000
 _PIECE_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
@@ -71,16 +69,13 @@ def convert(job: Job, source: Source) -> Found:
             schema, batches = _READERS[job.form](source, types, job.upload, facts)
             if len(schema) > MAX_FIELDS:
                 raise FileFault(f"{len(schema)} columns; at most {MAX_FIELDS} are possible")
-            rows, size, count = [], 0, 0
+            rows, count = [], 0
             for batch in _digested(batches, job, facts):
                 rows.append(batch)
-                size += batch.nbytes
                 count += batch.num_rows
-                if job.upload and (count > MAX_UPLOAD_ROWS or size > MAX_ROWS_BYTES):
-                    most = f"{MAX_UPLOAD_ROWS} rows, or more than {MAX_ROWS_BYTES} bytes"
-                    raise FileFault(
-                        f"it has more than {most}; a file in the datasets folder of --fixtures may have more"
-                    )
+                if job.upload and count > MAX_UPLOAD_ROWS:
+                    most = f"it has more than {MAX_UPLOAD_ROWS} rows"
+                    raise FileFault(f"{most}; a file in the datasets folder of --fixtures may have more")
         except UnicodeDecodeError:
             raise FileFault("it is not in UTF-8") from None
         return Found(Table.from_batches(rows, schema=schema), facts)
