@@ -21,15 +21,16 @@ import arro3.io
 import orjson
 import pyarrow as pa
 import pytest
-from arro3.core import Array, DataType, RecordBatch
+from arro3.core import RecordBatch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft7Validator
 
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.data.datasets.content import FileFault, check_schema
+from flow_service_emulator.data.rows.generated import GeneratedRows
 from flow_service_emulator.data.rows.schema_parts import SchemaError
-from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows
+from flow_service_emulator.data.rows.seeded import Arrivals
 
 ANCHOR = 1_700_000_000.0
 ROWS = 1_500
@@ -38,15 +39,8 @@ BY_TITLE = {schema["title"]: schema for schema in SCHEMAS}
 ORDERS, PROFILES, LOYALTY = "XDM ExperienceEvent: orders", "XDM Individual Profile", "Loyalty membership"
 
 
-def make(schema: Mapping[str, Any], **changes: Any) -> GeneratedRows:
-    arguments: dict[str, Any] = {
-        "dataset_id": "5ef3e324052581191aa6a466",
-        "seed": 1,
-        "rows": ROWS,
-        "rows_per_hour": 40,
-        "anchor": ANCHOR,
-    }
-    return GeneratedRows(schema=schema, **(arguments | changes))
+def make(schema: Mapping[str, Any], *, rows: int = ROWS, dataset_id: str = "5ef3e324052581191aa6a466") -> GeneratedRows:
+    return GeneratedRows(schema, Arrivals(rows, 40, ANCHOR), seed=1, dataset_id=dataset_id)
 
 
 @cache
@@ -84,8 +78,8 @@ def of_one_property(schema: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 
 def millis(arrivals: Arrivals, position: int) -> int:
     """When a row arrives (epoch milliseconds)."""
-    found: int = arrivals.millis(position, Array([0], type=DataType.int64())).to_pylist()[0]
-    return found
+    start, _, rest, among = arrivals.line(position)
+    return start + rest // among
 
 
 @settings(deadline=None)

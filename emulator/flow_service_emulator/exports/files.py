@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
+from flow_service_emulator.data.datasets.dataset import Dataset
 from flow_service_emulator.data.forms import cast_batch, encode_ndjson, encode_parquet, in_utc
-from flow_service_emulator.data.rows.seeded import RowSource
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema
@@ -74,7 +74,7 @@ class Piece:
     form: FileForm
     manifest: bool
     """Whether a manifest is to list the files."""
-    source: RowSource
+    source: Dataset
     first: int
     end: int
     rows: int = 0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.data.datasets.dataset import Dataset
 from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.data.rows.seeded import RowSource
 from flow_service_emulator.entities import Entity, Scope
 from flow_service_emulator.exports.files import FileForm, Piece, part_names, remove_files, write_manifest, write_parts
 from flow_service_emulator.exports.folders import DEFAULT_TEMPLATE, expand_template, safe_parts
@@ -116,7 +116,7 @@ def check_limits(run: Run) -> None:
             )
 
 
-def _datasets(job: Job, flow: Entity, store: Store, library: Library) -> Iterator[tuple[str, str, RowSource]]:
+def _datasets(job: Job, flow: Entity, store: Store, library: Library) -> Iterator[tuple[str, str, Dataset]]:
     """(source connection's id, dataset's id, rows) of each dataset that the run is about."""
     seen = set()
     for source_id in flow["sourceConnectionIds"]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from flow_service_emulator.data.datasets.content import Found
 from flow_service_emulator.data.datasets.tables import json_schema_of, repeated
-from flow_service_emulator.data.rows.seeded import Arrivals, GeneratedRows
+from flow_service_emulator.data.rows.seeded import Arrivals
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema, Table
+
+    from flow_service_emulator.data.rows.generated import GeneratedRows
 
 _STORED: Final = ("name", "origin", "rows", "rows_per_hour", "grown", "anchor", "base", "schema", "digest")
 _OWNERS: Final = {"fixtures": "a dataset of the fixtures", "call": "a dataset that was put"}
@@ -20,7 +22,7 @@ _OWNERS: Final = {"fixtures": "a dataset of the fixtures", "call": "a dataset th
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A dataset and its rows (a RowSource). They are in `table`, or are made up after the JSON Schema `schema`.
+    """A dataset and its rows. They are in `table`, or are made up after the JSON Schema `schema`.
 
     It was given with `rows` rows. At `anchor` (epoch seconds) there are these and `grown` more, and from then on it grows by
     `rows_per_hour`. Where these are a user's own, the added ones repeat the others in turn; `digest` is that of the others.
@@ -102,17 +104,17 @@ class Dataset:
         return self._arrivals.count_at(max(at, self.anchor) if self.schema is None else at)
 
     def count_at(self, at: float) -> int:
-        """See RowSource."""
+        """The end of the range of positions that is there at an instant (epoch seconds)."""
         return self.base + self.rows_at(at)
 
     def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
-        """See RowSource."""
+        """The rows of the positions from `first` up to but not including `end`, in order, in bounded batches."""
         first, end = first - self.base, end - self.base
         return self._made.batches(first, end) if self.table is None else repeated(self.table, first, end)
 
     @property
     def arrow_schema(self) -> Schema:
-        """See RowSource."""
+        """The schema of every batch."""
         return self._made.arrow_schema if self.table is None else self.table.schema
 
     def json_schema(self, *, all_required: bool = False) -> dict[str, Any]:
@@ -126,12 +128,7 @@ class Dataset:
     @cached_property
     def _made(self) -> GeneratedRows:
         """Made-up rows. Raises SchemaError for a schema that they cannot be made from."""
+        from flow_service_emulator.data.rows.generated import GeneratedRows  # only an export needs it
+
         assert self.schema is not None, "rows of its own are in a table"
-        return GeneratedRows(
-            dataset_id=self.id,
-            schema=self.schema,
-            seed=self.seed,
-            rows=self.rows + self.grown,
-            rows_per_hour=self.rows_per_hour,
-            anchor=self.anchor,
-        )
+        return GeneratedRows(self.schema, self._arrivals, seed=self.seed, dataset_id=self.id)

@@ -16,8 +16,8 @@ import nanoarrow
 from arro3.compute import add, cast, div, filter, is_not_null, is_null, mul, rem, take
 from arro3.core import Array, ChunkedArray, DataType, Field, Scalar, list_array, struct_array
 
-from flow_service_emulator.data.rows.draws import BLOCK, Dice, Stream
 from flow_service_emulator.data.rows.row_schema import List, Map, Node, Object
+from flow_service_emulator.data.rows.seeded import BLOCK, Dice, Stream
 
 SMALL_POOL: Final = 256
 """Pools of this size are the fastest: a random byte is an index as it is."""

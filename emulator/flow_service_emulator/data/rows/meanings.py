@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.built_in import built_in
-from flow_service_emulator.data.rows.draws import Dice, spread
 from flow_service_emulator.data.rows.schema_parts import ITEMS, Path
+from flow_service_emulator.data.rows.seeded import Dice, spread
 
 WORDS: Final[dict[str, Any]] = built_in("vocabulary.json")
 """What made-up values are built from. Nothing there belongs to a real person: e-mail addresses end in the reserved domains of

@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from arro3.compute import add, cast, div, mul, sub
 from arro3.core import Array, DataType
 
 from flow_service_emulator.data.rows import columns, meanings
-from flow_service_emulator.data.rows.columns import SMALL_POOL, Code, Column, Pooled
-from flow_service_emulator.data.rows.draws import Dice, Stream, spread
+from flow_service_emulator.data.rows.columns import SMALL_POOL, Code, Column, Pooled, Window
 from flow_service_emulator.data.rows.meanings import WORDS, fitting, words_of
 from flow_service_emulator.data.rows.row_schema import DatasetKind, Scalar
 from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError
+from flow_service_emulator.data.rows.seeded import Arrivals, Dice, Stream, spread
 
 MAX_POSITIONS: Final = 2**38
 """How many ids are different for certain: those with a prefix are the fewest, 1,024 for each of 16**7 blocks."""
+_DELAY_STEP: Final = 9
+"""Milliseconds; a row's own time lies up to 65,535 times that (just under ten minutes) before its arrival."""
+_MAX_OWNERS: Final = 4_096
+"""How many people the rows of events refer to, at most."""
 _DEVICES: Final = 512
 _REFERENCES: Final = 64
 _MOST_BEFORE_DOMAIN: Final = 64  # RFC 5321, 4.5.3.1.1
@@ -25,21 +30,18 @@ _FEWEST_DIGITS: Final = 9
 """Ids that must be shorter than their usual form are numbers of at least so many digits."""
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Sources:
     """The randomness and the pools of one dataset.
 
-    `owners` is how many people the rows of events refer to. People depend on `seed` alone: person number 17 has the
-    same name, e-mail address and ids in every dataset, so that datasets can be joined. `anchor` (epoch milliseconds)
-    is where times without a row stand near, `times` gives the rows' own.
+    People depend on `seed` alone: person number 17 has the same name, e-mail address and ids in every dataset, so that
+    datasets can be joined.
     """
 
     seed: int
     dataset_id: str
     kind: DatasetKind
-    owners: int
-    anchor: int
-    times: Column
+    arrivals: Arrivals
     _streams: dict[tuple[str, ...], Stream] = field(default_factory=dict)
     _emails: Column | None = None
     """The same wherever they are in a row."""
@@ -63,11 +65,19 @@ class Sources:
         """Random choices for a property, or for another use of it."""
         return Dice(self.seed, self.dataset_id, use, *path)
 
+    def times(self, window: Window) -> Array:
+        """The times that rows stand for (epoch milliseconds): up to ten minutes before they arrive."""
+        start, span, rest, among = map(columns.int64, self.arrivals.line(window.first))
+        arrivals = add(div(add(mul(columns.ramp("q", window.count), span), rest), among), start)
+        delays = Array.from_buffer(memoryview(self.stream((), "delay").take(window.first, window.count, 2)).cast("H"))
+        return sub(arrivals, mul(cast(delays, DataType.int64()), columns.int64(_DELAY_STEP)))
+
     # --- people
 
     def of_person(self, column: Column) -> Column:
         """A column of people as the dataset has it: a row each in profiles, some people again and again in events."""
-        return column if self.kind == "profile" else columns.referenced(column, self.owners, self.stream((), "who"))
+        owners = min(max(self.arrivals.rows // 8, 8), _MAX_OWNERS)
+        return column if self.kind == "profile" else columns.referenced(column, owners, self.stream((), "who"))
 
     def person_column(self, node: Scalar, meaning: str) -> Column:
         """The column of a person's `first`, `last` or `full` name, `gender`, `email` or `phone` (`person.email` and so on).

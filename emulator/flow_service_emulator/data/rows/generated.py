@@ -1,24 +1,26 @@
-"""Which column fills which property of a dataset: the meeting of its schema with names, formats and limits."""
+"""Made-up rows, and which column fills which property of them: the meeting of a schema with names, formats and limits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
 
 import orjson
 from arro3.compute import add, cast, take
-from arro3.core import Array, DataType, Field, Schema
+from arro3.core import Array, DataType, Field, RecordBatch, Schema
 from arro3.io import read_json
 
 from flow_service_emulator.data.rows import columns, meanings, row_schema
-from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, arrow_type
-from flow_service_emulator.data.rows.draws import Dice, Stream, spread
-from flow_service_emulator.data.rows.row_schema import List, Map, Node, Object, Scalar
+from flow_service_emulator.data.rows.columns import SMALL_POOL, Column, Pooled, Window, arrow_type
+from flow_service_emulator.data.rows.row_schema import List, Map, Node, Object, Scalar, parse_row_schema
 from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError
+from flow_service_emulator.data.rows.seeded import Arrivals, Dice, Stream, spread
 from flow_service_emulator.data.rows.sources import Sources
 
+BATCH_ROWS: Final = 16_384
+"""The most rows in one batch: a few megabytes, and a few milliseconds of work."""
 _DAY: Final = 86_400_000
 _NUMBERS: Final = 4_096
 _MOST_VALUES: Final = 65_536
@@ -29,6 +31,34 @@ _REACH_IN_LISTS: Final = 364 * _DAY
 _MISSING_PERCENT: Final = 15
 _NAMESPACES: Final = ("ECID", "Email", "CRMID")
 """What a map of identities has them by."""
+
+
+class GeneratedRows:
+    """Made-up rows after a JSON Schema (draft 7), the same ones for the same arguments on every machine.
+
+    `x-kind` in the schema says whether the rows are people (`profile`: a row each) or events (`event`: many rows refer
+    to the same people, some more often than others). People depend on `seed` alone, so that the datasets of one seed
+    can be joined by e-mail address or person id. Raises SchemaError, which is a ValueError, for a schema that rows
+    cannot be made from. May be used from several threads at once.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], arrivals: Arrivals, *, seed: int, dataset_id: str) -> None:
+        root, kind = parse_row_schema(schema)
+        builder = ColumnBuilder(Sources(seed, dataset_id, kind, arrivals))
+        self._arrivals = arrivals
+        self._columns = [builder.column(node) for _, node in root.fields]
+        self.arrow_schema = Schema([columns.arrow_field(name, node) for name, node in root.fields])
+
+    def batches(self, first: int, end: int) -> Iterator[RecordBatch]:
+        """The rows of the positions from `first` up to but not including `end`, in order, in bounded batches.
+
+        The content of a row does not depend on the range.
+        """
+        while first < end:
+            bound = self._arrivals.rows if first < self._arrivals.rows else end
+            window = Window(first, min(BATCH_ROWS, end - first, bound - first))
+            yield RecordBatch.from_arrays([column(window) for column in self._columns], schema=self.arrow_schema)
+            first += window.count
 
 
 class ColumnBuilder:
@@ -238,7 +268,9 @@ class ColumnBuilder:
         dice = self._sources.dice(node.path)
         sign = 1 if meanings.time_meaning(node.path[:-1] if node.path[-1] == ITEMS else node.path) == "later" else -1
         shifts = (sign * dice.below(_REACH_IN_LISTS) for _ in range(SMALL_POOL))
-        moments = (datetime.fromtimestamp((self._sources.anchor + shift) // 1000, UTC) for shift in shifts)
+        moments = (
+            datetime.fromtimestamp((self._sources.arrivals.anchor_millis + shift) // 1000, UTC) for shift in shifts
+        )
         return [f"{moment:%Y-%m-%dT%H:%M:%SZ}"[: 10 if node.format == "date" else None] for moment in moments]
 
 
