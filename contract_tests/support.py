@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -285,6 +285,14 @@ class Api:
 def replace(path: str | None, value: Any) -> dict[str, Any]:
     """An operation of a JSON Patch."""
     return {"op": "replace", "path": path, "value": value}
+
+
+@contextmanager
+def started(folder: Path, *flags: str) -> Iterator[tuple[Api, ServerProcess]]:
+    """A server as `serving` has it, and a client of it; `data` among the flags is a data folder in `folder`."""
+    given = [flag for each in flags for flag in (("--data-dir", str(folder / "data")) if each == "data" else (each,))]
+    with serving(folder, *given) as server, closing(Api(server.url)) as api:
+        yield api, server
 
 
 def assert_error(response: httpx.Response, name: str, /, **fields: object) -> dict[str, Any]:

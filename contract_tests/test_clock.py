@@ -29,16 +29,14 @@ def test_real_time_goes_on_when_the_machine_s_clock_is_set_back(back: float) -> 
     machine = Machine()
     clock = machine.clock("real", now=1000.0)
     machine.run(10)
-    assert clock.now() == 1010
-    machine.wall -= back
-    assert clock.now() == 1010
-    machine.run(5)
-    assert clock.now() == 1015
-    clock.move_to(1100)
-    machine.wall -= 60
-    assert clock.now() == 1100
-    machine.run(1)
-    assert clock.now() == 1101
+    for further, put_back in ((0, back), (5, 0), (85, 60), (1, 0)):
+        present = clock.now()
+        machine.wall -= put_back
+        assert clock.now() == present
+        machine.run(further)
+        assert clock.now() == present + further
+        clock.move_to(present + further + 7)
+        assert clock.now() == present + further + 7
 
 
 def test_real_time_is_right_again_after_a_sleep() -> None:
@@ -79,14 +77,8 @@ def test_time_that_is_held_stands_still_and_can_be_moved(mode: Mode, afterwards:
 def test_a_change_of_mode_loses_no_time_and_adds_none() -> None:
     machine = Machine()
     clock = machine.clock("real", now=0.0)
-    changes: list[tuple[Mode, float]] = [
-        ("accelerated", 1),
-        ("frozen", 11),
-        ("real", 11),
-        ("accelerated", 12),
-        ("real", 22),
-    ]
-    for mode, at in changes:
+    modes: list[Mode] = ["accelerated", "frozen", "real", "accelerated", "real"]
+    for mode, at in zip(modes, (1, 11, 11, 12, 22), strict=True):
         machine.run(1)
         clock.set(mode, speed=10)
         assert clock.now() == at

@@ -7,26 +7,17 @@ a full disk does, after a part of it was written.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from contract_tests.support import Api, ServerProcess, assert_error, serving
+from contract_tests.support import ServerProcess, assert_error, started
 from contract_tests.tutorial import S3, SOURCE_CONNECTION
 
 if sys.platform != "linux":
     pytest.skip("only Linux can limit a running process", allow_module_level=True)
 
 import resource
-
-
-@contextmanager
-def started(folder: Path, *flags: str) -> Iterator[tuple[ServerProcess, Api]]:
-    """A server with a data folder, and a client of it."""
-    with serving(folder, "--data-dir", str(folder / "data"), *flags) as process, closing(Api(process.url)) as api:
-        yield process, api
 
 
 def limit_files(process: ServerProcess, size: int | None) -> None:
@@ -37,7 +28,7 @@ def limit_files(process: ServerProcess, size: int | None) -> None:
 
 def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path: Path) -> None:
     log = tmp_path / "data" / "entities.log"
-    with started(tmp_path) as (process, api):
+    with started(tmp_path, "data") as (api, process):
         kept = [api.created("sourceConnections", SOURCE_CONNECTION) for _ in range(5)]
         before = api.item(f"/sourceConnections/{kept[0]}")
         whole = log.read_bytes()
@@ -53,12 +44,12 @@ def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path: Path) -> None:
 
         limit_files(process, None)
         kept.append(api.created("sourceConnections", SOURCE_CONNECTION))
-    with started(tmp_path) as (process, api):
+    with started(tmp_path, "data") as (api, process):
         assert {item["id"] for item in api.items("/sourceConnections")} == set(kept)
 
 
 def test_an_export_to_a_full_disk_fails_and_the_next_one_does_not(tmp_path: Path) -> None:
-    with serving(tmp_path) as process, closing(Api(process.url)) as api:
+    with started(tmp_path) as (api, process):
         now = int(api.control("GET", "/clock")["now"])
         flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now})
         limit_files(process, 2000)
@@ -74,7 +65,7 @@ def test_an_export_to_a_full_disk_fails_and_the_next_one_does_not(tmp_path: Path
 
 def test_exports_that_the_full_data_folder_put_off_are_made_up_for(tmp_path: Path) -> None:
     log = tmp_path / "data" / "entities.log"
-    with started(tmp_path) as (process, api):
+    with started(tmp_path, "data") as (api, process):
         now = int(api.control("GET", "/clock")["now"])
         flow = api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": now + 60})
         limit_files(process, log.stat().st_size + 50)
@@ -95,7 +86,7 @@ def test_exports_that_the_full_data_folder_put_off_are_made_up_for(tmp_path: Pat
 
 def test_a_change_of_time_or_of_everything_that_cannot_be_written_is_not_made(tmp_path: Path) -> None:
     """Its refusal says that the change was not made: so time stands where it was, and all entities are there."""
-    with started(tmp_path) as (process, api):
+    with started(tmp_path, "data") as (api, process):
         api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": int(api.control("GET", "/clock")["now"]) + 3600})
         api.advance(60)
         state = api.control("GET", "/state")
@@ -126,7 +117,7 @@ def test_a_reset_is_made_or_refused_however_much_room_there_is(tmp_path: Path) -
     (fixtures / "datasets").mkdir(parents=True)
     for number in range(6):
         (fixtures / "datasets" / f"records{number}.ndjson").write_text('{"a": 1}\n' * 50)
-    with started(tmp_path, "--fixtures", str(fixtures)) as (process, api):
+    with started(tmp_path, "data", "--fixtures", str(fixtures)) as (api, process):
         api.items("/connectionSpecs")
         api.control("GET", "/datasets/records0")
         made = 0

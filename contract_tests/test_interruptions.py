@@ -21,7 +21,7 @@ import orjson
 import pytest
 
 from contract_tests.in_process import LocalEmulator, stored
-from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
+from contract_tests.support import FROZEN_NOW, assert_error, started
 from contract_tests.tutorial import BASE, S3
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.exports import files, runner
@@ -221,8 +221,7 @@ async def test_a_reset_and_a_snapshot_end_the_advances_that_are_under_way(
 
 def test_sigterm_ends_an_advance_with_an_answer(tmp_path: Path) -> None:
     """Over a real connection: 503, not a success that has half of the runs. The next server makes up for the rest."""
-    with serving(tmp_path, "--data-dir", str(tmp_path / "data")) as process:
-        api = Api(process.url)
+    with started(tmp_path, "data") as (api, process):
         api.control("PUT", "/datasets/large", {"like": LOYALTY, "rows": 4 * LARGE})
         api.flow(S3, LATER, datasets=["large"])
         answers: list[httpx.Response] = []
@@ -235,15 +234,12 @@ def test_sigterm_ends_an_advance_with_an_answer(tmp_path: Path) -> None:
         asking.start()
         while not api.control("GET", "/exports")["inProgress"]:
             pass
-        api.close()
         assert process.stop(signal.SIGTERM) == 0
         asking.join()
         assert_error(answers[0], "server-ending")
-    with serving(tmp_path, "--data-dir", str(tmp_path / "data")) as process:
-        api = Api(process.url)
+    with started(tmp_path, "data") as (api, process):
         assert api.control("GET", "/clock")["now"] == FROZEN_NOW + 60
         assert [run["status"] for run in api.advance(3 * HOUR)] == ["success"]
-        api.close()
 
 
 def large_snapshot(state: dict[str, Any]) -> bytes:

@@ -5,26 +5,17 @@ Source: documentation, "Settings" and "Files".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api, assert_error, serving
+from contract_tests.support import FROZEN_NOW, Api, assert_error, started
 from contract_tests.tutorial import FIRST_DATASET, S3, SFTP, SOURCE_CONNECTION
 
 pytestmark = pytest.mark.emulator_only
 HOUR, DAY = 3600, 86_400
 HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 60}
-
-
-@contextmanager
-def started(folder: Path, *flags: str) -> Iterator[Api]:
-    """A server over the folder's data; it ends in good order."""
-    with serving(folder, "--data-dir", str(folder / "data"), *flags) as server, closing(Api(server.url)) as api:
-        yield api
 
 
 def all_there_is(api: Api) -> dict[str, Any]:
@@ -54,7 +45,7 @@ def rows_since(api: Api, run: dict[str, Any]) -> int:
 
 
 def test_everything_is_there_again(tmp_path: Path) -> None:
-    with started(tmp_path) as api:
+    with started(tmp_path, "data") as (api, _):
         api.control("PUT", "/datasets/mine", {"records": [{"n": 1}, {"n": 2}], "rowsPerHour": 2})
         first, second = api.flow(S3, HOURLY, datasets=["mine"]), api.flow(SFTP, HOURLY)
         for name in "abc":
@@ -73,14 +64,14 @@ def test_everything_is_there_again(tmp_path: Path) -> None:
         assert api.post(f"/flows/{second}/action?op=disable").status_code in (200, 202)
         before = all_there_is(api)
         assert all(before.values()) and before["connections"][-1] == oldest
-    with started(tmp_path) as api:
+    with started(tmp_path, "data") as (api, _):
         assert all_there_is(api) == before
         assert api.get(f"/connections/{last['id']}").status_code == 404
         (run,) = api.advance(3 * HOUR)
         assert (run["flowId"], run["scheduledAt"], rows_since(api, run)) == (first, FROZEN_NOW + 60 + 3 * HOUR, 6)
         new = api.created("sourceConnections", SOURCE_CONNECTION)
         assert api.items("/sourceConnections")[0]["id"] == new
-    with started(tmp_path, "--now", str(FROZEN_NOW + DAY)) as api:
+    with started(tmp_path, "data", "--now", str(FROZEN_NOW + DAY)) as (api, _):
         # what was missed is not made up for one by one: the latest instant that was due, once
         assert api.control("GET", "/clock")["now"] == FROZEN_NOW + DAY
         (run,) = api.advance(0)
@@ -88,12 +79,12 @@ def test_everything_is_there_again(tmp_path: Path) -> None:
         assert rows_since(api, run) == (24 - 3) * 2
         state = api.control("GET", "/state")
         api.control("POST", "/reset")
-    with started(tmp_path) as api:
+    with started(tmp_path, "data") as (api, _):
         assert [api.items(f"/{kind}") for kind in ("connections", "flows", "runs")] == [[], [], []]
         api.control("PUT", "/state", state)
         before = all_there_is(api)
         assert [flow["id"] for flow in before["enabled"]] == [first]
-    with started(tmp_path) as api:
+    with started(tmp_path, "data") as (api, _):
         assert all_there_is(api) == before
         assert [run["scheduledAt"] for run in api.advance(3 * HOUR)] == [FROZEN_NOW + 60 + 24 * HOUR]
 
@@ -101,7 +92,7 @@ def test_everything_is_there_again(tmp_path: Path) -> None:
 def test_settings_that_bound(tmp_path: Path) -> None:
     """Runs that are kept, exports of one advance, rows of one file."""
     flags = ("--keep-runs", "3", "--max-exports", "5", "--rows-per-file", "100")
-    with serving(tmp_path, *flags) as server, closing(Api(server.url)) as api:
+    with started(tmp_path, *flags) as (api, server):
         api.control("PUT", "/datasets/mine", {"like": FIRST_DATASET, "rows": 250, "rowsPerHour": 40})
         flow = api.flow(S3, HOURLY, datasets=["mine"])
         assert_error(api.http.post("/__emulator/clock/advance", json={"seconds": DAY}), "control-invalid")

@@ -9,13 +9,12 @@ import gzip
 import itertools
 import json
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from contract_tests.support import FROZEN_NOW, Api
-from contract_tests.tutorial import DATASET, DESTINATIONS, S3, SFTP, SOURCE_CONNECTION, START_TIME, Destination
+from contract_tests.tutorial import DATASET, S3, SFTP, SOURCE_CONNECTION, START_TIME
 from contract_tests.tutorial import FIRST_DATASET as FIRST
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -57,22 +56,6 @@ def folder_of(path: str) -> str:
 # --- when ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.emulator_only
-@pytest.mark.parametrize(("interval", "unit", "step"), [
-    (3, "hour", 3 * HOUR),
-    (6, "hour", 6 * HOUR),
-    (8, "hour", 8 * HOUR),
-    (9, "hour", 9 * HOUR),
-    (12, "hour", 12 * HOUR),
-    (24, "hour", 24 * HOUR),
-    (1, "day", DAY),
-])  # fmt: skip
-def test_every_interval(api: Api, interval: int, unit: str, step: int) -> None:
-    """Reference, Schedule: `hour` with 3, 6, 8, 9, 12 or 24; `day` with 1: on the grid `startTime + k × interval`."""
-    api.flow(S3, {"interval": interval, "timeUnit": unit, "startTime": SOON})
-    assert instants(api, HOUR + 2 * step) == [SOON, SOON + step, SOON + 2 * step]
-
-
 When = list[tuple[int, list[int]]]
 """(by how many seconds the clock is advanced, the instants that are exported)"""
 WHEN: dict[str, tuple[dict[str, Any], When]] = {
@@ -90,6 +73,16 @@ WHEN: dict[str, tuple[dict[str, Any], When]] = {
     "an end that is over": ({**HOURLY, "startTime": NOW - DAY, "endTime": NOW - HOUR}, [(2 * DAY, [])]),
     "an end that is now": ({**HOURLY, "startTime": NOW - DAY, "endTime": NOW}, [(2 * DAY, [NOW])]),
 }
+# reference, Schedule: `hour` with 3, 6, 8, 9, 12 or 24; `day` with 1: on the grid `startTime + k × interval`
+INTERVALS = {("hour", number): number * HOUR for number in (3, 6, 8, 9, 12, 24)} | {("day", 1): DAY}
+for (unit, interval), step in INTERVALS.items():
+    every = {"interval": interval, "timeUnit": unit, "startTime": SOON}
+    WHEN[f"{interval} {unit}"] = every, [(HOUR + 2 * step, [SOON, SOON + step, SOON + 2 * step])]
+# reference, "Where the sources disagree": first export at once, for the latest instant; the past is not replayed
+for start in (START_TIME, NOW - 1, NOW - 3 * HOUR - 7, NOW - 400 * DAY, 0):
+    latest = start + (NOW - start) // (3 * HOUR) * 3 * HOUR
+    comes: When = [(0, [latest]), (6 * HOUR, [latest + 3 * HOUR, latest + 6 * HOUR])]
+    WHEN[f"a start in the past, at {start}"] = {**HOURLY, "startTime": start}, comes
 
 
 @pytest.mark.emulator_only
@@ -98,17 +91,6 @@ def test_when_exports_come(api: Api, case: str) -> None:
     schedule, steps = WHEN[case]
     api.flow(S3, schedule)
     assert [(seconds, instants(api, seconds)) for seconds, _ in steps] == steps
-
-
-@pytest.mark.emulator_only
-@pytest.mark.parametrize("start", [START_TIME, NOW - 1, NOW - 3 * HOUR - 7, NOW - 400 * DAY, 0])
-def test_a_start_in_the_past(api: Api, start: int) -> None:
-    """Reference, "Where the sources disagree": first export at once, for the latest instant; the past is not replayed."""
-    step = 3 * HOUR
-    api.flow(S3, {**HOURLY, "startTime": start})
-    latest = start + (NOW - start) // step * step
-    assert instants(api, 0) == [latest]
-    assert instants(api, 2 * step) == [latest + step, latest + 2 * step]
 
 
 @pytest.mark.emulator_only
@@ -209,52 +191,17 @@ def test_a_full_export_has_every_row(api: Api) -> None:
 # --- where --------------------------------------------------------------------------------------------------------
 
 
-def stamp(instant: int) -> str:
-    return f"exportTime={datetime.fromtimestamp(instant, UTC):%Y%m%d%H%M}"
-
-
-@pytest.mark.emulator_only
-@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda item: item.folder)
-def test_a_new_folder_for_every_export(api: Api, destination: Destination) -> None:
-    """Reference, Exported files: `<path>/<datasetId>/exportTime=YYYYMMDDHHMM/`, UTC, the scheduled time."""
-    api.flow(destination, HOURLY)
-    api.advance(4 * HOUR)
-    head = "/".join(part for part in (destination.folder, destination.container, "folder/subfolder", FIRST) if part)
-    assert [folder_of(file["path"]) for file in files(api)] == [
-        f"{head}/{stamp(SOON)}",
-        f"{head}/{stamp(SOON + 3 * HOUR)}",
-    ]
-
-
-FILE_NAME = re.compile(
-    r"part-00000-tid-\d{18,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+-1-c000\.(?P<extension>.+)"
-)
-
-
-@pytest.mark.emulator_only
-@pytest.mark.parametrize(("file_type", "compression", "extension"), [
-    ("JSON", "NONE", "json"),
-    ("JSON", "GZIP", "json.gz"),
-    ("PARQUET", "NONE", "parquet"),
-    ("PARQUET", "GZIP", "gz.parquet"),
-])  # fmt: skip
-def test_names_of_files(api: Api, file_type: str, compression: str, extension: str) -> None:
-    """Reference, Exported files: names as the real service gives."""
-    api.flow(S3, HOURLY, datasetFileType=file_type, compression=compression)
-    api.advance(HOUR)
-    (file,) = files(api)
-    match = FILE_NAME.fullmatch(file["path"].rpartition("/")[2])
-    assert match is not None
-    assert match["extension"] == extension
+FILE_NAME = re.compile(r"part-00000-tid-\d{18,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+-1-c000\.json")
 
 
 @pytest.mark.emulator_only
 def test_manifest_beside_the_files(api: Api) -> None:
-    """Reference, Exported files: a manifest in JSON lists the files of one export; the record count is in the run."""
+    """Reference, Exported files: names as the real service gives; a manifest in JSON lists the files of one export."""
     flow = api.flow(S3, HOURLY)
     (run,) = api.advance(HOUR)
     (file,) = files(api)
     folder, _, name = file["path"].rpartition("/")
+    assert FILE_NAME.fullmatch(name)
     manifest = api.http.get(f"/__emulator/exports/{folder}/manifest-{flow}-{run['id']}.json").json()
     sink = "/" + folder.partition("/")[2]
     assert manifest == {
@@ -262,18 +209,6 @@ def test_manifest_beside_the_files(api: Api) -> None:
         "scheduledTime": "2026-01-01T01:00:00Z",
         "exportResults": [{"sinkPath": sink, "name": name, "size": file["size"]}],
     }
-
-
-@pytest.mark.emulator_only
-def test_several_flows_on_one_target(api: Api) -> None:
-    """Guessed: they share the folder; the files' names are unique, and each manifest lists its own."""
-    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
-    flows = [api.created("flows", S3.flow(source, target, **HOURLY)) for _ in range(2)]
-    api.advance(HOUR)
-    found = files(api)
-    assert {file["flow"] for file in found} == set(flows)
-    assert len({folder_of(file["path"]) for file in found}) == 1
-    assert len({file["path"] for file in found}) == 2
 
 
 MACROS = {
@@ -308,9 +243,12 @@ def test_the_template_is_stored_under_the_name_that_was_sent(api: Api) -> None:
 
 
 @pytest.mark.emulator_only
-def test_a_template_without_time_gathers_the_exports_in_one_folder(api: Api) -> None:
-    """Guessed: what follows from the template; no source shows it."""
-    api.flow(S3, {**HOURLY, "foldernameTemplate": "all"})
+def test_a_template_without_time_gathers_the_exports_of_several_flows_in_one_folder(api: Api) -> None:
+    """Guessed: what follows from the template; no source shows it. The files' names are unique."""
+    source, target = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
+    body = S3.flow(source, target, **HOURLY, foldernameTemplate="all")
+    flows = {api.created("flows", body) for _ in range(2)}
     api.advance(4 * HOUR)
-    assert {folder_of(file["path"]) for file in files(api)} == {"amazon-s3/your-bucket-name/folder/subfolder/all"}
-    assert len(files(api)) == 2
+    found = files(api)
+    assert {folder_of(file["path"]) for file in found} == {"amazon-s3/your-bucket-name/folder/subfolder/all"}
+    assert len({file["path"] for file in found}) == 4 and {file["flow"] for file in found} == flows

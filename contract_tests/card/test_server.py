@@ -10,14 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
+from contract_tests.support import FROZEN_NOW, Api, ServerProcess, started
 from contract_tests.tutorial import DESTINATIONS, FIRST_DATASET, S3, SOURCE_CONNECTION
 
 ROOT = Path(__file__).parents[2]
@@ -65,12 +65,6 @@ def test_the_two_commands_of_the_readme(tmp_path: Path) -> None:
     assert len(list((tmp_path / "exports").rglob("part-*"))) == 48
     found = [sys.executable, "-m", "pytest", "-n", "0", "-q", "--collect-only", "contract_tests/api"]
     subprocess.run(found, cwd=ROOT, stdout=subprocess.DEVNULL, timeout=60, check=True)
-
-
-@contextmanager
-def started(folder: Path, *flags: str) -> Iterator[tuple[Api, ServerProcess]]:
-    with serving(folder, *flags) as server, closing(Api(server.url)) as api:
-        yield api, server
 
 
 def kill_at_work(api: Api, server: ServerProcess, told: list[str], seconds: float) -> None:
