@@ -8,7 +8,6 @@ of facts about the service.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from functools import reduce
 from operator import getitem
@@ -133,7 +132,7 @@ def write(folder: Path, files: dict[str, Any]) -> Path:
     return folder
 
 
-DATASET = {
+DATASET: dict[str, Any] = {
     "id": "aaaabbbbccccddddeeeeffff",
     "name": "Visits",
     "description": "Visits of a shop",
@@ -152,27 +151,16 @@ def row_schema(column: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"a": column}}
 
 
-def test_datasets_come_with_their_schema(tmp_path: Path) -> None:
-    plain = load_catalog()
-    catalog = load_catalog(write(tmp_path, {"datasets/ours.json": [DATASET], "schemas/visit.json": VISIT}))
-    assert set(catalog.datasets) == {*plain.datasets, DATASET["id"]}
-    dataset = catalog.datasets["aaaabbbbccccddddeeeeffff"]
-    assert (dataset.name, dataset.schema, dataset.rows, dataset.rows_per_hour) == ("Visits", VISIT, 12, 1.5)
-    body = {name: DATASET[name] for name in ("id", "name", "description", "fileDescription", "aspect", "state")}
-    assert dataset.body == body
-
-
-def test_a_dataset_of_a_known_id_takes_its_place(tmp_path: Path) -> None:
-    base = whole(tmp_path / "base", {"datasets/a.json": [DATASET], "schemas/visit.json": VISIT})
-    over = write(tmp_path / "over", {"datasets/b.json": [{**DATASET, "name": "Other visits"}]})
-    catalog = load_catalog(over, base=base)
-    assert [dataset.name for dataset in catalog.datasets.values()] == ["Other visits"]
-
-
-def whole(folder: Path, files: dict[str, Any]) -> Path:
-    """A copy of the built-in fixtures but their datasets, with these files in it."""
-    shutil.copytree(fixtures_dir(), folder, ignore=shutil.ignore_patterns("datasets", "schemas"))
-    return write(folder, files)
+def test_datasets_come_with_their_schema_and_may_take_the_place_of_others(catalog: Catalog, tmp_path: Path) -> None:
+    first = next(iter(catalog.datasets))
+    files = {"datasets/ours.json": [DATASET, {**DATASET, "id": first}], "schemas/visit.json": VISIT}
+    found = load_catalog(write(tmp_path, files)).datasets
+    assert list(found) == [*catalog.datasets, DATASET["id"]]
+    for dataset in (found[first], found[DATASET["id"]]):
+        assert (dataset.name, dataset.schema, dataset.rows, dataset.rows_per_hour) == ("Visits", VISIT, 12, 1.5)
+    assert dataset.body == {
+        name: value for name, value in DATASET.items() if name not in ("schema", "rows", "rowsPerHour")
+    }
 
 
 def refused(folder: Path, files: dict[str, Any]) -> FixtureError:
@@ -307,25 +295,6 @@ def test_a_broken_file_is_refused_with_its_place(
 ) -> None:
     fault = refused(tmp_path, {VISIT_FILE: VISIT, file: content})
     assert (fault.file, fault.place) == (tmp_path / file, place) and reason in fault.reason
-
-
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FixtureError, match="there is no such folder"):
-        load_catalog(tmp_path / "nowhere")
-
-
-ROW = built_in("errors.json")[0]
-
-
-@pytest.mark.parametrize(
-    ("errors", "place"),
-    [({}, ""), ([5], "/0"), ([{**ROW, "family": "x"}], "/0/family"), ([{**ROW, "more": 1}], "/0")],
-)
-def test_a_broken_error_table_is_refused_with_its_place(tmp_path: Path, errors: Any, place: str) -> None:
-    base = whole(tmp_path / "base", {"errors.json": errors})
-    with pytest.raises(FixtureError) as caught:
-        load_catalog(base=base)
-    assert (caught.value.file, caught.value.place) == (base / "errors.json", place)
 
 
 def test_every_fault_is_told_but_none_twice(tmp_path: Path) -> None:

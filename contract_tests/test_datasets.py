@@ -149,16 +149,6 @@ def test_rows_keep_to_their_schema_have_an_id_and_are_dated_just_before_they_arr
         assert 0 <= millis(arrivals, position) - round(own.timestamp() * 1000) < 600_000
 
 
-def test_profiles_are_a_row_each() -> None:
-    rows = read(rows_of(PROFILES).batches(0, ROWS))
-    for values in (
-        [row["personID"] for row in rows],
-        [row["personalEmail"]["address"] for row in rows],
-        [dict(row["identityMap"])["ECID"][0]["id"] for row in rows],
-    ):
-        assert len(set(values)) == ROWS
-
-
 def test_events_refer_to_some_people_again_and_again() -> None:
     rows = read(rows_of(ORDERS).batches(0, ROWS))
     people = Counter(row["personID"] for row in rows)
@@ -178,9 +168,12 @@ def test_people_are_the_same_in_every_dataset_of_a_seed() -> None:
         assert profiles[row["personID"]] == row["email"]
 
 
-def test_names_addresses_and_places_agree() -> None:
+def test_profiles_are_a_row_each_and_names_addresses_and_places_agree() -> None:
     countries: dict[str, set[str]] = {}
-    for row in read(rows_of(PROFILES).batches(0, ROWS)):
+    rows = read(rows_of(PROFILES).batches(0, ROWS))
+    assert len({row["personID"] for row in rows}) == len({row["personalEmail"]["address"] for row in rows}) == ROWS
+    assert len({dict(row["identityMap"])["ECID"][0]["id"] for row in rows}) == ROWS
+    for row in rows:
         name, email = row["person"]["name"], row["personalEmail"]["address"]
         first = re.match(r"[a-z]+", email)
         assert first is not None
@@ -357,20 +350,3 @@ def test_schemas_that_rows_cannot_be_made_from_are_refused(schema: Any, reason: 
     assert reason in refused.value.reason
     assert refused.value.path.split(".")[0] == "value"
     assert str(refused.value) == f"{refused.value.path}: {refused.value.reason}"
-
-
-# --- the datasets that come with the emulator
-
-
-def test_the_tutorials_datasets_come_first() -> None:
-    # Tutorial, "Recuperar uma lista de conjuntos de dados": the five items of its response.
-    tutorial = [
-        ("5ef3e324052581191aa6a466", "AAM Authenticated Profiles Meta Data"),
-        ("5ef3e3259ad2a1191ab7dd7d", "AAM Devices Data"),
-        ("5ef3e325582424191b1beb42", "AAM Devices Profile Meta Data"),
-        ("5ef3e328582424191b1beb44", "AAM Realtime"),
-        ("5ef3e328fe742a191b2b3ea5", "AAM Realtime Profile Updates"),
-    ]
-    bodies = [dataset.body or {} for dataset in load_catalog().datasets.values()]
-    assert [(body["id"], body["name"]) for body in bodies[:5]] == tutorial
-    assert {body["description"] for body in bodies[:5]} == {"Activation profile export dataset"}

@@ -61,6 +61,13 @@ def test_eligible_datasets_in_full(api: Api) -> None:
         }.items()
     )
     assert [body["pageInfo"][name] for name in ("start", "end")] == [0, 4]
+    assert [(item["id"], item["name"]) for item in body["items"]] == [
+        ("5ef3e324052581191aa6a466", "AAM Authenticated Profiles Meta Data"),
+        ("5ef3e3259ad2a1191ab7dd7d", "AAM Devices Data"),
+        ("5ef3e325582424191b1beb42", "AAM Devices Profile Meta Data"),
+        ("5ef3e328582424191b1beb44", "AAM Realtime"),
+        ("5ef3e328fe742a191b2b3ea5", "AAM Realtime Profile Updates"),
+    ]
 
 
 @each_destination

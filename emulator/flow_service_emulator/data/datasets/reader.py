@@ -73,6 +73,8 @@ class Reader:
         except OSError as fault:
             raise FileFault(f"no process can be started that reads it: {fault.strerror or fault}") from fault
         self._processes.add(process)
+        if self._stopped:
+            process.kill()
         try:
             output, complaints = await process.communicate(pickle.dumps((job, source)))
         finally:
@@ -125,15 +127,13 @@ def _bound_process(memory: int, seconds: int | None) -> None:
         return
     import resource
 
-    def bound(what: int, most: int) -> None:
-        """Where less is allowed already, that stays: raising it would be refused."""
-        allowed = resource.getrlimit(what)[1]
-        most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
-        resource.setrlimit(what, (most, most))
-
-    bound(resource.RLIMIT_CORE, 0)
+    bounds = {resource.RLIMIT_CORE: 0}
     if seconds is not None:
-        bound(resource.RLIMIT_CPU, seconds)
+        bounds[resource.RLIMIT_CPU] = seconds
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        bound(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
+        bounds[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory
+    for what, most in bounds.items():
+        allowed = resource.getrlimit(what)[1]  # where that is less already, it stays: raising it would be refused
+        most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(what, (most, most))
