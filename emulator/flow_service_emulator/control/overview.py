@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, Final
 
@@ -99,29 +100,30 @@ def _datasets(emulator: Emulator, scope: Scope, flow: Mapping[str, Any]) -> list
 
 
 def _runs(emulator: Emulator, of: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """The newest runs, or those `of` some flows, with the flow's name and next export; the name of a deleted one is null."""
-    flows: dict[tuple[Scope, str], dict[str, Any]] = {}
-    found = []
-    newest = islice(emulator.store.everywhere("runs", newest_first=True), MAX_RUNS)
-    for scope, record in newest if of is None else _runs_of(emulator, of):
-        run = _run(record.entity()) | {"call": next(iter(emulator.exports.calls({"run": record.id})), None)}
-        flow_id = run["flowId"]
-        if (scope, flow_id) not in flows:
-            flow = emulator.store.get(scope, "flows", flow_id)
-            name = None if flow is None else flow.get("name", "")
-            flows[scope, flow_id] = {"flowName": name, "flowNext": emulator.scheduler.next_export(flow_id)}
-        found.append(run | flows[scope, flow_id])
-    return found
+    """The newest runs, or those `of` some flows, with the flow's name and next export; the name of a deleted one is null.
 
+    The more flows, the fewer of each.
+    """
+    store = emulator.store
+    newest = store.everywhere("runs", newest_first=True)
+    if of is not None:
+        each = MAX_RUNS // max(len(of), 1)
+        scoped = [((flow["org"], flow["sandbox"]), flow["id"]) for flow in of]
+        found = [(scope, run) for scope, id_ in scoped for run in islice(store.by_index(scope, "runs", id_), each)]
+        newest = iter(sorted(found, key=lambda pair: pair[1].seq, reverse=True))
 
-def _runs_of(emulator: Emulator, flows: Sequence[Mapping[str, Any]]) -> list[tuple[Scope, Record]]:
-    """The newest runs of each of these flows, newest first; the more flows, the fewer of each."""
-    scoped = [((flow["org"], flow["sandbox"]), flow["id"]) for flow in flows]
-    each = MAX_RUNS // max(len(scoped), 1)
-    found = [
-        (scope, run) for scope, flow in scoped for run in islice(emulator.store.by_index(scope, "runs", flow), each)
+    @cache
+    def of_flow(scope: Scope, flow_id: str) -> dict[str, Any]:
+        flow = store.get(scope, "flows", flow_id)
+        name = None if flow is None else flow.get("name", "")
+        return {"flowName": name, "flowNext": emulator.scheduler.next_export(flow_id)}
+
+    runs = ((scope, _run(record.entity())) for scope, record in islice(newest, MAX_RUNS))
+    calls = emulator.exports.calls
+    return [
+        {**run, "call": next(iter(calls({"run": run["id"]})), None), **of_flow(scope, run["flowId"])}
+        for scope, run in runs
     ]
-    return sorted(found, key=lambda pair: pair[1].seq, reverse=True)
 
 
 def _files(emulator: Emulator, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

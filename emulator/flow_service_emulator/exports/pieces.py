@@ -17,7 +17,7 @@ from flow_service_emulator.exports.files import FileForm, Piece, part_names, rem
 from flow_service_emulator.exports.folders import DEFAULT_TEMPLATE, expand_template, safe_parts
 from flow_service_emulator.exports.runs import FAILED_CODE, FAILED_MESSAGE, Job, Run
 from flow_service_emulator.exports.schedule import FULL
-from flow_service_emulator.faults.faults import RunFailure
+from flow_service_emulator.faults.faults import RunFault
 from flow_service_emulator.faults.rules import AFTER, BEFORE
 from flow_service_emulator.store.store import SetMeta, Store
 
@@ -152,8 +152,8 @@ def write(run: Run, root: Path, *, rows_per_file: int, limits: bool) -> None:
         run.fault.strike(AFTER)
     except BaseException as fault:  # the run's failure, and not the server's; arro3 can panic, which is no Exception
         run.problem, run.cut_off = explain(fault), isinstance(fault, Cancelled)
-        if isinstance(fault, RunFailure):
-            run.code = fault.fault.code or FAILED_CODE
+        if isinstance(fault, RunFault):
+            run.code = fault.code or FAILED_CODE
         remove(run, root)
 
 
@@ -167,8 +167,8 @@ def remove(run: Run, root: Path) -> None:
 
 def explain(fault: BaseException) -> str:
     """A fault as the run's record tells it, without the paths of this machine."""
-    if isinstance(fault, RunFailure):
-        return fault.fault.message or FAILED_MESSAGE
+    if isinstance(fault, RunFault):
+        return fault.message or FAILED_MESSAGE
     if isinstance(fault, OSError):
         return f"{FAILED_MESSAGE} Writing the files failed: {fault.strerror or type(fault).__name__}"
     return f"{FAILED_MESSAGE} {str(fault) or type(fault).__name__}"

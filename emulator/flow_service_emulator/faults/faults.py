@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
@@ -60,40 +59,31 @@ class Decision(NamedTuple):
     retry_after: int | None = None
 
 
-class RunFailure(Exception):
-    """A run fails because a rule says so."""
+class RunFault(Exception):
+    """How a run is to fail: before, during or after the writing of the export with this index. It is raised then.
 
-    def __init__(self, fault: RunFault) -> None:
-        super().__init__(fault.rule_id)
-        self.fault = fault
+    `code` and `message` are the service's own where they are None.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class RunFault:
-    """How a run is to fail: before, during or after the writing of the export with this index."""
-
-    rule_id: str
-    stage: str
-    index: int
-    code: str | None = None
-    message: str | None = None
-    """Both are the service's own where the rule says nothing."""
+    def __init__(self, stage: str = "", index: int = 0, code: str | None = None, message: str | None = None) -> None:
+        super().__init__(stage)
+        self.stage, self.index, self.code, self.message = stage, index, code, message
 
     def strike(self, stage: str) -> None:
-        """Raise RunFailure if this is the stage at which the run fails."""
+        """Raise this fault if it is of this stage."""
         if stage == self.stage:
-            raise RunFailure(self)
+            raise self
 
     def break_off(self, index: int, batches: Iterable[T]) -> Iterator[T]:
-        """The batches of an export; if the run fails while that one is written, its first batch and then RunFailure."""
+        """The batches of an export; if the run fails while that one is written, its first batch and then the fault."""
         if self.stage != DURING or index != self.index:
             yield from batches
             return
         yield from islice(batches, 1)
-        raise RunFailure(self)
+        raise self
 
 
-NO_FAULT: Final = RunFault("", "", 0)
+NO_FAULT: Final = RunFault()
 
 
 class Faults:
@@ -148,7 +138,7 @@ class Faults:
             for index, (destination, dataset) in enumerate(exports):
                 if says.get("destination", destination) == destination and says.get("dataset", dataset) == dataset:
                     if self._fires(rule):
-                        return RunFault(rule.id, says["stage"], index, says.get("code"), says.get("message"))
+                        return RunFault(says["stage"], index, says.get("code"), says.get("message"))
                     break
         return NO_FAULT
 
