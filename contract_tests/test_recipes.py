@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,45 +22,46 @@ from flow_service_emulator.settings import Settings, variable_name
 pytest_plugins = ("pytester",)
 
 VARIABLES = {variable_name(declared.name) for declared in fields(Settings)}
-STUB = '''
+
+
 class DockerContainer:
-    """As much of testcontainers' class as the emulator's uses; the container is the test's own server."""
+    """As much of testcontainers' class as the emulator's uses; the container is the test's own server, at `server_port`."""
 
-    def __init__(self, image):
-        self.image, self.env, self.volumes, self.ports, self.running = image, {}, {}, [], False
+    server_port = "0"
 
-    def with_exposed_ports(self, *ports):
-        self.ports += ports
-        return self
+    def __init__(self, image: str) -> None:
+        self.image, self.running = image, False
+        self.env: dict[str, str] = {}
+        self.volumes: dict[str, tuple[str, str]] = {}
 
-    def with_env(self, name, value):
+    def with_exposed_ports(self, port: int) -> None:
+        self.port = port
+
+    def with_env(self, name: str, value: str) -> None:
         self.env[name] = value
-        return self
 
-    def with_volume_mapping(self, host, container, mode="ro"):
+    def with_volume_mapping(self, host: str, container: str, mode: str) -> None:
         self.volumes[container] = (host, mode)
-        return self
 
-    def start(self):
+    def start(self) -> None:
         self.running = True
-        return self
 
-    def stop(self):
+    def stop(self) -> None:
         self.running = False
 
-    def __enter__(self):
-        return self.start()
+    def __enter__(self) -> DockerContainer:
+        self.start()
+        return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def get_container_host_ip(self):
+    def get_container_host_ip(self) -> str:
         return "127.0.0.1"
 
-    def get_exposed_port(self, port):
-        assert self.running and port in self.ports
-        return @PORT@
-'''
+    def get_exposed_port(self, port: int) -> str:
+        assert self.running and port == self.port
+        return self.server_port
 
 
 def dockerfile(instruction: str) -> list[str]:
@@ -149,11 +152,10 @@ def test_the_name_in_the_compose_file_may_make_control_calls(api: Api) -> None:
 
 def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """The conftest.py of the recipe, on a stub of testcontainers whose container is the session's server."""
-    core = pytester.mkpydir("testcontainers") / "core"
-    core.mkdir()
-    (core / "__init__.py").touch()
-    (core / "container.py").write_text(STUB.replace("@PORT@", port_of(server)))
-    monkeypatch.syspath_prepend(str(pytester.path))
+    monkeypatch.setattr(DockerContainer, "server_port", port_of(server))
+    for name in ("testcontainers", "testcontainers.core", "testcontainers.core.container"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(DockerContainer=DockerContainer))
+    monkeypatch.delitem(sys.modules, "flow_service_emulator.testing.testcontainers", raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins take seconds to import
     pytester.makeconftest(snippet("recipe: testcontainers"))
     pytester.makepyfile(
@@ -168,7 +170,7 @@ def test_testcontainers(pytester: pytest.Pytester, server: ServerProcess, monkey
 
         def test_container(tmp_path):
             container = FlowServiceContainer(export_dir=tmp_path / "files", clock="frozen", seed=1, orgs=("A", "B"))
-            assert container.image == "flow-service-emulator" and container.ports == [8080]
+            assert container.image == "flow-service-emulator" and container.port == 8080
             assert container.env == {{"FLOW_EMULATOR_CLOCK": "frozen", "FLOW_EMULATOR_SEED": "1", "FLOW_EMULATOR_ORGS": "A,B"}}
             assert container.volumes == {{"/exports": (str(tmp_path / "files"), "rw")}}
 

@@ -5,7 +5,6 @@ Source: W3C WebDriver (https://www.w3.org/TR/webdriver2/); the log call is Chrom
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import subprocess
@@ -152,18 +151,12 @@ class Browser:
     def requested(self) -> list[str]:
         """The addresses that were asked since the last time."""
         messages = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
-        return [
-            message["params"]["request"]["url"]
-            for message in messages
-            if message["method"] == "Network.requestWillBeSent"
-        ]
+        sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+        return [each["request"]["url"] for each in sent]
 
     def devtools(self, command: str, **params: Any) -> Any:
         """A command of Chromium's own protocol."""
         return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
-
-    def screenshot(self, file: Path) -> None:
-        file.write_bytes(base64.b64decode(self.call("GET", "/screenshot")))
 
 
 @contextmanager
@@ -177,15 +170,10 @@ def browser(folder: Path) -> Iterator[Browser]:
             line = next(line for line in driver.stdout if "started successfully on port" in line)
             port = int(line.rstrip().rstrip(".").rsplit(" ", 1)[1])
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
-                options = {
-                    "binary": shutil.which("chromium"),
-                    "args": [*FLAGS, f"--user-data-dir={folder / 'profile'}"],
-                }
-                wanted = {
-                    "browserName": "chrome",
-                    "goog:chromeOptions": options,
-                    "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-                }
+                flags = [*FLAGS, f"--user-data-dir={folder / 'profile'}"]
+                logs = {"browser": "ALL", "performance": "ALL"}
+                options = {"binary": shutil.which("chromium"), "args": flags}
+                wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logs}
                 answer = http.post("/session", json={"capabilities": {"alwaysMatch": wanted}}).json()["value"]
                 assert "sessionId" in answer, answer
                 try:
