@@ -45,6 +45,8 @@ UNNAMED = r"""
 """What a screen reader has no name for."""
 PATIENCE = 30.0
 """Seconds that a state of the page is waited for."""
+State = Callable[[], Any]
+"""Says by something true that the page is as it should be."""
 
 
 def missing() -> str | None:
@@ -113,35 +115,37 @@ class Browser:
             self.press(TAB)
         raise AssertionError(f"Tab never leads to {wanted}")
 
-    def press_on(self, selector: str) -> None:
+    def press_on(self, selector: str, until: State | None = None) -> None:
         """Press Enter on an element."""
         self.run("document.querySelector(arguments[0]).focus()", selector)
-        self.press(ENTER)
+        self.press(ENTER, until)
 
-    def enter(self, selector: str, text: str) -> None:
+    def enter(self, selector: str, text: str, until: State | None = None) -> None:
         """Type into a field, or choose in a select box."""
         fill = "const box = document.querySelector(arguments[0]); box.value = arguments[1];"
         tell = "for (const kind of ['input', 'change']) box.dispatchEvent(new Event(kind))"
         self.run(fill + tell, selector, text)
+        self.wait(until)
 
-    def click(self, selector: str) -> None:
+    def click(self, selector: str, until: State | None = None) -> None:
         """A click as a person makes it: on what is visible and not covered."""
         reference = self.call("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
         self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", {ELEMENT: reference})
         self.call("POST", f"/element/{reference}/click")
+        self.wait(until)
 
-    def press(self, *keys: str) -> None:
-        """Keys pressed one after the other, wherever the focus is."""
-        strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+    def press(self, key: str, until: State | None = None) -> None:
+        """Press a key, wherever the focus is."""
+        strokes = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
         self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})
+        self.wait(until)
 
-    def wait(self, state: Callable[[], Any], about: str) -> Any:
-        """Waits until `state` answers something true, and answers it."""
+    def wait(self, until: State | None) -> None:
+        """Wait for a state of the page, if there is one to wait for."""
         end = time.monotonic() + PATIENCE
-        while not (found := state()):
-            assert time.monotonic() < end, f"in vain waited for: {about}"
+        while until is not None and not until():
+            assert time.monotonic() < end, f"in vain waited for line {until.__code__.co_firstlineno}"
             time.sleep(0.02)
-        return found
 
     def log(self, kind: str) -> list[dict[str, Any]]:
         """What was logged since the last time: of `browser` the console, of `performance` the requests."""
