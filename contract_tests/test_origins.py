@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract_tests.support import Api, assert_error, serving
-from flow_service_emulator.api.origins import OriginGuard
+from flow_service_emulator.api.gateway import OriginGuard
 from flow_service_emulator.errors import ServiceError
 
 OURS = "localhost localhost:8080 LOCALHOST. 127.0.0.1:8080 192.168.1.7 [::1]:8080 [::1] emulator:8080 app.localhost"

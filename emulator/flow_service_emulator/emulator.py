@@ -9,11 +9,10 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flow_service_emulator.api.exchange import Exchange
-from flow_service_emulator.api.gateway import Gateway, Tokens
+from flow_service_emulator.api.gateway import Gateway, OriginGuard, Tokens
 from flow_service_emulator.api.injection import Injector
 from flow_service_emulator.api.middleware import Middleware, Router, Tell
 from flow_service_emulator.api.operations import Operation, operations
-from flow_service_emulator.api.origins import OriginGuard
 from flow_service_emulator.api.routes import Routes
 from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.clock import Clock, random_source

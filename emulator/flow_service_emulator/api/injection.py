@@ -10,12 +10,12 @@ import contextlib
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
-from flow_service_emulator.api.exchange import Exchange, Reply, encoded
+from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.gateway import Gateway
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.routes import BASE
@@ -27,13 +27,8 @@ from flow_service_emulator.service.service import FlowService
 
 SERVICE_PREFIXES: Final = ("/data/", "/ims/")
 """What rules can hit: the service's calls and its token endpoint, never a control call."""
-SAMPLES: Final[Mapping[str, str]] = {"permission": "Manage and Activate Dataset Destinations"}
-"""What stands in an error's message where a rule does not say."""
 NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """`struct linger`: on, for 0 seconds. Closing a socket then drops what is unsent and sends RST instead of FIN."""
-
-Deliver = Callable[[Any, bytes], Awaitable[None]]
-"""Sends an answer in another way, given its `http.response.start` message and its body."""
 
 
 class ConnectionEnded(Exception):
@@ -72,17 +67,10 @@ class Injector:
                 pause.set_result(None)
 
     async def meet(
-        self,
-        exchange: Exchange,
-        operation: Operation | None,
-        params: Mapping[str, str],
-        receive: Receive,
-        send: Send,
-        refuse: Callable[[Exchange, ServiceError], Reply],
-    ) -> Deliver | None:
-        """Do what the rules say before a request is handled. Return how its answer is to be sent; None is the usual way.
-
-        `refuse` makes an error the answer.
+        self, exchange: Exchange, operation: Operation | None, params: Mapping[str, str], receive: Receive
+    ) -> ServiceError | Rule | None:
+        """Do what the rules say before a request is handled; return the error that they have in its answer's place, or the rule that
+        says how the answer is to be sent (`deliver`).
 
         The request's body must have been read. Raises ServiceError for an error in the service's place, and ConnectionEnded
         when the connection has been ended.
@@ -110,55 +98,57 @@ class Injector:
         rule = decision.rule
         if rule is None:
             return None
-        says = rule.says
+        at_once = rule.says.get("stage") != AFTER
         match rule.kind:
             case "error" | "rate-limit" | "token-expired":
                 exchange.injected = True
-                known = {
-                    "id": params.get("id", "<id>"),
-                    "collection": collection or "flows",
-                    "method": method,
-                    "path": path[:200],
-                }
-                error = self._error(rule, decision, known)
-                if says.get("stage") != AFTER:
+                error = self._error(rule, decision, exchange, params, collection)
+                if at_once:
                     raise error
-                return _instead(error, exchange, send, refuse)
+                return error
             case "etag-changed":
                 self._service.touch(*entity)
                 return None
-            case "reset":
-                if says["stage"] != AFTER:
-                    await _reset(receive)
-                return lambda start, body: _reset(receive)
-            case "truncate":
-                return _cut(says.get("bytes"), exchange.method, receive, send)
-            case _:
-                return self._dripping(says["seconds"], says["pieces"], exchange, receive, send)
+            case "reset" if at_once:
+                await _reset(receive)
+        return rule
 
-    def _error(self, rule: Rule, decision: Decision, known: Mapping[str, str]) -> ServiceError:
+    async def deliver(
+        self, rule: Rule, exchange: Exchange, start: Message, body: bytes, receive: Receive, send: Send
+    ) -> None:
+        """Send an answer as a rule says: not at all, a part of it, or in pieces with a wait before each. Raises ConnectionEnded."""
+        says = rule.says
+        if rule.kind == "reset":
+            await _reset(receive)
+        if rule.kind == "truncate":
+            if body and exchange.method != "HEAD":  # an answer without a body is cut before its first byte
+                kept = says.get("bytes", len(body) // 2)
+                await send(start)
+                await send({"type": "http.response.body", "body": body[: min(kept, len(body) - 1)], "more_body": True})
+            _transport(receive).close()
+            await _gone(receive)
+            raise ConnectionEnded
+        await send(start)
+        size = max(1, -(-len(body) // says["pieces"]))
+        pieces = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
+        for number, piece in enumerate(pieces, 1):
+            await self._pause(exchange, receive, says["seconds"] / len(pieces))
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+
+    def _error(
+        self, rule: Rule, decision: Decision, exchange: Exchange, params: Mapping[str, str], collection: str
+    ) -> ServiceError:
         """The error that a rule answers, with its message filled; a field that nobody knows shows its name."""
         names = {"rate-limit": "gateway-too-many-requests", "token-expired": "gateway-token-not-valid"}
         name = names.get(rule.kind) or rule.says["error"]
         headers = {} if decision.retry_after is None else {"Retry-After": f"{decision.retry_after:.0f}"}
-        known = {**SAMPLES, **known, **rule.says.get("fields", {})}
+        known = {"permission": "Manage and Activate Dataset Destinations", "id": params.get("id", "<id>"),
+                 "collection": collection or "flows", "method": exchange.method, "path": exchange.path[:200],
+                 **rule.says.get("fields", {})}  # fmt: skip
         fields: dict[str, Any] = {
             each: known.get(each, f"<{each}>") for each in self._errors.kinds[name].message_fields
         }
         return ServiceError(name, headers=headers, **fields)
-
-    def _dripping(self, seconds: float, count: int, exchange: Exchange, receive: Receive, send: Send) -> Deliver:
-        """The body in pieces, with a wait before each."""
-
-        async def deliver(start: Any, body: bytes) -> None:
-            await send(start)
-            size = max(1, -(-len(body) // count))
-            pieces = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
-            for number, piece in enumerate(pieces, 1):
-                await self._pause(exchange, receive, seconds / len(pieces))
-                await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
-
-        return deliver
 
     async def _pause(self, exchange: Exchange, receive: Receive, seconds: float) -> None:
         """Wait, in seconds of the machine. Raises ConnectionEnded when the client goes away meanwhile, or is dropped.
@@ -182,19 +172,6 @@ class Injector:
             raise ConnectionEnded
 
 
-def _instead(
-    error: ServiceError, exchange: Exchange, send: Send, refuse: Callable[[Exchange, ServiceError], Reply]
-) -> Deliver:
-    """An error in the place of the answer to a request that was carried out."""
-
-    async def deliver(start: Any, body: bytes) -> None:
-        start, body = encoded(exchange, refuse(exchange, error))
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
-
-    return deliver
-
-
 async def _gone(receive: Receive) -> None:
     """Wait for the client to go away."""
     while (await receive())["type"] != "http.disconnect":
@@ -214,18 +191,3 @@ async def _reset(receive: Receive) -> None:
     transport.abort()
     await _gone(receive)  # until the server has noticed: it logs an error for a request without an answer
     raise ConnectionEnded
-
-
-def _cut(kept: int | None, method: str, receive: Receive, send: Send) -> Deliver:
-    """The headers as they are and a part of the body; an answer without a body is cut before its first byte."""
-
-    async def deliver(start: Any, body: bytes) -> None:
-        if body and method != "HEAD":
-            part = body[: len(body) // 2 if kept is None else min(kept, len(body) - 1)]
-            await send(start)
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        _transport(receive).close()
-        await _gone(receive)
-        raise ConnectionEnded
-
-    return deliver

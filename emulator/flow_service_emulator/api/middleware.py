@@ -13,13 +13,20 @@ from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from flow_service_emulator.api.exchange import Exchange, Reply, encoded
-from flow_service_emulator.api.gateway import DEFAULT_SANDBOX, GATEWAY_PREFIX, Gateway, claimed_scope
+from flow_service_emulator.api.gateway import (
+    CONTROL_PREFIX,
+    DEFAULT_SANDBOX,
+    GATEWAY_PREFIX,
+    Gateway,
+    OriginGuard,
+    claimed_scope,
+)
 from flow_service_emulator.api.injection import SERVICE_PREFIXES, ConnectionEnded, Injector
 from flow_service_emulator.api.operations import Operation
-from flow_service_emulator.api.origins import CONTROL_PREFIX, OriginGuard
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.errors import ErrorTable, ServiceError
+from flow_service_emulator.faults.rules import Rule
 from flow_service_emulator.masking import Masker, replaced
 from flow_service_emulator.settings import MAX_BODY_BYTES
 from flow_service_emulator.store.store import StoreError
@@ -153,7 +160,7 @@ class Middleware:
     async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""
         method, path, headers = exchange.method, exchange.path, exchange.headers
-        deliver = None
+        met = None
         try:
             methods, params = self._router.find(path)
             operation = methods.get(method)
@@ -165,7 +172,7 @@ class Middleware:
                 if "content-length" in headers or "transfer-encoding" in headers:
                     exchange.body = await _body(receive, operation.limit if operation else MAX_BODY_BYTES)
                 if self._injector.faults.active and path.startswith(SERVICE_PREFIXES):
-                    deliver = await self._injector.meet(exchange, operation, params, receive, send, self._refusal)
+                    met = await self._injector.meet(exchange, operation, params, receive)
                 if path.startswith(GATEWAY_PREFIX):
                     self._gateway.check(exchange)
                 if exchange.body and headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
@@ -184,6 +191,8 @@ class Middleware:
         except BaseException:  # what arro3 raises where it panics is no `Exception`
             request_log.exception("%s %s failed", method, self._told_path(exchange))
             reply = self._refusal(exchange, ServiceError("internal-error"))
+        if isinstance(met, ServiceError):
+            reply = self._refusal(exchange, met)
         if reply.file is not None:
             from starlette.responses import FileResponse  # on first use: only downloads need it
 
@@ -191,11 +200,11 @@ class Middleware:
             await FileResponse(reply.file, headers=headers, media_type=reply.content_type)(asgi, receive, send)
             return
         start, body = encoded(exchange, reply)
-        if deliver is not None:
-            await deliver(start, body)
-            return
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
+        if isinstance(met, Rule):
+            await self._injector.deliver(met, exchange, start, body, receive, send)
+        else:
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
 
     def _log(self, exchange: Exchange) -> None:
         if exchange.operation in POLLED and not exchange.findings:

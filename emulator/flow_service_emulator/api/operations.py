@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Handler
@@ -67,12 +68,6 @@ READABLE: Final[Mapping[str, str]] = {
     "runs": "Run",
 }
 """Collection -> name of the schema of one of its entities."""
-LIST: Final = (
-    *("limit-with-count", "sort-order-invalid", "orderby-field-invalid", "filter-operator-not-implemented"),
-    *("filter-operator-single-value", "filter-operator-unsupported-for-field", "filter-field-invalid"),
-    *("filter-operator-invalid", "query-param-unknown", "value-invalid", "query-value-invalid"),
-)
-SEARCH: Final = (*LIST, "body-empty", "provider-rejected", "unsupported")
 SEARCHABLE: Final = ("connections", "flows", "flowSpecs")
 """Collections that have a search (Flow Service API 3.0.1)."""
 UNCLEAR: Final[Mapping[str, str]] = {
@@ -89,42 +84,35 @@ UNCLEAR: Final[Mapping[str, str]] = {
     "patch:targetConnections": "whether a part of /params replaces all of it: the rest is kept, with a warning",
 }
 """Operation's name -> what no source settles about it, and what the emulator does."""
+# fmt: off
 GONE: Final = ("resource-not-found",)
-DELETE: Final = (*GONE, "store-unavailable")
+FULL: Final = ("store-unavailable",)
+VALUES: Final = ("query-param-unknown", "query-value-invalid")
+FILTER: Final = (
+    "filter-operator-single-value", "filter-operator-unsupported-for-field", "filter-field-invalid",
+    "filter-operator-invalid", "value-invalid", *VALUES,
+)
+LIST: Final = (
+    "limit-with-count", "sort-order-invalid", "orderby-field-invalid", "filter-operator-not-implemented", *FILTER
+)
+SEARCH: Final = (*LIST, "body-empty", "provider-rejected", "unsupported")
+CONFIGS: Final = (*FILTER, "spec-id-invalid", "unsupported")
+DELETE: Final = GONE + FULL
 CREATE: Final = (
-    *("body-empty", "provider-rejected", "spec-id-invalid", "spec-version-missing", "state-invalid"),
-    "store-unavailable",
+    "body-empty", "provider-rejected", "spec-id-invalid", "spec-version-missing", "state-invalid", *FULL
 )
 PATCH: Final = (*GONE, "if-match-missing", "version-mismatch", "patch-invalid", "operation-unsupported", *CREATE)
-CONFIGS: Final = (
-    *("spec-id-invalid", "query-param-unknown", "value-invalid", "query-value-invalid", "filter-field-invalid"),
-    *(
-        "filter-operator-single-value",
-        "filter-operator-unsupported-for-field",
-        "filter-operator-invalid",
-        "unsupported",
-    ),
-)
 ACT: Final = (
-    *("resource-not-found", "operation-unsupported", "unsupported", "sub-action-unsupported", "action-not-applicable"),
-    *("query-param-unknown", "query-value-invalid", "store-unavailable"),
+    *GONE, "operation-unsupported", "unsupported", "sub-action-unsupported", "action-not-applicable", *VALUES, *FULL
 )
 RETRIGGER: Final = (
-    *("resource-not-found", "operation-unsupported", "action-not-applicable", "run-flow-not-found"),
-    *("query-param-unknown", "query-value-invalid", "store-unavailable"),
+    *GONE, "operation-unsupported", "action-not-applicable", "run-flow-not-found", *VALUES, *FULL
 )
 RUN: Final = (
-    *("body-empty", "flow-id-empty", "run-flow-not-found", "action-not-applicable", "provider-rejected"),
-    "store-unavailable",
+    "body-empty", "flow-id-empty", "run-flow-not-found", "action-not-applicable", "provider-rejected", *FULL
 )
 ADHOC_RUN: Final = (
-    "body-empty",
-    "provider-rejected",
-    "adhoc-invalid",
-    "adhoc-not-ready",
-    "adhoc-out-of-range",
-    "adhoc-running",
-    "store-unavailable",
+    "body-empty", "provider-rejected", "adhoc-invalid", "adhoc-not-ready", "adhoc-out-of-range", "adhoc-running", *FULL
 )
 ZONE: Final = ("value-invalid", "query-value-invalid")
 TOKEN: Final = ("token-request-invalid", "token-grant-unsupported")
@@ -170,11 +158,8 @@ _CONFIGS: Final = (
     parameter("created", _TEXT, "when it was created, in epoch milliseconds"),
     parameter("updated", _TEXT, "when it was last changed, in epoch milliseconds"),
     parameter("tags", _TEXT, "tags that it has, as name:value or name:*", example="adobe/pqs/table:*"),
-    _LIST[0]
-    | {
-        "description": "a filter as in lists, or a field that is there",
-        "examples": {"filter": {"value": ["state==DRAFT"]}},
-    },
+    _LIST[0] | {"description": "a filter as in lists, or a field that is there",
+                "examples": {"filter": {"value": ["state==DRAFT"]}}},
 )
 _ZONE: Final = (parameter("type", {"enum": list(CONTAINERS)}, "which landing zone", required=True),)
 _REFRESH: Final = (parameter("action", {"const": REFRESH}, "to get new credentials"),)
@@ -183,25 +168,24 @@ _RETRIGGER: Final = (parameter("op", {"enum": list(RETRIGGERS)}, "in any letter 
 _ACTION: Final = (parameter("op", {"enum": list(ACTIONS)}, "in any letter case", required=True),)
 
 
-# fmt: off
 def operations(routes: Routes, gateway: Gateway, unbuilt: Sequence[Mapping[str, str]]) -> list[Operation]:
     """The whole table; `unbuilt` are rows of `fixtures/unsupported.json`."""
     row, table = Operation, []
     for names, kind in READABLE.items():
         many, one = f"{BASE}/{names}", f"{BASE}/{names}/{{id}}"
         table += [
-            row(f"list:{names}", "GET", many, routes.list(names), f"List {names}", LIST, f"{kind}Page", parameters=_LIST),
-            row(f"get:{names}", "GET", one, routes.get(names), f"Look up a {kind}", GONE, f"{kind}Item"),
+            row(f"list:{names}", "GET", many, partial(routes.list, names), f"List {names}", LIST, f"{kind}Page", parameters=_LIST),
+            row(f"get:{names}", "GET", one, partial(routes.get, names), f"Look up a {kind}", GONE, f"{kind}Item"),
         ]
     for names, kind in WRITABLE.items():
         many, one = f"{BASE}/{names}", f"{BASE}/{names}/{{id}}"
         create, patch, delete = f"create:{names}", f"patch:{names}", f"delete:{names}"
         table += [
-            row(create, "POST", many, routes.create(names), f"Create a {kind}",
+            row(create, "POST", many, partial(routes.create, names), f"Create a {kind}",
                 CREATE + OWN.get(create, ()), "Created", 201, f"{kind}Request"),
-            row(patch, "PATCH", one, routes.patch(names), f"Change a {kind}",
+            row(patch, "PATCH", one, partial(routes.patch, names), f"Change a {kind}",
                 PATCH + OWN.get(patch, ()), "Created", 200, "Patch", parameters=_IF_MATCH),
-            row(delete, "DELETE", one, routes.delete(names), f"Delete a {kind}",
+            row(delete, "DELETE", one, partial(routes.delete, names), f"Delete a {kind}",
                 DELETE + OWN.get(delete, ()), status=202),
         ]
     table += [
@@ -230,11 +214,11 @@ def operations(routes: Routes, gateway: Gateway, unbuilt: Sequence[Mapping[str, 
     ]
     for names in SEARCHABLE:
         table.append(
-            row(f"search:{names}", "POST", f"{BASE}/{names}/search", routes.search(names), f"Search {names}", SEARCH,
+            row(f"search:{names}", "POST", f"{BASE}/{names}/search", partial(routes.search, names), f"Search {names}", SEARCH,
                 f"{READABLE[names]}Page", body="SearchRequest", parameters=_LIST[-1:]))
     for each in unbuilt:
         told = f"Not emulated: {each['feature']}"
-        handler = unsupported(each["feature"])
+        handler = partial(unsupported, each["feature"])
         table.append(row(each["name"], each["method"], each["path"], handler, told, ("unsupported",), status=501))
     return [replace(each, unclear=UNCLEAR.get(each.name, "")) for each in table]
 # fmt: on

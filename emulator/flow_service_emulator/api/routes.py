@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
-from flow_service_emulator.api.exchange import Exchange, Handler, Reply
+from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import MISSING, doubts, value_invalid
-from flow_service_emulator.query.query import MAX_LIMIT, Listed, Page, Params, parse, run
+from flow_service_emulator.query.query import MAX_LIMIT, Listed, Params, parse, run
 from flow_service_emulator.service import eligible
 from flow_service_emulator.service.bodies import FIELDS
-from flow_service_emulator.service.service import Caller, FlowService, not_found, search_params
+from flow_service_emulator.service.service import FlowService, not_found, search_params
 
 BASE: Final = "/data/foundation/flowservice"
 CONTAINERS: Final = {"dlz_destination": "dlz-destination", "user_drop_zone": "dlz-user-container"}
 """`type` of a landing zone -> name of its container."""
 CONTAINER_TTL_DAYS: Final = "7"
 CREDENTIAL_DAYS: Final = 90
-
-
 MAX_SEARCHED: Final = 1_000
 """Items on a page of a search at most (Flow Service API 3.0.1, `FlowFilterRequest`)."""
 REFRESH: Final = "refresh"
-
-Pages = Callable[[Caller, Params, int], Awaitable[Page]]
-"""What makes a page of a collection, for a caller, of a list's parameters, with so many items at most."""
 
 
 class Routes:
@@ -54,72 +48,53 @@ class Routes:
             "flowSpecs": catalog.flow_specs,
         }
 
-    def list(self, collection: str) -> Handler:
-        page = self._pages(collection)
+    async def list(self, collection: str, exchange: Exchange) -> Reply:
+        return await self._page(collection, exchange, exchange.query, MAX_LIMIT)
 
-        async def handler(exchange: Exchange) -> Reply:
-            return Reply(_page_body(collection, await page(exchange.caller, exchange.query, MAX_LIMIT)))
-
-        return handler
-
-    def search(self, collection: str) -> Handler:
+    async def search(self, collection: str, exchange: Exchange) -> Reply:
         """POST /{collection}/search: the list language in a body, the token of a next page in the query."""
-        page = self._pages(collection)
+        params = search_params(exchange.json(), exchange.warnings) + exchange.query
+        return await self._page(collection, exchange, params, MAX_SEARCHED)
 
-        async def handler(exchange: Exchange) -> Reply:
-            params = search_params(exchange.json(), exchange.warnings) + exchange.query
-            return Reply(_page_body(collection, await page(exchange.caller, params, MAX_SEARCHED)))
+    async def _page(self, collection: str, exchange: Exchange, params: Params, most: int) -> Reply:
+        """A page of a collection, of so many items at most."""
+        if collection in self._specs:
+            # first in the fixtures, first in the list; a list of entities has the newest first
+            specs = [spec.body for spec in self._specs[collection].values()]
+            records = [Listed(-index, orjson.dumps(spec)) for index, spec in enumerate(specs)]
+            fields = {**dict.fromkeys(name for spec in specs for name in spec), **FIELDS[collection]}
+            page = run(parse(params, collection, fields, most=most, warnings=exchange.warnings), records)
+        else:
+            page = await self._service.page(collection, exchange.caller, params, most)
+        if page.count is not None:
+            return Reply({"count": page.count})
+        links = (
+            f'{{"next":{{"href":"/{collection}?continuationToken={page.next_token}"}}}}' if page.next_token else "{}"
+        )
+        return Reply(b'{"items":[%b],"_links":%b}' % (b",".join(page.items), links.encode()))
 
-        return handler
-
-    def _pages(self, collection: str) -> Pages:
-        if collection not in self._specs:
-            return partial(self._service.page, collection)
-        # first in the fixtures, first in the list; a list of entities has the newest first
-        specs = self._specs[collection]
-        records = [Listed(-index, orjson.dumps(spec.body)) for index, spec in enumerate(specs.values())]
-        fields = {**dict.fromkeys(name for spec in specs.values() for name in spec.body), **FIELDS[collection]}
-
-        async def page(caller: Caller, params: Params, most: int) -> Page:
-            return run(parse(params, collection, fields, most=most, warnings=caller.warnings), records)
-
-        return page
-
-    def get(self, collection: str) -> Handler:
-        async def of_spec(exchange: Exchange) -> Reply:
-            spec = self._specs[collection].get(exchange.path_params["id"])
-            if spec is None:
-                raise not_found(collection, exchange.path_params["id"])
+    async def get(self, collection: str, exchange: Exchange) -> Reply:
+        entity_id = exchange.path_params["id"]
+        if collection in self._specs:
+            if (spec := self._specs[collection].get(entity_id)) is None:
+                raise not_found(collection, entity_id)
             return Reply({"items": [spec.body]})
+        raw = self._service.raw(exchange.caller, collection, entity_id)
+        return Reply(b'{"items":[%b]}' % raw, headers=(("etag", orjson.loads(raw)["etag"]),))
 
-        async def of_entity(exchange: Exchange) -> Reply:
-            raw = self._service.raw(exchange.caller, collection, exchange.path_params["id"])
-            return Reply(b'{"items":[' + raw + b"]}", headers=(("etag", orjson.loads(raw)["etag"]),))
+    async def create(self, collection: str, exchange: Exchange) -> Reply:
+        if collection == "sourceConnections":  # only these name datasets
+            await self._library.refresh()
+        return _tag(self._service.create(exchange.caller, collection, exchange.json()), 201)
 
-        return of_spec if collection in self._specs else of_entity
+    async def patch(self, collection: str, exchange: Exchange) -> Reply:
+        caller, entity_id = exchange.caller, exchange.path_params["id"]
+        stored = self._service.to_change(caller, collection, entity_id, exchange.headers.get("if-match"))
+        return _tag(self._service.patch(caller, collection, stored, exchange.json()))
 
-    def create(self, collection: str) -> Handler:
-        async def handler(exchange: Exchange) -> Reply:
-            if collection == "sourceConnections":  # only these name datasets
-                await self._library.refresh()
-            return Reply(_tag(self._service.create(exchange.caller, collection, exchange.json())), 201)
-
-        return handler
-
-    def patch(self, collection: str) -> Handler:
-        async def handler(exchange: Exchange) -> Reply:
-            caller, entity_id = exchange.caller, exchange.path_params["id"]
-            stored = self._service.to_change(caller, collection, entity_id, exchange.headers.get("if-match"))
-            return Reply(_tag(self._service.patch(caller, collection, stored, exchange.json())))
-
-        return handler
-
-    def delete(self, collection: str) -> Handler:
-        async def handler(exchange: Exchange) -> Reply:
-            self._service.delete(exchange.caller, collection, exchange.path_params["id"])
-            return Reply(status=202)
-
-        return handler
+    async def delete(self, collection: str, exchange: Exchange) -> Reply:
+        self._service.delete(exchange.caller, collection, exchange.path_params["id"])
+        return Reply(status=202)
 
     async def configs(self, exchange: Exchange) -> Reply:
         """The eligible datasets; the spec named may be the data lake's or a destination's."""
@@ -142,15 +117,15 @@ class Routes:
     async def act(self, exchange: Exchange) -> Reply:
         """Enable or disable a flow; a body is not needed, and refused as elsewhere when it cannot be read."""
         exchange.json()
-        return Reply(_tag(self._service.act(exchange.caller, exchange.path_params["id"], exchange.query)))
+        return _tag(self._service.act(exchange.caller, exchange.path_params["id"], exchange.query))
 
     async def retrigger(self, exchange: Exchange) -> Reply:
         """The datasets of a failed run once more, as a new run."""
         exchange.json()
-        return Reply(_tag(self._service.retrigger(exchange.caller, exchange.path_params["id"], exchange.query)))
+        return _tag(self._service.retrigger(exchange.caller, exchange.path_params["id"], exchange.query))
 
     async def run_now(self, exchange: Exchange) -> Reply:
-        return Reply(_tag(self._service.run_now(exchange.caller, exchange.json())), 201)
+        return _tag(self._service.run_now(exchange.caller, exchange.json()), 201)
 
     async def adhoc_run(self, exchange: Exchange) -> Reply:
         """Runs of single datasets; each status URL points at the host that was asked and ends in the run's id."""
@@ -217,20 +192,9 @@ def _zone_at(sas_url: str) -> dict[str, str]:
     }
 
 
-def unsupported(feature: str) -> Handler:
-    async def handler(exchange: Exchange) -> Reply:
-        raise ServiceError("unsupported", feature=feature)
-
-    return handler
+async def unsupported(feature: str, exchange: Exchange) -> Reply:
+    raise ServiceError("unsupported", feature=feature)
 
 
-def _tag(entity: dict[str, Any]) -> dict[str, str]:
-    return {"id": entity["id"], "etag": entity["etag"]}
-
-
-def _page_body(collection: str, page: Page) -> Any:
-    if page.count is not None:
-        return {"count": page.count}
-    links = f'{{"next":{{"href":"/{collection}?continuationToken={page.next_token}"}}}}' if page.next_token else "{}"
-    end = b'],"_links":' + links.encode() + b"}"
-    return b'{"items":[' + b",".join(page.items) + end
+def _tag(entity: dict[str, Any], status: int = 200) -> Reply:
+    return Reply({"id": entity["id"], "etag": entity["etag"]}, status)

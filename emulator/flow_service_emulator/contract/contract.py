@@ -116,7 +116,7 @@ class Sums:
     def remember(self, exchange: Exchange) -> None:
         """Remembers what was deleted and which next page was announced, and forgets the page that was fetched."""
         name, query = exchange.operation or "", exchange.query_string
-        if not exchange.was_taken:
+        if not exchange.was_taken or not name.startswith(("delete:", "list")):
             return
         announced = ""
         if name.startswith("delete:"):
@@ -126,7 +126,7 @@ class Sums:
                 self._fetched(exchange, _parameter(query, "continuationToken"))
             if exchange.answer.endswith(_END):
                 announced = exchange.answer.rpartition(b"?continuationToken=")[2].removesuffix(_END).decode()
-        elif name == "listConfigs":
+        else:
             self._fetched(exchange, _parameter(query, "start") or "0")
             if more := _MORE.search(exchange.answer[-200:]):
                 announced = str(int(more[1]) + 1)

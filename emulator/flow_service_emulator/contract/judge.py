@@ -40,9 +40,10 @@ class Judge:
         if exchange.error is None and exchange.was_taken:
             found += self._leniences(exchange, body)
         if exchange.path.startswith("/data/"):
-            repeated = [warning.place for warning in exchange.warnings]  # their values stand in one line
             org, sandbox = exchange.headers.get("x-gw-ims-org-id", ""), exchange.headers.get("x-sandbox-name", "")
-            found += [each for each in _of_names(org, sandbox) if each.place not in repeated]
+            if of_names := _of_names(org, sandbox):
+                repeated = [warning.place for warning in exchange.warnings]  # their values stand in one line
+                found += [each for each in of_names if each.place not in repeated]
         return list(dict.fromkeys(found))[:MAX_OF_REQUEST] if found else found
 
     def _leniences(self, exchange: Exchange, body: Any) -> Iterator[Finding]:
