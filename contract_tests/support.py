@@ -58,10 +58,7 @@ class ServerProcess:
 
 @contextmanager
 def serving(
-    folder: Path,
-    *flags: str,
-    export_dir: Path | None = None,
-    program: Sequence[str] = (*COMMAND, "serve"),
+    folder: Path, *flags: str, export_dir: Path | None = None, program: Sequence[str] = (*COMMAND, "serve")
 ) -> Iterator[ServerProcess]:
     """A server process on a free port, with its files and log in `folder`. Frozen at FROZEN_NOW unless flags say otherwise."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -240,8 +240,7 @@ ORG, SANDBOX = "x-gw-ims-org-id", "x-sandbox-name"
 
 
 @pytest.mark.parametrize(
-    ("header", "value"),
-    [(ORG, "My Org"), (ORG, "ABC"), (ORG, "TEST@adobeorg"), (SANDBOX, "PROD"), (SANDBOX, "my_dev")],
+    ("header", "value"), [(ORG, "My Org"), (ORG, "ABC"), (ORG, "TEST@adobeorg"), (SANDBOX, "PROD"), (SANDBOX, "my_dev")]
 )
 def test_what_no_organization_or_sandbox_looks_like_is_warned_of(api: Api, header: str, value: str) -> None:
     """Once for all calls, with the value."""

@@ -63,8 +63,8 @@ def test_it_is_no_request_of_the_client(api: Api) -> None:
     """No injected fault meets it, and neither the journal nor the report has it."""
     api.control("POST", "/faults", {"kind": "error", "error": "service-unavailable"})
     made(api)
-    assert api.control("GET", "/requests")["items"] == []
-    assert api.control("GET", "/contract")["summary"]["requests"] == 0
+    assert api.requests() == []
+    assert api.report()["summary"]["requests"] == 0
 
 
 def test_whose_it_is(api: Api) -> None:

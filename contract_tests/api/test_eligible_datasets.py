@@ -55,7 +55,7 @@ def test_order(api: Api, order: str) -> None:
         direction, _, field = part.rpartition(":")
         expected.sort(key=itemgetter(field), reverse=direction == "desc")
     assert items == expected
-    assert {rule["id"] for rule in api.control("GET", "/contract")["violations"]} == set()
+    assert {rule["id"] for rule in api.report()["violations"]} == set()
 
 
 @pytest.mark.parametrize(

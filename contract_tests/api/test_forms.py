@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from contract_tests.support import Api
+from contract_tests.support import Api, replace
 from contract_tests.tutorial import ADLS, AZURE_BLOB, DESTINATIONS, GOOGLE, S3, SFTP, Destination
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -21,11 +20,9 @@ pytestmark = pytest.mark.emulator_only
 
 def told(api: Api) -> dict[str, str]:
     """Place -> message of the warnings about forms; beside what the tutorial's own requests bring about nothing else was told."""
-    report = api.control("GET", "/contract")
-    assert report["violations"] == []
-    rules = {rule["id"]: rule["findings"] for rule in report["warnings"]}
-    assert rules.keys() <= {"value-form", "json-uncompressed", "connection-spec-missing"}
-    return {finding["place"]: finding["message"] for finding in rules.get("value-form", ())}
+    met = api.met()
+    assert met.keys() <= {"value-form", "json-uncompressed", "connection-spec-missing"}
+    return {finding["place"]: finding["message"] for finding in met.get("value-form", {"findings": ()})["findings"]}
 
 
 CREDENTIALS: list[tuple[Destination, int, str, str]] = [
@@ -64,18 +61,11 @@ def test_credentials_of_another_form(api: Api, destination: Destination, variant
     assert not value or value not in message, "it may be a secret"
 
 
-def paths(destination: Destination, *values: str) -> list[tuple[Destination, str]]:
-    return [(destination, value) for value in values]
-
-
-@pytest.mark.parametrize(
-    ("destination", "value"),
-    [
-        *paths(S3, "", "/", "/folder", "a//b", "%SEGMENT_NAME%"),
-        *paths(ADLS, "..", "a/../b", "./a", "a/ b"),
-        *paths(SFTP, "", "a//b", "../up"),
-    ],
-)
+@pytest.mark.parametrize(("destination", "value"), [
+    *((S3, path) for path in ("", "/", "/folder", "a//b", "%SEGMENT_NAME%")),
+    *((ADLS, path) for path in ("..", "a/../b", "./a", "a/ b")),
+    *((SFTP, path) for path in ("", "a//b", "../up")),
+])  # fmt: skip
 def test_paths_of_another_form(api: Api, destination: Destination, value: str) -> None:
     (name,) = {"path", "remotePath"} & destination.target.keys()
     api.target(destination, **{name: value})
@@ -87,30 +77,23 @@ def test_what_the_tutorial_sends_and_common_values_are_fine(api: Api, destinatio
     for variant in range(len(destination.auths)):
         api.created("connections", destination.base_connection(variant))
     name = "remotePath" if destination is SFTP else "path"
-    for value in (
-        "folder",
-        "a/b-c/d_e/",
-        "v1.2/x..y" if destination is ADLS else "a.b",
-        *(["/home/a"] if name != "path" else []),
-    ):
+    special = {SFTP.folder: ["/home/a", "a.b"], ADLS.folder: ["v1.2/x..y"]}.get(destination.folder, ["a.b"])
+    for value in ("folder", "a/b-c/d_e/", *special):
         api.target(destination, **{name: value})
-    if destination is SFTP:
-        auth = SFTP.auths[0]
-        for domain in ("10.0.0.1", "sftp", "a_b.example.com"):
-            params = {**auth["params"], "domain": domain}
-            api.created("connections", {**SFTP.base_connection(), "auth": {**auth, "params": params}})
-    if destination is ADLS:
-        auth = ADLS.auths[0]
-        tenant = {**auth["params"], "tenant": auth["params"]["servicePrincipalId"]}
-        api.created("connections", {**ADLS.base_connection(), "auth": {**auth, "params": tenant}})
+    for other, changed in (
+        *((SFTP, {"domain": domain}) for domain in ("10.0.0.1", "sftp", "a_b.example.com")),
+        (ADLS, {"tenant": ADLS.auths[0]["params"]["servicePrincipalId"]}),
+    ):
+        auth = other.auths[0]
+        body = {**other.base_connection(), "auth": {**auth, "params": {**auth["params"], **changed}}}
+        api.created("connections", body)
     assert told(api) == {}
 
 
 def test_a_patch_of_another_field_says_nothing_again(api: Api) -> None:
     path = f"/targetConnections/{api.target(S3, path='/folder', compression='GZIP')}"
     api.control("DELETE", "/contract")
-    change: list[dict[str, Any]] = [{"op": "replace", "path": "/name", "value": "new"}]
-    assert api.patch(path, api.item(path)["etag"], change).status_code == 200
+    api.patched(path, replace("/name", "new"))
     assert told(api) == {}
 
 

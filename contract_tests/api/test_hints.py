@@ -191,9 +191,9 @@ def test_a_mistake_is_fixed_from_its_hint_alone(api: Api, mistake: str) -> None:
     assert len(hint) <= 600 and hint.isascii() and hint.isprintable()
     if answer.request.url.path.startswith("/__emulator"):
         return
-    entry = api.control("GET", "/requests")["items"][-1]
+    entry = api.requests()[-1]
     assert entry["hint"] == hint and entry["findings"]
-    report = api.control("GET", "/contract")
+    report = api.report()
     fixes = {finding["fix"] or rule["fix"] for rule in report["violations"] for finding in rule["findings"]}
     assert {finding["fix"] for finding in entry["findings"] if finding["severity"] == "violation"} <= fixes
 
@@ -203,7 +203,7 @@ def test_good_answers_have_none(api: Api) -> None:
     answers = [made.get("/flows"), made.change(name()), made.run(), made.get("/flows/{flow}"), made.act("?op=disable")]
     assert [answer.status_code for answer in answers] == [200, 200, 201, 200, 200]
     assert not any("x-emulator-hint" in answer.headers for answer in answers)
-    assert {entry["hint"] for entry in api.control("GET", "/requests")["items"]} == {""}
+    assert {entry["hint"] for entry in api.requests()} == {""}
 
 
 def test_what_is_sent_is_never_what_is_allowed(api: Api) -> None:
@@ -242,7 +242,7 @@ def test_of_many_mistakes_all_can_be_seen(api: Api) -> None:
     answer = api.post("/sourceConnections", {**SOURCE_CONNECTION, "params": {"datasets": datasets}})
     assert "more: see report.violations." in answer.headers["x-emulator-hint"]
     assert len(answer.json()["report"]["violations"]) == 30
-    (entry,) = api.control("GET", "/requests")["items"]
+    (entry,) = api.requests()
     assert len(entry["findings"]) == 30
 
 
@@ -252,9 +252,8 @@ def test_different_mistakes_at_one_place_are_different_findings(api: Api) -> Non
         api.get(f"/flows?property={path}")
     for unknown in (NOBODY, api.created("connections", DISK)):
         api.get(f"/flows/{unknown}")
-    rules = {rule["id"]: rule["findings"] for rule in api.control("GET", "/contract")["violations"]}
-    assert [finding["count"] for finding in rules["filter-field-invalid"]] == [2, 1]
-    assert len(rules["filter-operator-invalid"]) == 1 and len(rules["resource-not-found"]) == 2
+    counts = {name: [finding["count"] for finding in rule["findings"]] for name, rule in api.met().items()}
+    assert counts == {"filter-field-invalid": [2, 1], "filter-operator-invalid": [1], "resource-not-found": [1, 1]}
     page = api.http.get("/__emulator/contract?format=junit").text
     assert page.count("<failure") == 5
 

@@ -111,7 +111,7 @@ def test_the_clients_request_id_is_used(api: Api, sent: str) -> None:
     assert refused.headers["x-request-id"] == sent
     assert refused.json()["report"]["request-id"] == sent
     assert api.requests()[0]["requestId"] == sent
-    assert api.control("GET", "/contract")["violations"][0]["findings"][0]["first"]["requestId"] == sent
+    assert api.report()["violations"][0]["findings"][0]["first"]["requestId"] == sent
 
 
 class Marks:
