@@ -100,34 +100,30 @@ class FieldPath:
         return found
 
 
-Typed = tuple[str, Any]
-"""A value with its type, since `1` and `true` are alike in Python: ("text" | "number" | "boolean" | "null" | "other", value)."""
+Ranked = tuple[int, Any]
+"""A value with the rank of its type, since `1` and `true` are alike in Python; of null, arrays and objects the rank alone."""
+MISSING_RANK, NULL, BOOLEAN, NUMBER, TEXT, ARRAY, OBJECT = range(7)
+_RANKS: Final[Mapping[type, int]] = {
+    type(None): NULL, bool: BOOLEAN, int: NUMBER, float: NUMBER, str: TEXT, list: ARRAY, dict: OBJECT
+}  # fmt: skip
 
 
-def typed(stored: Any) -> Typed:
-    """A stored value with its type."""
-    match stored:
-        case str():
-            return "text", stored
-        case bool():
-            return "boolean", stored
-        case int() | float():
-            return "number", stored
-    return "null" if stored is None else "other", None
+def ranked(value: Any) -> Ranked:
+    return _RANKS[type(value)], value if isinstance(value, str | int | float) else 0
 
 
-def readings(text: str, *, quoted: bool = False) -> list[Typed]:
+def readings(text: str, *, quoted: bool = False) -> list[Ranked]:
     """What a value of a filter may mean: what is stored decides. In double quotes it is never `null`.
 
     Real clients also send Python's `True`.
     """
-    found: list[Typed] = [("text", text)]
+    found: list[Ranked] = [(TEXT, text)]
     if text.lower() in BOOLEANS:
-        found.append(("boolean", BOOLEANS[text.lower()]))
+        found.append((BOOLEAN, BOOLEANS[text.lower()]))
     if _NUMBER.fullmatch(text):
-        found.append(("number", int(text) if text.lstrip("-").isdecimal() else float(text)))
+        found.append((NUMBER, int(text) if text.lstrip("-").isdecimal() else float(text)))
     if text == "null" and not quoted:
-        found.append(("null", None))
+        found.append((NULL, 0))
     return found
 
 
@@ -157,7 +153,7 @@ class Filter:
 
     path: FieldPath
     operator: Operator
-    wanted: frozenset[Typed]
+    wanted: frozenset[Ranked]
     status: bool
     """Whether it is about a run's status, in any letter case."""
     exact: str | None
@@ -168,13 +164,11 @@ class Filter:
         return any(map(self._accepts, self.path.values(entity))) != self.operator.negated
 
     def _accepts(self, stored: Any) -> bool:
-        kind, value = typed(_folded(stored) if self.status and isinstance(stored, str) else stored)
+        rank, value = ranked(_folded(stored) if self.status and isinstance(stored, str) else stored)
         compare = self.operator.compare
         if compare is None:
-            return (kind, value) in self.wanted
-        return kind in ("text", "number") and any(
-            kind == other and compare(value, limit) for other, limit in self.wanted
-        )
+            return (rank, value) in self.wanted
+        return rank in (TEXT, NUMBER) and any(rank == other and compare(value, limit) for other, limit in self.wanted)
 
 
 def parse_filter(text: str, *, collection: str, fields: Fields) -> Filter | None:
@@ -204,8 +198,8 @@ def parse_filter(text: str, *, collection: str, fields: Fields) -> Filter | None
     _check_fit(field, symbol, values)
     words = _STATUS_WORDS.get(collection, frozenset())
     status = field.text in words or field.steps[-1][0] in words
-    only = values[0] if symbol == "==" and len(values) == 1 and not status and ("null", None) not in values[0] else None
-    wanted = {(kind, _folded(read) if status and kind == "text" else read) for each in values for kind, read in each}
+    only = values[0] if symbol == "==" and len(values) == 1 and not status and (NULL, 0) not in values[0] else None
+    wanted = {(rank, _folded(read) if status and rank == TEXT else read) for each in values for rank, read in each}
     return Filter(field, found, frozenset(wanted), status, only[0][1] if only else None)
 
 
@@ -223,28 +217,29 @@ def _folded(word: str) -> str:
     return _SAME_STATUS.get(word.lower(), word.lower())
 
 
-def _check_fit(field: FieldPath, symbol: str, values: list[list[Typed]]) -> None:
+def _check_fit(field: FieldPath, symbol: str, values: list[list[Ranked]]) -> None:
     """Whether operator and values suit the field's documented type; without one, `true` and `false` still have no order."""
     ordering = OPERATORS[symbol].compare is not None
-    kinds = [{kind for kind, _ in value} for value in values]
-    unordered = field.kind == "boolean" or (field.kind is None and "boolean" in kinds[0])
+    ranks = [{rank for rank, _ in value} for value in values]
+    unordered = field.kind == "boolean" or (field.kind is None and BOOLEAN in ranks[0])
     if field.kind not in ("object", "array") and ordering and len(values) > 1:
         raise ServiceError("filter-operator-single-value", operator=symbol)
     if field.kind in ("object", "array") or (ordering and unordered):
         raise ServiceError("filter-operator-unsupported-for-field", operator=symbol, field=echo(field.text))
-    for value, possible in zip(values, kinds, strict=True):
-        if field.kind in ("number", "boolean") and field.kind not in possible:
-            allowed = "a number" if field.kind == "number" else list(BOOLEANS)
-            raise value_invalid(value[0][1], field.text, allowed, place="query.property")
+    for value, possible in zip(values, ranks, strict=True):
+        if field.kind == "number" and NUMBER not in possible:
+            raise value_invalid(value[0][1], field.text, "a number", place="query.property")
+        if field.kind == "boolean" and BOOLEAN not in possible:
+            raise value_invalid(value[0][1], field.text, list(BOOLEANS), place="query.property")
 
 
-def parse_values(text: str) -> list[list[Typed]]:
+def parse_values(text: str) -> list[list[Ranked]]:
     r"""The readings of `a,"b,c",d`, split at the commas outside double quotes. Raises ServiceError query-value-invalid (1453).
 
     Inside double quotes `\"` is a quote and `\\` a backslash; an etag, which has its own quotes, is
     `"\"00…\""`. Two quotes alone are the empty text; a value without any character is an error.
     """
-    values: list[list[Typed]] = []
+    values: list[list[Ranked]] = []
     end, comma = 0, ","
     while comma:
         match = _VALUE.match(text, end)

@@ -15,7 +15,7 @@ import binascii
 import heapq
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
 from itertools import islice
@@ -27,11 +27,14 @@ import orjson
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import (
     BOOLEANS,
+    MISSING_RANK,
     FieldPath,
     Fields,
     Filter,
+    Ranked,
     doubts,
     parse_filter,
+    ranked,
     top_level,
     value_invalid,
 )
@@ -46,16 +49,13 @@ _PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN = "property", "orderby", "limit", "c
 _LIST_PARAMS: Final = (_PROPERTY, _ORDERBY, _LIMIT, _COUNT, _TOKEN)
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _WORDED_ORDER: Final = re.compile(r"[\s:](asc|desc|ascending|descending)\Z", re.IGNORECASE)
-_RANKS: Final[Mapping[type, int]] = {type(None): 1, bool: 2, int: 3, float: 3, str: 4, list: 5, dict: 6}
 
 Params = Sequence[tuple[str, str]]
 """A query string's names and values, decoded, in order."""
-SortKey = tuple[int, Any]
-"""(rank of the type, comparable value)"""
 
 
 @cmp_to_key
-def _falling(one: SortKey, other: SortKey) -> int:
+def _falling(one: Ranked, other: Ranked) -> int:
     """A sort key turned around."""
     return (one < other) - (one > other)
 
@@ -83,7 +83,7 @@ class Records(Iterable[Record], Sized, Protocol):
 class Position(NamedTuple):
     """Where an entity stands: its sort keys, one for each field of the order, and its number in creation order."""
 
-    keys: Sequence[SortKey]
+    keys: Sequence[Ranked]
     seq: int
 
 
@@ -210,14 +210,12 @@ def _matching(query: ListQuery, records: Iterable[Record]) -> Iterator[tuple[int
             yield record.seq, raw, entity
 
 
-def sort_key(found: Sequence[Any]) -> SortKey:
+def sort_key(found: Sequence[Any]) -> Ranked:
     """The sort key of what an entity has at a path."""
     if not found:
-        return (0, 0)
+        return MISSING_RANK, 0
     value = found[0]
-    if isinstance(value, str):
-        value = value[:MAX_KEY_CHARS]
-    return (_RANKS[type(value)], value if isinstance(value, str | int | float) else 0)
+    return ranked(value[:MAX_KEY_CHARS] if isinstance(value, str) else value)
 
 
 def _projected(raw: bytes, projection: frozenset[str]) -> bytes:
