@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from flow_service_emulator.reports.report import (
     all_rules,
     counted,
     grouped,
+    identity,
     left_out,
     printable,
     quality,
@@ -44,6 +46,9 @@ ENDINGS: Final[Mapping[str, str]] = {
 }
 """Ending of a file's name -> the form that belongs into it."""
 WIDTH: Final = 100
+SIGNS: Final = {"good": "✅", "bad": "❌", "unknown": "❔"}
+MAX_SHOWN: Final = 10
+"""Findings shown of one rule in Markdown: a summary is at most a megabyte."""
 ALL_NAMES: Final = "  Every name: report --coverage full, ?coverage=full, or the report as HTML or JSON."
 _RED, _YELLOW, _GREEN, _BOLD, _DIM, _END = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _SECTIONS: Final = (
@@ -84,8 +89,6 @@ def rendered(
 
         return html_report(report)
     if form == "markdown":
-        from flow_service_emulator.reports.markdown import markdown_report
-
         return markdown_report(report)
     return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n"
 
@@ -167,10 +170,53 @@ def _listed(names: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _wrapped(lead: str, text: str) -> Iterator[str]:
-    text = printable(re.sub(r"[ \t\r\n]+", " ", text))
-    lines = textwrap.wrap(text, WIDTH - len(lead), break_long_words=False, break_on_hyphens=False) or [""]
-    for index, line in enumerate(lines):
-        yield (lead if index == 0 else " " * len(lead)) + line.replace("\N{NO-BREAK SPACE}", " ")
+    text, below = printable(re.sub(r"[ \t\r\n]+", " ", text)), " " * len(lead)
+    wrapper = textwrap.TextWrapper(WIDTH, lead, below, break_long_words=False, break_on_hyphens=False)
+    for line in wrapper.wrap(text) or [lead]:
+        yield line.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def markdown_report(report: Mapping[str, Any]) -> str:
+    """For the summary of a CI job: what is wrong first, the coverage folded, by HTML in GitHub's Markdown."""
+    return printable("".join(f"{line}\n" for line in _markdown_lines(report)))
+
+
+def _markdown_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    requests = counted(report["summary"]["requests"], "request")
+    yield from (f"## {SIGNS[quality(report)]} Flow Service contract report", "")
+    yield f"{requests}: **{verdict(report)}**" + (f" ({left_out(report)})" if left_out(report) else "")
+    for severity in SEVERITIES:
+        for rule in report[f"{severity}s"]:
+            yield from _markdown_rule(rule)
+    if rules := unmatched(report):
+        yield from ("", f"### {UNMATCHED}", "", *(f"- {_text(rule)}" for rule in rules))
+    yield from ("", "<details><summary>Coverage</summary>", "", "| what | met | never met |", "|---|---|---|")
+    for dimension, part in report["coverage"].items():
+        never = ", ".join(_text(name) for name in grouped(part["never"]))
+        yield f"| {TITLES.get(dimension, dimension)} | {len(part['met'])} of {part['total']} | {never} |"
+    yield from ("", "</details>")
+
+
+def _markdown_rule(rule: Mapping[str, Any]) -> Iterator[str]:
+    code = f" {rule['code']}" if "code" in rule else ""
+    address = str(rule.get("sourceUrl", ""))
+    source = (
+        f"[{_text(rule['source'])}]({address})"
+        if re.fullmatch(r"https://[^\s()<>]+", address)
+        else _text(rule["source"])
+    )
+    yield from ("", f"### {rule['severity'].title()}: {_text(rule['title'])}", "")
+    yield f"`{rule['id']}`{code}, {counted(rule['count'], 'request')}. **Fix:** {_text(rule['fix'])} Source: {source}."
+    yield ""
+    for place, message, where in islice(told(rule), MAX_SHOWN):
+        yield f"- {f'`{place}` ' if place and '`' not in place else ''}{_text(message)}<br>{_text(where)}"
+    if len(rule["findings"]) > MAX_SHOWN:
+        yield f"- and {len(rule['findings']) - MAX_SHOWN} more places"
+
+
+def _text(text: str) -> str:
+    """A text in one line, without what Markdown or HTML would make something of."""
+    return re.sub(r"([\\`*_\[\]<>|#&~])", r"\\\1", " ".join(text.split()))
 
 
 def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
@@ -179,12 +225,7 @@ def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
     A violation fails. What was only warned of is skipped with the warning as its reason, which build servers show without turning
     the build red; with `fail_on` `warning` it fails as well.
     """
-    from xml.etree.ElementTree import (  # a server that is not asked does not pay for it
-        Element,
-        SubElement,
-        indent,
-        tostring,
-    )
+    from xml.etree.ElementTree import Element, SubElement, indent, tostring  # who does not ask does not pay for it
 
     summary = report["summary"]
     properties = {"requests": str(summary["requests"])}
@@ -205,21 +246,15 @@ def junit_report(report: Mapping[str, Any], fail_on: Severity) -> str:
             if not rule["findings"]:
                 SubElement(suite, "testcase", about, name=printable(rule["title"]))
             for finding, (place, message, where) in zip(rule["findings"], told(rule), strict=True):
-                title = " ".join(
-                    filter(None, (finding["operation"], finding["place"], finding["kind"], finding["fix"]))
-                )
-                case = SubElement(suite, "testcase", about, name=printable(title))
+                title = printable(" ".join(filter(None, identity(finding))))
+                case = SubElement(suite, "testcase", about, name=title)
                 summary = printable(": ".join(filter(None, (place, message))))
                 outcome = SubElement(case, "failure" if fails else "skipped", message=summary)
                 if fails:
                     outcome.set("type", rule["id"])
-                lines = (
-                    summary,
-                    f"  {where}",
-                    f"How to fix it: {finding['fix'] or rule['fix']}",
-                    f"Source: {rule['source']}",
-                )
-                (outcome if fails else SubElement(case, "system-out")).text = printable("\n".join(lines))
+                fix = f"How to fix it: {finding['fix'] or rule['fix']}\nSource: {rule['source']}"
+                text = printable(f"{summary}\n  {where}\n{fix}")
+                (outcome if fails else SubElement(case, "system-out")).text = text
     for element in (*root, root):
         for count, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             element.set(count, str(len(list(element.iter(tag)))))
