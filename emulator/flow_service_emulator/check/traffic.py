@@ -109,15 +109,8 @@ def _own(entry: Mapping[str, Any], number: int) -> Exchanged:
     """A recorded request as `GET /__emulator/requests` shows it."""
     request, answer, value = entry["request"], entry["answer"], entry["request"].get("body")
     body = urlencode(value, doseq=True).encode() if entry["path"].startswith("/ims/") else orjson.dumps(value)
-    lacks = (
-        BY_FAULT
-        if entry.get("fault")
-        else CUT_BODY
-        if "unread" in request
-        else CUT_ANSWER
-        if "unread" in answer
-        else ""
-    )
+    flaws = {BY_FAULT: entry.get("fault"), CUT_BODY: "unread" in request, CUT_ANSWER: "unread" in answer}
+    lacks = next((reason for reason, found in flaws.items() if found), "")
     return Exchanged(
         number, float(entry["at"]), entry["method"], entry["path"], entry["query"], dict(request["headers"]),
         b"" if value is None else body, int(entry["status"]), answer.get("body"), lacks,

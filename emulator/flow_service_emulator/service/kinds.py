@@ -41,18 +41,17 @@ NEEDED: Final = ("interval", "timeUnit", "startTime")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the rules ask of the world around a body. The catalog and a look-up are enough to judge a recorded request."""
+    """What the rules ask of the world around a body."""
 
     catalog: Catalog
     find: Callable[[str, str], Entity | None]
     """(collection, id) -> the entity of the same scope, or None."""
-    datasets: Library | None = None
-    """None where it is not known which datasets are eligible: then any is."""
-    warnings: list[Finding] = field(default_factory=list)
-    """Where warnings go: what works here and is undocumented, deprecated or fragile."""
-    scope: Scope = ("", "prod")
-    created_at: int = 0
-    now: float = 0
+    datasets: Library
+    warnings: list[Finding]
+    """Where warnings go."""
+    scope: Scope
+    created_at: int
+    now: float
     """When the entity was or is being created, and what time it is, in epoch seconds."""
 
 
@@ -181,18 +180,24 @@ def check(kind: Kind, body: Any, context: Context, change: Change | None = None)
 
 
 def _named_spec(kind: Kind, draft: Draft) -> Any:
-    """The spec that the body names, or None. Its errors come before all others: 1413-400 and 1413-422."""
-    name = kind.reference
-    reference = draft.body.get(name)
-    if reference is None:
-        return None
-    catalog = draft.context.catalog
-    known: Mapping[str, Any] = catalog.flow_specs if name == "flowSpec" else catalog.connection_specs
-    spec_id = reference.get("id") if isinstance(reference, dict) else None
-    spec = known.get(spec_id) if isinstance(spec_id, str) else None
+    """The spec that the body names, of the kind's side. Its errors come before all others: 1413-400 and 1413-422."""
+    name, catalog, body = kind.reference, draft.context.catalog, draft.body
+    known: Mapping[str, Any] = catalog.flow_specs
+    if name == "connectionSpec":
+        is_source = kind.collection == "sourceConnections"
+        known = {key: spec for key, spec in catalog.connection_specs.items() if (spec.source is not None) == is_source}
+    reference = body.get(name)
+    if reference is None and kind.collection == "connections" and body.get("auth") is None:
+        assumed = catalog.assumed_connection_spec  # only the Data Landing Zone needs neither
+        body[name] = {"id": assumed.id, "version": assumed.version}
+        text = f"no connectionSpec was sent; {assumed.name} is assumed, as the tutorial's request has it"
+        draft.warn("connection-spec-missing", name, text)
+        return assumed
+    given = reference if isinstance(reference, dict) else {}
+    spec = known.get(str(given.get("id")))
     if spec is None:
         raise unknown_spec(known, name, reference)
-    version = reference.get("version")
+    version = given.get("version")
     if version is None or version == "":
         raise ServiceError("spec-version-missing", field=name)
     if version != spec.version:
@@ -201,24 +206,9 @@ def _named_spec(kind: Kind, draft: Draft) -> Any:
     return spec
 
 
-def _fitting_spec(draft: Draft, spec: ConnectionSpec | None, *, source: bool) -> ConnectionSpec:
-    """The connection spec that the body names; it must be a source's or a destination's."""
-    if spec is None or (spec.destination is None) != source:
-        specs = draft.context.catalog.connection_specs
-        fitting = {each.id: each for each in specs.values() if (each.destination is None) == source}
-        raise unknown_spec(fitting, "connectionSpec", draft.body.get("connectionSpec"))
-    return spec
-
-
-def _complete_connection(draft: Draft, spec: ConnectionSpec | None) -> None:
+def _complete_connection(draft: Draft, spec: ConnectionSpec) -> None:
     body = draft.body
     auth = body.get("auth")
-    if spec is None and auth is None:  # only the Data Landing Zone needs neither
-        spec = draft.context.catalog.assumed_connection_spec
-        body["connectionSpec"] = {"id": spec.id, "version": spec.version}
-        text = f"no connectionSpec was sent; {spec.name} is assumed, as the tutorial's request has it"
-        draft.warn("connection-spec-missing", "connectionSpec", text)
-    spec = _fitting_spec(draft, spec, source=False)
     if auth is None:
         body.pop("auth", None)
         if spec.auth:
@@ -254,8 +244,7 @@ def _checked_auth(draft: Draft, spec: ConnectionSpec, auth: dict[str, Any]) -> d
     return {**auth, "params": {**checked, AUTHORIZED: date}}
 
 
-def _complete_source(draft: Draft, spec: ConnectionSpec | None) -> None:
-    spec = _fitting_spec(draft, spec, source=True)
+def _complete_source(draft: Draft, spec: ConnectionSpec) -> None:
     base_id = draft.body.get("baseConnectionId")
     if not isinstance(base_id, str):  # nobody creates the data lake's: each sandbox has one from the beginning
         base_id = derived_uuid(*draft.context.scope, spec.id)
@@ -275,15 +264,14 @@ def _complete_source(draft: Draft, spec: ConnectionSpec | None) -> None:
         place, dataset_id = f"params.datasets[{index}].dataSetId", dataset["dataSetId"]
         if dataset_id in seen:
             draft.refuse(place, f'{place}: "{echo(dataset_id)}" is there twice', "uniqueItems")
-        elif datasets is not None and dataset_id not in datasets.datasets:
+        elif dataset_id not in datasets.datasets:
             why = datasets.problem(dataset_id) or f"GET /connectionSpecs/{spec.id}/configs lists them"
             draft.refuse(place, f'{place}: no eligible dataset has the id "{echo(dataset_id)}"; {why}', "enum")
         seen.add(dataset_id)
 
 
-def _complete_target(draft: Draft, spec: ConnectionSpec | None) -> None:
+def _complete_target(draft: Draft, spec: ConnectionSpec) -> None:
     body = draft.body
-    spec = _fitting_spec(draft, spec, source=False)
     base = draft.found("connections", "baseConnectionId", body.get("baseConnectionId"))
     if base is not None:
         base_spec = base["connectionSpec"]
@@ -323,10 +311,8 @@ def _workflow(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return OTHER_WORKFLOW if "fileType" in params and "datasetFileType" not in params else DATASETS_WORKFLOW
 
 
-def _complete_flow(draft: Draft, spec: FlowSpec | None) -> None:
+def _complete_flow(draft: Draft, spec: FlowSpec) -> None:
     body = draft.body
-    if spec is None:
-        raise unknown_spec(draft.context.catalog.flow_specs, "flowSpec", None)
     if body.get("transformations") is None:
         body["transformations"] = []
     sources = _fitting(draft, "sourceConnections", "sourceConnectionIds", spec.source_spec_ids, spec)
@@ -395,4 +381,4 @@ _COMPLETE: Final[Mapping[str, Callable[[Draft, Any], None]]] = {
     "targetConnections": _complete_target,
     "flows": _complete_flow,
 }
-"""Collection -> what checks and completes a draft, given the spec that it names or None."""
+"""Collection -> what checks and completes a draft, given the spec that it names."""
