@@ -8,7 +8,6 @@ of facts about the service.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -17,8 +16,6 @@ from typing import Any
 import pytest
 
 from flow_service_emulator.catalog import Catalog, FixtureError, fixtures_dir, load_catalog
-
-Change = Callable[[Any], None]
 
 S3 = "4fce964d-3f37-408f-9778-e597338a21ee"
 BLOB = "6d6b59bf-fb58-4107-9064-4d246c0e5bb2"
@@ -173,23 +170,19 @@ def refused(folder: Path, files: dict[str, Any]) -> FixtureError:
 # --- broken fixtures --------------------------------------------------------------------------------------
 
 
-def put(path: str, value: Any) -> Change:
-    """Sets the value at a JSON pointer."""
-
-    def change(document: Any) -> None:
-        *steps, last = (int(step) if step.isdecimal() else step for step in path.strip("/").split("/"))
-        inside = reduce(getitem, steps, document)
-        if value is drop:
-            del inside[last]
-        else:
-            inside[last] = value
-
-    return change
+DROP = object()
 
 
-def drop(path: str) -> Change:
-    """Takes the member at a JSON pointer away."""
-    return put(path, drop)
+def changed(file: str, at: str, value: Any) -> Any:
+    """A built-in fixture with another value, or none, at a JSON pointer."""
+    document = built_in(file)
+    *steps, last = (int(step) if step.isdecimal() else step for step in at.strip("/").split("/"))
+    inside = reduce(getitem, steps, document)
+    if value is DROP:
+        del inside[last]
+    else:
+        inside[last] = value
+    return document
 
 
 S3_FILE, BLOB_FILE = "connection-specs/amazon-s3.json", "connection-specs/azure-blob.json"
@@ -200,50 +193,48 @@ TYPE, KEY = f"{SCHEMA}/properties/fileType", "/examples/auth/Access Key"
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "place", "reason"),
+    ("file", "at", "value", "place", "reason"),
     [
-        (S3_FILE, drop("/spec"), "", '"spec" is a required property'),
-        (S3_FILE, put("/contaner", "bucketName"), "", "contaner"),
-        (S3_FILE, drop("/path"), "", "path"),
-        (S3_FILE, put("/spec/id", "../../etc"), "/spec/id", "does not match"),
-        (S3_FILE, put("/spec/authSpec", {}), "/spec/authSpec", "array"),
-        (S3_FILE, drop("/spec/authSpec/0/spec"), "/spec/authSpec/0", '"spec" is a required property'),
-        (S3_FILE, put("/destination", "../amazon"), "/destination", "does not match"),
-        (S3_FILE, put("/destination", "a/b"), "/destination", "does not match"),
-        (S3_FILE, put("/destination", ""), "/destination", "does not match"),
-        (BLOB_FILE, put("/destination", "amazon-s3"), "/destination", "already that of amazon-s3.json"),
-        (S3_FILE, put("/container", "bucket"), "/container", "no property 'bucket'"),
-        (S3_FILE, put("/path", "remotePath"), "/path", "no property 'remotePath'"),
-        (S3_FILE, put("/assumedWhenUnnamed", False), "/assumedWhenUnnamed", "true was expected"),
-        (DLZ_FILE, put("/assumedWhenUnnamed", "true was expected"), "/assumedWhenUnnamed", "true was expected"),
-        (S3_FILE, put(f"{SCHEMA}/type", "objekt"), f"{SCHEMA}/type", "objekt"),
-        (S3_FILE, put(f"{SCHEMA}/properties/path/pattern", "a("), f"{SCHEMA}/properties/path/pattern", "a("),
-        (S3_FILE, put(f"{SCHEMA}/$schema", "http://example.com/mine"), f"{SCHEMA}/$schema", "draft 7"),
-        (S3_FILE, put(f"{TYPE}/conditional/operator", "HAS"), f"{TYPE}/conditional", "HAS"),
-        (S3_FILE, put(f"{SCHEMA}/properties/path/$ref", "#/nowhere"), SCHEMA, "/nowhere"),
-        (S3_FILE, put("/spec/authSpec/0/spec/required", "x"), "/spec/authSpec/0/spec/required", "array"),
-        (S3_FILE, drop("/spec/targetSpec"), "/spec", '"targetSpec" is a required property'),
-        (LAKE_FILE, drop("/spec/sourceSpec"), "/spec", '"sourceSpec" is a required property'),
-        (S3_FILE, drop("/examples/target"), "/examples", '"target" is a required property'),
-        (S3_FILE, put("/examples/target/bucketName", "NO!"), "/examples/target/bucketName", "NO!"),
-        (S3_FILE, drop("/examples/target/path"), "/examples/target/path", "path"),
-        (S3_FILE, drop("/examples/auth/Access Key"), "/examples/auth/Access Key", "an example is missing"),
-        (S3_FILE, put(f"{KEY}/s3AccessKey", "short"), f"{KEY}/s3AccessKey", "short"),
-        (LAKE_FILE, put("/examples/source/datasets", []), "/examples/source/datasets", ""),
-        (LAKE_FILE, put("/examples/source/datasets/0", {}), "/examples/source/datasets/0/dataSetId", ""),
-        (FLOW_FILE, drop("/attributes/_workflow"), "/attributes", "_workflow"),
-        (FLOW_FILE, put("/targetConnectionSpecIds/0", SEVENTH), "/targetConnectionSpecIds/0", SEVENTH),
-        (FLOW_FILE, put("/sourceConnectionSpecIds/0", S3), "/sourceConnectionSpecIds/0", "'Amazon S3' is no source"),
-        (FLOW_FILE, put("/targetConnectionSpecIds/0", DATA_LAKE), "/targetConnectionSpecIds/0", "is no target"),
-        (FLOW_FILE, put("/sourceConnectionSpecIds", []), "/sourceConnectionSpecIds", ""),
+        (S3_FILE, "/spec", DROP, "", '"spec" is a required property'),
+        (S3_FILE, "/contaner", "bucketName", "", "contaner"),
+        (S3_FILE, "/path", DROP, "", "path"),
+        (S3_FILE, "/spec/id", "../../etc", "/spec/id", "does not match"),
+        (S3_FILE, "/spec/authSpec", {}, "/spec/authSpec", "array"),
+        (S3_FILE, "/spec/authSpec/0/spec", DROP, "/spec/authSpec/0", '"spec" is a required property'),
+        (S3_FILE, "/destination", "../amazon", "/destination", "does not match"),
+        (S3_FILE, "/destination", "a/b", "/destination", "does not match"),
+        (S3_FILE, "/destination", "", "/destination", "does not match"),
+        (BLOB_FILE, "/destination", "amazon-s3", "/destination", "already that of amazon-s3.json"),
+        (S3_FILE, "/container", "bucket", "/container", "no property 'bucket'"),
+        (S3_FILE, "/path", "remotePath", "/path", "no property 'remotePath'"),
+        (S3_FILE, "/assumedWhenUnnamed", False, "/assumedWhenUnnamed", "true was expected"),
+        (DLZ_FILE, "/assumedWhenUnnamed", "true was expected", "/assumedWhenUnnamed", "true was expected"),
+        (S3_FILE, f"{SCHEMA}/type", "objekt", f"{SCHEMA}/type", "objekt"),
+        (S3_FILE, f"{SCHEMA}/properties/path/pattern", "a(", f"{SCHEMA}/properties/path/pattern", "a("),
+        (S3_FILE, f"{SCHEMA}/$schema", "http://example.com/mine", f"{SCHEMA}/$schema", "draft 7"),
+        (S3_FILE, f"{TYPE}/conditional/operator", "HAS", f"{TYPE}/conditional", "HAS"),
+        (S3_FILE, f"{SCHEMA}/properties/path/$ref", "#/nowhere", SCHEMA, "/nowhere"),
+        (S3_FILE, "/spec/authSpec/0/spec/required", "x", "/spec/authSpec/0/spec/required", "array"),
+        (S3_FILE, "/spec/targetSpec", DROP, "/spec", '"targetSpec" is a required property'),
+        (LAKE_FILE, "/spec/sourceSpec", DROP, "/spec", '"sourceSpec" is a required property'),
+        (S3_FILE, "/examples/target", DROP, "/examples", '"target" is a required property'),
+        (S3_FILE, "/examples/target/bucketName", "NO!", "/examples/target/bucketName", "NO!"),
+        (S3_FILE, "/examples/target/path", DROP, "/examples/target/path", "path"),
+        (S3_FILE, "/examples/auth/Access Key", DROP, "/examples/auth/Access Key", "an example is missing"),
+        (S3_FILE, f"{KEY}/s3AccessKey", "short", f"{KEY}/s3AccessKey", "short"),
+        (LAKE_FILE, "/examples/source/datasets", [], "/examples/source/datasets", ""),
+        (LAKE_FILE, "/examples/source/datasets/0", {}, "/examples/source/datasets/0/dataSetId", ""),
+        (FLOW_FILE, "/attributes/_workflow", DROP, "/attributes", "_workflow"),
+        (FLOW_FILE, "/targetConnectionSpecIds/0", SEVENTH, "/targetConnectionSpecIds/0", SEVENTH),
+        (FLOW_FILE, "/sourceConnectionSpecIds/0", S3, "/sourceConnectionSpecIds/0", "'Amazon S3' is no source"),
+        (FLOW_FILE, "/targetConnectionSpecIds/0", DATA_LAKE, "/targetConnectionSpecIds/0", "is no target"),
+        (FLOW_FILE, "/sourceConnectionSpecIds", [], "/sourceConnectionSpecIds", ""),
     ],
 )
 def test_a_broken_spec_is_refused_with_its_place(
-    tmp_path: Path, file: str, change: Change, place: str, reason: str
+    tmp_path: Path, file: str, at: str, value: Any, place: str, reason: str
 ) -> None:
-    document = built_in(file)
-    change(document)
-    fault = refused(tmp_path, {file: document})
+    fault = refused(tmp_path, {file: changed(file, at, value)})
     assert (fault.file, fault.place) == (tmp_path / file, place)
     assert reason in fault.reason and str(fault).startswith(str(tmp_path / file))
 
