@@ -15,11 +15,10 @@ import pickle
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from pathlib import Path
 from typing import Any, Final
 
 from flow_service_emulator.data.datasets.content import FileFault, Found, Job, Source
-from flow_service_emulator.data.datasets.tables import from_stream, to_stream
+from flow_service_emulator.data.datasets.tables import from_stream
 from flow_service_emulator.errors import ServiceError
 
 SMALL: Final = 1 << 20
@@ -30,7 +29,7 @@ MAX_FILE_MEMORY: Final = 4_000_000_000
 """The same for a file, whose rows are in memory, too."""
 MAX_SECONDS: Final = 30
 """Seconds of a processor for an upload."""
-_START: Final = f"from {__name__} import main; main()"
+_START: Final = "from flow_service_emulator.data.datasets.reading import main; main()"
 
 log = logging.getLogger("emulator.datasets")
 
@@ -65,7 +64,8 @@ class Reader:
         return Found(await asyncio.to_thread(from_stream, stream), facts)
 
     async def _read_in_process(self, job: Job, source: Source) -> Any:
-        """What `main` answers. Raises FileFault where it does not."""
+        """What `reading.main` answers. Raises FileFault where it does not."""
+        bounds = (MAX_MEMORY, MAX_SECONDS) if job.upload else (MAX_FILE_MEMORY, None)
         path = [path for path in sys.path if isinstance(path, str)]
         command = (sys.executable, "-I", "-c", f"import sys; sys.path[:] = {path!r}; {_START}")
         try:
@@ -76,7 +76,7 @@ class Reader:
         if self._stopped:
             process.kill()
         try:
-            output, complaints = await process.communicate(pickle.dumps((job, source)))
+            output, complaints = await process.communicate(pickle.dumps((job, source, *bounds)))
         finally:
             self._processes.discard(process)
             if process.returncode is None:  # nobody waits for it any more
@@ -100,40 +100,3 @@ def _ended_by(status: int, complaints: bytes, upload: bool) -> FileFault:
     if upload:
         most = f"{MAX_MEMORY} bytes of memory and {MAX_SECONDS} seconds; a file in the datasets folder of --fixtures may take more"
     return FileFault(f"it cannot be read: it ends the process that reads it ({end}), which may take {most}")
-
-
-# --- the process ------------------------------------------------------------------------------------------------------
-
-
-def main() -> None:
-    """The process: a job and its content on standard input; on standard output the rows, as an Arrow IPC stream, and the facts, or what
-    is wrong."""
-    job, source = pickle.load(sys.stdin.buffer)
-    from flow_service_emulator.data.datasets.reading import convert  # takes memory by itself, before that is bounded
-
-    _bound_process(*(MAX_MEMORY, MAX_SECONDS) if job.upload else (MAX_FILE_MEMORY, None))
-    outcome: Any
-    try:
-        found = convert(job, source)
-        outcome = to_stream(found.table), found.facts
-    except (ValueError, OSError) as fault:
-        outcome = fault
-    pickle.dump(outcome, sys.stdout.buffer)
-
-
-def _bound_process(memory: int, seconds: int | None) -> None:
-    """Let this process take so many bytes more than it has, and so many seconds, where the system knows such bounds."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    bounds = {resource.RLIMIT_CORE: 0}
-    if seconds is not None:
-        bounds[resource.RLIMIT_CPU] = seconds
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        bounds[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory
-    for what, most in bounds.items():
-        allowed = resource.getrlimit(what)[1]  # where that is less already, it stays: raising it would be refused
-        most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
-        resource.setrlimit(what, (most, most))

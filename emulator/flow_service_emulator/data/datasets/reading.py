@@ -12,7 +12,9 @@ import io
 import json
 import math
 import os
+import pickle
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice
@@ -34,7 +36,7 @@ from flow_service_emulator.data.datasets.content import (
     panics_as_faults,
 )
 from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
-from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, from_stream, rows_as_text
+from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, from_stream, rows_as_text, to_stream
 from flow_service_emulator.data.forms import cast_batch
 from flow_service_emulator.data.rows.columns import arrow_field
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
@@ -328,3 +330,40 @@ _READERS: Final[Mapping[str, Callable[[Source, Schema | None, bool, dict[str, An
     "csv": _csv,
     "parquet": _parquet,
 }
+
+
+# --- as a process -----------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """What `reader` starts: on standard input a job, its content, and how many bytes and seconds (or None) it may take.
+
+    On standard output it answers the rows, as an Arrow IPC stream, and the facts, or the exception that says what is wrong.
+    """
+    job, source, memory, seconds = pickle.load(sys.stdin.buffer)
+    _bound_process(memory, seconds)
+    outcome: Any
+    try:
+        found = convert(job, source)
+        outcome = to_stream(found.table), found.facts
+    except (ValueError, OSError) as fault:
+        outcome = fault
+    pickle.dump(outcome, sys.stdout.buffer)
+
+
+def _bound_process(memory: int, seconds: int | None) -> None:
+    """Let this process take so many bytes more than it has, and so many seconds, where the system knows such bounds."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    bounds = {resource.RLIMIT_CORE: 0}
+    if seconds is not None:
+        bounds[resource.RLIMIT_CPU] = seconds
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        bounds[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory
+    for what, most in bounds.items():
+        allowed = resource.getrlimit(what)[1]  # where that is less already, it stays: raising it would be refused
+        most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(what, (most, most))
