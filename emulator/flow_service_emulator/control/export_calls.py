@@ -13,7 +13,6 @@ from flow_service_emulator.control.inputs import ANYTHING, CONTROL, invalid, tak
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.settings import http_address
-from flow_service_emulator.testing.exported import each_row
 from flow_service_emulator.validation.violation_text import literal
 
 DEFAULT_ROWS: Final = 20
@@ -81,6 +80,10 @@ def preview(file: Path, limit: int) -> dict[str, Any]:
 
     Raises PreviewError for a file that cannot be read as what it is called.
     """
+    from flow_service_emulator.testing.exported import (
+        each_row,
+    )  # brings a client along, which a start need not wait for
+
     form = {".parquet": "parquet", ".gz": "json.gz"}.get(file.suffix, "json")
     try:
         rows = [_short(row) for row in islice(each_row(file, BATCH_ROWS), limit + 1)]
