@@ -12,13 +12,13 @@ import pytest
 
 from contract_tests import webdriver
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
+from contract_tests.test_page_calls import HOURLY, another_flow
 from contract_tests.tutorial import AZURE_BLOB, GOOGLE, S3, SFTP
 from contract_tests.webdriver import ENTER, ESCAPE, FAINT, SPACE, TAB, UNNAMED, Browser, State
 from flow_service_emulator.control.overview import MAX_FLOWS
 
 pytestmark = pytest.mark.skipif(webdriver.missing() is not None, reason=f"no browser: {webdriver.missing()}")
 """Without Chromium and its driver the tests are skipped."""
-HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}
 WRONG = {"name": "x", "auth": {"specName": "Access Key", "params": {}}, "connectionSpec": {"id": S3.spec, "version": "1.0"}}  # fmt: skip
 
 
@@ -58,13 +58,6 @@ def look_again(page: Browser, until: State | None = None) -> None:
 def numbers(page: Browser) -> list[int]:
     """The numbers of the requests in the list, also of those that are folded away."""
     return page.all("#request-list > li", "value")
-
-
-def another_flow(api: Api, like: str, name: str) -> str:
-    """A flow of another name with the connections of one that is there."""
-    flow = api.item(f"/flows/{like}")
-    body = S3.flow(flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0], **HOURLY)
-    return api.created("flows", {**body, "name": name})
 
 
 def test_a_walk_through_the_page(page: Browser, api: Api, export_dir: Path) -> None:

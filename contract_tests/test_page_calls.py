@@ -21,6 +21,13 @@ HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}
 FOLDER = Path(__file__).parent.parent / "emulator" / "flow_service_emulator" / "control" / "page"
 
 
+def another_flow(api: Api, like: str, name: str = "another", **schedule: Any) -> str:
+    """A flow with the connections of one that is there."""
+    flow = api.item(f"/flows/{like}")
+    body = S3.flow(flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0], **{**HOURLY, **schedule})
+    return api.created("flows", {**body, "name": name})
+
+
 def test_the_page_loads_nothing_from_elsewhere(api: Api) -> None:
     """Its own files only, with a policy that a browser holds it to; no script or style within the HTML."""
     for path in ("/__emulator", "/__emulator/"):
@@ -52,23 +59,14 @@ def test_the_bare_address_leads_to_the_page_and_is_no_call_of_the_client(api: Ap
 
 def test_an_overview_is_bounded(api: Api) -> None:
     """It goes over every organization and sandbox, newest first, and says how many there are in all."""
-    other = Api(api.url, org="OTHER@AdobeOrg", sandbox="dev")
     first = api.flow(S3, {**HOURLY, "endTime": FROZEN_NOW + 86_400 * 40})
-    second = other.flow(LANDING_ZONE, HOURLY)
-    other.close()
+    second = api.other(org="OTHER@AdobeOrg", sandbox="dev").flow(LANDING_ZONE, HOURLY)
     api.advance(86_400 * 20)
-    source, target = (
-        api.item(f"/flows/{first}")["sourceConnectionIds"][0],
-        api.item(f"/flows/{first}")["targetConnectionIds"][0],
-    )
     for _ in range(MAX_FLOWS):
-        api.created("flows", S3.flow(source, target, interval=1, timeUnit="day", startTime=FROZEN_NOW + 86_400 * 30))
+        another_flow(api, first, interval=1, timeUnit="day", startTime=FROZEN_NOW + 86_400 * 30)
     seen = api.control("GET", "/overview")
-    assert len(seen["flows"]) == MAX_FLOWS
-    assert len(seen["runs"]) == MAX_RUNS
-    assert len(seen["files"]) == MAX_FILES
-    assert seen["counts"]["flows"] == MAX_FLOWS + 2
-    assert seen["counts"]["runs"] == 320
+    assert [len(seen[name]) for name in ("flows", "runs", "files")] == [MAX_FLOWS, MAX_RUNS, MAX_FILES]
+    assert (seen["counts"]["flows"], seen["counts"]["runs"]) == (MAX_FLOWS + 2, 320)
     assert seen["next"] == FROZEN_NOW + 600 + 86_400 * 20
     started = [run["startedAt"] for run in seen["runs"]]
     assert started == sorted(started, reverse=True)
@@ -80,15 +78,12 @@ def test_an_overview_is_bounded(api: Api) -> None:
 
 def test_an_overview_tells_lives_apart(api: Api) -> None:
     """Its epoch is another one after a reset, a restored state and an emptied journal, and for another server."""
-    seen = {api.control("GET", "/overview")["epoch"]}
-    api.get("/flows")
-    seen.add(api.control("GET", "/overview")["epoch"])
-    assert len(seen) == 1
-    state = api.control("GET", "/state")
-    for method, path, body in (("POST", "/reset", None), ("PUT", "/state", state), ("DELETE", "/requests", None)):
-        api.control(method, path, body)
-        seen.add(api.control("GET", "/overview")["epoch"])
-    assert len(seen) == 4
+    seen, state = [], api.control("GET", "/state")
+    for call in (("GET", "/clock"), ("POST", "/reset"), ("PUT", "/state", state), ("DELETE", "/requests")):
+        api.control(*call)
+        api.get("/flows")
+        seen += [api.control("GET", "/overview")["epoch"] for _ in range(2)]
+    assert seen[::2] == seen[1::2] and len(set(seen)) == 4
 
 
 def test_an_overview_counts_verdicts(api: Api) -> None:
@@ -110,9 +105,7 @@ def test_an_overview_counts_verdicts(api: Api) -> None:
 def test_an_overview_of_some_flows(api: Api) -> None:
     """By a part of the name, large or small, however long the name is, or of the id; the counts say how many there are."""
     first = api.flow(S3, HOURLY)
-    flow = api.item(f"/flows/{first}")
-    body = S3.flow(flow["sourceConnectionIds"][0], flow["targetConnectionIds"][0], **HOURLY)
-    second = api.created("flows", {**body, "name": "x" * 300 + "END"})
+    second = another_flow(api, first, "x" * 300 + "END")
     for wanted, ids in (("end", [second]), (first[3:13], [first]), ("nothing of this", []), ("", [second, first])):
         seen = api.control("GET", "/overview", params={"flow": wanted})
         assert [flow["id"] for flow in seen["flows"]] == ids
@@ -149,29 +142,20 @@ def test_a_preview_of_each_form(api: Api, export_dir: Path, form: str) -> None:
     found = api.control("GET", f"/previews/{file['path']}", params={"rows": 7})
     raw = (export_dir / file["path"]).read_bytes()
     if "parquet" in form:
-        rows = [without_nulls(row) for row in pq.read_table(export_dir / file["path"]).slice(0, 7).to_pylist()]
-        assert [row["_id"] for row in found["rows"]] == [row["_id"] for row in rows]
-        assert [set(without_nulls(row)) for row in found["rows"]] == [set(row) for row in rows]
+        for shown, row in zip(found["rows"], pq.read_table(export_dir / file["path"]).to_pylist(), strict=False):
+            assert shown["_id"] == row["_id"] and set(shown) == {name for name in row if row[name] is not None}
     else:
         text = gzip.decompress(raw) if form == "json.gz" else raw
         assert found["rows"] == [json.loads(line) for line in text.splitlines()[:7]]
-    assert len(found["rows"]) == 7
-    assert found["more"] is True
+    assert (len(found["rows"]), found["more"]) == (7, True)
     assert found["form"] in (form, "parquet")
 
 
-def without_nulls(value: Any) -> Any:
-    return {name: item for name, item in value.items() if item is not None}
-
-
-@pytest.mark.parametrize("rows", ["0", str(MAX_ROWS + 1), "", "\u0661"])
-def test_a_bad_number_of_rows(api: Api, rows: str) -> None:
-    assert_error(api.http.get("/__emulator/previews/x", params={"rows": rows}), "control-invalid")
-
-
-@pytest.mark.parametrize("path", ["nowhere.json", "..%2F..%2Fetc%2Fpasswd", "amazon-s3", "a%00b"])
-def test_a_preview_of_nothing(api: Api, path: str) -> None:
-    assert_error(api.http.get(f"/__emulator/previews/{path}"), "control-not-found")
+def test_a_preview_of_nothing(api: Api) -> None:
+    for rows in ("0", str(MAX_ROWS + 1), "", "\u0661"):
+        assert_error(api.http.get("/__emulator/previews/x", params={"rows": rows}), "control-invalid")
+    for path in ("nowhere.json", "..%2F..%2Fetc%2Fpasswd", "amazon-s3", "a%00b"):
+        assert_error(api.http.get(f"/__emulator/previews/{path}"), "control-not-found")
 
 
 def test_previews_are_bounded(tmp_path: Path) -> None:
