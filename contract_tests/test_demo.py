@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -34,13 +35,9 @@ def test_exports_that_fail_are_told_with_the_reason_and_earlier_files_left(tmp_p
     earlier.write_text("{}\n")
     run = subprocess.run([*DEMO, "."], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1
-    assert "48 exports, 40 of them with success" in run.stdout
-    table = run.stdout.split("6  Runs")[1].split("Files:")[0].splitlines()
-    (place,) = [index for index, line in enumerate(table) if line.endswith("  failed")]
-    assert "sftp" in table[place].lower()
-    assert "Job aborted" in table[place + 1]
-    assert "Files: 40 part files of this demo, " in run.stdout
-    assert "spec: 1 item\n" in run.stdout
+    assert re.search(r"\n  SFTP .*  failed\n    .*Job aborted", run.stdout)
+    for told in ("48 exports, 40 of them with success\n", "Files: 40 part files of this demo, ", "spec: 1 item\n"):
+        assert told in run.stdout
     assert run.stdout.count("/targetConnections") == 1 and run.stdout.count("part-00000-") == demo.SHOWN_FILES
     assert max(map(len, run.stdout.splitlines())) <= 100
     assert earlier.read_text() == "{}\n"

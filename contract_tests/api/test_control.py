@@ -77,7 +77,7 @@ def test_a_reset_forgets_everything(api: Api, export_dir: Path) -> None:
     assert "mine" not in [each["id"] for each in api.control("GET", "/datasets")["items"]]
     assert api.advance(24 * HOUR) == []
     assert (export_dir / file["path"]).is_file()
-    api.control("POST", "/reset", params={"exports": "true"})
+    api.control("POST", "/reset", {"exports": True})  # as good as ?exports=true
     assert not (export_dir / file["path"]).exists()
 
 

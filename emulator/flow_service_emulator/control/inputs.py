@@ -25,21 +25,20 @@ MAX_TOLD: Final = 20
 """A longer list of what is allowed is not told whole in a sentence."""
 
 
-def invalid(reason: str, place: str = "", allowed: Iterable[str] = (), given: Any = None) -> ServiceError:
+def invalid(reason: str, place: str = "", allowed: Iterable[Any] = (), given: Any = None) -> ServiceError:
     """A refusal. The answer has the `place`, such as `rules[0].kind`, and all that is `allowed` there, where that is known.
 
     The sentence has a short list whole, and of a long one what is spelt most like `given`, and how many there are.
     """
-    options = list(allowed)
+    options = list(dict.fromkeys(each if isinstance(each, str) else literal(each) for each in allowed))
     if len(options) > MAX_TOLD:
         nearest = get_close_matches(given[:100], options) if isinstance(given, str) else []
         reason += f"; nearest: {', '.join(nearest)}" if nearest else ""
         reason += f'; {len(options)} are allowed, all listed in this answer\'s "allowed"'
     elif options:
         reason += f"; allowed: {', '.join(options)}"
-    return ServiceError(
-        "control-invalid", reason=reason, report={"place": place} | ({"allowed": options} if options else {})
-    )
+    told = {"place": place, "allowed": options}
+    return ServiceError("control-invalid", reason=reason, report={name: part for name, part in told.items() if part})
 
 
 def unknown(place: str, given: Any, allowed: Iterable[str]) -> ServiceError:

@@ -31,7 +31,7 @@ STATE_DEPTH: Final = 16
 """How much deeper than a body a snapshot of it may be nested."""
 ANCHOR_KEY: Final = "anchor"
 """Under which key the store has from which instant on (epoch seconds) the datasets of the fixtures grow."""
-RESET: Final = takes({"keep": {"type": "string"}, "exports": {"enum": ["true", "false"]}, "clock": OBJECT})
+RESET: Final = takes({"keep": {"type": "string"}, "exports": {"enum": ["true", "false", True, False]}, "clock": OBJECT})
 log = logging.getLogger("emulator.state")
 
 
@@ -129,7 +129,7 @@ async def reset(emulator: Emulator, exchange: Exchange) -> Reply:
     async def empty() -> None:
         unremoved.update(await asyncio.to_thread(emulator.exports.empty))
 
-    await _change(emulator, forget, empty if given.get("exports") == "true" else None)
+    await _change(emulator, forget, empty if given.get("exports") in ("true", True) else None)
     if unremoved:
         raise ServiceError("exports-unremoved", **unremoved)
     return Reply({"status": "ok", "now": emulator.clock.now()})
