@@ -173,9 +173,6 @@ class Contract:
         self._document = document
         self._unmatched = unmatched
         self._there: dict[str, dict[str, str]] | None = None
-        self.reset()
-
-    def reset(self) -> None:
         self._sums = Sums()
 
     def clear(self) -> None:
@@ -241,13 +238,6 @@ class Contract:
 
     def snapshot(self) -> dict[str, Any]:
         return self._sums.snapshot()
-
-    def read(self, snapshot: Any) -> Sums:
-        """Raises ValueError for what is no snapshot of the report."""
-        try:
-            return Sums(snapshot)
-        except (LookupError, TypeError, ValueError):
-            raise ValueError("this is no snapshot of the contract report") from None
 
     def restore(self, read: Sums) -> None:
         self._sums = read

@@ -79,11 +79,6 @@ class Recorder:
         except Exception:
             log.exception("%s %s could not be recorded", exchange.method, exchange.path[:200])
 
-    def reset(self) -> None:
-        self.clear()
-        self.number = 0
-        self.verdicts.clear()
-
     def clear(self) -> None:
         """Forgets the requests; their numbers go on."""
         self._ring.clear()
@@ -134,19 +129,13 @@ class Recorder:
         return pieces
 
     def read(self, snapshot: Any) -> tuple[int, Counter[str], list[bytes]]:
-        """The number of the newest request, the verdicts, and the entries. Raises ValueError for what is no snapshot of them."""
-        try:
-            return (
-                int(snapshot["number"]),
-                Counter(snapshot["verdicts"]),
-                [_read(entry) for entry in snapshot["entries"]],
-            )
-        except (LookupError, TypeError, ValueError, AttributeError):
-            raise ValueError('an object with "number" and the "entries" of a journal is needed') from None
+        """The number of the newest request, the verdicts, and the entries."""
+        entries = [_read(entry) for entry in snapshot["entries"]]
+        return int(snapshot["number"]), Counter(snapshot["verdicts"]), entries
 
     def restore(self, read: tuple[int, Counter[str], list[bytes]]) -> None:
         """Puts a snapshot's requests back, as many as this ring keeps."""
-        self.reset()
+        self.clear()
         self.number, self.verdicts, ring = read
         if self._entries:
             for packed in ring:

@@ -1,12 +1,13 @@
 """The state as a whole: reset, a snapshot and back, and going on from a data folder.
 
-The emulator's state has parts: a reset forgets each, a snapshot carries it.
+The emulator's state has parts: a reset puts each back empty, a snapshot carries it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,7 @@ import orjson
 
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
+from flow_service_emulator.contract.contract import Sums
 from flow_service_emulator.control.clock_calls import CLOCK, clock_fields
 from flow_service_emulator.control.inputs import CONTROL, OBJECT, check, invalid, taken, takes, unknown
 from flow_service_emulator.emulator import Emulator
@@ -38,31 +40,27 @@ log = logging.getLogger("emulator.state")
 class Part(NamedTuple):
     """A part of the state. `snapshot` answers JSON values, or what makes the JSON of this moment, in pieces, in a thread.
 
-    `read` makes of a snapshot what `restore` takes. It changes nothing, and is called in a thread; what is wrong it raises, as
-    ValueError with a reason where the reason is known. So a snapshot is put back whole, or refused.
+    `read` makes of a snapshot what `restore` takes, as `empty` is. It changes nothing, and is called in a thread; what is wrong it
+    raises, as ValueError with a reason where the reason is known. So a snapshot is put back whole, or refused.
     """
 
-    reset: Callable[[], None]
+    empty: Any
     snapshot: Callable[[], Any]
     read: Callable[[Any], Any]
     restore: Callable[[Any], None]
 
 
 def _parts(emulator: Emulator) -> dict[str, Part]:
-    """In the order in which they are reset and restored; the clock is the first.
+    """In the order in which they are restored; the clock, which is never empty, is the first.
 
     The store's comes in one write together with the clock's time: so there is nothing left that a full disk could refuse afterwards.
     """
     clock, store, library = emulator.clock, emulator.store, emulator.library
     faults, recorder, contract = emulator.faults, emulator.recorder, emulator.contract
 
-    def clear() -> None:
-        store.replace_all(Contents({}, FIRST_SEQ), {ANCHOR_KEY: clock.began, TIME_KEY: clock.began})
-        emulator.begin_ids(FIRST_SEQ)
-        library.restart(clock.began)
-
     def replace(read: Contents) -> None:
-        store.replace_all(read, {TIME_KEY: clock.began})
+        anchor = {} if read.shelves else {ANCHOR_KEY: clock.began}
+        store.replace_all(read, {TIME_KEY: clock.began, **anchor})
         emulator.begin_ids(read.next_seq)
         library.restart(store.get_meta(ANCHOR_KEY))
 
@@ -70,11 +68,11 @@ def _parts(emulator: Emulator) -> dict[str, Part]:
         return {name: snapshot[name] for name in clock.snapshot()}
 
     return {
-        "clock": Part(clock.reset, clock.snapshot, clock_of, clock.restore),
-        "store": Part(clear, lambda: store.moment().pieces, store.read, replace),
-        "faults": Part(lambda: faults.set(()), faults.snapshot, faults.read, faults.set),
-        "requests": Part(recorder.reset, recorder.snapshot, recorder.read, recorder.restore),
-        "contract": Part(contract.reset, contract.snapshot, contract.read, contract.restore),
+        "clock": Part(None, clock.snapshot, clock_of, clock.restore),
+        "store": Part(Contents({}, FIRST_SEQ), lambda: store.moment().pieces, store.read, replace),
+        "faults": Part((), faults.snapshot, faults.read, faults.set),
+        "requests": Part((0, Counter(), []), recorder.snapshot, recorder.read, recorder.restore),
+        "contract": Part(Sums(), contract.snapshot, Sums, contract.restore),
     }
 
 
@@ -117,11 +115,11 @@ async def reset(emulator: Emulator, exchange: Exchange) -> Reply:
     unremoved: dict[str, Any] = {}
 
     def forget() -> None:
-        parts["clock"].reset()
+        emulator.clock.reset()
         emulator.clock.restore(start)
         for name in allowed:
             if name not in kept:
-                parts[name].reset()
+                parts[name].restore(parts[name].empty)
         scheduler.runner.after.set(None)
         if "store" in kept:
             scheduler.keep_time()
