@@ -29,15 +29,17 @@ MAX_BODY: Final = 32_768
 SHOWN_ANSWER_HEADERS: Final = frozenset(("allow", "content-type", "etag", "location", "retry-after"))
 SENT_HEADERS: Final = ("authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name", "content-type", "if-match")
 """Headers that say how a request was meant."""
-FIELDS: Final = (
-    *("number", "at", "duration", "method", "path", "query_string", "headers", "request_id", "scope", "operation"),
-    *("sizes", "status", "answer_headers", "error", "hint", "fault", "verdict"),
-)
-"""What is stored of an Exchange beside its findings and the bodies."""
+FIELDS: Final = {
+    "number": "number", "at": "at", "durationMs": "duration", "requestId": "request_id", "method": "method", "path": "path",
+    "query": "query_string", "operation": "operation", "scope": "scope", "request": "headers", "status": "status",
+    "answer": "answer_headers", "sizes": "sizes", "error": "error", "hint": "hint", "fault": "fault", "verdict": "verdict",
+}  # fmt: skip
+"""What is stored of an Exchange beside its findings and the bodies: name in the journal -> field."""
+Entry = dict[str, Any]
 MAX_SENT: Final = 2_000
 """Characters of a request that a report shows beside what was found in it."""
 log = logging.getLogger("emulator.recorder")
-_fields = attrgetter(*FIELDS)
+_fields = attrgetter(*FIELDS.values())
 
 
 class Recorder:
@@ -92,15 +94,14 @@ class Recorder:
 
     def find(
         self, accept: Callable[[Mapping[str, Any]], bool] = bool, *, after: int = 0, limit: int = 0, text: str = ""
-    ) -> list[dict[str, Any]]:
+    ) -> list[Entry]:
         """The entries after a number that are accepted, as they may be shown, newest last; of more than `limit` the newest.
 
         They have `text` in their target or in a body.
         """
         later = map(_unpacked, islice(self._ring, max(0, after - self.dropped), None))
-        entries = ((exchange, _entry(exchange)) for exchange in later if _has(exchange, text))
-        found = [(exchange, entry) for exchange, entry in entries if accept(entry)]
-        return [self._shown(exchange, entry) for exchange, entry in found[-limit if limit else 0 :]]
+        found = [each for each in later if _has(*each, text) and accept(each[0])]
+        return [self._shown(*each) for each in found[-limit if limit else 0 :]]
 
     def sent(self, number: int, request_id: str) -> str:
         """What a request sent, as a report may show it; empty when it is not there any more.
@@ -108,9 +109,11 @@ class Recorder:
         Numbers may have begun again since: its id decides.
         """
         index = number - self.dropped - 1
-        if not 0 <= index < len(self._ring) or (exchange := _unpacked(self._ring[index])).request_id != request_id:
+        if not 0 <= index < len(self._ring):
             return ""
-        entry = self._shown(exchange)
+        entry = self._shown(*_unpacked(self._ring[index]))
+        if entry["requestId"] != request_id:
+            return ""
         request, query = entry["request"], f"?{entry['query']}" if entry["query"] else ""
         headers = [f"{name}: {value}" for name, value in request["headers"].items() if name in SENT_HEADERS]
         body = orjson.dumps(request["body"], option=orjson.OPT_INDENT_2).decode() if "body" in request else ""
@@ -123,7 +126,7 @@ class Recorder:
 
         def pieces() -> list[bytes]:
             head = b'{"number":%d,"verdicts":%b,"entries":[' % (number, orjson.dumps(verdicts))
-            shown = (orjson.dumps(self._shown(_unpacked(packed))) for packed in ring)
+            shown = (orjson.dumps(self._shown(*_unpacked(packed))) for packed in ring)
             return [head, b",".join(shown), b"]}"]
 
         return pieces
@@ -147,23 +150,23 @@ class Recorder:
         while len(self._ring) > self._entries or self._bytes > self._max_bytes:
             self._bytes -= len(self._ring.popleft())
 
-    def _shown(self, exchange: Exchange, entry: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _shown(self, entry: Entry, body: bytes, answered: bytes) -> Entry:
         """An entry of the journal, with every secret masked."""
-        entry = _entry(exchange) if entry is None else entry
         masker, request, answer = self._masker, entry["request"], entry["answer"]
-        request["headers"] = masker.headers(exchange.headers)
-        entry["query"] = masker.query(exchange.path, exchange.query_string)
+        path, operation = entry["path"], entry["operation"]
+        request["headers"] = masker.headers(request["headers"])
+        entry["query"] = masker.query(path, entry["query"])
         if request["size"]:
             try:
-                request["body"] = masker.body(exchange.path, exchange.body)
+                request["body"] = masker.body(path, body)
             except ValueError as reason:  # what cannot be read cannot be masked: nothing of it is shown
                 request["unread"] = _unread(request["size"], reason)
         if answer["size"]:
             try:
-                answer["body"] = masker.answer(exchange.operation, orjson.loads(exchange.answer))
+                answer["body"] = masker.answer(operation, orjson.loads(answered))
             except ValueError as reason:
-                if exchange.answer and exchange.operation not in SECRET_ANSWERS:  # a fault rule cut it off
-                    answer["text"] = exchange.answer.decode("utf-8", "replace")
+                if answered and operation not in SECRET_ANSWERS:  # a fault rule cut it off
+                    answer["text"] = answered.decode("utf-8", "replace")
                 else:
                     answer["unread"] = _unread(answer["size"], reason)
         for finding in entry["findings"]:
@@ -174,81 +177,43 @@ class Recorder:
 
 def _packed(exchange: Exchange) -> bytes:
     """A request in one piece: as objects, it would take twice the memory, and dropping it as long as answering it did."""
-    findings = [tuple(finding) for finding in exchange.findings]
-    return marshal.dumps((_fields(exchange), findings, _stored(exchange.body), _stored(exchange.answer)))
-
-
-def _unpacked(packed: bytes) -> Exchange:
-    fields, findings, body, answer = marshal.loads(packed)
-    findings = [Finding(*finding) for finding in findings]
-    return Exchange(**dict(zip(FIELDS, fields, strict=True)), findings=findings, body=body, answer=answer)
-
-
-def _has(exchange: Exchange, text: str) -> bool:
-    """Whether a text stands in the target or in one of the bodies."""
-    sent, answered = exchange.body, exchange.answer
-    return text in f"{exchange.path}?{exchange.query_string}" or text.encode() in sent or text.encode() in answered
-
-
-def _entry(exchange: Exchange) -> dict[str, Any]:
-    """The entry of the journal without the two bodies, and with the values of all headers."""
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.answer_headers]
-    size, answer_size = exchange.sizes
-    return {
-        "number": exchange.number,
-        "at": exchange.at,
-        "durationMs": exchange.duration,
-        "requestId": exchange.request_id,
-        "method": exchange.method,
-        "path": exchange.path,
-        "query": exchange.query_string,
-        "operation": exchange.operation,
-        "org": exchange.scope[0],
-        "sandbox": exchange.scope[1],
-        "request": {"headers": exchange.headers, "size": size},
-        "status": exchange.status,
-        "answer": {
-            "headers": {name: value for name, value in headers if name in SHOWN_ANSWER_HEADERS},
-            "size": answer_size,
-        },
-        "error": exchange.error,
-        "hint": exchange.hint,
-        "fault": exchange.fault,
-        "verdict": exchange.verdict,
-        "findings": [finding._asdict() for finding in exchange.findings],
-    }
-
-
-def _read(entry: Mapping[str, Any]) -> bytes:
-    """A request of a snapshot. What was masked stays masked."""
-    request, answer = entry["request"], entry["answer"]
-    bodies = [
-        orjson.dumps(part["body"]) if "body" in part else part.get("text", "").encode() for part in (request, answer)
-    ]
-    return _packed(
-        Exchange(
-            entry["method"], entry["path"], entry["query"], request["headers"], entry["requestId"],
-            scope=(entry["org"], entry["sandbox"]),
-            body=bodies[0],
-            operation=entry["operation"],
-            error=entry["error"],
-            findings=[Finding(*(each[name] for name in Finding._fields)) for each in entry["findings"]],
-            hint=entry["hint"],
-            fault=entry["fault"],
-            status=entry["status"],
-            answer_headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer["headers"].items()],
-            answer=bodies[1],
-            number=entry["number"],
-            at=entry["at"],
-            duration=entry["durationMs"],
-            sizes=(request["size"], answer["size"]),
-            verdict=entry["verdict"],
-        )
-    )  # fmt: skip
+    fields = (*_fields(exchange), [tuple(finding) for finding in exchange.findings])
+    return marshal.dumps((fields, _stored(exchange.body), _stored(exchange.answer)))
 
 
 def _stored(body: bytes) -> bytes:
     return body if len(body) <= MAX_BODY else b""
+
+
+def _unpacked(packed: bytes) -> tuple[Entry, bytes, bytes]:
+    """The entry of the journal without the two bodies, and with the values of all headers; and the bodies."""
+    fields, body, answered = marshal.loads(packed)
+    if isinstance(fields, dict):  # from a snapshot
+        return fields, body, answered
+    *most, findings = fields
+    entry = dict(zip(FIELDS, most, strict=True))
+    entry["org"], entry["sandbox"] = entry.pop("scope")
+    size, answer_size = entry.pop("sizes")
+    headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in entry["answer"])
+    shown = {name: value for name, value in headers if name in SHOWN_ANSWER_HEADERS}
+    entry |= {"request": {"headers": entry["request"], "size": size}, "answer": {"headers": shown, "size": answer_size}}
+    entry["findings"] = [dict(zip(Finding._fields, finding, strict=True)) for finding in findings]
+    return entry, body, answered
+
+
+def _read(entry: Mapping[str, Any]) -> bytes:
+    """A request of a snapshot. What was masked stays masked."""
+    bodies, heads = [], {}
+    for name in ("request", "answer"):
+        part = entry[name]
+        bodies.append(orjson.dumps(part["body"]) if "body" in part else part.get("text", "").encode())
+        heads[name] = {"headers": part["headers"], "size": part["size"]}
+    return marshal.dumps(({**entry, **heads}, *bodies))
+
+
+def _has(entry: Entry, body: bytes, answered: bytes, text: str) -> bool:
+    """Whether a text stands in the target or in one of the bodies."""
+    return text in f"{entry['path']}?{entry['query']}" or text.encode() in body or text.encode() in answered
 
 
 def _unread(size: int, reason: ValueError) -> str:
