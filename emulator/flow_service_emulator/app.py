@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
-from flow_service_emulator.api.middleware import Tell, request_log
+from flow_service_emulator.api.middleware import request_log
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.control.calls import control_calls
@@ -18,7 +19,7 @@ from flow_service_emulator.settings import Settings
 log = logging.getLogger("emulator.app")
 
 
-def create_app(settings: Settings, clock: Clock, tell: Tell = request_log.log) -> Emulator:
+def create_app(settings: Settings, clock: Clock, tell: Callable[[int, str], None] = request_log.log) -> Emulator:
     """The whole emulator; `tell` takes the lines of the log that are about requests.
 
     Raises FixtureError for a broken fixture, ExportFolderError when nothing can be written to the export folder, and StoreError

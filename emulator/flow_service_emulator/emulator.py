@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flow_service_emulator.api.exchange import Exchange
 from flow_service_emulator.api.gateway import Gateway, OriginGuard, Tokens
 from flow_service_emulator.api.injection import Injector
-from flow_service_emulator.api.middleware import Middleware, Router, Tell
+from flow_service_emulator.api.middleware import Middleware, Router
 from flow_service_emulator.api.operations import Operation, operations
 from flow_service_emulator.api.routes import Routes
 from flow_service_emulator.catalog import load_catalog
@@ -87,20 +87,22 @@ class Emulator:
             epoch=random_source(None).getrandbits(48),
         )
 
-    def application(self, table: Sequence[Operation], record: Callable[[Exchange], None], tell: Tell) -> Middleware:
+    def application(
+        self, table: Sequence[Operation], record: Callable[[Exchange], None], tell: Callable[[int, str], None]
+    ) -> Middleware:
         """The operations of a table as an ASGI application."""
         return Middleware(
-            Router(table, self.catalog.unsupported["apis"]),
-            self.lifespan,
+            router=Router(table, self.catalog.unsupported["apis"]),
+            lifespan=self.lifespan,
             errors=self.catalog.errors,
             gateway=self.gateway,
-            rng=random_source(None),
+            guard=OriginGuard((self.settings.host, *self.settings.allowed_hosts)),
             injector=self.injector,
+            masker=self.masker,
+            clock=self.clock,
+            rng=random_source(None),
             explain=self.contract.explain,
             record=record,
-            masker=self.masker,
-            guard=OriginGuard((self.settings.host, *self.settings.allowed_hosts)),
-            clock=self.clock,
             tell=tell,
         )
 

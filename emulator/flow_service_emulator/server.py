@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 import httptools
-import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -264,8 +263,7 @@ def _spelt_out(found: re.Match[str]) -> str:
 
 
 def _json_line(at: float, level: str, logger: str, told: str, trace: str) -> str:
+    """One line of ASCII, whatever is told."""
     time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
     entry = {"time": time, "level": level, "logger": logger, "message": told, **({"exception": trace} if trace else {})}
-    line = orjson.dumps(entry).decode()
-    # JSON escapes the control characters of ASCII only, and a terminal obeys others as well
-    return line if line.isprintable() else json.dumps(entry)
+    return json.dumps(entry)

@@ -7,6 +7,7 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import Message, Receive, Send
@@ -33,8 +34,6 @@ from flow_service_emulator.store.store import StoreError
 from flow_service_emulator.validation.validation import Finding
 
 request_log = logging.getLogger("emulator.requests")
-Tell = Callable[[int, str], None]
-"""Takes a line of the log, with its level."""
 MAX_REQUEST_ID: Final = 128
 IDENTITY: Final = "identity"
 """The coding of a body that comes as it is."""
@@ -105,43 +104,30 @@ class Router:
         return ServiceError("path-not-found", place=place, method=method, path=path[:200], hint=hint)
 
 
+@dataclass(eq=False, kw_only=True)
 class Middleware:
-    """The application, but for what is no HTTP, which `lifespan` is for."""
+    """The application."""
 
-    def __init__(
-        self,
-        router: Router,
-        lifespan: Callable[[Receive, Send], Awaitable[None]],
-        *,
-        errors: ErrorTable,
-        gateway: Gateway,
-        rng: random.Random,
-        injector: Injector,
-        explain: Callable[[Exchange, ServiceError, Sequence[str]], None],
-        record: Callable[[Exchange], None],
-        masker: Masker,
-        guard: OriginGuard,
-        clock: Clock,
-        tell: Tell,
-    ) -> None:
-        """`explain` notes what a refusal says about the client, without these secrets; `record` takes what has been answered, and
-        `tell` a line of the log."""
-        self._router = router
-        self._lifespan = lifespan
-        self._errors = errors
-        self._gateway = gateway
-        self._rng = rng
-        self._injector = injector
-        self._explain = explain
-        self._record = record
-        self._masker = masker
-        self._guard = guard
-        self._clock = clock
-        self._tell = tell
+    router: Router
+    lifespan: Callable[[Receive, Send], Awaitable[None]]
+    """What is not HTTP."""
+    errors: ErrorTable
+    gateway: Gateway
+    guard: OriginGuard
+    injector: Injector
+    masker: Masker
+    clock: Clock
+    rng: random.Random
+    explain: Callable[[Exchange, ServiceError, Sequence[str]], None]
+    """Notes what a refusal says about the client, without these secrets."""
+    record: Callable[[Exchange], None]
+    """Takes what has been answered."""
+    tell: Callable[[int, str], None]
+    """Takes a line of the log, with its level."""
 
     async def __call__(self, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         if asgi["type"] != "http":
-            await self._lifespan(receive, send)
+            await self.lifespan(receive, send)
             return
         exchange = self._exchange(asgi)
 
@@ -155,30 +141,30 @@ class Middleware:
             if exchange.fault is None:
                 return
         self._log(exchange)
-        self._record(exchange)
+        self.record(exchange)
 
     async def _answer(self, exchange: Exchange, asgi: AsgiScope, receive: Receive, send: Send) -> None:
         """The request's way to its answer, good or bad. Raises ConnectionEnded when there is nobody to answer any more."""
         method, path, headers = exchange.method, exchange.path, exchange.headers
         met = None
         try:
-            methods, params = self._router.find(path)
+            methods, params = self.router.find(path)
             operation = methods.get(method)
             if path.startswith(CONTROL_PREFIX):
-                self._guard.check(method, headers)  # before a stranger's body is read
+                self.guard.check(method, headers)  # before a stranger's body is read
             if method == PREFLIGHT and methods:
                 reply = Reply(headers=(("Allow", ", ".join((*methods, PREFLIGHT))),))
             else:
                 if "content-length" in headers or "transfer-encoding" in headers:
                     exchange.body = await _body(receive, operation.limit if operation else MAX_BODY_BYTES)
-                if self._injector.faults.active and path.startswith(SERVICE_PREFIXES):
-                    met = await self._injector.meet(exchange, operation, params, receive)
+                if self.injector.faults.active and path.startswith(SERVICE_PREFIXES):
+                    met = await self.injector.meet(exchange, operation, params, receive)
                 if path.startswith(GATEWAY_PREFIX):
-                    self._gateway.check(exchange)
+                    self.gateway.check(exchange)
                 if exchange.body and headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
                     raise ServiceError("content-encoding-unsupported", headers={"Accept-Encoding": IDENTITY})
                 if operation is None:
-                    raise self._router.missing(methods, method, path)
+                    raise self.router.missing(methods, method, path)
                 exchange.operation, exchange.path_params = operation.name, params
                 reply = await operation.handler(exchange)
         except ServiceError as error:
@@ -201,7 +187,7 @@ class Middleware:
             return
         start, body = encoded(exchange, reply)
         if isinstance(met, Rule):
-            await self._injector.deliver(met, exchange, start, body, receive, send)
+            await self.injector.deliver(met, exchange, start, body, receive, send)
         else:
             await send(start)
             await send({"type": "http.response.body", "body": body})
@@ -213,7 +199,7 @@ class Middleware:
         if exchange.fault is not None:
             notes += f" (fault {exchange.fault})"
         level = logging.WARNING if exchange.findings else logging.INFO
-        self._tell(level, f"{exchange.method} {self._told_path(exchange)} {exchange.status}{notes}")
+        self.tell(level, f"{exchange.method} {self._told_path(exchange)} {exchange.status}{notes}")
 
     def _exchange(self, asgi: AsgiScope) -> Exchange:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in asgi["headers"]}
@@ -232,7 +218,7 @@ class Middleware:
             headers,
             self._request_id(headers),
             scope=claimed_scope(headers) if behind_gateway else ("", DEFAULT_SANDBOX),
-            began=self._clock.steady(),
+            began=self.clock.steady(),
             seen=not path.startswith(UNSEEN) and path != FRONT_DOOR and asgi["method"] != PREFLIGHT,
             warnings=warnings,
         )
@@ -242,7 +228,7 @@ class Middleware:
         sent = headers.get("x-request-id")
         if sent and len(sent) <= MAX_REQUEST_ID and sent.isascii() and sent.isprintable():
             return sent
-        return f"{self._rng.getrandbits(128):032x}"
+        return f"{self.rng.getrandbits(128):032x}"
 
     def _told_path(self, exchange: Exchange) -> str:
         """The path as the log has it."""
@@ -252,15 +238,15 @@ class Middleware:
 
     def _secrets(self, exchange: Exchange) -> list[str]:
         """What nothing that is told of a refused request may have in it. What names the request or an entity stays."""
-        secrets = self._masker.secrets(exchange.path, exchange.query_string, exchange.headers, exchange.body)
+        secrets = self.masker.secrets(exchange.path, exchange.query_string, exchange.headers, exchange.body)
         ids = {exchange.request_id, *exchange.scope, *exchange.path_params.values()}
         return [secret for secret in secrets if secret not in ids]
 
     def _refusal(self, exchange: Exchange, error: ServiceError) -> Reply:
-        status, body = self._errors.answer(error, exchange.request_id, exchange.resource)
+        status, body = self.errors.answer(error, exchange.request_id, exchange.resource)
         secrets, exchange.error = self._secrets(exchange), error.name
         exchange.problem = body = replaced(body, secrets)
-        self._explain(exchange, error, secrets)
+        self.explain(exchange, error, secrets)
         hint = [("x-emulator-hint", exchange.hint)] if status < 500 or exchange.findings else []
         return Reply(body, status, (*error.headers.items(), *hint))
 
