@@ -1,16 +1,18 @@
-"""What HTTP allows and few clients do, and what is no HTTP: answered well or refused, and the server goes on.
+"""What HTTP allows and few clients do, and what is no HTTP: answered well or refused, and the server goes on; many clients at once.
 
 Source: RFC 9110 and 9112, section by section below.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +20,11 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
-from contract_tests.in_process import HEADERS
+from contract_tests.in_process import HEADERS, LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error
 from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
+from flow_service_emulator.control import state_calls
+from flow_service_emulator.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 BODY = json.dumps(SOURCE_CONNECTION)
@@ -86,8 +90,7 @@ class TestMessages:
         assert statuses(api, POST + "Expect: 100-continue\r\n" + LENGTH, BODY + LAST) == [100, 201, 200]
 
     def test_head_and_http_1_0(self, api: Api) -> None:
-        head = exchanged(api, LAST.replace("GET", "HEAD"))
-        assert [status for status, _ in head] == [200]
+        assert statuses(api, LAST.replace("GET", "HEAD")) == [200]
         assert statuses(api, "GET /__emulator/health HTTP/1.0\r\n\r\n") == [200]
 
     @pytest.mark.parametrize(
@@ -151,37 +154,31 @@ class TestSizes:
         assert statuses(api, f"{stranger}{LENGTH}", f"{BODY}{LAST}") == [403, 200]
 
 
-class TestTarget:
-    """RFC 9112, section 3.2.2: a server must accept the absolute form, as it is sent to proxies."""
-
-    @pytest.mark.parametrize("scheme", ["http", "HTTP", "https"])
-    def test_a_call_of_the_service(self, api: Api, scheme: str) -> None:
-        connection = api.created("connections", S3.base_connection())
-        target = f"{scheme}://platform.adobe.io{BASE}/connections/{connection}?a=b"
-        ((status, body),) = exchanged(api, f"GET {target} HTTP/1.1\r\n{WHO}\r\nConnection: close\r\n\r\n")
-        assert status == 200
-        assert orjson.loads(body)["items"][0]["id"] == connection
-        assert api.control("GET", "/requests?limit=1")["items"][0]["path"] == f"{BASE}/connections/{connection}"
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "https"])
+def test_a_call_of_the_service_in_absolute_form(api: Api, scheme: str) -> None:
+    """RFC 9112, section 3.2.2: as it is sent to proxies."""
+    connection = api.created("connections", S3.base_connection())
+    target = f"{scheme}://platform.adobe.io{BASE}/connections/{connection}?a=b"
+    ((status, body),) = exchanged(api, f"GET {target} HTTP/1.1\r\n{WHO}\r\nConnection: close\r\n\r\n")
+    assert (status, orjson.loads(body)["items"][0]["id"]) == (200, connection)
+    assert api.control("GET", "/requests?limit=1")["items"][0]["path"] == f"{BASE}/connections/{connection}"
 
 
-class TestEncodings:
-    def test_a_packed_body_is_refused_with_what_is_taken(self, api: Api) -> None:
-        """RFC 9110, sections 8.4 and 12.5.3."""
+def test_a_packed_body_is_refused_with_what_is_taken(api: Api) -> None:
+    """RFC 9110, sections 8.4 and 12.5.3."""
+    for method, path in (("POST", f"{BASE}/sourceConnections"), ("PUT", "/__emulator/clock")):
         headers = {**JSON, "Content-Encoding": "gzip"}
-        response = api.http.post(f"{BASE}/sourceConnections", content=gzip.compress(BODY.encode()), headers=headers)
+        response = api.http.request(method, path, content=gzip.compress(BODY.encode()), headers=headers)
         assert_error(response, "content-encoding-unsupported")
         assert response.headers["Accept-Encoding"] == "identity"
-        response = api.http.put("/__emulator/clock", content=gzip.compress(b"{}"), headers=headers)
-        assert_error(response, "content-encoding-unsupported")
-        assert api.items("/sourceConnections") == []
+    assert api.items("/sourceConnections") == []
 
-    @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-    def test_json_is_utf8(self, api: Api, encoding: str) -> None:
-        """RFC 8259, section 8.1. Whatever charset is named, nothing is guessed."""
-        content = '{"name": "Straße"}'.encode(encoding)
-        headers = {"Content-Type": f"application/json; charset={encoding}"}
-        problem = assert_error(api.http.post(f"{BASE}/connections", content=content, headers=headers), "body-malformed")
-        assert problem["detail"].endswith("it is not UTF-8, which JSON is sent in")
+
+def test_json_is_utf8_whatever_charset_is_named(api: Api) -> None:
+    """RFC 8259, section 8.1."""
+    headers = {"Content-Type": "application/json; charset=latin-1"}
+    problem = assert_error(api.http.post(f"{BASE}/connections", content=b'"\xdf"', headers=headers), "body-malformed")
+    assert problem["detail"].endswith("it is not UTF-8, which JSON is sent in")
 
 
 class TestRepeatedHeaders:
@@ -204,3 +201,79 @@ class TestRepeatedHeaders:
         (entry,) = api.control("GET", "/requests?limit=1")["items"]
         assert "header-repeated" in str(entry)
         assert "token-of-this-test" not in str(entry)
+
+
+# --- many clients, and large answers ----------------------------------------------------------------------------------
+
+CLIENTS, TIMES = 8, 12
+
+
+def test_a_crowd_loses_nothing(api: Api) -> None:
+    """All add one to the same number, with its etag, until they have; meanwhile two move the clock on over a flow's exports."""
+    counted = {**SOURCE_CONNECTION, "name": "0", "description": "0"}
+    shared = f"/sourceConnections/{api.created('sourceConnections', counted)}"
+    start = api.control("GET", "/clock")["now"]
+    api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": start + 10_800})
+    conflicts = []
+
+    def add(client: Api) -> None:
+        done = 0
+        while done < TIMES:
+            item = client.item(shared)
+            assert item["name"] == item["description"] and item["etag"] == item["version"], "torn"
+            value = str(int(item["name"]) + 1)
+            change = [{"op": "replace", "path": f"/{field}", "value": value} for field in ("name", "description")]
+            answer = client.patch(shared, item["etag"], change)
+            assert answer.status_code in (200, 412), answer.text
+            done += answer.status_code == 200
+            if answer.status_code == 412:
+                conflicts.append(value)
+
+    def advance(client: Api) -> list[str]:
+        return [run["id"] for _ in range(4) for run in client.advance(10_800)]
+
+    clients = [Api(api.url) for _ in range(CLIENTS + 2)]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        runs = [pool.submit(advance, client) for client in clients[:2]]
+        for done in [pool.submit(add, client) for client in clients[2:]]:
+            done.result()
+        told = [run for each in runs for run in each.result()]
+    for client in clients:
+        client.close()
+    assert api.item(shared)["name"] == str(CLIENTS * TIMES)
+    assert conflicts, "nobody got in another's way"
+    assert api.control("GET", "/clock")["now"] == start + 8 * 10_800
+    assert len(told) == len(set(told)) == 8
+
+
+def test_a_snapshot_that_could_not_be_put_back_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how large it would be, and what of it is."""
+
+    async def scenario() -> None:
+        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
+            await emulator.created("sourceConnections", {**SOURCE_CONNECTION, "description": "d" * 300_000})
+            snapshot = (await emulator.http.get("/__emulator/state")).content
+            assert (await emulator.http.put("/__emulator/state", content=snapshot)).status_code == 200
+            snapshot = (await emulator.http.get("/__emulator/state")).content
+            size = len(snapshot)
+            monkeypatch.setattr(state_calls, "MAX_CONTROL_BYTES", size)
+            assert (await emulator.http.get("/__emulator/state")).content == snapshot
+            monkeypatch.setattr(state_calls, "MAX_CONTROL_BYTES", size - 1)
+            refused = await emulator.http.get("/__emulator/state")
+            assert_error(refused, "snapshot-too-large", size=size, limit=size - 1, part="store")
+
+    asyncio.run(scenario())
+
+
+def test_a_page_that_was_not_fetched_is_told_of_a_long_list_too(api: Api) -> None:
+    """What announces it stands behind all that the journal keeps."""
+    for _ in range(101):
+        api.created("sourceConnections", {**SOURCE_CONNECTION, "description": "d" * 3_000})
+    for fetched in (False, True):
+        token = api.get("/sourceConnections").json()["_links"]["next"]["href"].partition("?")[2]
+        if fetched:
+            api.get(f"/sourceConnections?{token}")
+        report = api.control("GET", "/contract")
+        told = [each["id"] for each in report["warnings"] if "page" in each["id"]]
+        assert bool(told) is not fetched, report["warnings"]
+        api.control("DELETE", "/requests")

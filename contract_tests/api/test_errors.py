@@ -32,7 +32,7 @@ ELSEWHERE = {
     "exports-unremoved": "test_exported_files.py",
     "server-ending": "test_interruptions.py",
     "content-encoding-unsupported": "test_http.py",
-    "snapshot-too-large": "test_large_answers.py",
+    "snapshot-too-large": "test_http.py",
 }
 """Rows that need the machine in another state, and where they are tested."""
 
