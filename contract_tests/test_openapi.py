@@ -20,14 +20,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from contract_tests.support import ERRORS, Api, ServerProcess, serving
-from contract_tests.tutorial import DESTINATIONS, SFTP
+from contract_tests.tutorial import DESTINATIONS
 from flow_service_emulator.api.operations import READABLE
-from flow_service_emulator.catalog import fixtures_dir, load_catalog
-from flow_service_emulator.openapi.document import document
 
 ORG = "OPENAPI@AdobeOrg"
 API_KEY = "openapi"
-OWN_ID = "11111111-1111-4111-8111-111111111111"
 REFUSING = (
     "^(list|search|patch|delete):|^create:(sourceConnections|targetConnections|flows|runs)$"
     "|^(adhocRun|actOnFlow|listConfigs|retriggerRun)$"
@@ -109,33 +106,6 @@ def test_references_lead_somewhere_and_nothing_is_left_over(described: Described
     left_over = {name.removeprefix("#/components/schemas/error.") for name in set(components) - reached}
     own = {name for name, kind in ERRORS.items() if kind["source"] == "emulator"}
     assert left_over <= own, "every error of the service is documented where it may occur"
-
-
-def test_a_destination_of_the_users_own(tmp_path: Path) -> None:
-    """With the name of a built-in one, and with a schema that refers to a part of itself."""
-    for kind in ("connection-specs", "flow-specs"):
-        wrapper = json.loads((fixtures_dir() / kind / "sftp.json").read_text("utf-8"))
-        spec = wrapper.get("spec", wrapper)
-        spec["id"] = OWN_ID
-        if kind == "connection-specs":
-            wrapper["destination"] = "my-own"
-            target = spec["targetSpec"]["spec"]
-            target["definitions"] = {"folder": {"type": "string", "minLength": 3}}
-            target["properties"]["remotePath"] = {"$ref": "#/definitions/folder"}
-        else:
-            spec["targetConnectionSpecIds"] = [OWN_ID]
-        (tmp_path / kind).mkdir()
-        (tmp_path / kind / "own.json").write_text(json.dumps(wrapper), "utf-8")
-    components = document([], load_catalog(tmp_path))["components"]
-    validator = Draft202012Validator({"$ref": "#/components/schemas/TargetConnectionRequest", "components": components})
-    body = SFTP.target_connection("base")
-    assert validator.is_valid(body)
-    body["connectionSpec"]["id"] = OWN_ID
-    assert validator.is_valid(body)
-    body["params"]["remotePath"] = "ab"
-    assert not validator.is_valid(body)
-    body["connectionSpec"]["id"] = SFTP.spec
-    assert validator.is_valid(body)
 
 
 def inhabited(api: Api) -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from functools import cache
@@ -273,28 +272,6 @@ ACCOUNT = {
 }
 
 
-def test_passwords_are_masked_wherever_they_stand_and_whatever_they_are() -> None:
-    value = {
-        "user": "u",
-        "password": {"deep": [SECRET]},
-        "keys": [{"key": SECRET, "id": 1}, {"key": None}, {"id": 2}],
-        "either": {"token": 5},
-        "secret-x": SECRET,
-    }
-    before = copy.deepcopy(value)
-    validator = SchemaValidator(ACCOUNT)
-    masked = validator.mask(value)
-    assert masked == {
-        "user": "u",
-        "password": MASK,
-        "keys": [{"key": MASK, "id": 1}, {"key": MASK}, {"id": 2}],
-        "either": {"token": MASK},
-        "secret-x": MASK,
-    }
-    assert value == before
-    assert (validator.has_passwords, SchemaValidator({}).has_passwords) == (True, False)
-
-
 around_secrets = st.recursive(
     st.just(SECRET) | st.integers() | st.none(),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.just("x") | st.just("key"), inner, max_size=2),
@@ -317,7 +294,9 @@ def test_no_password_is_ever_shown(password: Any, keys: Any, token: Any) -> None
     assert ("auth.params.user", "type") in places(found)
     assert len(found) > 1
     assert SECRET not in json.dumps([violation.as_json() for violation in found])
-    assert SECRET not in json.dumps(validator.mask(value))
+    masked = validator.mask(value)
+    assert masked["user"] == 1 and masked["password"] == masked["secret-1"] == masked["either"]["token"] == MASK
+    assert SECRET not in json.dumps(masked)
 
 
 def test_a_password_that_is_masked_in_both_is_as_valid_as_it_was() -> None:

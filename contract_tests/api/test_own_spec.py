@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from contract_tests.support import Api, serving, violations
 from contract_tests.tutorial import AZURE_BLOB
@@ -89,7 +90,7 @@ def seventh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         for kind in ("connection-specs", "flow-specs")
     }
     own["connection-specs"]["destination"] = "seventh"
-    own["connection-specs"]["spec"] |= {"id": SEVENTH.spec, "name": "Seventh"}
+    own["connection-specs"]["spec"]["id"] = SEVENTH.spec  # with the name of a built-in one
     schema = own["connection-specs"]["spec"]["targetSpec"]["spec"]
     schema["definitions"] = {"text": TEXT}
     schema["properties"] |= {name: case[0] for name, case in (CASES | DEEP).items()}
@@ -160,6 +161,20 @@ def test_a_password_of_its_own_is_never_shown(seventh: Api, base: str) -> None:
     refused = seventh.post("/targetConnections", SEVENTH.target_connection(base, secret="hunt2"))
     assert violations(refused)["params.secret"]["rule"] == "minLength" and "hunt2" not in refused.text
     assert "hunt" not in str(seventh.control("GET", "/requests")) + str(seventh.control("GET", "/contract"))
+
+
+def test_its_bodies_are_described(seventh: Api, base: str) -> None:
+    """By schemas of their own, with references to parts of themselves."""
+    components = seventh.http.get("/openapi.json").json()["components"]
+    validator = Draft202012Validator({"$ref": "#/components/schemas/TargetConnectionRequest", "components": components})
+    for destination, name, value, fits in (
+        (SEVENTH, "reference", "x", True),
+        (SEVENTH, "reference", 1, False),
+        (SEVENTH, "min_length", "a", False),
+        (AZURE_BLOB, "reference", 1, True),
+    ):
+        body = destination.target_connection(base, **{"EQUALS": 1, name: value})
+        assert validator.is_valid(body) is fits
 
 
 def test_it_exports_like_any_other(seventh: Api) -> None:
