@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract_tests.pages import snippet
-from contract_tests.support import Api, ServerProcess, replace
+from contract_tests.support import Api, replace
 from contract_tests.tutorial import BASE, DATA_LAKE, S3, SFTP
 from flow_service_emulator.cli import main
 
@@ -259,35 +254,3 @@ def test_bodies_in_base64_and_cut_off(check: Check, tmp_path: Path) -> None:
     assert comparing(report) == {}
     assert report["comparison"]["requests"]["agreed"] == 12
     assert report["comparison"]["notComparable"]["the recording does not have the request's whole body"] == 1
-
-
-@pytest.fixture
-def proxy(server: ServerProcess, tmp_path: Path) -> Iterator[tuple[str, Path, subprocess.Popen[bytes]]]:
-    """mitmproxy in front of the server: its address, the file it records into, and its process."""
-    program = shutil.which("mitmdump")
-    if program is None:
-        pytest.skip("mitmproxy is not installed here")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    har = tmp_path / "live.har"
-    typed = snippet("test: record with mitmproxy").replace("https://platform.adobe.io", server.url)
-    flags = typed.replace("8090", str(port)).replace("traffic.har", str(har)).split()[1:]
-    with subprocess.Popen([program, *flags, "-q", "--set", f"confdir={tmp_path}"]) as process:
-        for _ in range(300):
-            with socket.socket() as trial:
-                if trial.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", har, process
-        process.kill()
-
-
-def test_live_through_a_real_proxy(api: Api, proxy: tuple[str, Path, subprocess.Popen[bytes]], check: Check) -> None:
-    url, har, process = proxy
-    through = Api(url)
-    walk(through)
-    through.close()
-    process.terminate()
-    process.wait(20)
-    assert comparing(check(har)) == {}

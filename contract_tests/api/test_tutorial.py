@@ -45,21 +45,13 @@ def test_eligible_datasets(api: Api) -> None:
 @pytest.mark.emulator_only
 def test_eligible_datasets_in_full(api: Api) -> None:
     """Step 1 without `properties`: the fields of the tutorial's sample; `end` is the index of the last item."""
-    response = api.get(
-        f"/connectionSpecs/{DATA_LAKE}/configs?outputType=activationDatasets&outputField=datasets&limit=5"
-    )
-    body = response.json()
-    assert (
-        body["items"][0].items()
-        >= {
-            "id": "5ef3e324052581191aa6a466",
-            "name": "AAM Authenticated Profiles Meta Data",
-            "description": "Activation profile export dataset",
-            "fileDescription": {"persisted": True, "containerFormat": "parquet", "format": "parquet"},
-            "aspect": "production",
-            "state": "DRAFT",
-        }.items()
-    )
+    query = "outputType=activationDatasets&outputField=datasets&limit=5"
+    body = api.get(f"/connectionSpecs/{DATA_LAKE}/configs?{query}").json()
+    assert body["items"][0].items() >= {
+        "id": "5ef3e324052581191aa6a466", "name": "AAM Authenticated Profiles Meta Data",
+        "description": "Activation profile export dataset", "aspect": "production", "state": "DRAFT",
+        "fileDescription": {"persisted": True, "containerFormat": "parquet", "format": "parquet"},
+    }.items()  # fmt: skip
     assert [body["pageInfo"][name] for name in ("start", "end")] == [0, 4]
     assert [(item["id"], item["name"]) for item in body["items"]] == [
         ("5ef3e324052581191aa6a466", "AAM Authenticated Profiles Meta Data"),

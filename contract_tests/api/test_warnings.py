@@ -122,17 +122,12 @@ def test_a_version_is_answered_as_it_was_sent(api: Api, version: Any) -> None:
     assert type(value) is type(version) or len(str(version)) > 10
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"),
-    [
-        ("/flows?limit=0", "a whole number from 1 to 100"),
-        ("/flows?limit=101", "a whole number from 1 to 100"),
-        (f"/connectionSpecs/{DATA_LAKE}/{CONFIGS}&start=-1", "a whole number from 0 on"),
-        ("/flows?limit=5&limit=6", "one value"),
-        ("/flows?count=perhaps", "true, false"),
-        ("/flows?property=createdAt==soon", "a number"),
-    ],
-)
+@pytest.mark.parametrize(("path", "allowed"), [
+    ("/flows?limit=0", "a whole number from 1 to 100"), ("/flows?limit=101", "a whole number from 1 to 100"),
+    (f"/connectionSpecs/{DATA_LAKE}/{CONFIGS}&start=-1", "a whole number from 0 on"),
+    ("/flows?limit=5&limit=6", "one value"), ("/flows?count=perhaps", "true, false"),
+    ("/flows?property=createdAt==soon", "a number"),
+])  # fmt: skip
 def test_a_refused_value_is_told_with_what_is_allowed(api: Api, path: str, allowed: str) -> None:
     """Own: it is about the emulator itself."""
     assert_error(api.get(path), "value-invalid")

@@ -275,7 +275,7 @@ def _message(answer: Any) -> str:
     return sentence(answer)[:300] if isinstance(answer, Mapping) else ""
 
 
-# --- the command ---------------------------------------------------------------------------------------------------------
+# --- the command ------------------------------------------------------------------------------------------------------
 
 
 def run_check(wanted: Namespace) -> int:
