@@ -43,12 +43,6 @@ def rows(api: Api, path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (gzip.decompress(content) if path.endswith(".gz") else content).splitlines()]
 
 
-def patch_schedule(api: Api, flow: str, **schedule: Any) -> None:
-    etag = api.item(f"/flows/{flow}")["etag"]
-    response = api.patch(f"/flows/{flow}", etag, [{"op": "replace", "path": "/scheduleParams", "value": schedule}])
-    assert response.status_code == 200, response.text
-
-
 def folder_of(path: str) -> str:
     return path.rpartition("/")[0]
 
@@ -167,7 +161,7 @@ def test_a_new_schedule(api: Api, case: str) -> None:
     before, sent, steps = CHANGES[case]
     flow = api.flow(S3, before)
     assert instants(api, HOUR) == [SOON]
-    patch_schedule(api, flow, **sent)
+    api.patched(f"/flows/{flow}", {"op": "replace", "path": "/scheduleParams", "value": sent})
     assert [(seconds, instants(api, seconds)) for seconds, _ in steps] == steps
 
 

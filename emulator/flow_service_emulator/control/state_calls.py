@@ -23,7 +23,7 @@ from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.scheduler import TIME_KEY
 from flow_service_emulator.settings import MAX_CONTROL_BYTES, flag_name
-from flow_service_emulator.store.store import FIRST_SEQ, Contents, SetMeta, StoreError
+from flow_service_emulator.store.store import SetMeta, Store, StoreError
 from flow_service_emulator.validation.validation import MAX_DEPTH
 from flow_service_emulator.validation.violation_text import literal
 
@@ -58,18 +58,20 @@ def _parts(emulator: Emulator) -> dict[str, Part]:
     clock, store, library = emulator.clock, emulator.store, emulator.library
     faults, recorder, contract = emulator.faults, emulator.recorder, emulator.contract
 
-    def replace(read: Contents) -> None:
-        anchor = {} if read.shelves else {ANCHOR_KEY: clock.began}
-        store.replace_all(read, {TIME_KEY: clock.began, **anchor})
-        emulator.begin_ids(read.next_seq)
-        library.restart(store.get_meta(ANCHOR_KEY))
+    def replace(read: Store) -> None:
+        next_seq, anchor = read.next_seq, read.get_meta(ANCHOR_KEY)
+        anchor = clock.began if anchor is None else anchor
+        read.write([SetMeta(ANCHOR_KEY, anchor), SetMeta(TIME_KEY, clock.began)])
+        store.replace_all(read)
+        emulator.begin_ids(next_seq)
+        library.restart(anchor)
 
     def clock_of(snapshot: Any) -> dict[str, Any]:
         return {name: snapshot[name] for name in clock.snapshot()}
 
     return {
         "clock": Part(None, clock.snapshot, clock_of, clock.restore),
-        "store": Part(Contents({}, FIRST_SEQ), lambda: store.moment().pieces, store.read, replace),
+        "store": Part(Store(), lambda: store.moment().pieces, store.read, replace),
         "faults": Part((), faults.snapshot, faults.read, faults.set),
         "requests": Part((0, Counter(), []), recorder.snapshot, recorder.read, recorder.restore),
         "contract": Part(Sums(), contract.snapshot, Sums, contract.restore),

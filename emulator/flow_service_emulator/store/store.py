@@ -113,19 +113,7 @@ class Shelf:
                 del self.by_key[key]
 
 
-class Contents(NamedTuple):
-    """All that a store holds, and the number that the next new record gets."""
-
-    shelves: dict[str, Shelf]
-    next_seq: int
-
-    def pieces(self) -> list[bytes]:
-        """`{"version": 2, "nextSeq": n, "tables": {name: {seq: entity}}}` in JSON, in pieces. May be called in a thread."""
-        tables = {
-            name: {str(record.seq): orjson.Fragment(record.raw) for record in shelf.records.values()}
-            for name, shelf in sorted(self.shelves.items())
-        }
-        return [orjson.dumps({"version": SNAPSHOT_VERSION, "nextSeq": self.next_seq, "tables": tables})]
+_EMPTY: Final = Shelf()
 
 
 class Put(NamedTuple):
@@ -162,7 +150,7 @@ class EntityStorage(Storage):
     """The TinyDB storage: everything in memory, and with a data folder every change in its log, from which it comes back."""
 
     def __init__(self, folder: Path | None, indexes: Indexes) -> None:
-        self._indexes = indexes
+        self.indexes = indexes
         self.shelves: dict[str, Shelf] = {}
         self.next_seq = FIRST_SEQ
         self._log = None if folder is None else Log(folder)
@@ -183,7 +171,7 @@ class EntityStorage(Storage):
         self.next_seq = max(self.next_seq, number or 0)
         alive = sum(len(record.raw) for shelf in self.shelves.values() for record in shelf.records.values())
         if number is None or log.size > _DEAD_SHARE * (alive + 4096):
-            self.replace_all(Contents(self.shelves, self.next_seq))
+            self.replace_all(self.shelves, self.next_seq)
 
     def commit(self, edits: Sequence[Edit]) -> None:
         """Make changes, all or none. Raise StoreError when they cannot be stored; nothing has changed then."""
@@ -202,13 +190,12 @@ class EntityStorage(Storage):
                 shelf.put(record)
                 self.next_seq = max(self.next_seq, record.seq + 1)
 
-    def replace_all(self, contents: Contents) -> None:
-        """Put other contents in the place of all there is, at once. Raise StoreError; then nothing has changed."""
+    def replace_all(self, shelves: dict[str, Shelf], next_seq: int) -> None:
+        """Put others in the place of all there is, at once. Raise StoreError; then nothing has changed."""
         if self._log is not None:
-            shelves = contents.shelves.items()
-            entries = (_entry(name, "", record) for name, shelf in shelves for record in shelf.records.values())
-            self._log.replace(contents.next_seq, ([entry] for entry in entries))
-        self.shelves, self.next_seq = contents
+            records = ((name, record) for name, shelf in shelves.items() for record in shelf.records.values())
+            self._log.replace(next_seq, ([_entry(name, record.id, record)] for name, record in records))
+        self.shelves, self.next_seq = shelves, next_seq
 
     def close(self) -> None:
         """Let another process open the data folder."""
@@ -225,7 +212,7 @@ class EntityStorage(Storage):
         # a copy: orjson encodes into a larger buffer, whose unused end would be lost to the allocator
         raw = bytes(memoryview(orjson.dumps(document)))
         keys: dict[str, None] = {}
-        for field in self._indexes.get(table.partition("/")[0], ()):
+        for field in self.indexes.get(table.partition("/")[0], ()):
             value = document.get(field)
             texts = value if isinstance(value, list) else (value,)
             keys |= {intern(text): None for text in texts if isinstance(text, str)}
@@ -239,13 +226,12 @@ class EntityStorage(Storage):
 
     def write(self, data: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace everything, as TinyDB does for every change of its own."""
-        shelves: dict[str, Shelf] = {}
-        for name, documents in data.items():
-            known = self.shelves.get(name, Shelf()).records
-            shelf = shelves[name] = Shelf()
-            for id, document in documents.items():
+        shelves = {name: Shelf() for name in data}
+        for name, shelf in shelves.items():
+            known = self.shelves.get(name, _EMPTY).records
+            for id, document in data[name].items():
                 shelf.put(self.record(name, document, known[id].seq if id in known else self.take_seq()))
-        self.replace_all(Contents(shelves, self.next_seq))
+        self.replace_all(shelves, self.next_seq)
 
 
 class EntityTable(Table):
@@ -253,9 +239,6 @@ class EntityTable(Table):
 
     document_id_class = str  # type: ignore[assignment]
     default_query_cache_capacity = 0
-
-
-_EMPTY: Final = Shelf()
 
 
 class Store:
@@ -337,42 +320,43 @@ class Store:
         """The keys of the emulator's own values that begin so, in the order in which they were first set."""
         return [key for key in self._shelf(META).records if key.startswith(prefix)]
 
-    def moment(self) -> Contents:
-        """Everything as it is now, and stays while the store goes on; its JSON is made later, in a thread."""
-        shelves = {name: Shelf(dict(shelf.records)) for name, shelf in self._storage.shelves.items() if shelf.records}
-        return Contents(shelves, self._storage.next_seq)
+    def moment(self) -> Store:
+        """Everything as it is now, which stays while this store goes on: for `pieces`."""
+        taken = Store(indexes=self._storage.indexes)
+        for name, shelf in self._storage.shelves.items():
+            taken._storage.shelves[name] = Shelf(dict(shelf.records))
+        taken._storage.next_seq = self.next_seq
+        return taken
 
-    def read(self, snapshot: Any) -> Contents:
-        """Read the JSON of a `moment`. Raise ValueError. Change nothing; the one method that may be called in a thread."""
+    def pieces(self) -> list[bytes]:
+        """`{"version": 2, "nextSeq": n, "tables": {name: {seq: entity}}}` in JSON, in pieces. May be called in a thread."""
+        tables = {
+            name: {str(record.seq): orjson.Fragment(record.raw) for record in shelf.records.values()}
+            for name, shelf in sorted(self._storage.shelves.items())
+            if shelf.records
+        }
+        return [orjson.dumps({"version": SNAPSHOT_VERSION, "nextSeq": self.next_seq, "tables": tables})]
+
+    def read(self, snapshot: Any) -> Store:
+        """Read `pieces` into a new store, in memory. Raise ValueError. May be called in a thread."""
         version = snapshot.get("version") if isinstance(snapshot, dict) else None
         if version != SNAPSHOT_VERSION:
             raise ValueError(f"it has version {version}; this emulator reads {SNAPSHOT_VERSION}")
-        place = "nextSeq"
-        shelves: dict[str, Shelf] = {}
+        found, place = Store(indexes=self._storage.indexes), "nextSeq"
         try:
-            next_seq = int(snapshot["nextSeq"])
+            found._storage.next_seq = int(snapshot["nextSeq"])
             for name, documents in snapshot["tables"].items():
-                shelf = shelves[name] = Shelf()
                 for number in sorted(documents, key=int):
                     place = f"table {name!r}, record {number}"
-                    shelf.put(self._storage.record(name, documents[number], int(number)))
-                    next_seq = max(next_seq, int(number) + 1)
+                    record = found._storage.record(name, documents[number], int(number))
+                    found._storage.commit([(name, record.id, record)])
         except (AttributeError, LookupError, TypeError, ValueError) as fault:
             raise ValueError(f"it is no snapshot of this emulator: {place}: {fault!r}") from fault
-        return Contents(shelves, next_seq)
+        return found
 
-    def replace_all(self, contents: Contents, meta: Mapping[str, Any] | None = None) -> None:
-        """Put what `read` gave, which is used up by it, in the place of everything, all or nothing. Numbers never fall.
-
-        `meta` are values of the emulator's own that are set with it.
-        """
-        shelves, next_seq = contents.shelves, max(contents.next_seq, self._storage.next_seq)
-        shelf = shelves.setdefault(META, Shelf())
-        for key, value in (meta or {}).items():
-            known = shelf.records.get(key)
-            shelf.put(self._storage.record(META, {"id": key, "value": value}, known.seq if known else next_seq))
-            next_seq += known is None
-        self._storage.replace_all(Contents(shelves, next_seq))
+    def replace_all(self, other: Store) -> None:
+        """Put what another store has, which is used up by it, in the place of everything, all or nothing. Numbers never fall."""
+        self._storage.replace_all(other._storage.shelves, max(other.next_seq, self.next_seq))
 
     def close(self) -> None:
         """Let another process open the data folder. Afterwards a store with one takes no more changes."""
