@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -34,25 +34,18 @@ class Address:
     """Where the other implementation is, and as whom to speak to it."""
 
     url: str
-    org: str
-    sandbox: str
-    token: str
-    api_key: str
-    other_org: str | None
-    other_sandbox: str | None
+    org: str = "TEST@AdobeOrg"
+    sandbox: str = "prod"
+    token: str = "test-token"
+    api_key: str = "test-key"
+    other_org: str | None = None
+    other_sandbox: str | None = None
 
     @classmethod
     def read(cls, url: str, variables: Mapping[str, str]) -> Address:
-        """With the credentials in the environment's variables."""
-        return cls(
-            url.rstrip("/"),
-            org=variables.get("FLOW_TEST_ORG", "TEST@AdobeOrg"),
-            sandbox=variables.get("FLOW_TEST_SANDBOX", "prod"),
-            token=variables.get("FLOW_TEST_TOKEN", "test-token"),
-            api_key=variables.get("FLOW_TEST_API_KEY", "test-key"),
-            other_org=variables.get("FLOW_TEST_OTHER_ORG"),
-            other_sandbox=variables.get("FLOW_TEST_OTHER_SANDBOX"),
-        )
+        """With what the environment's variables say, such as `FLOW_TEST_API_KEY`."""
+        names = {field.name: f"FLOW_TEST_{field.name.upper()}" for field in fields(cls)[1:]}
+        return cls(url.rstrip("/"), **{name: variables[told] for name, told in names.items() if told in variables})
 
     def client(self) -> ForeignApi:
         """A client with a prefix of its own for names."""
