@@ -28,6 +28,8 @@ from flow_service_emulator.settings import Settings
 
 HEADERS = {"Authorization": "Bearer test-token", "x-api-key": "test-key", "x-gw-ims-org-id": "TEST@AdobeOrg"}
 SERVICE_ERRORS = [name for name, row in ERRORS.items() if not row["appliesTo"].startswith("a control call")]
+CALL = Call("get:flows", "GET", f"{BASE}/flows/f1", "/flows/f1", "f1", ("A", "prod"), {}, lambda: True)
+"""A request for the flow f1 of organization A."""
 EMULATOR = Emulator(Settings(), Clock("frozen"))
 
 
@@ -256,8 +258,8 @@ def test_what_is_delayed_does_not_outlive_a_reset(api: Api, anew: str) -> None:
         ({"operation": "get:flows"}, {}, {"operation": "list:flows"}),
         ({"operation": "get:*"}, {}, {"operation": None}),
         ({"method": "get"}, {}, {"method": "PATCH"}),
-        ({"path": "/flows/*"}, {}, {"path": f"{BASE}/flows", "short": "/flows"}),
-        ({"path": "*/flows/?1"}, {}, {"path": f"{BASE}/flows/x11", "short": "/flows/x11"}),
+        ({"path": "/flows/*"}, {}, {"path": f"{BASE}/flows", "short_path": "/flows"}),
+        ({"path": "*/flows/?1"}, {}, {"path": f"{BASE}/flows/x11", "short_path": "/flows/x11"}),
         ({"entity": "f1"}, {}, {"entity": "f2"}),
         ({"org": "A"}, {}, {"scope": ("B", "prod")}),
         ({"sandbox": "dev"}, {"scope": ("A", "dev")}, {}),
@@ -266,7 +268,7 @@ def test_what_is_delayed_does_not_outlive_a_reset(api: Api, anew: str) -> None:
 )
 def test_matchers(match: dict[str, Any], hit: dict[str, Any], missed: dict[str, Any]) -> None:
     for changes, expected in ((hit, "reset-1"), (missed, None)):
-        assert decided([{"kind": "reset", **match}], [call(**changes)]) == [expected]
+        assert decided([{"kind": "reset", **match}], [CALL._replace(**changes)]) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -282,12 +284,12 @@ def test_matchers(match: dict[str, Any], hit: dict[str, Any], missed: dict[str, 
     ],
 )
 def test_a_rule_that_does_not_fire_lets_the_next_one_look(rules: list[dict[str, Any]], hits: list[str | None]) -> None:
-    assert decided(rules, [call()] * 4) == hits
+    assert decided(rules, [CALL] * 4) == hits
 
 
 def test_a_rate_is_the_same_for_the_same_seed() -> None:
     def drawn(**more: Any) -> list[bool]:
-        return [answer is not None for answer in decided([{"kind": "reset", "rate": 0.3, **more}], [call()] * 400)]
+        return [answer is not None for answer in decided([{"kind": "reset", "rate": 0.3, **more}], [CALL] * 400)]
 
     assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
     assert drawn() == drawn(seed=0)
@@ -468,12 +470,17 @@ BAD_RULES: list[tuple[Any, str, str]] = [
     ({"kind": "reset", "operation": "control:health"}, ".operation", "list:flows"),
     ({"kind": "reset", "method": "BREW"}, ".method", "GET"),
     ({"kind": "reset", "header": {"accept": 1}}, ".header.accept", ""),
-    ({"kind": "reset", "nth": 0}, ".nth", ""),
-    ({"kind": "reset", "times": True}, ".times", ""),
-    ({"kind": "reset", "rate": 0}, ".rate", ""),
-    ({"kind": "reset", "org": ""}, ".org", ""),
-    ({"kind": "reset", "sandbox": "x" * 257}, ".sandbox", ""),
-    ({"kind": "reset", "id": "a/b"}, ".id", ""),
+    *(
+        ({"kind": "reset", name: value}, f".{name}", "")
+        for name, value in (
+            ("nth", 0),
+            ("times", True),
+            ("rate", 0),
+            ("org", ""),
+            ("sandbox", "x" * 257),
+            ("id", "a/b"),
+        )
+    ),
     ({"kind": "reset", "id": "kept"}, ".id", ""),
     ({"kind": "delay", "seconds": 61}, ".seconds", ""),
 ]
@@ -504,14 +511,6 @@ def rows_of(export_dir: Path, items: list[dict[str, Any]]) -> Iterator[str]:
     """The rows of exported NDJSON files."""
     for item in items:
         yield from (export_dir / item["path"]).read_text("utf-8").splitlines()
-
-
-def call(
-    *, operation: str | None = "get:flows", method: str = "GET", path: str = f"{BASE}/flows/f1", short: str = "/flows/f1", entity: str = "f1",
-    scope: tuple[str, str] = ("A", "prod"), headers: dict[str, str] | None = None,
-) -> Call:  # fmt: skip
-    """A request for the flow f1 of organization A, but for what is given."""
-    return Call(operation, method, path, short, entity, scope, headers or {}, lambda: True)
 
 
 def decided(rules: list[dict[str, Any]], calls: list[Call]) -> list[str | None]:
