@@ -19,7 +19,7 @@ import pytest
 from contract_tests.support import ERRORS, FROZEN_NOW, Api, assert_error, serving
 from contract_tests.tutorial import BASE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
 from flow_service_emulator.clock import Clock, random_source
-from flow_service_emulator.control.fault_calls import read_rules
+from flow_service_emulator.control.faults import read_rules
 from flow_service_emulator.control.inputs import MAX_TOLD
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.faults.faults import Call, Faults

@@ -23,7 +23,7 @@ import pytest
 from contract_tests.in_process import HEADERS, LocalEmulator
 from contract_tests.support import Api, ServerProcess, assert_error
 from contract_tests.tutorial import BASE, S3, SOURCE_CONNECTION
-from flow_service_emulator.control import state_calls
+from flow_service_emulator.control import state
 from flow_service_emulator.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
@@ -256,9 +256,9 @@ def test_a_snapshot_that_could_not_be_put_back_is_not_given(tmp_path: Path, monk
             assert (await emulator.http.put("/__emulator/state", content=snapshot)).status_code == 200
             snapshot = (await emulator.http.get("/__emulator/state")).content
             size = len(snapshot)
-            monkeypatch.setattr(state_calls, "MAX_CONTROL_BYTES", size)
+            monkeypatch.setattr(state, "MAX_CONTROL_BYTES", size)
             assert (await emulator.http.get("/__emulator/state")).content == snapshot
-            monkeypatch.setattr(state_calls, "MAX_CONTROL_BYTES", size - 1)
+            monkeypatch.setattr(state, "MAX_CONTROL_BYTES", size - 1)
             refused = await emulator.http.get("/__emulator/state")
             assert_error(refused, "snapshot-too-large", size=size, limit=size - 1, part="store")
 

@@ -19,7 +19,7 @@ from flow_service_emulator.catalog import load_catalog
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.contract.contract import VERDICTS, Contract
 from flow_service_emulator.contract.recorder import MAX_BODY, Recorder
-from flow_service_emulator.control.report_calls import FILTERS
+from flow_service_emulator.control.reports import FILTERS
 from flow_service_emulator.masking import Masker
 from flow_service_emulator.testing.client import ControlClient
 from flow_service_emulator.testing.requests import Requests

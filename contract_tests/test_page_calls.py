@@ -14,7 +14,7 @@ import pytest
 
 from contract_tests.support import FROZEN_NOW, Api, assert_error
 from contract_tests.tutorial import LANDING_ZONE, S3
-from flow_service_emulator.control.export_calls import MAX_ROWS, MAX_TEXT, PreviewError, preview
+from flow_service_emulator.control.exports import MAX_ROWS, MAX_TEXT, PreviewError, preview
 from flow_service_emulator.control.overview import MAX_FILES, MAX_FLOWS, MAX_RUNS
 
 HOURLY = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW + 600}

@@ -9,7 +9,7 @@ from flow_service_emulator.api.middleware import request_log
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.control.calls import control_calls
-from flow_service_emulator.control.state_calls import resume
+from flow_service_emulator.control.state import resume
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.exports.exported_files import prepare_folder
 from flow_service_emulator.folder_check import strangers

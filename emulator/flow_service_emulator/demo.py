@@ -21,7 +21,7 @@ from typing import Any
 
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import load_catalog
-from flow_service_emulator.control.flow_calls import Steps
+from flow_service_emulator.control.flows import Steps
 from flow_service_emulator.settings import DEFAULT_URL, variables
 from flow_service_emulator.testing.client import ControlClient
 from flow_service_emulator.testing.local_server import running_server

@@ -9,13 +9,7 @@ from functools import partial
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.api.operations import Operation
-from flow_service_emulator.control import clock_calls as clock
-from flow_service_emulator.control import dataset_calls as datasets
-from flow_service_emulator.control import export_calls as exports
-from flow_service_emulator.control import fault_calls as faults
-from flow_service_emulator.control import flow_calls, overview, pages
-from flow_service_emulator.control import report_calls as reports
-from flow_service_emulator.control import state_calls as state
+from flow_service_emulator.control import clock, datasets, exports, faults, flows, overview, pages, reports, state
 from flow_service_emulator.control.inputs import CONTROL
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.settings import MAX_BODY_BYTES, MAX_CONTROL_BYTES, MAX_DATASET_BYTES
@@ -38,7 +32,7 @@ CALLS: list[Row] = [
     ("getClock", "GET", "/clock", clock.get_clock, "What time it is"),
     ("putClock", "PUT", "/clock", clock.put_clock, "Change how time passes"),
     ("advanceClock", "POST", "/clock/advance", clock.advance, "Move time on, and run every export on the way"),
-    ("createFlow", "POST", "/flows", flow_calls.create_flow, "Make a flow with valid values, and the connections it needs"),
+    ("createFlow", "POST", "/flows", flows.create_flow, "Make a flow with valid values, and the connections it needs"),
     ("listExports", "GET", "/exports", exports.list_exports, "Every exported file that is there"),
     ("putAfterExport", "PUT", "/after-export", exports.put_after_export, "Call another address after each run"),
     ("getExport", "GET", "/exports/{path:path}", exports.get_export, "An exported file"),

@@ -14,7 +14,7 @@ from typing import Final
 from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.built_in import docs_dir
 from flow_service_emulator.control.inputs import CONTROL
-from flow_service_emulator.control.report_calls import PAGE_POLICY
+from flow_service_emulator.control.reports import PAGE_POLICY
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
 

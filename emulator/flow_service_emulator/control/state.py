@@ -17,7 +17,7 @@ import orjson
 from flow_service_emulator import __version__
 from flow_service_emulator.api.exchange import Exchange, Reply, decode_json
 from flow_service_emulator.contract.contract import Sums
-from flow_service_emulator.control.clock_calls import CLOCK, clock_fields
+from flow_service_emulator.control.clock import CLOCK, clock_fields
 from flow_service_emulator.control.inputs import CONTROL, OBJECT, check, invalid, taken, takes, unknown
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.errors import ServiceError
