@@ -14,8 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from string import Formatter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+MESSAGES: Final = {
+    "flow": "errorMessage", "gateway": "message", "problem": "detail", "message": "message", "ims": "error_description"
+}  # fmt: skip
+"""Family -> where the message stands."""
 MAX_ID = 100
 """Characters of an id that a report repeats."""
 
@@ -68,6 +72,16 @@ class ErrorKind(NamedTuple):
         """The names that the message template wants filled."""
         return frozenset(field for _, field, _, _ in Formatter().parse(self.message) if field)
 
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The fields of its body in which it differs from the others of its family."""
+        if self.family == "flow":
+            address = f"https://ns.adobe.com/aep/errors/FLOW-{self.code}"
+            return {"type": address, "title": self.title, "status": self.status}
+        if self.family == "problem":
+            return {"type": "/placeholder/type/uri", "status": self.status, "title": self.title}
+        return {"gateway": {"error_code": self.code}, "ims": {"error": self.code}}.get(self.family, {})
+
 
 class ErrorTable:
     """All errors by name, and the one place where an error becomes a body."""
@@ -88,27 +102,19 @@ class ErrorTable:
         Address and headers).
         """
         kind = self.kinds[error.name]
-        status, title, message = kind.status, kind.title, kind.message.format_map(error.fields)
-        match kind.family:
-            case "gateway":
-                return status, {"error_code": kind.code, "message": message}
-            case "message":
-                return status, {"message": message}
-            case "ims":
-                return status, {"error": kind.code, "error_description": message}
-            case "problem":
-                body = {"type": "/placeholder/type/uri", "status": status, "title": title, "detail": message}
-                return status, {**body, **error.report}
-        report: dict[str, Any] = {"detailed-message": message}
+        message = kind.message.format_map(error.fields)
+        if kind.family != "flow":
+            report = error.report if kind.family == "problem" else {}
+            return kind.status, {**kind.fixed, MESSAGES[kind.family]: message, **report}
+        told: dict[str, Any] = {"detailed-message": message}
         if error.name == "resource-not-found":
-            report |= {"id": error.fields["id"], "type": error.fields["collection"]}
+            told |= {"id": error.fields["id"], "type": error.fields["collection"]}
         elif resource is not None:
-            report |= {"id": resource[1][:MAX_ID], "type": resource[0]}
-        return status, {
-            "type": f"https://ns.adobe.com/aep/errors/FLOW-{kind.code}",
-            "title": title,
-            "status": status,
-            "report": {**report, "request-id": request_id, **error.report},
-            "errorMessage": message,
-            "errorDetails": message,
-        }
+            told |= {"id": resource[1][:MAX_ID], "type": resource[0]}
+        told |= {"request-id": request_id, **error.report}
+        return kind.status, {**kind.fixed, "report": told, "errorMessage": message, "errorDetails": message}
+
+
+def sentence(answer: Mapping[str, Any]) -> str:
+    """The sentence of an error's body, of whichever family."""
+    return next((answer[name] for name in MESSAGES.values() if isinstance(answer.get(name), str)), "")

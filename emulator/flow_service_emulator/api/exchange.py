@@ -151,6 +151,14 @@ class Exchange:
 Handler = Callable[[Exchange], Awaitable[Reply]]
 
 
+def read_json(body: bytes) -> Any:
+    """What was sent, for those who look at it afterwards; None for what is no JSON."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
 def decode_json(body: bytes, depth: int = MAX_DEPTH) -> Any:
     """JSON as RFC 8259 has it: UTF-8, no comments, no NaN, nested at most `depth` deep. Raises `body-malformed`."""
     try:

@@ -23,11 +23,11 @@ from urllib.parse import parse_qsl
 import orjson
 from jsonschema_rs import Draft7Validator, ValidationErrorKind
 
-from flow_service_emulator.api.exchange import Exchange
-from flow_service_emulator.check.replay import Replay, read_json
+from flow_service_emulator.api.exchange import Exchange, read_json
+from flow_service_emulator.check.replay import Replay
 from flow_service_emulator.check.traffic import Exchanged, read_traffic, without_secrets
-from flow_service_emulator.contract.hints import sentence
 from flow_service_emulator.contract.rules import source_url
+from flow_service_emulator.errors import sentence
 from flow_service_emulator.openapi import description
 from flow_service_emulator.remote_commands import check_output, show_report
 from flow_service_emulator.reports.report import NoReport, counted, printable

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 from starlette.types import Message
 
-from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.api.exchange import Exchange, read_json
 from flow_service_emulator.check.traffic import Exchanged
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.emulator import Emulator
@@ -101,14 +101,6 @@ class Replay:
 
 async def _nowhere(message: Message) -> None:
     """Where the emulator's own answers go."""
-
-
-def read_json(body: bytes) -> Any:
-    """A body's JSON; None where it is none."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _list(value: Any) -> list[Any]:

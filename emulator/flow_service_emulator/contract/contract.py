@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
-import orjson
-
 from flow_service_emulator import __version__
-from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.api.exchange import Exchange, read_json
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.contract.hints import AUTHORIZATION, Hints, header
@@ -191,7 +189,7 @@ class Contract:
     def judge(self, exchange: Exchange, more: Iterable[Finding] = ()) -> tuple[str, list[Finding]]:
         """The verdict on a request, one of VERDICTS, and what it rests on. Adds both to the report, and `more` findings."""
         sums = self._sums
-        body = _json(exchange.body) if exchange.body and exchange.was_taken else None
+        body = read_json(exchange.body) if exchange.body and exchange.was_taken else None
         findings = [*self._judge.findings(exchange, body), *more]
         sums.cover(exchange, body)
         sums.remember(exchange)
@@ -264,11 +262,3 @@ def _put(entries: dict[str, Value], key: str, value: Value) -> None:
 
 def _parameter(query: str, name: str) -> str:
     return parse_qs(query, keep_blank_values=True).get(name, [""])[-1]
-
-
-def _json(body: bytes) -> Any:
-    """What was sent; None for what is no JSON."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None

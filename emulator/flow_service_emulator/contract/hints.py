@@ -15,12 +15,12 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from flow_service_emulator.api.exchange import Exchange
+from flow_service_emulator.api.exchange import Exchange, read_json
 from flow_service_emulator.api.operations import Operation
 from flow_service_emulator.api.routes import BASE
 from flow_service_emulator.catalog import Catalog
 from flow_service_emulator.entities import Scope
-from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.errors import ServiceError, sentence
 from flow_service_emulator.instants import epoch_seconds
 from flow_service_emulator.query.filters import top_level
 from flow_service_emulator.service.bodies import FIELDS
@@ -41,7 +41,6 @@ _ADVICE: Final = re.compile(r"\s*\b(?:Please|Verify) [^.]*\.")
 _ETAG: Final = re.compile(r'"[^"]+"')
 _MISFIT: Final = re.compile(r": flow spec .* is one to (.+)$")
 _NOT_THERE: Final = re.compile(r': (\w+) has no entity with the id "(.*)"')
-_MESSAGES: Final = ("errorMessage", "message", "detail", "error_description")
 
 
 class Hints:
@@ -84,7 +83,7 @@ class Hints:
             ago = now - float(str(error.fields["expired"]))
             yield Finding("token-expired", AUTHORIZATION, f"the token expired {ago:.0f} s ago")
         elif violations := report.get("violations"):
-            sent = _body(exchange)
+            sent = read_json(exchange.body)
             for each in violations:
                 fix = self._of_violation(exchange, each, sent)
                 yield Finding(error.name, each["path"], self._in_words(each, sent), each["rule"], fix)
@@ -123,7 +122,7 @@ class Hints:
 
     def _of_error(self, exchange: Exchange, error: ServiceError) -> str:
         """The fix of an error without violations; empty where there is none nearer than the rule's."""
-        fields, sent = error.fields, _body(exchange)
+        fields, sent = error.fields, read_json(exchange.body)
         match error.name:
             case "query-param-unknown":
                 return self._of_parameter(exchange, str(fields["param"]), error.known)
@@ -300,11 +299,6 @@ def _refused_etag(sent: str, error: ServiceError, answer: Mapping[str, Any]) -> 
     return Finding("if-match-form", IF_MATCH, told, "", fix)
 
 
-def sentence(answer: Mapping[str, Any]) -> str:
-    """The sentence of an error's body."""
-    return next((answer[name] for name in _MESSAGES if isinstance(answer.get(name), str)), "")
-
-
 def _message(message: str, report: Mapping[str, Any]) -> str:
     """The sentence that was answered, with the details of the answer that it does not have: what was sent, what is allowed."""
     allowed = report.get("allowed")
@@ -340,14 +334,6 @@ def _fields(exchange: Exchange) -> list[str]:
     operation = exchange.operation or ""
     collection = "datasets" if operation == "listConfigs" else operation.partition(":")[2]
     return sorted(top_level(FIELDS.get(collection, {})))
-
-
-def _body(exchange: Exchange) -> Any:
-    """The request's body; None for what is no JSON."""
-    try:
-        return orjson.loads(exchange.body)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _at(body: Any, place: str) -> Any:

@@ -200,16 +200,6 @@ def _error_schemas(errors: ErrorTable) -> dict[str, Schema]:
             "title": f"{kind.code} {kind.title}".strip() or kind.name,
             "description": f"{kind.message} ({kind.applies_to})",
             "allOf": [ref(f"{kind.family.capitalize()}Error")],
-            "properties": {name: {"const": value} for name, value in _fixed(kind).items()},
+            "properties": {name: {"const": value} for name, value in kind.fixed.items()},
         }
     return schemas
-
-
-def _fixed(kind: ErrorKind) -> dict[str, Any]:
-    """The fields in which an error differs from the others of its family."""
-    if kind.family == "flow":
-        address = f"https://ns.adobe.com/aep/errors/FLOW-{kind.code}"
-        return {"type": address, "title": kind.title, "status": kind.status}
-    if kind.family == "problem":
-        return {"title": kind.title, "status": kind.status}
-    return {"gateway": {"error_code": kind.code}, "ims": {"error": kind.code}}.get(kind.family, {})
