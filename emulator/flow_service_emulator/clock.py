@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, Literal
 
 from flow_service_emulator.settings import LATEST_TIME
 
@@ -159,11 +159,6 @@ class Clock:
 def machine_time() -> float:
     """The machine's own time, in epoch seconds, as its logs have it."""
     return time.time()
-
-
-def is_instant(value: Any) -> TypeGuard[float]:
-    """Whether a JSON value is a time that the clock can show, in epoch seconds."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LATEST_TIME
 
 
 def random_source(seed: int | None, salt: str = "") -> random.Random:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flow_service_emulator.api.exchange import Exchange
-from flow_service_emulator.api.gateway import Gateway, OriginGuard, Tokens
+from flow_service_emulator.api.gateway import Gateway, OriginGuard
 from flow_service_emulator.api.injection import Injector
 from flow_service_emulator.api.middleware import Middleware, Router
 from flow_service_emulator.api.operations import Operation, operations
@@ -52,10 +52,7 @@ class Emulator:
         self.faults = faults = Faults(lambda seed, salt: random_source(seed, salt).random())
         runner = Runner(settings, store=store, catalog=catalog, library=library, clock=clock, faults=faults)
         self.scheduler = Scheduler(runner, max_exports=settings.max_exports)
-        tokens = Tokens(clock, random_source(None))
-        self.gateway = Gateway(
-            tokens=tokens, check_auth=settings.check_auth, orgs=settings.orgs, sandboxes=settings.sandboxes
-        )
+        self.gateway = Gateway(settings, clock, random_source(None))
         self.masker = Masker(catalog)
         self.ids = random_source(settings.seed, salt=str(store.next_seq))
         self.entities = FlowService(

@@ -22,6 +22,7 @@ from flow_service_emulator.api.exchange import Exchange, Reply
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.entities import Scope
 from flow_service_emulator.errors import ServiceError
+from flow_service_emulator.settings import Settings
 
 GATEWAY_PREFIX = "/data/"
 """Paths behind the gateway; the token endpoint and the control calls are not."""
@@ -43,45 +44,6 @@ FOREIGN_SITES: Final = ("cross-site", "same-site")
 the same site."""
 
 
-class Tokens:
-    """Access tokens that need no memory: each carries its client and its end, and is signed with this server's key."""
-
-    def __init__(self, clock: Clock, rng: random.Random) -> None:
-        self._clock = clock
-        self._key = rng.randbytes(32)
-        self._rng = rng
-
-    def issue(self, client_id: str, org: str | None) -> str:
-        """A new token for a client, bound to an organization when one is named."""
-        claims = {"client_id": client_id[:MAX_NAME], "org": org, "expires": self._clock.now() + TOKEN_SECONDS}
-        # under a frozen clock, too, each token is another one: a client that fetched a new one is told from one that did not
-        payload = _base64(orjson.dumps({**claims, "id": f"{self._rng.getrandbits(64):016x}"}))
-        signed = f"{_HEADER}.{payload}"
-        return f"{signed}.{self._signature(signed)}"
-
-    def expiry(self, token: str) -> float | None:
-        """When a token of this server's expires or did expire (epoch seconds); None for any other token."""
-        claims = self._claims(token)
-        return None if claims is None else float(claims["expires"])
-
-    def read(self, token: str) -> dict[str, Any] | None:
-        """The claims of a token that is known and not expired; None otherwise."""
-        claims = self._claims(token)
-        return claims if claims is not None and claims["expires"] > self._clock.now() else None
-
-    def _claims(self, token: str) -> dict[str, Any] | None:
-        parts = token.split(".")
-        if len(parts) != 3 or not hmac.compare_digest(
-            parts[2].encode(), self._signature(f"{parts[0]}.{parts[1]}").encode()
-        ):
-            return None
-        claims: dict[str, Any] = orjson.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return claims
-
-    def _signature(self, signed: str) -> str:
-        return _base64(hmac.digest(self._key, signed.encode("utf-8", "surrogatepass"), hashlib.sha256))
-
-
 def claimed_scope(headers: Mapping[str, str]) -> Scope:
     """The organization and sandbox that a request names, good or bad; an organization that is not named is empty."""
     sandbox = headers.get("x-sandbox-name") or DEFAULT_SANDBOX
@@ -89,16 +51,21 @@ def claimed_scope(headers: Mapping[str, str]) -> Scope:
 
 
 class Gateway:
-    """Checks every request's headers before the service sees it, and issues tokens."""
+    """Checks every request's headers before the service sees it, and issues tokens.
 
-    def __init__(self, *, tokens: Tokens, check_auth: bool, orgs: tuple[str, ...], sandboxes: tuple[str, ...]) -> None:
-        self._tokens = tokens
-        self._check_auth = check_auth
-        self._orgs = frozenset(orgs)
-        self._sandboxes = frozenset(sandboxes)
+    These need no memory: each carries its client and its end, and is signed with this server's key.
+    """
 
-    def check(self, exchange: Exchange) -> Scope:
-        """The organization and sandbox of a request. Raises the gateway's errors, the first that applies."""
+    def __init__(self, settings: Settings, clock: Clock, rng: random.Random) -> None:
+        self._check_auth = settings.check_auth
+        self._orgs = frozenset(settings.orgs)
+        self._sandboxes = frozenset(settings.sandboxes)
+        self._clock = clock
+        self._rng = rng
+        self._key = rng.randbytes(32)
+
+    def check(self, exchange: Exchange) -> None:
+        """Raise the first of the gateway's errors that applies to a request."""
         headers = exchange.headers
         claims = self._check_token(headers.get("authorization"))
         api_key = headers.get("x-api-key")
@@ -118,9 +85,9 @@ class Gateway:
         sandbox = headers.get("x-sandbox-name") or DEFAULT_SANDBOX
         if len(sandbox) > MAX_NAME or (self._sandboxes and sandbox not in self._sandboxes):
             raise ServiceError("sandbox-not-found", name=sandbox[:100], known=sorted(self._sandboxes))
-        return org, sandbox
 
     def _check_token(self, authorization: str | None) -> dict[str, Any] | None:
+        """The token's claims, where tokens are checked."""
         if authorization is None:
             raise ServiceError("gateway-token-missing")
         scheme, _, token = authorization.strip().partition(" ")
@@ -130,10 +97,17 @@ class Gateway:
             raise ServiceError("token-empty")
         if not self._check_auth:
             return None
-        claims = self._tokens.read(token.strip())
-        if claims is None:
-            raise ServiceError("gateway-token-not-valid", expired=self._tokens.expiry(token.strip()))
+        signed, _, signature = token.strip().rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
+            raise ServiceError("gateway-token-not-valid", expired=None)
+        payload = signed.partition(".")[2]
+        claims: dict[str, Any] = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        if claims["expires"] <= self._clock.now():
+            raise ServiceError("gateway-token-not-valid", expired=claims["expires"])
         return claims
+
+    def _signature(self, signed: str) -> str:
+        return _base64(hmac.digest(self._key, signed.encode("utf-8", "surrogatepass"), hashlib.sha256))
 
     async def token(self, exchange: Exchange) -> Reply:
         """POST /ims/token/v3: an access token for client credentials, sent as a form or, as older clients do, in the query."""
@@ -152,7 +126,12 @@ class Gateway:
         for name in GRANTS[grant]:
             if not form.get(name, [""])[0]:
                 raise ServiceError("token-request-invalid", place=name, kind="required", reason=f"{name} is missing")
-        token = self._tokens.issue(form["client_id"][0], form.get("org_id", [None])[0])
+        client_id, org = form["client_id"][0][:MAX_NAME], form.get("org_id", [None])[0]
+        claims = {"client_id": client_id, "org": org, "expires": self._clock.now() + TOKEN_SECONDS}
+        # under a frozen clock, too, each token is another one: a client that fetched a new one is told from one that did not
+        payload = _base64(orjson.dumps({**claims, "id": f"{self._rng.getrandbits(64):016x}"}))
+        signed = f"{_HEADER}.{payload}"
+        token = f"{signed}.{self._signature(signed)}"
         return Reply({"access_token": token, "token_type": "bearer", "expires_in": TOKEN_SECONDS})
 
 
