@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.types import Message, Receive, Send
@@ -35,24 +36,22 @@ class ConnectionEnded(Exception):
     """The connection of a request is gone, by a rule or because the client went away; there is nobody to answer."""
 
 
+@dataclass(eq=False)
 class Injector:
     """Meets requests with the rules. Ask it only while `faults.active`."""
 
-    def __init__(
-        self, faults: Faults, gateway: Gateway, service: FlowService, errors: ErrorTable, clock: Clock
-    ) -> None:
-        self.faults = faults
-        self._clock = clock
-        self._gateway = gateway
-        self._service = service
-        self._errors = errors
-        self._pauses: dict[asyncio.Future[None], bool] = {}
-        """What ends each delay that is under way, and whether its request is dropped then."""
-        self._stopping = False
+    faults: Faults
+    gateway: Gateway
+    service: FlowService
+    errors: ErrorTable
+    clock: Clock
+    pauses: dict[asyncio.Future[None], bool] = field(default_factory=dict)
+    """What ends each delay that is under way, and whether its request is dropped then."""
+    stopping: bool = False
 
     def stop(self) -> None:
         """End every delay that is under way, so that a server can shut down at once. Call it on the event loop."""
-        self._stopping = True
+        self.stopping = True
         self.end_delays(dropped=False)
 
     def end_delays(self, *, dropped: bool) -> None:
@@ -61,9 +60,9 @@ class Injector:
         `dropped` ends the connections too: after a reset what they were sent to is gone, and carried out later they would
         change what came after it.
         """
-        for pause in self._pauses:
+        for pause in self.pauses:
             if not pause.done():
-                self._pauses[pause] = dropped
+                self.pauses[pause] = dropped
                 pause.set_result(None)
 
     async def meet(
@@ -84,13 +83,13 @@ class Injector:
             if not (name or "").startswith("patch:"):
                 return False
             try:
-                self._gateway.check(exchange)
+                self.gateway.check(exchange)
             except ServiceError:
                 return False
-            return self._service.etag(*entity) == headers.get("if-match", "").strip()
+            return self.service.etag(*entity) == headers.get("if-match", "").strip()
 
         call = Call(name, method, path, path.removeprefix(BASE), params.get("id"), scope, headers, is_latest_etag)
-        decision = self.faults.decide(call, self._clock.waited())
+        decision = self.faults.decide(call, self.clock.waited())
         if decision.label is not None:
             exchange.fault, exchange.operation = decision.label, name
         if decision.delay:
@@ -107,7 +106,7 @@ class Injector:
                     raise error
                 return error
             case "etag-changed":
-                self._service.touch(*entity)
+                self.service.touch(*entity)
                 return None
             case "reset" if at_once:
                 await _reset(receive)
@@ -145,9 +144,7 @@ class Injector:
         known = {"permission": "Manage and Activate Dataset Destinations", "id": params.get("id", "<id>"),
                  "collection": collection or "flows", "method": exchange.method, "path": exchange.path[:200],
                  **rule.says.get("fields", {})}  # fmt: skip
-        fields: dict[str, Any] = {
-            each: known.get(each, f"<{each}>") for each in self._errors.kinds[name].message_fields
-        }
+        fields: dict[str, Any] = {each: known.get(each, f"<{each}>") for each in self.errors.kinds[name].message_fields}
         return ServiceError(name, headers=headers, **fields)
 
     async def _pause(self, exchange: Exchange, receive: Receive, seconds: float) -> None:
@@ -155,15 +152,15 @@ class Injector:
 
         Of a request that is dropped nothing is noted, as it belongs to what was before.
         """
-        if self._stopping:
+        if self.stopping:
             return
         pause = asyncio.get_running_loop().create_future()
         client = asyncio.ensure_future(_gone(receive))
-        self._pauses[pause] = False
+        self.pauses[pause] = False
         try:
             await asyncio.wait((pause, client), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            dropped, gone = self._pauses.pop(pause), client.done()
+            dropped, gone = self.pauses.pop(pause), client.done()
             client.cancel()
         if dropped:
             exchange.fault = None
