@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from arro3.core import RecordBatch, Schema
 
-from flow_service_emulator.data.forms import encode_ndjson
+from flow_service_emulator.data.forms import encode_ndjson, in_utc
 from flow_service_emulator.exports import files
 from flow_service_emulator.exports.files import FileForm, Piece, WrittenFile, part_names, remove_files, write_parts
 
@@ -52,8 +52,8 @@ def write(
     rows_per_file: int = 1_000_000,
     progress: Callable[[int, int], None] = lambda rows, size: None,
 ) -> list[WrittenFile]:
-    dataset: Any = SimpleNamespace(arrow_schema=schema)
-    piece = Piece("dataset", "source", "target", ".", "", form, True, dataset, 0, 0)
+    dataset: Any = SimpleNamespace(arrow_schema=schema, utc_schema=in_utc(schema))
+    piece = Piece(dataset, "source", "target", ".", "", form, True, 0, 0)
     names = part_names("run", 0, form)
     check = lambda: progress(piece.rows, piece.bytes)  # noqa: E731
     try:

@@ -92,12 +92,12 @@ class Exports:
                 "size": piece.bytes,
                 "rows": piece.rows,
                 "expectedRows": piece.end - piece.first,
-                "dataset": piece.dataset_id,
+                "dataset": piece.dataset.id,
                 "flow": run.job.flow_id,
                 "run": run.job.run_id,
             }
             for piece in run.pieces
-            if filters.get("dataset") in (None, piece.dataset_id)
+            if filters.get("dataset") in (None, piece.dataset.id)
         ]
 
     def _entries(self, filters: Mapping[str, str]) -> Iterator[tuple[Job, dict[str, Any]]]:

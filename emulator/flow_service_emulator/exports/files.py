@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
 import orjson
 
 from flow_service_emulator.data.datasets.dataset import Dataset
-from flow_service_emulator.data.forms import cast_batch, encode_ndjson, encode_parquet, in_utc
+from flow_service_emulator.data.forms import cast_batch, encode_ndjson, encode_parquet
 
 if TYPE_CHECKING:
-    from arro3.core import RecordBatch, Schema
+    from arro3.core import RecordBatch
 
-log = logging.getLogger("emulator.exporter")
+log = logging.getLogger("emulator.exports")
 SLICE_ROWS: Final = 8192
 """Rows encoded at a time; other threads wait for about 10 ms meanwhile (`data.forms`)."""
 _BUFFER_BYTES: Final = 1 << 17
@@ -64,7 +64,7 @@ class WrittenFile(NamedTuple):
 class Piece:
     """One dataset's share of a run: which rows go into which folder, and how far that is."""
 
-    dataset_id: str
+    dataset: Dataset
     source_id: str
     target_id: str
     folder: str
@@ -74,7 +74,6 @@ class Piece:
     form: FileForm
     manifest: bool
     """Whether a manifest is to list the files."""
-    source: Dataset
     first: int
     end: int
     rows: int = 0
@@ -116,9 +115,10 @@ def write_parts(
     bytes. About every 8,192 rows the piece's counts move, and `check` is called from this thread. Raise what it and `batches` raise;
     arro3's panic for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
     """
-    folder, schema, of_json = f"{root}/{piece.folder}", piece.source.arrow_schema, piece.form.file_type == "JSON"
+    folder, dataset, schema = f"{root}/{piece.folder}", piece.dataset, piece.dataset.arrow_schema
     os.makedirs(folder, exist_ok=True)
-    wanted, encode = (_utc(schema), encode_ndjson) if of_json else (schema, encode_parquet)
+    of_json = piece.form.file_type == "JSON"
+    wanted, encode = (dataset.utc_schema, encode_ndjson) if of_json else (schema, encode_parquet)
     complete, written = 0, list[WrittenFile]()
 
     def told(slices: Iterator[tuple[int, RecordBatch]], file: _CountedFile) -> Iterator[RecordBatch]:
@@ -191,19 +191,6 @@ def _transaction(run_id: str, index: int) -> tuple[str, int]:
 
 def _unfinished(folder: str, name: str) -> str:
     return f"{folder}/.{name}.unfinished"
-
-
-_in_utc: dict[int, tuple[Schema, Schema]] = {}
-
-
-def _utc(schema: Schema) -> Schema:
-    """`in_utc`, remembered for the schemas of the last datasets: it looks into every column, and most exports are small."""
-    known = _in_utc.get(id(schema))
-    if known is None:
-        if len(_in_utc) >= 64:
-            _in_utc.clear()
-        known = _in_utc[id(schema)] = (schema, in_utc(schema))
-    return known[1]
 
 
 def _slices(batches: Iterable[RecordBatch], rows_per_file: int) -> Iterator[tuple[int, RecordBatch]]:

@@ -72,29 +72,28 @@ def plan(job: Job, flow: Entity, at: float, store: Store, catalog: Catalog, libr
         params = target["params"]
         container = params.get(destination.container_param, "") if destination.container_param else ""
         head = (destination.folder, container, str(params[destination.path_param]))
-        for source_id, dataset_id, source in datasets:
+        for source_id, dataset in datasets:
             values = {
                 "DESTINATION": destination.folder,
                 "DESTINATION_NAME": destination.folder,
                 "DESTINATION_INSTANCE_ID": flow["id"],
                 "DESTINATION_INSTANCE_NAME": target["name"],
-                "DATASET_ID": dataset_id,
-                "DATASET_NAME": library.datasets[dataset_id].name,
+                "DATASET_ID": dataset.id,
+                "DATASET_NAME": dataset.name,
                 "SANDBOX_NAME": job.scope[1],
                 "ORGANIZATION_NAME": job.scope[0],
             }
             parts = safe_parts(*head, expand_template(template, values, job.scheduled_at))
-            end = source.count_at(at)
+            end = dataset.count_at(at)
             yield Piece(
-                dataset_id=dataset_id,
+                dataset=dataset,
                 source_id=source_id,
                 target_id=target_id,
                 folder="/".join(parts),
                 container=parts[1] if container else "",
                 form=FileForm(params["datasetFileType"], params["compression"] == "GZIP"),
                 manifest=params.get("includeFileManifest") is not False,
-                source=source,
-                first=min(end, ends.get(dataset_id, 0)),  # the first time all rows, then those added since
+                first=min(end, ends.get(dataset.id, 0)),  # the first time all rows, then those added since
                 end=end,
             )
 
@@ -111,23 +110,23 @@ def check_limits(run: Run) -> None:
         rows = 0 if piece.first else piece.end
         if piece.form == FileForm("PARQUET", gzip=False) and rows > MAX_UNCOMPRESSED_ROWS:
             raise Aborted(
-                f"The first export of the dataset {piece.dataset_id} has {rows} rows; as uncompressed Parquet it can have "
+                f"The first export of the dataset {piece.dataset.id} has {rows} rows; as uncompressed Parquet it can have "
                 f"{MAX_UNCOMPRESSED_ROWS} at most"
             )
 
 
-def _datasets(job: Job, flow: Entity, store: Store, library: Library) -> Iterator[tuple[str, str, Dataset]]:
-    """(source connection's id, dataset's id, rows) of each dataset that the run is about."""
+def _datasets(job: Job, flow: Entity, store: Store, library: Library) -> Iterator[tuple[str, Dataset]]:
+    """Each dataset that the run is about, with its source connection's id."""
     seen = set()
     for source_id in flow["sourceConnectionIds"]:
-        for dataset in _existing(store, job.scope, "sourceConnections", source_id)["params"]["datasets"]:
-            dataset_id = dataset["dataSetId"]
+        for named in _existing(store, job.scope, "sourceConnections", source_id)["params"]["datasets"]:
+            dataset_id = named["dataSetId"]
             if dataset_id in seen or (job.dataset_ids is not None and dataset_id not in job.dataset_ids):
                 continue
             seen.add(dataset_id)
             if dataset_id not in library.datasets:
                 raise Aborted(f"The dataset {dataset_id} is not eligible any more")
-            yield source_id, dataset_id, library.datasets[dataset_id]
+            yield source_id, library.datasets[dataset_id]
 
 
 def _existing(store: Store, scope: Scope, collection: str, entity_id: str) -> Entity:
@@ -181,14 +180,14 @@ def _write_piece(run: Run, index: int, root: Path, rows_per_file: int, limits: b
         if run.cancelled:
             raise Cancelled(f"cancelled after {piece.rows} rows")
 
-    batches = run.fault.break_off(index, piece.source.batches(piece.first, piece.end))
-    if limits and (place := _time_column(piece.source.arrow_schema)) is not None:
+    batches = run.fault.break_off(index, piece.dataset.batches(piece.first, piece.end))
+    if limits and (place := _time_column(piece.dataset.arrow_schema)) is not None:
         batches = _recent(batches, *place, run.started_ms / 1000 - MAX_AGE, piece)
     names = part_names(run.job.run_id, index, piece.form)
     write_parts(piece, batches, names, root=root, rows_per_file=rows_per_file, check=check)
     rows, expected = piece.rows + piece.skipped, piece.end - piece.first
     if rows != expected:
-        raise Aborted(f"The dataset {piece.dataset_id} gave {rows} rows, {expected} were expected")
+        raise Aborted(f"The dataset {piece.dataset.id} gave {rows} rows, {expected} were expected")
 
 
 def _time_column(schema: Schema) -> tuple[int, int] | None:

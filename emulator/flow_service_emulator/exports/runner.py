@@ -98,7 +98,7 @@ class Runner:
             run.pieces = list(pieces.plan(job, flow, at, self.store, self._catalog, self._library))
             if self.limited:
                 pieces.check_limits(run)
-            exports = [(piece.folder.partition("/")[0], piece.dataset_id) for piece in run.pieces]
+            exports = [(piece.folder.partition("/")[0], piece.dataset.id) for piece in run.pieces]
             run.fault = self.faults.plan_run(job.scope, job.flow_id, exports)
         except Exception as fault:  # whatever is wrong with this flow, the others go on
             run.problem = pieces.explain(fault)
@@ -241,7 +241,7 @@ class Runner:
             if run.problem is None:
                 ends = notes_of(self.store, flow_id).get("ends", {})
                 for piece in run.pieces:  # never back: time may have been put back meanwhile
-                    ends[piece.dataset_id] = max(piece.end, ends.get(piece.dataset_id, 0))
+                    ends[piece.dataset.id] = max(piece.end, ends.get(piece.dataset.id, 0))
                 changes.append(noted(self.store, flow_id, ends=ends))
         past = self.store.by_index(scope, "runs", flow_id)
         for old in islice(reversed(past), max(0, len(past) - self._settings.keep_runs)):

@@ -99,7 +99,7 @@ class Run:
 def files_of(run: Run) -> list[dict[str, Any]]:
     """A run's part files, in the order in which they were written; `path` is below the export folder."""
     return [
-        {"path": f"{piece.folder}/{file.name}", "size": file.bytes, "rows": file.rows, "dataset": piece.dataset_id}
+        {"path": f"{piece.folder}/{file.name}", "size": file.bytes, "rows": file.rows, "dataset": piece.dataset.id}
         for piece in run.pieces
         for file in piece.files
     ]
@@ -193,7 +193,7 @@ def _summaries(run: Run, connection: str, counts: Callable[[Piece], dict[str, in
     sums: dict[str, dict[str, dict[str, int]]] = {}
     for piece in run.pieces:
         datasets = sums.setdefault(getattr(piece, connection), {})
-        for name in ("", f"dataset:{piece.dataset_id}"):
+        for name in ("", f"dataset:{piece.dataset.id}"):
             sum_ = datasets.setdefault(name, {})
             for count, number in counts(piece).items():
                 sum_[count] = sum_.get(count, 0) + number
