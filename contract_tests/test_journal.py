@@ -147,15 +147,10 @@ def test_since_an_instant(api: Api) -> None:
     [
         ("nope=1", ", ".join(FILTERS.schema["properties"])),
         ("status=6xx", "4xx"),
-        ("status=", "4xx"),
         ("method=G-T", "GET"),
         ("limit=0", "at least 1"),
-        ("limit=x", "a whole number"),
         ("since=yesterday", "epoch seconds"),
-        ("since=-1", "epoch seconds"),
-        ("since=nan", "epoch seconds"),
         ("since=1&since=2", "twice"),
-        ("path=", "at least 1 character"),
         ("verdict=bad", ", ".join(VERDICTS)),
     ],
 )

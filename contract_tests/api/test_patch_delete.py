@@ -116,55 +116,43 @@ def test_the_servers_own_fields_are_refused_by_name(
             assert f"{name} is filled by the server" in report["detailed-message"]
 
 
-@pytest.mark.parametrize("operation", [
-    replace("/connectionSpec", {"id": LANDING_ZONE.spec, "version": "1.0"}),
-    replace("/connectionSpec/id", LANDING_ZONE.spec),
-    replace("/connectionSpec/version", "2.0"),
-    {"op": "remove", "path": "/connectionSpec"},
-    {"op": "add", "path": "/connectionSpec/x", "value": 1},
-])  # fmt: skip
-def test_a_connections_spec_is_for_ever(api: Api, connection: str, operation: dict[str, Any]) -> None:
-    """Row 1414-400: PATCH /connections."""
-    api.refused(connection, "connection-spec-immutable", [operation])
+OTHER = {"dataSetId": SECOND_DATASET}
+NO_STATES: list[Any] = ["paused", "ENABLED", "", None, 5, [], {}]
+REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
+    *(("connection", "connection-spec-immutable", operation, "") for operation in (
+        replace("/connectionSpec", {"id": LANDING_ZONE.spec, "version": "1.0"}),
+        replace("/connectionSpec/id", LANDING_ZONE.spec), replace("/connectionSpec/version", "2.0"),
+        {"op": "remove", "path": "/connectionSpec"}, {"op": "add", "path": "/connectionSpec/x", "value": 1},
+    )),
+    *(("source", "patch-invalid", operation, f"{operation['path']} cannot be updated") for operation in (
+        replace("/params", {"datasets": [OTHER]}), replace("/params/datasets", [OTHER]),
+        {"op": "add", "path": "/params/datasets/-", "value": OTHER}, replace("/params/datasets/0", OTHER),
+        replace("/params/datasets/0/dataSetId", SECOND_DATASET), {"op": "remove", "path": "/params/datasets/0"},
+        {"op": "remove", "path": "/params"},
+    )),
+    *(("flow", "state-invalid", replace("/state", state), "") for state in NO_STATES),
+    ("flow", "state-invalid", {"op": "remove", "path": "/state"}, "null"),
+    *(("target", "provider-rejected", operation, place) for operation, place in (
+        (replace("/params/bucketName", "No Bucket!"), "params.bucketName"),
+        (replace("/params/compression", "ZIP"), "params.compression"),
+        ({"op": "remove", "path": "/params/path"}, "params.path"), (replace("/params", []), "params"),
+        (replace("/baseConnectionId", MISSING), "baseConnectionId"),
+        (replace("/name", ""), "name"), (replace("/name", 5), "name"), ({"op": "remove", "path": "/name"}, "name"),
+    )),
+]  # fmt: skip
+"""(what is patched, the error, the operation, what the report says): the spec of a connection (row 1414-400), the datasets of a source
+connection (Reference, Entities), the state (row 1456-400); and the result is checked as a creation would be."""
 
 
-@pytest.mark.parametrize("operation", [
-    replace("/params", {"datasets": [{"dataSetId": SECOND_DATASET}]}),
-    replace("/params/datasets", [{"dataSetId": SECOND_DATASET}]),
-    {"op": "add", "path": "/params/datasets/-", "value": {"dataSetId": SECOND_DATASET}},
-    replace("/params/datasets/0", {"dataSetId": SECOND_DATASET}),
-    replace("/params/datasets/0/dataSetId", SECOND_DATASET),
-    {"op": "remove", "path": "/params/datasets/0"},
-    {"op": "remove", "path": "/params"},
-])  # fmt: skip
-def test_datasets_cannot_be_changed_after_creation(api: Api, source: str, operation: dict[str, Any]) -> None:
-    """Reference, Entities: Source connection."""
-    report = api.refused(source, "patch-invalid", [operation])
-    assert f"{operation['path']} cannot be updated" in report["detailed-message"]
-
-
-@pytest.mark.parametrize("state", ["paused", "ENABLED", "", None, 5, [], {}])
-def test_state_that_is_none(api: Api, flow: str, state: Any) -> None:
-    """Row 1456-400: state in a body; it cannot be removed either."""
-    api.refused(flow, "state-invalid", [replace("/state", state)])
-    api.refused(flow, "state-invalid", [{"op": "remove", "path": "/state"}], state="null")
-
-
-@pytest.mark.parametrize(("operation", "place"), [
-    (replace("/params/bucketName", "No Bucket!"), "params.bucketName"),
-    (replace("/params/compression", "ZIP"), "params.compression"),
-    ({"op": "remove", "path": "/params/path"}, "params.path"),
-    (replace("/baseConnectionId", MISSING), "baseConnectionId"),
-    (replace("/name", ""), "name"),
-    (replace("/name", 5), "name"),
-    ({"op": "remove", "path": "/name"}, "name"),
-    (replace("/params", []), "params"),
-])  # fmt: skip
-def test_the_result_is_checked_as_a_creation_would_be(
-    api: Api, target: str, operation: dict[str, Any], place: str
+@pytest.mark.parametrize(("kind", "error", "operation", "told"), REFUSED)
+def test_what_a_patch_may_not_do(
+    api: Api, request: pytest.FixtureRequest, kind: str, error: str, operation: dict[str, Any], told: str
 ) -> None:
-    report = api.refused(target, "provider-rejected", [operation])
-    assert {violation["path"] for violation in report.get("violations", [{"path": place}])} == {place}
+    report = api.refused(request.getfixturevalue(kind), error, [operation])
+    if error != "provider-rejected":
+        assert told in report["detailed-message"]
+    else:
+        assert {violation["path"] for violation in report.get("violations", [{"path": told}])} == {told}
 
 
 # --- If-Match -----------------------------------------------------------------------------------------------------
