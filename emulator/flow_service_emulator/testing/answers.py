@@ -60,7 +60,7 @@ class Finding(TypedDict):
 
 
 class Message(TypedDict):
-    """One side of a recorded request: a `body` of more than 16 KB is not stored."""
+    """One side of a recorded request: a `body` of more than 32 KB is not stored."""
 
     headers: dict[str, str]
     size: int
