@@ -23,7 +23,7 @@ from aepp import deletion, destinationinstanceservice, exportDatasetToDataLandin
 
 from contract_tests.aepp_client import DATASET, DAY, OTHER_DATASET, Client, configure, own_settings, point_at
 from contract_tests.support import FROZEN_NOW, Api, ServerProcess, serving
-from contract_tests.tutorial import AZURE_BLOB, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3, SOURCE_CONNECTION
+from contract_tests.tutorial import AZURE_BLOB, DATA_LAKE, DESTINATIONS, LANDING_ZONE, S3
 
 MISSING = "00000000-0000-4000-8000-000000000000"
 KINDS = pytest.mark.parametrize("kind", ["dlz_destination", "user_drop_zone"])
@@ -121,26 +121,6 @@ def test_base_connections(client: Client) -> None:
         assert stored[made["id"]]["etag"] == made["etag"]
         assert flows.connectionTest(made["id"]) == {"result": True}
         assert client.status == 200
-
-
-def test_changes_to_connections(client: Client) -> None:
-    """Patches with its `"op": "Replace"`, each kind by the client's own call for it, and a stale etag."""
-    flows = client.flows
-    connection_id, target_id = flows.createBaseConnectionDLZTarget("zone")["id"], client.target()
-    source_id = flows.createSourceConnection(SOURCE_CONNECTION)["id"]
-    added = {"op": "Add", "path": "/description", "value": "new"}
-    rename = [{"op": "Replace", "path": "/name", "value": "renamed"}, added]
-    flows.patchConnection(connection_id, rename)
-    source, target = flows.getSourceConnection(source_id), flows.getTargetConnection(target_id)
-    flows.updateSourceConnection(source_id, source["etag"], rename)
-    flows.updateTargetConnection(target_id, target["etag"], rename)
-    renamed = flows.getTargetConnection(target_id)
-    flows.updateTargetConnection(target_id, renamed["etag"], [{"op": "Remove", "path": "/description"}])
-    connection, source = flows.getConnection(connection_id), flows.getSourceConnection(source_id)
-    for stored in (connection, source, flows.getTargetConnection(target_id)):
-        assert stored["name"] == "renamed"
-        assert stored.get("description") == (None if stored["id"] == target_id else "new")
-    assert flows.updateTargetConnection(target_id, target["etag"], rename)["status"] == 412
 
 
 def test_export_to_the_landing_zone(client: Client, api: Api, export_dir: Path) -> None:

@@ -57,7 +57,7 @@ def test_op_in_any_letter_case(api: Api, flow: str, op: str) -> None:
 
 def test_remove_with_a_value(api: Api, connection: str) -> None:
     """API reference, PATCH /connections: its example of `remove` sends a value, which has no meaning."""
-    add, remove = ({"op": op, "path": "/description", "value": "x"} for op in ("add", "remove"))
+    add, remove = ({"op": op, "path": "/description", "value": "x"} for op in ("Add", "Remove"))
     assert api.patched(connection, add)["description"] == "x"
     assert "description" not in api.patched(connection, remove)
 
