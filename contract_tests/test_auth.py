@@ -123,9 +123,6 @@ def test_each_known_org_and_sandbox_is_served(client: Api) -> None:
 
 def test_landing_zone_and_adhoc_are_behind_the_gateway_too(client: Api) -> None:
     """Reference: Endpoints: they are outside the base path, on the same host."""
-    for method, path in (
-        ("GET", "/data/foundation/connectors/landingzone?type=dlz_destination"),
-        ("POST", "/data/core/activation/disflowprovider/adhocrun"),
-        ("GET", f"{BASE}/connectionSpecs"),
-    ):
+    zone, adhoc = "connectors/landingzone?type=dlz_destination", "/data/core/activation/disflowprovider/adhocrun"
+    for method, path in (("GET", f"/data/foundation/{zone}"), ("POST", adhoc), ("GET", f"{BASE}/connectionSpecs")):
         assert_error(client.http.request(method, path, headers=bearer("made-up")), "gateway-token-not-valid")
