@@ -66,8 +66,8 @@ class Routes:
             page = run(parse(params, collection, fields, most=most, warnings=exchange.warnings), records)
         else:
             page = await self._service.page(collection, exchange.caller, params, most)
-        if page.count is not None:
-            return Reply({"count": page.count})
+        if page.total is not None:
+            return Reply({"count": page.total})
         links = (
             f'{{"next":{{"href":"/{collection}?continuationToken={page.next_token}"}}}}' if page.next_token else "{}"
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from flow_service_emulator.errors import ServiceError
@@ -60,8 +59,7 @@ def top_level(fields: Fields) -> frozenset[str]:
     return frozenset(path for path in fields if "." not in path and "[" not in path)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldPath:
+class FieldPath(NamedTuple):
     """A place in an entity."""
 
     text: str
@@ -144,8 +142,7 @@ OPERATORS: Final[Mapping[str, Operator]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """One condition. An entity meets it if any of the values that it has at the path does; `!=` if none of them is equal.
 
     An entity without the field meets `!=` only.

@@ -16,7 +16,6 @@ import heapq
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass, replace
 from functools import cmp_to_key
 from itertools import islice
 from operator import itemgetter
@@ -87,17 +86,15 @@ class Position(NamedTuple):
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """One page: the items as JSON, the token of the next page if there is one, and the count if that was asked for."""
 
     items: list[bytes]
     next_token: str | None = None
-    count: int | None = None
+    total: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
+class ListQuery(NamedTuple):
     """What a client asked of a list."""
 
     collection: str
@@ -109,7 +106,7 @@ class ListQuery:
     order: tuple[tuple[FieldPath, bool], ...] = ()
     """(path, whether it falls) of each field; without fields it is newest first."""
     limit: int = MAX_LIMIT
-    count: bool = False
+    counting: bool = False
     after: Position | None = None
     """Where the last item stood that was seen already."""
 
@@ -161,7 +158,7 @@ def parse(
         query = _read_token(single[_TOKEN], collection, fields)
     if warnings is not None:
         warnings += doubts(properties)
-    return replace(query, count=BOOLEANS[count])
+    return query._replace(counting=BOOLEANS[count])
 
 
 def run(query: ListQuery, records: Records) -> Page:
@@ -170,8 +167,8 @@ def run(query: ListQuery, records: Records) -> Page:
     Entities that exist throughout are seen exactly once over all pages, whatever is created or deleted meanwhile; one
     whose sort field is changed while a client pages moves, and may be seen twice or not at all.
     """
-    if query.count:
-        return Page([], count=sum(1 for _ in _matching(query, records)) if query.filters else len(records))
+    if query.counting:
+        return Page([], total=sum(1 for _ in _matching(query, records)) if query.filters else len(records))
     found = _first_by_fields(query, records) if query.order else _newest(query, records)
     page = found[: query.limit]
     items = [raw if query.projection is None else _projected(raw, query.projection) for _, raw in page]
@@ -284,7 +281,7 @@ def _read_token(token: str, collection: str, fields: Fields) -> ListQuery:
         payload = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         name, properties, orderby, limit, (keys, seq) = orjson.loads(payload)
         after = Position([(rank, value) for rank, value in keys], seq)
-        query = replace(_read_query(name, tuple(properties), orderby, limit, fields), after=after)
+        query = _read_query(name, tuple(properties), orderby, limit, fields)._replace(after=after)
         if name != collection or query.token(after) != token:
             raise ValueError("of another collection, or spelt otherwise")
     except (ValueError, TypeError, binascii.Error) as error:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -39,8 +39,7 @@ NEEDED: Final = ("interval", "timeUnit", "startTime")
 """The parts of a schedule that it must have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What the rules ask of the world around a body."""
 
     catalog: Catalog
@@ -55,8 +54,7 @@ class Context:
     """When the entity was or is being created, and what time it is, in epoch seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a patch changes."""
 
     stored: Entity
