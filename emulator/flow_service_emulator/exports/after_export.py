@@ -30,22 +30,21 @@ def told_of(run: Run, root: Path) -> dict[str, Any]:
 
     `folder` is the one that all files of the run are below; `run` is the record as GET /runs/{id} shows it afterwards.
     """
-    folders = list(dict.fromkeys(run.folders))
-    folder = posixpath.commonpath(folders) if folders else ""
-    manifests = [path for each in folders for path in (root / each).glob(f"manifest-*-{run.job.run_id}.json")]
+    job, folder = run.job, posixpath.commonpath(run.folders) if run.pieces else ""
+    listed = dict.fromkeys(piece.folder for piece in run.pieces if piece.manifest and run.problem is None)
     return {
-        "runId": run.job.run_id,
-        "flowId": run.job.flow_id,
-        "org": run.job.scope[0],
-        "sandbox": run.job.scope[1],
+        "runId": job.run_id,
+        "flowId": job.flow_id,
+        "org": job.scope[0],
+        "sandbox": job.scope[1],
         "status": run.status,
-        "scheduledAt": run.job.scheduled_at,
+        "scheduledAt": job.scheduled_at,
         "destination": folder.partition("/")[0],
         "container": next((piece.container for piece in run.pieces), ""),
         "folder": folder,
         "dir": str(root.resolve()),
         "files": files_of(run),
-        "manifests": [{"path": path.relative_to(root).as_posix()} for path in manifests],
+        "manifests": [{"path": f"{each}/manifest-{job.flow_id}-{job.run_id}.json"} for each in listed],
         "run": run.entity,
     }
 

@@ -108,8 +108,6 @@ class Exports:
 
     def find(self, path: str) -> Path | None:
         """The file at a path relative to the export folder; None when there is none, or when the path leads outside."""
-        if Path(path).anchor:  # on Windows also a drive's or another machine's, which is not even to be asked
-            return None
         try:
             root = self._root.resolve()
             file = (root / path).resolve()
