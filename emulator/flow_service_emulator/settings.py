@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO
@@ -47,27 +48,19 @@ def _whole(least: float = -math.inf, most: float = math.inf, needed: str = "a wh
 
 
 def _time(value: str) -> float:
-    try:
-        number = epoch_seconds(value)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= LATEST_TIME:
-        raise ValueError(
-            f"a time is needed: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as 2026-01-01T00:00:00Z{hint(value)}"
-        )
-    return number
+    with suppress(ValueError):
+        if 0 <= (number := epoch_seconds(value)) <= LATEST_TIME:
+            return number
+    raise ValueError(
+        f"a time is needed: epoch seconds from 0 to {LATEST_TIME:.0f}, or such as 2026-01-01T00:00:00Z{hint(value)}"
+    )
 
 
 def _clock(value: str) -> str:
-    if value in ("real", "frozen"):
-        return value
-    try:
-        speed = float(value)
-    except ValueError:
-        speed = math.nan
-    if not 0 < speed <= 1e9:
-        raise ValueError("'real', 'frozen' or a speed above 0 is needed, such as 3600 for an hour a second")
-    return value
+    with suppress(ValueError):
+        if value in ("real", "frozen") or 0 < float(value) <= 1e9:
+            return value
+    raise ValueError("'real', 'frozen' or a speed above 0 is needed, such as 3600 for an hour a second")
 
 
 def _names(value: str) -> tuple[str, ...]:
@@ -79,9 +72,8 @@ def _names(value: str) -> tuple[str, ...]:
 
 def _hosts(value: str) -> tuple[str, ...]:
     names = _names(value)
-    for name in names:
-        if "/" in name or re.fullmatch(r"[^:]*:\d*", name):
-            raise ValueError("host names are needed, without a scheme, a port or a path, such as emulator.example.org")
+    if any("/" in name or re.fullmatch(r"[^:]*:\d*", name) for name in names):
+        raise ValueError("host names are needed, without a scheme, a port or a path, such as emulator.example.org")
     return names
 
 
@@ -191,25 +183,22 @@ def read_settings(flags: Mapping[str, str | bool | None], environment: Mapping[s
     named = {name: given[name] for name in given if name.startswith(ENV_PREFIX) and name not in of_kubernetes}
     values: dict[str, Any] = {}
     for declared in fields(Settings):
-        name = declared.name
-        text, origin = flags.get(name), flag_name(name)
+        name, variable = declared.name, variable_name(declared.name)
+        text, origin, of_variable = flags.get(name), flag_name(name), named.pop(variable, None)
         if text is None:
-            text, origin = named.get(variable_name(name)), variable_name(name)
-        if text is None or text == "":
-            continue
+            text, origin = of_variable, variable
         if isinstance(text, bool):
             values[name] = text
-            continue
-        try:
-            values[name] = declared.metadata["parse"](text)
-        except ValueError as reason:
-            shown = text.partition("?")[0]  # not the SAS of an address
-            raise ValueError(f"{origin}: {reason}, got {shown!r}") from None
-    known = {variable_name(declared.name) for declared in fields(Settings)}
-    for variable in named:
-        if variable not in known:
-            advice = did_you_mean(variable, known, ENV_PREFIX) or f"; the settings are {', '.join(sorted(known))}"
-            raise ValueError(f"{variable}: no such setting{advice}")
+        elif text:
+            try:
+                values[name] = declared.metadata["parse"](text)
+            except ValueError as reason:
+                shown = text.partition("?")[0]  # not the SAS of an address
+                raise ValueError(f"{origin}: {reason}, got {shown!r}") from None
+    if named:
+        unknown, known = next(iter(named)), sorted(variable_name(declared.name) for declared in fields(Settings))
+        advice = did_you_mean(unknown, known, ENV_PREFIX) or f"; the settings are {', '.join(known)}"
+        raise ValueError(f"{unknown}: no such setting{advice}")
     return Settings(**values)
 
 
