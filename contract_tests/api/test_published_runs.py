@@ -177,19 +177,19 @@ def test_events_older_than_365_days_stay_out(tmp_path: Path, limits: str) -> Non
 
 
 def test_files_in_the_landing_zone_go_after_seven_days(tmp_path: Path) -> None:
-    """Guide "Data Landing Zone destination". By the emulator's time, and over a restart."""
+    """Guide "Data Landing Zone destination". By the emulator's time, over a restart, and when their runs are forgotten."""
     exports = tmp_path / "exports"
     with started(tmp_path, "data") as (api, _):
         for destination in (ZONE, S3):
             api.flow(destination, {**HOURLY, "interval": 24})
         api.advance(HOUR + 2 * DAY)
         assert len(list(exports.rglob("data-landing-zone/**/part-*"))) == 3
-    with started(tmp_path, "data") as (api, server):
+    with started(tmp_path, "data", "--keep-runs", "4") as (api, server):
         api.advance(5 * DAY)
         left = list(exports.rglob("data-landing-zone/**/*.json"))
         assert len(left) == 2 * 7 and len(list(exports.rglob("amazon-s3/**/part-*"))) == 8
         listed = [item["path"].partition("/")[0] for item in api.control("GET", "/exports")["items"]]
-        assert listed.count("data-landing-zone") == 7
+        assert listed.count("data-landing-zone") == 4
         assert "the Data Landing Zone keeps files for seven days: those of run" in server.log.read_text()
 
 

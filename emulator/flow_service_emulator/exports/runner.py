@@ -62,8 +62,8 @@ class Runner:
         self.after = AfterExport(settings.after_export, settings.after_export_timeout)
         self.current: Run | None = None
         """The run that is being written; None when none is."""
-        self.passing: deque[tuple[float, str]] = deque()
-        """Runs whose files do not stay, and when (epoch seconds) these go; the first ones first."""
+        self.passing: deque[tuple[float, str, list[str]]] = deque()
+        """When (epoch seconds) files go, of which run, and in which folders; the first ones first."""
         self._waiting: asyncio.Timeout | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="export")
 
@@ -162,15 +162,14 @@ class Runner:
     def let_go(self) -> None:
         """Remove the files whose time is over."""
         while self.passing and self.passing[0][0] <= self.clock.now():
-            _, run_id = self.passing.popleft()
-            if entry := self.store.get_meta(RUN + run_id):
-                remove_files(self._settings.export_dir, run_id, entry["folders"], below=ZONE)
-                log.info("the Data Landing Zone keeps files for seven days: those of run %s are gone", run_id)
+            _, run_id, folders = self.passing.popleft()
+            remove_files(self._settings.export_dir, run_id, folders, below=ZONE)
+            log.info("the Data Landing Zone keeps files for seven days: those of run %s are gone", run_id)
 
-    def _passing(self, entry: Mapping[str, Any]) -> list[tuple[float, str]]:
-        """The run of an entry, where it has files that do not stay."""
+    def _passing(self, entry: Mapping[str, Any]) -> list[tuple[float, str, list[str]]]:
+        """The files of an entry's run, where they do not stay; they go although its record may be forgotten before."""
         in_zone = self.limited and any(file["path"].startswith(ZONE) for file in entry["files"])
-        return [(entry["at"] + ZONE_SECONDS, runs.job_of(entry).run_id)] if in_zone else []
+        return [(entry["at"] + ZONE_SECONDS, runs.job_of(entry).run_id, entry["folders"])] if in_zone else []
 
     def _write(self, run: Run) -> None:
         settings = self._settings

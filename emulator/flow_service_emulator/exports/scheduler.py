@@ -252,7 +252,7 @@ class Scheduler:
                 await self._pause(1.0)
                 continue
             ahead = [first.at] if (first := self.first()) else []
-            ahead += [at for at, _ in islice(self.runner.passing, 1)]
+            ahead += [at for at, *_ in islice(self.runner.passing, 1)]
             wait = self._clock.wait_for(min(ahead)) if ahead else None
             await self._pause(None if wait is None else min(wait, 3600.0))
 
