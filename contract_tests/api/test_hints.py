@@ -97,6 +97,8 @@ MISTAKES: dict[str, tuple[Callable[[Made], httpx.Response], tuple[str, ...]]] = 
     "a path in the singular": (lambda made: made.get("/flow"), (f"mean GET {BASE}/flows?",)),
     "a path in other letters": (lambda made: made.get("/targetconnections/x"), (f"mean GET {BASE}/targetConnections/{{id}}?",)),
     "no base path": (lambda made: made.api.http.get("/flows"), (f"mean GET {BASE}/flows?",)),
+    "another base path": (lambda made: made.api.http.get("/api/v1/flows"), (f"mean GET {BASE}/flows?",)),
+    "a slash twice": (lambda made: made.get("//flows"), (f"mean GET {BASE}/flows?",)),
     "runs below a flow": (lambda made: made.get("/flows/{flow}/runs"), ("GET /runs?property=flowId==<id>",)),
     "PUT": (lambda made: made.api.http.put(f"{BASE}/flows/{made.flow}", json={}), ("PATCH with a JSON Patch",)),
     "an id of another kind": (lambda made: made.get("/flows/{source}"), ("the id of one of sourceConnections",)),

@@ -177,7 +177,7 @@ class Hints:
         return f"{f'Did you mean {near}? ' if near else ''}Fields are: {', '.join(names)}."
 
     def _of_path(self, method: str, path: str) -> str:
-        """The path that was meant: one without the base path, or one spelt alike."""
+        """The path that was meant: one below another base path, or one spelt alike."""
         if path.startswith("/__emulator"):
             return "GET /__emulator/docs/ has every control call."
         sent = _UUID.sub("{id}", path.rpartition("/flowservice")[2])
@@ -186,7 +186,9 @@ class Hints:
         rows = [each.path for each in self._table if each.method == method]
         paths = {path.removeprefix(BASE).lower(): path for path in rows}
         alike = [path for path in paths if path.count("/") == sent.count("/")]
-        near = get_close_matches(sent.lower(), alike, n=1, cutoff=0.75)
+        steps = [step for step in sent.lower().split("/") if step]
+        tails = ["/" + "/".join(steps[begin:]) for begin in range(len(steps))]
+        near = [tail for tail in tails if tail in paths] or get_close_matches(sent.lower(), alike, n=1, cutoff=0.75)
         return f"Did you mean {method} {paths[near[0]]}?" if near else ""
 
     def _of_spec(self, report: Mapping[str, Any]) -> str:
