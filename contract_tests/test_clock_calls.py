@@ -41,7 +41,7 @@ def test_who_writes_too_few_digits_is_told_how_to_write_them() -> None:
 
 @pytest.mark.parametrize("text", ["2026-01-01T01:00:00Z", "2026-01-01T01:00", "1767229200"])
 def test_a_time_is_read_alike_wherever_a_call_takes_one(api: Api, text: str) -> None:
-    assert api.control("POST", "/clock/advance", {"to": text})["now"] == FROZEN_NOW + HOUR
+    assert api.control("POST", f"/clock/advance?to={text}")["now"] == FROZEN_NOW + HOUR
     assert api.control("PUT", "/clock", {"now": text})["now"] == FROZEN_NOW + HOUR
     assert reset(api, {"now": text}).json()["now"] == FROZEN_NOW + HOUR
 
@@ -54,6 +54,8 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     (*ADVANCE, {"seconds": -1}, "seconds must be at least 0, got -1"),
     (*ADVANCE, {"days": 1, "hours": "3h"}, 'hours must be a number, got the string "3h"'),
     (*ADVANCE, {"days": 10**7}, "the clock ends at"),
+    (*ADVANCE, {"days": 10**30}, "days must be at most 253370764799, got"),
+    ("POST", "/clock/advance?hours=1", {"to": "2027-01-01"}, "either a length"),
     (*ADVANCE, {"to": "soon"}, "to must be a time: epoch seconds"),
     (*ADVANCE, {"to": "2025-01-01"}, "time cannot go backwards"),
     (*ADVANCE, {"to": "86400"}, "as epoch seconds, write 86400.0"),

@@ -15,7 +15,7 @@ from flow_service_emulator.settings import LATEST_TIME
 
 Mode = Literal["real", "frozen", "accelerated"]
 MODES: tuple[Mode, ...] = ("real", "frozen", "accelerated")
-MAX_SPEED: Final = 1e9
+MAX_SPEED: Final = 10**9
 """How many seconds may pass in one of the machine's, at most."""
 
 

@@ -30,7 +30,7 @@ MAX_DATASET_BYTES = 64_000_000
 several times as much memory. Files in the `datasets` folder of `--fixtures` may be larger: they are read piece by piece."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 """Where a server listens that was started without flags."""
-LATEST_TIME = 253_370_764_799.0
+LATEST_TIME = 253_370_764_799
 """9998-12-31T23:59:59Z, epoch seconds: the last instant that the clock can show; a date up to a year later is still one."""
 
 

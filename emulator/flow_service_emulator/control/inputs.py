@@ -83,8 +83,8 @@ def taken(exchange: Exchange, validator: SchemaValidator) -> dict[str, Any]:
     for name, value in exchange.query:
         if name in found:
             raise invalid(f"{name[:60]} was given twice")
-        whole = validator.schema["properties"].get(name, {}).get("type") == "integer"
-        found[name] = int(value) if whole and re.fullmatch("[0-9]{1,8}", value) else value
+        number = validator.schema["properties"].get(name, {}).get("type") in ("integer", "number")
+        found[name] = int(value) if number and re.fullmatch("[0-9]{1,8}", value) else value
     if exchange.method in ("POST", "PUT"):
         found |= json_object(exchange)
     check(found, validator)
