@@ -224,7 +224,9 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
     def request(self, level: int, told: str) -> None:
         """Write of a request. As a record that logging makes and hands on, it took a fifth of a look-up's time."""
-        self._write(self._line(machine_time(), logging.getLevelName(level), request_log.name, told, ""))
+        line = self._line(machine_time(), logging.getLevelName(level), request_log.name, told, "")
+        with self.lock or contextlib.nullcontext():
+            self._write(line)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -252,9 +254,8 @@ class LogHandler(logging.StreamHandler[TextIO]):
 def _text_line(at: float, level: str, logger: str, told: str, trace: str) -> str:
     """One line, with a traceback's own lines below. What controls a terminal is spelt out: no request can write a line."""
     line = f"{datetime.fromtimestamp(at).isoformat(' ', 'milliseconds')} {level} {told}"
-    if line.isprintable() and not trace:
-        return line
-    return "\n".join(re.sub(r"(?s).", _spelt_out, each) for each in (line, *trace.splitlines()))
+    lines = [line, *trace.split("\n")] if trace else [line]
+    return "\n".join(each if each.isprintable() else re.sub(r"(?s).", _spelt_out, each) for each in lines)
 
 
 def _spelt_out(found: re.Match[str]) -> str:
