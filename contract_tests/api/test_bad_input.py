@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -215,8 +216,12 @@ QUERIES: dict[str, tuple[str, ...]] = {
     ("query", "error"), [(query, error) for error, queries in QUERIES.items() for query in queries]
 )
 def test_query_that_is_malformed(api: Api, query: str, error: str) -> None:
-    """Rows 1432 to 1453: each its documented error."""
+    """Rows 1432 to 1453: each its documented error; the contract report says where."""
     assert_error(api.get(f"/flows?{query}"), error)
+    if not api.foreign:
+        (finding,) = api.met()[error]["findings"]
+        name = unquote(query.partition("=")[0])
+        assert finding["place"] == ("query" if name == "p0" else f"query.{name}")
 
 
 DATASETS = "outputType=activationDatasets&outputField=datasets"
@@ -236,6 +241,7 @@ DATASETS = "outputType=activationDatasets&outputField=datasets"
 def test_configs_query_that_is_malformed(api: Api, query: str, field: str) -> None:
     """Reference, Endpoints: `outputType` and `outputField` are required, `start` from 0, `limit` 1..100."""
     assert_error(api.get(f"/connectionSpecs/{S3.spec}/configs?{query}"), "value-invalid", field=field)
+    assert api.foreign or api.met()["value-invalid"]["findings"][0]["place"] == f"query.{field}"
 
 
 WRONG_TYPES: list[Any] = [
