@@ -55,9 +55,16 @@ def document(table: Sequence[Operation], catalog: Catalog) -> dict[str, Any]:
     """The description of a table of operations."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in table:
-        is_service = operation.path.startswith(SERVICE_PREFIXES)
-        described = _operation(operation, table, catalog.errors) if is_service else _control_call(operation)
-        paths.setdefault(_path(operation), {})[operation.method.lower()] = described
+        paths.setdefault(_path(operation), {})[operation.method.lower()] = {
+            "operationId": operation.name,
+            "tags": [_tag(operation)],
+            "summary": operation.summary,
+            **(
+                _described(operation, table, catalog.errors)
+                if operation.path.startswith(SERVICE_PREFIXES)
+                else _control_call(operation)
+            ),
+        }
     tags = dict.fromkeys(map(_tag, table))
     return {
         "openapi": "3.1.0",
@@ -84,32 +91,18 @@ def _tag(operation: Operation) -> str:
         return "not emulated"
     if operation.path.startswith(BASE):
         return operation.path.removeprefix(BASE).split("/")[1]
-    named = {
-        "adhocRun": "runs",
-        "landingZone": "landing zone",
-        "landingZoneCredentials": "landing zone",
-        "refreshLandingZone": "landing zone",
-    }
-    return named.get(operation.name, "token" if operation.path.startswith("/ims/") else "emulator")
+    tags = {"/landingzone": "landing zone", "/adhocrun": "runs", "/ims/": "token"}
+    return next((tag for words, tag in tags.items() if words in operation.path), "emulator")
 
 
 def _control_call(operation: Operation) -> Schema:
-    return {
-        "operationId": operation.name,
-        "tags": [_tag(operation)],
-        "summary": operation.summary,
-        "parameters": _path_parameters(operation),
-        "responses": {"default": {"description": operation.summary}},
-        "security": [],
-    }
+    responses = {"default": {"description": operation.summary}}
+    return {"parameters": _path_parameters(operation), "responses": responses, "security": []}
 
 
-def _operation(operation: Operation, table: Sequence[Operation], errors: ErrorTable) -> Schema:
+def _described(operation: Operation, table: Sequence[Operation], errors: ErrorTable) -> Schema:
     behind_gateway = operation.path.startswith(GATEWAY_PREFIX)
     entry: Schema = {
-        "operationId": operation.name,
-        "tags": [_tag(operation)],
-        "summary": operation.summary,
         **({"description": f"Unclear: {operation.unclear}."} if operation.unclear else {}),
         "parameters": [*_path_parameters(operation), *operation.parameters, *(_SCOPE if behind_gateway else ())],
         "responses": _answer(operation, table) | _error_responses(_errors(operation, table, errors), errors),

@@ -125,21 +125,10 @@ def readings(text: str, *, quoted: bool = False) -> list[Ranked]:
     return found
 
 
-class Operator(NamedTuple):
-    """One operator of the table: `compare` for those of an order, and whether the answer is turned around."""
-
-    compare: Callable[[Any, Any], bool] | None = None
-    negated: bool = False
-
-
-OPERATORS: Final[Mapping[str, Operator]] = {
-    "==": Operator(),
-    "!=": Operator(negated=True),
-    "<": Operator(operator.lt),
-    ">": Operator(operator.gt),
-    "<=": Operator(operator.le),
-    ">=": Operator(operator.ge),
-}
+OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool] | None]] = {
+    "==": None, "!=": None, "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge
+}  # fmt: skip
+"""Operator -> how it compares, where it goes by an order."""
 
 
 class Filter(NamedTuple):
@@ -149,7 +138,8 @@ class Filter(NamedTuple):
     """
 
     path: FieldPath
-    operator: Operator
+    compare: Callable[[Any, Any], bool] | None
+    negated: bool
     wanted: frozenset[Ranked]
     status: bool
     """Whether it is about a run's status, in any letter case."""
@@ -158,14 +148,15 @@ class Filter(NamedTuple):
 
     def matches(self, entity: Any) -> bool:
         """Whether a decoded entity meets the condition."""
-        return any(map(self._accepts, self.path.values(entity))) != self.operator.negated
+        return any(map(self._accepts, self.path.values(entity))) != self.negated
 
     def _accepts(self, stored: Any) -> bool:
         rank, value = ranked(_folded(stored) if self.status and isinstance(stored, str) else stored)
-        compare = self.operator.compare
-        if compare is None:
+        if self.compare is None:
             return (rank, value) in self.wanted
-        return rank in (TEXT, NUMBER) and any(rank == other and compare(value, limit) for other, limit in self.wanted)
+        return rank in (TEXT, NUMBER) and any(
+            rank == other and self.compare(value, limit) for other, limit in self.wanted
+        )
 
 
 def parse_filter(text: str, *, collection: str, fields: Fields) -> Filter | None:
@@ -180,8 +171,7 @@ def parse_filter(text: str, *, collection: str, fields: Fields) -> Filter | None
         return None
     path, symbol, value = text[: match.start()].strip(), match[0], text[match.end() :].strip()
     path = _ELSEWHERE.get((collection, path), path)
-    found = OPERATORS.get(symbol)
-    if found is None:
+    if symbol not in OPERATORS:
         # "~" is the pattern-matching operator of other Platform services: a real operator that this service
         # does not have (1440). Anything else, such as "=", "=>" or "===", is no operator anywhere (1450).
         name = "filter-operator-not-implemented" if "~" in symbol else "filter-operator-invalid"
@@ -197,7 +187,7 @@ def parse_filter(text: str, *, collection: str, fields: Fields) -> Filter | None
     status = field.text in words or field.steps[-1][0] in words
     only = values[0] if symbol == "==" and len(values) == 1 and not status and (NULL, 0) not in values[0] else None
     wanted = {(rank, _folded(read) if status and rank == TEXT else read) for each in values for rank, read in each}
-    return Filter(field, found, frozenset(wanted), status, only[0][1] if only else None)
+    return Filter(field, OPERATORS[symbol], symbol == "!=", frozenset(wanted), status, only[0][1] if only else None)
 
 
 def doubts(properties: Iterable[str]) -> Iterator[Finding]:
@@ -216,7 +206,7 @@ def _folded(word: str) -> str:
 
 def _check_fit(field: FieldPath, symbol: str, values: list[list[Ranked]]) -> None:
     """Whether operator and values suit the field's documented type; without one, `true` and `false` still have no order."""
-    ordering = OPERATORS[symbol].compare is not None
+    ordering = OPERATORS[symbol] is not None
     ranks = [{rank for rank, _ in value} for value in values]
     unordered = field.kind == "boolean" or (field.kind is None and BOOLEAN in ranks[0])
     if field.kind not in ("object", "array") and ordering and len(values) > 1:
