@@ -14,10 +14,6 @@ MAX_ECHO: Final = 100
 MAX_OPTIONS: Final = 20
 """Allowed values that are listed."""
 
-_HIDDEN: Final = "another value (a password, so it is not shown)"
-_NEAR_SECRETS: Final = "another value (credentials stand here, so it is not shown)"
-_NEAR_AUTH: Final = ("auth.", "auth[")
-"""The beginnings of places where a client may have put a password into the field of another name."""
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]{0,59}")
 _TYPES: Final = {
     "string": "a string",
@@ -77,8 +73,8 @@ def violation_text(place: str, rule: str, limit: Any, value: Any, *, hidden: boo
     if rule == "oneOf" and several:
         return f"{place} must have exactly one of the {len(limit)} allowed forms, but fits more than one of them"
     expected = _EXPECTED[rule](limit) if rule in _EXPECTED else f"fit the schema's {rule} ({literal(limit)})"
-    if hidden or place == "auth" or place.startswith(_NEAR_AUTH):
-        return f"{place} must {expected}, got {_HIDDEN if hidden else _NEAR_SECRETS}"
+    if hidden or re.match(r"auth\b", place):  # a client may have put a password into the field of another name
+        return f"{place} must {expected}, got another value (it may be a secret, so it is not shown)"
     return f"{place} must {expected}, got {_given(rule, limit, value)}"
 
 
