@@ -208,7 +208,8 @@ def test_files_are_exported_and_may_grow(api: Api, files: Path, export_dir: Path
     found: list[Any] = []
     changed = [{**RECORDS[0], "n": -1}, *RECORDS[1:50]]
     for records in (RECORDS[:2_000], RECORDS, RECORDS, changed):
-        file.write_bytes(FORMS[form](records))
+        if found:  # the first run may read the file by now
+            file.write_bytes(FORMS[form](records))
         (run,) = api.advance(3 * HOUR if found else 0)
         assert run["status"] == "success"
         paths = [
