@@ -11,13 +11,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.validation.validation import Finding
 from flow_service_emulator.validation.violation_text import echo
-
-Kind = Literal["text", "number", "boolean", "object", "array"]
 
 BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
@@ -35,15 +33,27 @@ _ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {("runs", "state"): "metrics.
 """(collection, field) that filters know by another name than the entities (reference, Beyond the tutorial: `state` of a run)."""
 _SAME_STATUS: Final[Mapping[str, str]] = {"processing": "inprogress"}
 """A status word -> the other name that it is stored by (reference: Entities, Run)."""
-_KINDS: Final[Mapping[Any, Kind]] = {
-    "string": "text", "integer": "number", "number": "number", "boolean": "boolean", "object": "object", "array": "array"
+Ranked = tuple[int, Any]
+"""A value with the rank of its type, since `1` and `true` are alike in Python; of null, arrays and objects the rank alone."""
+MISSING_RANK, NULL, BOOLEAN, NUMBER, TEXT, ARRAY, OBJECT = range(7)
+_RANKS: Final[Mapping[type, int]] = {
+    type(None): NULL, bool: BOOLEAN, int: NUMBER, float: NUMBER, str: TEXT, list: ARRAY, dict: OBJECT
 }  # fmt: skip
-"""Type of JSON Schema -> kind."""
-Fields = Mapping[str, Kind | None]
-"""Path -> what the documentation says is there; None where it says nothing, or several. What is deeper may be anything."""
 
 
-def field_kinds(schema: Mapping[str, Any], path: str = "") -> dict[str, Kind | None]:
+def ranked(value: Any) -> Ranked:
+    return _RANKS[type(value)], value if isinstance(value, str | int | float) else 0
+
+
+_KINDS: Final = {
+    "string": TEXT, "integer": NUMBER, "number": NUMBER, "boolean": BOOLEAN, "object": OBJECT, "array": ARRAY
+}  # fmt: skip
+"""Type of JSON Schema -> rank."""
+Fields = Mapping[str, int | None]
+"""Path -> rank of what the documentation says is there; None where it says nothing, or several. What is deeper may be anything."""
+
+
+def field_kinds(schema: Mapping[str, Any], path: str = "") -> dict[str, int | None]:
     """The fields of a JSON Schema's values, at any depth: `params`, `params.datasets`, `params.datasets[]`."""
     types = schema.get("type")
     found = {path: _KINDS.get(types) if isinstance(types, str) else None} if path else {}
@@ -65,8 +75,8 @@ class FieldPath(NamedTuple):
     text: str
     steps: tuple[tuple[str, bool], ...]
     """(name, whether `[]` follows it)"""
-    kind: Kind | None
-    """The documented type of what is there."""
+    kind: int | None
+    """The rank of what is there by the documentation."""
 
     @classmethod
     def parse(cls, text: str, fields: Fields) -> FieldPath | None:
@@ -75,13 +85,13 @@ class FieldPath(NamedTuple):
         path, kind = "", None
         for part in text.split("."):
             step = _STEP.fullmatch(part)
-            if step is None or kind not in (None, "object"):
+            if step is None or kind not in (None, OBJECT):
                 return None
             steps.append((step[1], step[2] is not None))
             path += step[1]
             kind = fields.get(path)
             if step[2] is not None:
-                if kind not in (None, "array"):
+                if kind not in (None, ARRAY):
                     return None
                 path += "[]"
                 kind = fields.get(path)
@@ -96,18 +106,6 @@ class FieldPath(NamedTuple):
             if reaches:
                 found = [item for value in found if isinstance(value, list) for item in value]
         return found
-
-
-Ranked = tuple[int, Any]
-"""A value with the rank of its type, since `1` and `true` are alike in Python; of null, arrays and objects the rank alone."""
-MISSING_RANK, NULL, BOOLEAN, NUMBER, TEXT, ARRAY, OBJECT = range(7)
-_RANKS: Final[Mapping[type, int]] = {
-    type(None): NULL, bool: BOOLEAN, int: NUMBER, float: NUMBER, str: TEXT, list: ARRAY, dict: OBJECT
-}  # fmt: skip
-
-
-def ranked(value: Any) -> Ranked:
-    return _RANKS[type(value)], value if isinstance(value, str | int | float) else 0
 
 
 def readings(text: str, *, quoted: bool = False) -> list[Ranked]:
@@ -208,16 +206,16 @@ def _check_fit(field: FieldPath, symbol: str, values: list[list[Ranked]]) -> Non
     """Whether operator and values suit the field's documented type; without one, `true` and `false` still have no order."""
     ordering = OPERATORS[symbol] is not None
     ranks = [{rank for rank, _ in value} for value in values]
-    unordered = field.kind == "boolean" or (field.kind is None and BOOLEAN in ranks[0])
-    if field.kind not in ("object", "array") and ordering and len(values) > 1:
+    composed = field.kind in (OBJECT, ARRAY)
+    unordered = composed or field.kind == BOOLEAN or (field.kind is None and BOOLEAN in ranks[0])
+    if not composed and ordering and len(values) > 1:
         raise ServiceError("filter-operator-single-value", operator=symbol)
-    if field.kind in ("object", "array") or (ordering and unordered):
+    if composed or (ordering and unordered):
         raise ServiceError("filter-operator-unsupported-for-field", operator=symbol, field=echo(field.text))
     for value, possible in zip(values, ranks, strict=True):
-        if field.kind == "number" and NUMBER not in possible:
-            raise value_invalid(value[0][1], field.text, "a number", place="query.property")
-        if field.kind == "boolean" and BOOLEAN not in possible:
-            raise value_invalid(value[0][1], field.text, list(BOOLEANS), place="query.property")
+        if field.kind in (NUMBER, BOOLEAN) and field.kind not in possible:
+            allowed = "a number" if field.kind == NUMBER else list(BOOLEANS)
+            raise value_invalid(value[0][1], field.text, allowed, place="query.property")
 
 
 def parse_values(text: str) -> list[list[Ranked]]:

@@ -25,8 +25,10 @@ import orjson
 
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import (
+    ARRAY,
     BOOLEANS,
     MISSING_RANK,
+    OBJECT,
     FieldPath,
     Fields,
     Filter,
@@ -269,7 +271,7 @@ def _read_order(text: str, fields: Fields) -> tuple[tuple[FieldPath, bool], ...]
         if not name or not (name[0].isalnum() or name[0] in "_$@") or _WORDED_ORDER.search(name[-24:]):
             raise ServiceError("sort-order-invalid")
         path = FieldPath.parse(name, fields)
-        if path is None or "[]" in name or path.kind in ("object", "array"):
+        if path is None or "[]" in name or path.kind in (OBJECT, ARRAY):
             raise ServiceError("orderby-field-invalid", field=echo(name))
         order.setdefault(name, (path, part.startswith("-")))
     return tuple(order.values())
