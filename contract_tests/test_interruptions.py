@@ -26,6 +26,7 @@ from contract_tests.tutorial import BASE, S3
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.exports import files, runner
 from flow_service_emulator.settings import Settings
+from flow_service_emulator.store.store import Store, StoreError
 
 HOUR, DAY = 3600, 86_400
 EVERY_3_HOURS = {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW}
@@ -163,6 +164,43 @@ async def test_a_cut_off_run_that_was_asked_for_does_not_bring_the_export_of_the
     async with LocalEmulator(stored(tmp_path)) as emulator:
         assert [status for status, _ in await emulator.ends()] == ["failed", "success"]
         assert await emulator.advance(DAY) == []
+
+
+async def test_an_only_export_that_a_refused_reset_cuts_off_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise StoreError("no space left on device")
+
+    async with LocalEmulator(stored(tmp_path)) as emulator:
+        await large_flow(emulator, ONCE)
+        advancing = advance(emulator, HOUR)
+        await being_written(emulator)
+        with monkeypatch.context() as disk:
+            disk.setattr(Store, "replace_all", full)
+            assert_error(await emulator.http.post("/__emulator/reset"), "store-unavailable")
+        assert_error(await advancing, "control-conflict")
+        assert [run["status"] for run in await emulator.advance(0)] == ["failed", "success"]
+
+
+async def test_a_flow_that_is_deleted_while_its_run_is_made_ready_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_ready, deleted = asyncio.Event(), asyncio.Event()
+
+    async def refresh(_: Library) -> None:
+        made_ready.set()
+        await deleted.wait()
+
+    async with LocalEmulator(stored(tmp_path)) as emulator:
+        flow = await emulator.flow(LOYALTY, **LATER)
+        with monkeypatch.context() as patched:
+            patched.setattr(Library, "refresh", refresh)
+            advancing = advance(emulator, HOUR)
+            await made_ready.wait()
+        assert (await emulator.http.delete(f"{BASE}/flows/{flow}")).status_code == 202
+        deleted.set()
+        assert (await advancing).json()["runs"] == await emulator.ends() == []
 
 
 async def test_progress_is_told_in_the_run_the_list_and_the_log(

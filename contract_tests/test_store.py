@@ -124,8 +124,9 @@ def test_a_snapshot_has_the_other_values_and_the_number_that_comes_next(store: S
     store.write([Put(PROD, "runs", entity("a")), Put(PROD, "runs", entity("b")), SetMeta("anchor", 12.5)])
     store.write([Delete(PROD, "runs", "b")])
     snapshot = orjson.loads(b"".join(store.pieces()))
-    store.write([SetMeta("anchor", 13), SetMeta("other", 1)])
+    store.write([SetMeta("anchor", 13), SetMeta("other", 1), Put(PROD, "runs", entity("c"))])
     store.replace_all(store.read(snapshot))
+    assert store.next_seq == 6 > snapshot["nextSeq"]
     assert {key: store.get_meta(key) for key in store.meta_keys()} == {"anchor": 12.5}
     fresh = reopened(None)
     fresh.replace_all(fresh.read(snapshot))

@@ -55,12 +55,15 @@ async def test_time_goes_on_where_it_was(tmp_path: Path) -> None:
 async def test_an_instant_that_was_exported_for_is_not_exported_for_again(tmp_path: Path) -> None:
     """Whatever the clock says: a snapshot can be put back into a server whose time is earlier."""
     async with LocalEmulator(stored(tmp_path)) as emulator:
-        await emulator.flow(ORDERS, **SCHEDULE)
-        await emulator.advance(HOUR)
+        flow = await emulator.flow(ORDERS, **SCHEDULE)
+        await emulator.advance(24 * HOUR)
         state = await emulator.control("GET", "/state")
         state["clock"]["now"] = FROZEN_NOW
         await emulator.control("PUT", "/state", state)
-        assert await instants(emulator, 4 * HOUR) == [NEXT]
+        await emulator.created("runs", {"flowId": flow})  # without a row: all there were by then are exported
+        assert await instants(emulator, 25 * HOUR) == [FROZEN_NOW, NEXT + 21 * HOUR]
+        there = (await emulator.control("GET", f"/datasets/{ORDERS}"))["rows"]
+        assert sum(file["rows"] for file in await emulator.exports()) <= there
 
 
 @pytest.mark.parametrize("way", ["restart", "snapshot"])

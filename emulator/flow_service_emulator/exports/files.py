@@ -164,14 +164,11 @@ def write_manifest(
     os.replace(unfinished, f"{root}/{folder}/{name}")
 
 
-def remove_files(root: Path, run_id: str, folders: Iterable[str], below: str = "") -> None:
-    """Remove all files of a run, finished or not, from the folders of its pieces below `root`. What cannot be removed is logged.
-
-    With `below`, only from the folders that begin so.
-    """
+def remove_files(root: Path, run_id: str, folders: Iterable[str]) -> None:
+    """Remove all files of a run, finished or not, from the folders of its pieces below `root`. What cannot be removed is logged."""
     for index, folder in enumerate(folders):
         marks = (_transaction(run_id, index)[0], f"-{run_id}.json")
-        found = (root / folder).iterdir() if folder.startswith(below) and (root / folder).is_dir() else ()
+        found = (root / folder).iterdir() if (root / folder).is_dir() else ()
         for path in [path for path in found if any(mark in path.name for mark in marks)]:
             try:
                 path.unlink(missing_ok=True)

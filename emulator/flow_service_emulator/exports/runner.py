@@ -163,7 +163,7 @@ class Runner:
         """Remove the files whose time is over."""
         while self.passing and self.passing[0][0] <= self.clock.now():
             _, run_id, folders = self.passing.popleft()
-            remove_files(self._settings.export_dir, run_id, folders, below=ZONE)
+            remove_files(self._settings.export_dir, run_id, folders)
             log.info("the Data Landing Zone keeps files for seven days: those of run %s are gone", run_id)
 
     def _passing(self, entry: Mapping[str, Any]) -> list[tuple[float, str, list[str]]]:

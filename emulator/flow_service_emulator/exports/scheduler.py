@@ -172,8 +172,6 @@ class Scheduler:
 
     def clock_changed(self) -> None:
         """Look again at what is due, since time passes otherwise than before."""
-        if not self._turn.locked():  # by an advance, which is to tell of them
-            self._remembered.clear()
         self._wake.set()
 
     async def advance(
