@@ -11,27 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from contract_tests.support import Api, serving, violations
-from contract_tests.tutorial import S3, SOURCE_CONNECTION
+from contract_tests.support import Api, serving
 from flow_service_emulator.reports.report import printable
 from flow_service_emulator.server import LogHandler
-
-
-@pytest.mark.parametrize("field", ["startTime", "endTime"])
-def test_milliseconds_are_told_as_such(api: Api, field: str) -> None:
-    """What is no time at all is not taken for them."""
-    ids = api.created("sourceConnections", SOURCE_CONNECTION), api.target(S3)
-    for sent, told in (
-        (1767225600000, "must be epoch seconds; got 1767225600000, which looks like milliseconds: in seconds it is 1767225600"),
-        ("1767225600000", "which looks like milliseconds: in seconds it is 1767225600"),
-        (-1, "must be epoch seconds, a whole number; got -1"),
-        (10**24, "must be epoch seconds, a whole number; got"),
-        ("soon", "must be epoch seconds, a whole number; got"),
-    ):  # fmt: skip
-        schedule = {"interval": 3, "timeUnit": "hour", "startTime": api.now, field: sent}
-        found = violations(api.post("/flows", {**S3.flow(*ids), "scheduleParams": schedule}))
-        message = found[f"scheduleParams.{field}"]["message"]
-        assert told in message and ("millisecond" in message) == ("millisecond" in told)
 
 
 @pytest.mark.parametrize("dataset_id", ["a%2Fb", "a/b"])

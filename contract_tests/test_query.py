@@ -1,10 +1,12 @@
-"""The query language against a naive reading of it, page by page, and its errors."""
+"""The query language against a naive reading of it, page by page, its errors, and lists of very many entities."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import ChainMap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,10 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract_tests.in_process import LocalEmulator
+from contract_tests.tutorial import BASE, S3
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.query.filters import Fields
 from flow_service_emulator.query.query import Listed, Page, Record, parse, run
 from flow_service_emulator.service.bodies import FIELDS as documented
+from flow_service_emulator.service.service import LONG_LIST
+from flow_service_emulator.settings import Settings
 
 FIELDS: Fields = {**ChainMap(*map(dict, documented.values())), "x": None, "tags": None, "nested": None}
 """Documented fields, and three (`x`, `tags`, `nested`) whose type is not."""
@@ -195,3 +201,47 @@ def test_whatever_is_sent_is_a_page_or_an_error(params: list[tuple[str, str]]) -
         assert len(run(parse(params, collection="runs", fields=FIELDS), shelf).items) <= 1
     except ServiceError as error:
         assert all(len(str(value)) <= 100 for value in error.fields.values())
+
+
+# Very many entities
+
+
+async def filled(emulator: LocalEmulator, count: int) -> tuple[str, list[dict[str, Any]]]:
+    """Gives the emulator a connection, and `count` more from a snapshot. Answers the first one's id, and the others."""
+    first = await emulator.created("connections", S3.base_connection())
+    state = await emulator.control("GET", "/state")
+    (name,) = (name for name in state["store"]["tables"] if name.startswith("connections/"))
+    ((seq, entity),) = state["store"]["tables"][name].items()
+    others = [
+        {**entity, "id": f"00000000-0000-4000-8000-{n:012}", "createdBy": f"user {n * 7919 % count:06}"}
+        for n in range(count)
+    ]
+    state["store"]["tables"][name] |= {str(int(seq) + n): other for n, other in enumerate(others, start=1)}
+    state["store"]["nextSeq"] = int(seq) + count + 1
+    await emulator.control("PUT", "/state", state)
+    return first, others
+
+
+def test_others_are_answered_while_a_long_list_is_looked_through(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with LocalEmulator(Settings(export_dir=tmp_path)) as emulator:
+            first, others = await filled(emulator, 20 * LONG_LIST)
+            answered: list[str] = []
+
+            async def ask(path: str, what: str) -> list[dict[str, Any]]:
+                response = await emulator.http.get(f"{BASE}/connections{path}")
+                assert response.status_code == 200, response.text
+                answered.append(what)
+                items: list[dict[str, Any]] = response.json()["items"]
+                return items
+
+            users = sorted((other["createdBy"] for other in others), reverse=True)
+            for query, expected in (("orderby=-createdBy&limit=5", users[:5]), ("property=createdBy==nobody", [])):
+                answered.clear()
+                items, *_ = await asyncio.gather(
+                    ask(f"?{query}", "list"), *(ask(f"/{first}", "look-up") for _ in range(20))
+                )
+                assert answered == ["look-up"] * 20 + ["list"]
+                assert [item["createdBy"] for item in items] == expected
+
+    asyncio.run(scenario())

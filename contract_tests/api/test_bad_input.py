@@ -247,10 +247,11 @@ def test_configs_query_that_is_malformed(api: Api, query: str, field: str) -> No
 WRONG_TYPES: list[Any] = [
     *(True, False, [], [3], {}, {"value": 3}, 1.5, -1, "", "x", "3 ", "-3", "٣", 10**30, 1e300, "9" * 30)
 ]
+MILLISECONDS: list[Any] = [1767225600000, "1767225600000"]
 SCHEDULE: dict[str, tuple[str, list[Any]]] = {
     "interval": ("3, 6, 8, 9, 12 or 24", [*WRONG_TYPES, 0, 1, 2, 4, 25, 48, "0", "7"]),
-    "startTime": ("epoch seconds", WRONG_TYPES),
-    "endTime": ("epoch seconds", WRONG_TYPES),
+    "startTime": ("epoch seconds", [*WRONG_TYPES, *MILLISECONDS]),
+    "endTime": ("epoch seconds", [*WRONG_TYPES, *MILLISECONDS]),
     "timeUnit": ('"hour" or "day"', [*WRONG_TYPES, 3, "week", "hours", "minute"]),
     "exportMode": ('"FIRST_FULL_THEN_INCREMENTAL"', [*WRONG_TYPES, 3, "FULL"]),
     "foldernameTemplate": ("", [True, [], {}, 3, 1.5, "", "%", "%NO_SUCH_MACRO%", "../.."]),
@@ -278,6 +279,7 @@ def test_wrong_type_in_the_schedule(api: Api, name: str) -> None:
         message = found[f"scheduleParams.{name}"]["message"]
         assert message.startswith(f"scheduleParams.{name}")
         assert allowed in message
+        assert (value in MILLISECONDS) == ("looks like milliseconds: in seconds it is 1767225600" in message)
         assert name.lower() == "foldernametemplate" or shown(value) in message, message
     assert api.mine("/flows") == []
 
