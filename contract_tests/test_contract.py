@@ -13,8 +13,8 @@ import pytest
 
 from contract_tests.support import ERRORS, Api, assert_error, replace, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from flow_service_emulator.catalog import fixtures_dir, load_catalog
-from flow_service_emulator.contract.rules import DIMENSIONS, source_url
+from flow_service_emulator.catalog import fixtures_dir
+from flow_service_emulator.contract.rules import DIMENSIONS
 from flow_service_emulator.reports.report import MAX_FINDINGS
 
 APIS = json.loads((fixtures_dir() / "unsupported.json").read_text("utf-8"))["apis"]
@@ -50,13 +50,9 @@ def test_rules_and_what_is_warned_of_are_the_same() -> None:
 
 def test_every_public_source_has_its_address(api: Api) -> None:
     """In the report of every rule; a source without one says itself that nothing public is meant."""
-    rules, addresses = api.report()["rules"], load_catalog().rules["sources"]
     nowhere = ("aepp", "emulator", "reference", "The specs' own", "The API reference and")
-    for rule in rules:
+    for rule in api.report()["rules"]:
         assert rule.get("sourceUrl", "").startswith("https://") or rule["source"].startswith(nowhere), rule["id"]
-    assert all(any(name in rule["source"] for rule in rules) for name in addresses), "no address is there for nothing"
-    about = "Platform troubleshooting guide, request header errors"
-    assert source_url(about, addresses).endswith("#request-header-errors")
 
 
 # --- violations -------------------------------------------------------------------------------------------------------
@@ -338,10 +334,7 @@ def test_the_coverage_takes_a_line_for_each_group(api: Api) -> None:
     lines = short.partition("\nCOVERAGE")[2].splitlines()[1:]
     groups = api.report()["coverage"]
     assert len(lines) == len(groups) + 1 and max(map(len, lines)) <= 100
-    assert re.match(r"  query parameters accepted: 2 of \d+, 3 times; never .* more$", lines[1])
-    assert lines[3].startswith("  destinations: 0 of 6; never ")
-    told, more = re.findall(r"never (.*) and (\d+) more", lines[0])[0]
-    assert len(told.split(", ")) + int(more) == len(groups["operations"]["never"])
+    assert re.match(r"  query parameters accepted: 2 of \d+, 3 times; never .* and \d+ more$", lines[1])
     assert all(entry["title"].partition(": ")[0] in full for entry in groups["operations"]["never"])
     assert_error(api.http.get("/__emulator/contract?coverage=all"), "control-invalid")
 

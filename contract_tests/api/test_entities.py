@@ -107,16 +107,6 @@ def test_values_sent_for_the_servers_fields_are_not_used(api: Api, name: str) ->
     assert api.item(f"/flows/{flow_id}").get(name) != "made-up"
 
 
-def test_sandbox_id_belongs_to_org_and_sandbox(api: Api) -> None:
-    """Guessed: how the id is made is published nowhere."""
-    ids = set()
-    for scope in ({}, {"sandbox": "dev"}, {"org": "B@AdobeOrg"}, {"org": "B@AdobeOrg", "sandbox": "dev"}):
-        other = api.other(**scope)
-        (sandbox_id,) = {other.item(make(other, kind))["sandboxId"] for kind in ("connections", "sourceConnections")}
-        ids.add(sandbox_id)
-    assert len(ids) == 4
-
-
 @every_editable_kind
 def test_a_change_has_a_new_etag_and_version(api: Api, kind: str) -> None:
     """Reference, Entities: new after every change."""
