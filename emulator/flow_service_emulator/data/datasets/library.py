@@ -21,7 +21,7 @@ from flow_service_emulator.data.datasets.content import Found, Job
 from flow_service_emulator.data.datasets.dataset import Dataset
 from flow_service_emulator.data.datasets.folder import DataFile, Folder
 from flow_service_emulator.data.datasets.reader import Reader
-from flow_service_emulator.data.datasets.tables import columns_only, from_stream, joined, to_stream
+from flow_service_emulator.data.datasets.tables import from_stream, joined, to_stream
 from flow_service_emulator.data.rows.schema_parts import SchemaError
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
 
@@ -176,7 +176,7 @@ class Library:
             raise ValueError("its rows are made after a schema; only a dataset that was put with records takes more")
         if dataset.rows_per_hour or dataset.grown:
             raise ValueError("it grows by rowsPerHour, its records repeated; put it without that to append to it")
-        types = columns_only(dataset.table.schema)
+        types = to_stream(dataset.table.slice(0, 0))
         return await self._reader.read(Job(form, types, start=dataset.digest, upload=True), body)
 
     def put(self, dataset: Dataset, found: Found | None = None) -> None:

@@ -10,18 +10,18 @@ import csv
 import hashlib
 import io
 import json
-import math
-import os
 import pickle
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
+from arro3.compute import cast
 from arro3.core import DataType, Field, RecordBatch, Schema, Table
 from arro3.io import read_parquet
 
@@ -35,22 +35,20 @@ from flow_service_emulator.data.datasets.content import (
     describes_datasets,
     panics_as_faults,
 )
-from flow_service_emulator.data.datasets.records import EXACT, MAX_FIELDS, RecordShape, all_nullable, name_fault
+from flow_service_emulator.data.datasets.records import RecordShape
 from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, from_stream, rows_as_text, to_stream
-from flow_service_emulator.data.forms import cast_batch
 from flow_service_emulator.data.rows.columns import arrow_field
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_parts import SchemaError
 
-MAX_UPLOAD_ROWS: Final = 3_000_000
-_PIECE_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
-_PARQUET_MAGIC: Final = b"PAR1"
 _POINT_ZERO: Final = re.compile(rb"(?<=[:,\[])(-?[0-9]+)\.0(?=[,}\]])")
 """A whole number as one with a point has it: a column of the ones can become one of the others, and its first rows are the same."""
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 
 Rows = tuple[Schema, Iterable[RecordBatch]]
+Records = Callable[[Schema | None], Iterable[Any]]
+"""Gives the records, each time from the first on, as these columns need them where their values are texts (CSV)."""
 
 
 def convert(job: Job, source: Source) -> Found:
@@ -69,18 +67,9 @@ def convert(job: Job, source: Source) -> Found:
             types = from_stream(types).schema if isinstance(types, bytes) else _types_of(types)
         try:
             schema, batches = _READERS[job.form](source, types, job.upload, facts)
-            if len(schema) > MAX_FIELDS:
-                raise FileFault(f"{len(schema)} columns; at most {MAX_FIELDS} are possible")
-            rows, count = [], 0
-            for batch in _digested(batches, job, facts):
-                rows.append(batch)
-                count += batch.num_rows
-                if job.upload and count > MAX_UPLOAD_ROWS:
-                    most = f"it has more than {MAX_UPLOAD_ROWS} rows"
-                    raise FileFault(f"{most}; a file in the datasets folder of --fixtures may have more")
+            return Found(Table.from_batches(list(_digested(batches, job, facts)), schema=schema), facts)
         except UnicodeDecodeError:
             raise FileFault("it is not in UTF-8") from None
-        return Found(Table.from_batches(rows, schema=schema), facts)
 
 
 def _digested(batches: Iterable[RecordBatch], job: Job, facts: dict[str, Any]) -> Iterator[RecordBatch]:
@@ -100,37 +89,39 @@ def _digested(batches: Iterable[RecordBatch], job: Job, facts: dict[str, Any]) -
     facts["digest"] = digest.hex()
 
 
-def _of_records(records: Sequence[Any], types: Schema | None) -> Rows:
-    shape = RecordShape(types)
-    shape.note(records)
+def _typed(records: Records, types: Schema | None, *, of_texts: bool = False) -> Rows:
+    """Records as rows. All are looked at before the first is made: what one has decides about the columns of all."""
+    shape = RecordShape(types, of_texts=of_texts)
+    shape.note(records(types))
     schema = shape.arrow_schema()
-    return schema, _batches(records, schema)
+    return schema, _batches((orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in records(schema)), schema)
 
 
-def _batches(records: Iterable[Any], schema: Schema, shape: RecordShape | None = None) -> Iterator[RecordBatch]:
-    """The records, after a look at them where there was none."""
-    left = iter(records)
-    while some := list(islice(left, BATCH_ROWS)):
-        if shape is not None:
-            shape.note(some)
-        yield from decoded(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in some), schema)
+def _batches(lines: Iterator[bytes], schema: Schema) -> Iterator[RecordBatch]:
+    while some := b"".join(islice(lines, BATCH_ROWS)):
+        yield from decoded(some, schema)
 
 
 def _types_of(schema: Mapping[str, Any]) -> Schema:
-    """The columns of records after a JSON Schema, of which just the types count. Raises FileFault."""
+    """The columns of records after a JSON Schema, of which just the types count: all may be null. Raises FileFault."""
     check_schema(schema)
     try:
         fields = parse_row_schema(schema, types_only=True)[0].fields
     except SchemaError as fault:
         raise FileFault(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
-    return all_nullable(Schema([arrow_field(name, node) for name, node in fields]))
+    return RecordShape(Schema([arrow_field(name, node) for name, node in fields])).arrow_schema()
+
+
+def _opened(source: Source) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
 def _json(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
-    value = _loaded(source if isinstance(source, bytes) else source.read_bytes(), NotJson if upload else FileFault)
+    with _opened(source) as file:
+        value = _loaded(file.read(), NotJson if upload else FileFault)
     if upload:
         facts["body"] = body = value
         if isinstance(body, dict):
@@ -145,7 +136,35 @@ def _json(source: Source, types: Schema | None, upload: bool, facts: dict[str, A
     elif describes_datasets(value):
         facts["described"] = True
         value = []
-    return _of_records(value, types)
+    return _typed(lambda columns: value, types)
+
+
+def _ndjson(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
+    """A last line of a file that is no JSON yet, and not ended, is left for later."""
+
+    def lines() -> Iterator[bytes]:
+        with _opened(source) as file:
+            if file.read(len(_BOM)) != _BOM:
+                file.seek(0)
+            for line in file:
+                if upload or line.endswith(b"\n") or _is_json(line):
+                    yield line
+                else:
+                    facts["waiting"] = len(line)
+
+    shape = RecordShape(types)
+    numbered = enumerate(lines(), 1)
+    shape.note(_loaded(line.rstrip(b"\r\n"), line=number) for number, line in numbered if not line.isspace())
+    schema = shape.arrow_schema()
+    return schema, _batches(lines(), schema)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _loaded(text)
+    except FileFault:
+        return text.isspace()
+    return True
 
 
 def _loaded(text: bytes, kind: type[FileFault] = FileFault, line: int | None = None) -> Any:
@@ -167,54 +186,10 @@ def _loaded(text: bytes, kind: type[FileFault] = FileFault, line: int | None = N
         raise kind(f"this is not JSON: {fault}") from None
 
 
-def _ndjson(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
-    shape = RecordShape(types)
-    before = 0
-    for lines in _lines(source, facts):
-        numbered = enumerate(lines, before + 1)
-        shape.note(_loaded(line.rstrip(b"\r\n"), line=number) for number, line in numbered if not line.isspace())
-        before += len(lines)
-    schema = shape.arrow_schema()
-    return schema, (batch for lines in _lines(source, facts) for batch in decoded(b"".join(lines), schema))
-
-
-def _lines(source: Source, facts: dict[str, Any]) -> Iterator[list[bytes]]:
-    """The lines, some at once. A last one of a file that is no JSON yet, and not ended, is left for later."""
-    with _opened(source) as file:
-        if file.read(len(_BOM)) != _BOM:
-            file.seek(0)
-        while lines := file.readlines(_PIECE_BYTES):
-            if isinstance(source, Path) and not lines[-1].endswith(b"\n") and not _is_json(lines[-1]):
-                facts["waiting"] = len(lines.pop())
-            yield lines
-
-
-def _opened(source: Source) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        _loaded(text)
-    except FileFault:
-        return text.isspace()
-    return True
-
-
 # --- CSV --------------------------------------------------------------------------------------------------------------
 
 _SEPARATORS: Final = (",", ";", "\t")
 _MAX_FIELD: Final = 16_000_000
-_MAX_DIGITS: Final = 17
-_LARGE = object()
-"""The kind of a whole number that no number with a point is equal to."""
-_COLUMNS: Final[Sequence[tuple[set[Any], DataType]]] = (
-    (set(), DataType.string()),
-    ({bool}, DataType.bool()),
-    ({int, _LARGE}, DataType.int64()),
-    ({int, float}, DataType.float64()),
-)
-"""What a column is whose values are of these kinds, or of some of them; a text where none fits."""
 
 
 def _csv(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
@@ -223,23 +198,16 @@ def _csv(source: Source, types: Schema | None, upload: bool, facts: dict[str, An
     A column is one of whole numbers, numbers, or `true` and `false` if all its values are written the way JSON writes them; so
     what would not come out as it went in, such as `007` or a number of many digits, stays a text.
     """
-    rows = _csv_rows(source)
-    names = next(rows)
-    found: list[set[Any]] = [set() for _ in names]
-    for row in rows:
-        for kinds, text in zip(found, row, strict=True):
-            if text:
-                kinds.add(_kind(text))
-    columns = {} if types is None else {name: types.field(name).type for name in types.names}
-    for name, kinds in zip(names, found, strict=True):
-        columns.setdefault(name, next((type_ for of, type_ in _COLUMNS if kinds <= of), DataType.string()))
-    schema = Schema([Field(name, type_, nullable=True) for name, type_ in columns.items()])
-    readers = [_reader_of(columns[name]) for name in names]
-    records = (
-        {name: _value(text, read) for name, text, read in zip(names, row, readers, strict=True) if text}
-        for row in islice(_csv_rows(source), 1, None)
-    )
-    return schema, _batches(records, schema, RecordShape(schema))
+
+    def records(columns: Schema | None) -> Iterator[Any]:
+        known = {} if columns is None else {name: columns.field(name).type for name in columns.names}
+        rows = _csv_rows(source)
+        names = next(rows)
+        readers = [_reader_of(known[name]) if name in known else _as_written for name in names]
+        for row in rows:
+            yield {name: read(text) if text else None for name, text, read in zip(names, row, readers, strict=True)}
+
+    return _typed(records, types, of_texts=True)
 
 
 def _csv_rows(source: Source) -> Iterator[list[str]]:
@@ -252,8 +220,8 @@ def _csv_rows(source: Source) -> Iterator[list[str]]:
         if not names:
             raise FileFault("the first line has to have the columns' names; it is empty")
         for index, name in enumerate(names):
-            if unusable := name_fault(name) if name.strip() else "it has no name in the first line":
-                raise FileFault(f"column {index + 1}: {unusable}")
+            if not name.strip():
+                raise FileFault(f"column {index + 1}: it has no name in the first line")
             if name in names[:index]:
                 raise FileFault(f"two columns are named {name[:60]!r}")
         yield names
@@ -263,65 +231,68 @@ def _csv_rows(source: Source) -> Iterator[list[str]]:
             yield row
 
 
+def _reader_of(type_: DataType) -> Callable[[str], Any]:
+    """What makes the JSON value of a text; where it is none of the type, the text itself, which is then refused."""
+    read: Callable[[str], Any] = int if DataType.is_integer(type_) else float
+    if DataType.is_boolean(type_):
+        read = {"true": True, "false": False}.__getitem__
+    elif not DataType.is_integer(type_) and not DataType.is_floating(type_):
+        return str
+
+    def value(text: str) -> Any:
+        try:
+            return read(text)
+        except (ValueError, KeyError):
+            return text
+
+    return value
+
+
 @lru_cache(8_192)
-def _kind(text: str) -> Any:
-    """Of what kind a value is: a number only where that is written the way JSON writes it, and a float has all its digits."""
+def _as_written(text: str) -> Any:
+    """The number or truth value that a text is in JSON; the text itself where it is another, or a number that loses digits."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return str
-    if type(value) is int and str(value) == text and -(2**63) <= value < 2**63:
-        return int if abs(value) <= EXACT else _LARGE
-    if type(value) is float and math.isfinite(value) and not text.lstrip("-").isdigit():
-        digits = re.sub("[eE].*|[-.]", "", text).lstrip("0")
-        return float if len(digits) <= _MAX_DIGITS else str
-    return bool if type(value) is bool else str
-
-
-def _reader_of(type_: DataType) -> Callable[[str], Any]:
-    """What makes the JSON value of a text. Raises ValueError and KeyError for one that is none of the type."""
-    if DataType.is_integer(type_):
-        return int
-    if DataType.is_boolean(type_):
-        return {"true": True, "false": False}.__getitem__
-    return float if DataType.is_floating(type_) else str
-
-
-def _value(text: str, read: Callable[[str], Any]) -> Any:
-    """The value of a field; where it is none of its column's type, the text itself, which is then refused."""
-    try:
-        return read(text)
-    except (ValueError, KeyError):
         return text
+    if type(value) is int:
+        exact = str(value) == text and -(2**63) <= value < 2**63
+    elif type(value) is float:
+        exact = not text.lstrip("-").isdigit() and Decimal(text) == Decimal(repr(value))
+    else:
+        exact = type(value) is bool
+    return value if exact else text
 
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------
 
 
 def _parquet(source: Source, types: Schema | None, upload: bool, facts: dict[str, Any]) -> Rows:
-    """Columns of values, not of places in a dictionary, and without what pandas says of them."""
-    with _opened(source) as file:
-        start = file.read(5)
-        file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
-        if not (start[:4] == file.read(4) == _PARQUET_MAGIC and start[4:]):
-            raise FileFault("this is no Parquet file, or not the whole of it")
+    """Columns without what pandas says of them, in the types that exports have."""
     reader = read_parquet(io.BytesIO(source) if isinstance(source, bytes) else source, batch_size=BATCH_ROWS)
-    fields = []
-    for field in map(reader.schema.field, range(len(reader.schema))):
-        type_ = field.type
-        if DataType.is_dictionary(type_) and type_.value_type is not None:
-            type_ = type_.value_type
-        if DataType.is_large_string(type_) or DataType.is_string_view(type_):
-            type_ = DataType.string()
-        fields.append(Field(field.name, type_, nullable=True))
-    if not fields:
+    given = [reader.schema.field(index) for index in range(len(reader.schema))]
+    if not given:
         raise FileFault("there is no column")
+    fields = [Field(field.name, _exported(field.type), nullable=True) for field in given]
     schema = Schema(fields)
-    batches = (cast_batch(batch, schema) for batch in reader)
+    batches = (RecordBatch.from_arrays(list(map(cast, batch.columns, fields)), schema=schema) for batch in reader)
     if types is None or schema == types:
         return schema, batches
     records = [orjson.loads(line) for batch in batches for line in rows_as_text(batch, nulls=True).splitlines()]
-    return _of_records(records, types)
+    return _typed(lambda columns: records, types)
+
+
+def _exported(given: DataType) -> DataType:
+    """The type of values, not of places in a dictionary, every timestamp in UTC (for which one without a time zone is taken)."""
+    if DataType.is_dictionary(given) and given.value_type is not None:
+        return _exported(given.value_type)
+    if DataType.is_large_string(given) or DataType.is_string_view(given):
+        return DataType.string()
+    if DataType.is_struct(given):
+        return DataType.struct([field.with_type(_exported(field.type)) for field in given.fields])
+    if (DataType.is_list(given) or DataType.is_large_list(given)) and given.value_field is not None:
+        return DataType.list(given.value_field.with_type(_exported(given.value_field.type)))
+    return DataType.timestamp(given.time_unit, tz="UTC") if given.time_unit and DataType.is_timestamp(given) else given
 
 
 _READERS: Final[Mapping[str, Callable[[Source, Schema | None, bool, dict[str, Any]], Rows]]] = {

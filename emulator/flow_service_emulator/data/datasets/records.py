@@ -10,6 +10,7 @@ import datetime
 import math
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -20,11 +21,9 @@ from flow_service_emulator.data.datasets.tables import map_value
 
 MAX_FIELDS: Final = 2_000
 """The most fields that all records of a dataset may have together, nested ones counted in."""
-MAX_NAME_LENGTH: Final = 1_000
-"""Characters of a field's name: a row tells all of them, however little else is in it."""
 MAX_LEVELS: Final = 32
 """The most levels of objects and arrays inside each other."""
-EXACT: Final = 2**53
+_EXACT: Final = 2**53
 """Up to here every whole number is a number of 64 bits with a point, too."""
 _PLAIN: Final = {bool: DataType.bool(), int: DataType.int64(), float: DataType.float64(), str: DataType.string()}
 """The columns of values that are neither objects nor arrays."""
@@ -36,59 +35,49 @@ _WORDS: Final = {
     dict: "an object",
     list: "an array",
 }
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:?\d\d)?)?")
 
 
-def name_fault(name: str) -> str | None:
-    """Why no column can have this name; None where one can."""
-    if "\0" in name:
-        return "the name has the character NUL in it, which no column can have"
-    if len(name) > MAX_NAME_LENGTH:
-        return f"the name has {len(name)} characters; at most {MAX_NAME_LENGTH} are possible"
-    return None
-
-
+@dataclass(slots=True)
 class _Shape:
-    """One field: the kind of its values (None while all are null), an object's fields, and an array's items or a map's values.
+    """One field: the kind of its values (None while all are null), an object's fields, and an array's items or a map's values."""
 
-    A column whose type JSON does not have is given, as `type`: `needed` says in words what its values are, and `fits` whether one is.
-    `large` is the first whole number that no float is equal to.
-    """
-
-    __slots__ = ("fields", "fits", "item", "kind", "large", "needed", "type")
-
-    def __init__(self, kind: type | None = None) -> None:
-        self.kind = kind
-        self.fields: dict[str, _Shape] = {}
-        self.item: _Shape | None = None
-        self.large: int | None = None
-        self.type: DataType | None = None
-        self.needed = ""
-        self.fits: Callable[[Any], bool] = bool
+    kind: type | None = None
+    fields: dict[str, _Shape] = field(default_factory=dict)
+    item: _Shape | None = None
+    large: int | None = None
+    """The first whole number that no float is equal to."""
+    of_texts: bool = False
+    """Whether what differs from the other values makes all of them texts."""
+    type: DataType | None = None
+    """A given one that JSON does not have: `needed` says in words what its values are, and `fits` whether one is."""
+    needed: str = ""
+    fits: Callable[[Any], bool] = bool
 
 
 class RecordShape:
     """The fields of all records seen so far, in the order in which they came.
 
-    `given` are columns that are there from the beginning; further ones are added.
+    `given` are columns that are there from the beginning; further ones are added. In those, with `of_texts`, values that do not
+    go together are texts, and no fault.
     """
 
-    def __init__(self, given: Schema | None = None) -> None:
+    def __init__(self, given: Schema | None = None, *, of_texts: bool = False) -> None:
         self._fields = {} if given is None else _shapes_of(map(given.field, range(len(given))))
         self._count = len(self._fields)
-        self.records = 0
+        self._of_texts = of_texts
+        self._records = 0
 
     def note(self, records: Iterable[Any]) -> None:
         """Look at further records. Raises FileFault for the first that cannot be taken; this object is of no use then."""
         for record in records:
-            self.records += 1
+            self._records += 1
             try:
                 if type(record) is not dict:
                     raise _Clash("", f"a record is a JSON object, not {_shown(record)}")
                 self._note_fields(self._fields, record, 1)
             except _Clash as clash:
-                field = clash.field and f", field {clash.field}"
-                raise FileFault(f"record {self.records}{field}: {clash.reason}") from None
+                place = clash.field and f", field {clash.field}"
+                raise FileFault(f"record {self._records}{place}: {clash.reason}") from None
 
     def arrow_schema(self) -> Schema:
         """The records' columns, all of them nullable. Raises FileFault for records that have none.
@@ -97,7 +86,7 @@ class RecordShape:
         carry it.
         """
         fields = _arrow_fields(self._fields)
-        if self.records and not fields:
+        if self._records and not fields:
             raise FileFault("record 1: no record has a field with a value; at least one column is needed")
         return Schema(fields)
 
@@ -105,13 +94,13 @@ class RecordShape:
         for name, value in record.items():
             shape = fields.get(name)
             if shape is None:
-                if fault := name_fault(name):
-                    raise _Clash(name[:MAX_NAME_LENGTH], fault)
+                if "\0" in name:
+                    raise _Clash(name, "the name has the character NUL in it, which no column can have")
                 self._count += 1
                 if self._count > MAX_FIELDS:
                     reason = f"more than {MAX_FIELDS} different fields; put what has changing names into a map"
                     raise _Clash(name, reason)
-                shape = fields[name] = _Shape()
+                shape = fields[name] = _Shape(of_texts=self._of_texts)
             # Of texts and truth values every one is as good as the first.
             if value is not None and not (type(value) is shape.kind and (shape.kind is str or shape.kind is bool)):
                 self._note_below(name, shape, value, level)
@@ -120,6 +109,9 @@ class RecordShape:
         try:
             self._note_value(shape, value, type(value), level)
         except _Clash as clash:
+            if shape.of_texts:
+                shape.kind = str
+                return
             separator = "" if not clash.field or clash.field.startswith("[]") else "."
             raise _Clash(name + separator + clash.field, clash.reason) from None
 
@@ -137,7 +129,7 @@ class RecordShape:
             shape.kind = kind
         elif known is not kind and not (known is float and kind is int):
             raise _Clash("", f"{_shown(value)} is {_WORDS[kind]}, but the field is {_WORDS[known]}")
-        if kind is int and abs(value) > EXACT and shape.large is None:
+        if kind is int and abs(value) > _EXACT and shape.large is None:
             shape.large = value
         if shape.kind is float and shape.large is not None:
             reason = "is among numbers with a point, and would be another one as such; send it as a text"
@@ -161,11 +153,6 @@ class _Clash(Exception):
     def __init__(self, field: str, reason: str) -> None:
         self.field = field
         self.reason = reason
-
-
-def all_nullable(schema: Schema) -> Schema:
-    """The columns, with room for null in them and in all that is within."""
-    return RecordShape(schema).arrow_schema()
 
 
 # --- columns of shapes, and shapes of columns -------------------------------------------------------------------------
@@ -230,11 +217,10 @@ def _values_of(type_: DataType) -> tuple[str, Callable[[Any], bool]]:
 
 
 def _is_instant(value: Any) -> bool:
-    if type(value) is not str or _INSTANT.fullmatch(value) is None:
-        return False
+    """Whether it is in ISO 8601. (Of the forms that only Python reads, arro3 says so.)"""
     try:
-        datetime.datetime.fromisoformat(value[:19].upper())
-    except ValueError:
+        datetime.datetime.fromisoformat(value.upper())
+    except (ValueError, AttributeError):
         return False
     return True
 

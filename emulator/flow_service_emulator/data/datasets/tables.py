@@ -28,13 +28,6 @@ def to_stream(table: Table) -> bytes:
     return target.getvalue()
 
 
-def columns_only(schema: Schema) -> bytes:
-    """Columns as the Arrow IPC stream of a table without rows."""
-    from arro3.core import Table
-
-    return to_stream(Table.from_batches([], schema=schema))
-
-
 def from_stream(stream: bytes) -> Table:
     """The table of an Arrow IPC stream."""
     from arro3.core import Table
