@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error, serving
+from contract_tests.support import FROZEN_NOW, Api, ServerProcess, assert_error, serving, started
 from contract_tests.tutorial import FIRST_DATASET, S3, SECOND_DATASET
 from flow_service_emulator.exports.after_export import AfterExport
 from flow_service_emulator.settings import read_settings
@@ -307,14 +307,15 @@ def test_an_advance_stops_at_the_first_call_without_an_end(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("end", ["reset", "stop"])
 def test_the_end_of_what_a_call_is_part_of_ends_it(end: str, tmp_path: Path) -> None:
-    """A reset, or the end of the server: nothing is left, neither what was called nor the run's files."""
+    """A reset, or the end of the server: nothing is left, neither what was called nor the run's files. The next server makes the run."""
     pid = tmp_path / "pid"
     command = shlex.join(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"])
     with serving(
         tmp_path, "--after-export", command, "--clock", "real", "--data-dir", str(tmp_path / "data")
     ) as server:
         api = Api(server.url)
-        api.flow(S3, {"interval": 3, "timeUnit": "hour", "startTime": FROZEN_NOW})
+        once = {"interval": 0, "timeUnit": "day", "exportMode": "DAILY_FULL_EXPORT", "startTime": FROZEN_NOW}
+        api.flow(S3, once)
         for _ in range(500):
             if pid.exists() and pid.read_text().endswith("\n"):
                 break
@@ -325,6 +326,9 @@ def test_the_end_of_what_a_call_is_part_of_ends_it(end: str, tmp_path: Path) -> 
         assert server.stop() == 0
     assert gone(pid)
     assert not list(server.export_dir.rglob("part-*"))
+    assert "s: ended before its time" in server.log.read_text()
+    with started(tmp_path, "data") as (api, _):
+        assert [run["status"] for run in api.advance(0)] == (["success"] if end == "stop" else [])
 
 
 # --- functions of a test

@@ -128,6 +128,10 @@ def test_a_snapshot_has_the_other_values_and_the_number_that_comes_next(store: S
     store.replace_all(store.read(snapshot))
     assert store.next_seq == 6 > snapshot["nextSeq"]
     assert {key: store.get_meta(key) for key in store.meta_keys()} == {"anchor": 12.5}
+    store.write([Put(PROD, "runs", entity("c"))])
+    other = orjson.loads(b"".join(store.pieces()))
+    other["tables"] = {name: dict(reversed(records.items())) for name, records in other["tables"].items()}
+    assert ids(store.read(other).records(PROD, "runs")) == ["c", "a"]  # whoever has put it into another order
     fresh = reopened(None)
     fresh.replace_all(fresh.read(snapshot))
     assert orjson.loads(b"".join(fresh.pieces())) == snapshot and fresh.next_seq == snapshot["nextSeq"] == 4

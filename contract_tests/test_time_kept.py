@@ -66,6 +66,13 @@ async def test_an_instant_that_was_exported_for_is_not_exported_for_again(tmp_pa
         assert sum(file["rows"] for file in await emulator.exports()) <= there
 
 
+async def test_what_a_running_server_falls_behind_with_is_exported_instant_by_instant(tmp_path: Path) -> None:
+    async with LocalEmulator(stored(tmp_path)) as emulator:
+        await emulator.flow(ORDERS, **SCHEDULE)
+        emulator.clock.move_to(FROZEN_NOW + 24 * HOUR)
+        assert await instants(emulator, 0) == [FROZEN_NOW + 60 + n * 3 * HOUR for n in range(8)]
+
+
 @pytest.mark.parametrize("way", ["restart", "snapshot"])
 @pytest.mark.parametrize("what", ["disabled", "moved", "never ran"])
 async def test_what_a_flow_did_not_export_is_over_after_a_restart_too(tmp_path: Path, way: str, what: str) -> None:

@@ -210,7 +210,7 @@ class Scheduler:
 
     def _too_many(self, until: float) -> bool:
         """Whether more exports than one advance may cause fall due at `until` (epoch seconds) or before."""
-        count = len(self._asked)
+        count = 0
         for due in self._due.values():
             if due.scheduled_at <= until and (flow := self._store.get(due.scope, "flows", due.flow_id)):
                 count += 1 + schedule_of(flow).count(due.scheduled_at, until)

@@ -1,7 +1,7 @@
 """The log in a data folder: JSON lines, one for each atomic change of the store, appended whole or not at all, under a lock.
 
-The first line says what the file is. The log grows by every change, and is written again without what is out of date when it is
-opened.
+The first line says what the file is. The log grows by every change, and is written again without what is out of date whenever it
+is opened.
 
 What is promised: a line is handed to the operating system by write(2) before the call returns, so that it outlives this
 process, however that ends (kill -9 included). There is no fsync for every line: when the machine itself dies, the last seconds
@@ -37,7 +37,7 @@ class Log:
     def __init__(self, folder: Path) -> None:
         self._path = folder / LOG_NAME
         self._fd: int | None = None
-        self.size = 0
+        self._size = 0
         """Bytes of its whole lines."""
         self._ragged = False
         """Whether there is something behind the last whole line."""
@@ -59,19 +59,18 @@ class Log:
         try:
             with self._path.open("rb", 1 << 20) as file:
                 number = self._read_first(file.readline(1000))
-                self.size = file.tell()
+                self._size = file.tell()
                 for line in file:
                     if not line.endswith(b"\n"):
-                        self._ragged = True
                         break
                     take(orjson.loads(line))
-                    self.size += len(line)
+                    self._size += len(line)
                 return number
         except OSError as error:
             raise StoreError(f"cannot read {self._path}: {error}") from error
         except (LookupError, TypeError, ValueError) as error:
             raise StoreError(
-                f"{self._path} is damaged: the line at byte {self.size} cannot be read ({error}). Put a copy of the file in its "
+                f"{self._path} is damaged: the line at byte {self._size} cannot be read ({error}). Put a copy of the file in its "
                 "place, or cut it off at that byte to keep what was written before"
             ) from error
 
@@ -93,7 +92,7 @@ class Log:
                 with contextlib.suppress(OSError):
                     self._cut(self._fd)
             raise StoreError(f"cannot write to {self._path}: {error}") from error
-        self.size += len(line)
+        self._size += len(line)
 
     def replace(self, number: int, changes: Iterable[Any]) -> None:
         """Write a new log aside that begins with a number, and put it in the old one's place. Raise StoreError."""
@@ -112,7 +111,7 @@ class Log:
             with contextlib.suppress(OSError):
                 new.unlink()
             raise StoreError(f"cannot write to {self._path.parent}: {error}") from error
-        self.size, self._ragged = size, False
+        self._size = size
 
     def close(self) -> None:
         """Let others open the folder."""
@@ -129,7 +128,7 @@ class Log:
         raise StoreError(f"{self._path} is no log of this version of the emulator, and was left as it is")
 
     def _cut(self, fd: int) -> None:
-        os.ftruncate(fd, self.size)
+        os.ftruncate(fd, self._size)
         self._ragged = False
 
     def _check_open(self) -> None:

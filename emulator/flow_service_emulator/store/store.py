@@ -37,8 +37,6 @@ META: Final = "meta"
 """The table of the emulator's own values, `{"id": key, "value": value}` each; entities' tables have slashes in their names."""
 FIRST_SEQ: Final = 1
 SNAPSHOT_VERSION: Final = 2
-_DEAD_SHARE: Final = 2
-"""A log that is so many times as long as the records that are alive is written again when it is opened."""
 
 
 class Record(NamedTuple):
@@ -168,10 +166,7 @@ class EntityStorage(Storage):
             return (table, seq, None) if document is None else (table, "", self.record(table, document, seq))
 
         number = log.read(lambda entries: self._make([edit(*entry) for entry in entries]))
-        self.next_seq = max(self.next_seq, number or 0)
-        alive = sum(len(record.raw) for shelf in self.shelves.values() for record in shelf.records.values())
-        if number is None or log.size > _DEAD_SHARE * (alive + 4096):
-            self.replace_all(self.shelves, self.next_seq)
+        self.replace_all(self.shelves, max(self.next_seq, number or 0))
 
     def commit(self, edits: Sequence[Edit]) -> None:
         """Make changes, all or none. Raise StoreError when they cannot be stored; nothing has changed then."""
