@@ -123,6 +123,7 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
 
 
+@lru_cache(64)
 def _stamp(pattern: str, at: datetime) -> str:
     def written(token: re.Match[str]) -> str:
         if token["letters"]:
