@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from flow_service_emulator.catalog import Catalog, FixtureError, fixtures_dir, load_catalog
+from flow_service_emulator.built_in import fixtures_dir
+from flow_service_emulator.catalog import Catalog, load_catalog
+from flow_service_emulator.fixture_files import FixtureError, read_entry
 
 S3 = "4fce964d-3f37-408f-9778-e597338a21ee"
 BLOB = "6d6b59bf-fb58-4107-9064-4d246c0e5bb2"
@@ -185,7 +187,7 @@ def changed(file: str, at: str, value: Any) -> Any:
     return document
 
 
-S3_FILE, BLOB_FILE = "connection-specs/amazon-s3.json", "connection-specs/azure-blob.json"
+S3_FILE = "connection-specs/amazon-s3.json"
 DLZ_FILE, SFTP_FILE = "connection-specs/data-landing-zone.json", "connection-specs/sftp.json"
 LAKE_FILE, FLOW_FILE = "connection-specs/data-lake.json", "flow-specs/amazon-s3.json"
 SCHEMA = "/spec/targetSpec/spec"
@@ -204,7 +206,6 @@ TYPE, KEY = f"{SCHEMA}/properties/fileType", "/examples/auth/Access Key"
         (S3_FILE, "/destination", "../amazon", "/destination", "does not match"),
         (S3_FILE, "/destination", "a/b", "/destination", "does not match"),
         (S3_FILE, "/destination", "", "/destination", "does not match"),
-        (BLOB_FILE, "/destination", "amazon-s3", "/destination", "already that of amazon-s3.json"),
         (S3_FILE, "/container", "bucket", "/container", "no property 'bucket'"),
         (S3_FILE, "/path", "remotePath", "/path", "no property 'remotePath'"),
         (S3_FILE, "/assumedWhenUnnamed", False, "/assumedWhenUnnamed", "true was expected"),
@@ -226,8 +227,14 @@ TYPE, KEY = f"{SCHEMA}/properties/fileType", "/examples/auth/Access Key"
         (LAKE_FILE, "/examples/source/datasets/0", {}, "/examples/source/datasets/0/dataSetId", ""),
         (FLOW_FILE, "/attributes/_workflow", DROP, "/attributes", "_workflow"),
         (FLOW_FILE, "/targetConnectionSpecIds/0", SEVENTH, "/targetConnectionSpecIds/0", SEVENTH),
-        (FLOW_FILE, "/sourceConnectionSpecIds/0", S3, "/sourceConnectionSpecIds/0", "'Amazon S3' is no source"),
-        (FLOW_FILE, "/targetConnectionSpecIds/0", DATA_LAKE, "/targetConnectionSpecIds/0", "is no target"),
+        (
+            FLOW_FILE,
+            "/sourceConnectionSpecIds/0",
+            S3,
+            "/sourceConnectionSpecIds/0",
+            "no connection spec '4fce964d-3f37-408f-9778-e597338a21ee' with a sourceSpec",
+        ),
+        (FLOW_FILE, "/targetConnectionSpecIds/0", DATA_LAKE, "/targetConnectionSpecIds/0", "with a targetSpec"),
         (FLOW_FILE, "/sourceConnectionSpecIds", [], "/sourceConnectionSpecIds", ""),
     ],
 )
@@ -237,6 +244,11 @@ def test_a_broken_spec_is_refused_with_its_place(
     fault = refused(tmp_path, {file: changed(file, at, value)})
     assert (fault.file, fault.place) == (tmp_path / file, place)
     assert reason in fault.reason and str(fault).startswith(str(tmp_path / file))
+
+
+@pytest.mark.parametrize("name", ["errors", "rules", "scenarios", "unsupported", "forms"])
+def test_the_tables_have_their_shapes(name: str) -> None:
+    read_entry(fixtures_dir() / f"{name}.json").check_shape(name)
 
 
 def test_there_is_one_source_and_one_assumed_destination(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from contract_tests.support import ERRORS, Api, assert_error, replace, serving
 from contract_tests.tutorial import BASE, DATA_LAKE, LANDING_ZONE, S3, SFTP, SOURCE_CONNECTION
-from flow_service_emulator.catalog import fixtures_dir
+from flow_service_emulator.built_in import fixtures_dir
 from flow_service_emulator.contract.rules import DIMENSIONS
 from flow_service_emulator.reports.report import MAX_FINDINGS
 

@@ -22,10 +22,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flow_service_emulator.api.middleware import request_log
 from flow_service_emulator.app import create_app
-from flow_service_emulator.catalog import FixtureError
 from flow_service_emulator.clock import Clock, machine_time
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.exports.exported_files import ExportFolderError
+from flow_service_emulator.fixture_files import FixtureError
 from flow_service_emulator.settings import Settings, flag_name, variable_name, variables_of_kubernetes
 from flow_service_emulator.store.store import StoreError
 

@@ -11,9 +11,8 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from flow_service_emulator.api.exchange import Exchange
-from flow_service_emulator.catalog import Catalog
+from flow_service_emulator.catalog import DATASETS_WORKFLOW, Catalog
 from flow_service_emulator.contract.hints import MAX_OF_REQUEST
-from flow_service_emulator.service.kinds import DATASETS_WORKFLOW
 from flow_service_emulator.validation.validation import Finding
 from flow_service_emulator.validation.violation_text import literal
 

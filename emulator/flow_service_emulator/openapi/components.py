@@ -15,9 +15,9 @@ import orjson
 
 from flow_service_emulator.api.gateway import GRANTS
 from flow_service_emulator.api.operations import READABLE
-from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
+from flow_service_emulator.catalog import DATASETS_WORKFLOW, Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.service.bodies import ANSWERS, BODIES, ENTITIES, Schema, schema_of
-from flow_service_emulator.service.kinds import DATASETS_WORKFLOW, MODE
+from flow_service_emulator.service.kinds import MODE
 from flow_service_emulator.service.patching import MAX_OPERATIONS, OPERATIONS
 
 _OWN_KEYWORDS: Final = ("conditional", "uiAttributes", "contentEncoding")

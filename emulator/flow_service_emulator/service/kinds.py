@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from flow_service_emulator.catalog import Catalog, ConnectionSpec, FlowSpec
+from flow_service_emulator.catalog import DATASETS_WORKFLOW, Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.data.datasets.library import Library
 from flow_service_emulator.entities import AUTHORIZED, SERVER_FIELDS, STATES, Entity, Scope, derived_uuid
 from flow_service_emulator.errors import ServiceError
@@ -30,7 +30,6 @@ from flow_service_emulator.validation.validation import (
 )
 from flow_service_emulator.validation.violation_text import echo, literal, path_text
 
-DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
 OTHER_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "SEGMENTS"}}}
 MODE: Final = "Server-to-server"
 AUTH_FIELDS: Final = frozenset({"specName", "params"})
@@ -122,8 +121,8 @@ class Draft:
         self.violations += found
         for name, given in value.items() if not found else ():
             for form in self.context.catalog.forms.get(f"{place}.{name}", ()):
-                if isinstance(given, str) and given != MASK and form.schema.violations(given):
-                    self.warn("value-form", f"{place}.{name}", f"{place}.{name} {form.text}")
+                if isinstance(given, str) and given != MASK and form.violations(given):
+                    self.warn("value-form", f"{place}.{name}", f"{place}.{name} {form.schema['text']}")
         return value
 
     def merged(self, name: str, needed: Iterable[str] | None = None) -> dict[str, Any]:
