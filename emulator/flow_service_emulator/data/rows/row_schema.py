@@ -7,9 +7,11 @@ out an optional object of which no property is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final, Literal, NamedTuple
+
+from jsonschema_rs import Draft7Validator
 
 from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError, shown, written_out
 
@@ -34,6 +36,9 @@ _NEXT: Final = Fraction(1, 10**12)
 _INT64: Final = 2**63
 _BITS: Final = {"byte": 8, "short": 16, "int": 32, "integer": 32, "long": 64}
 """`meta:xdmType` of whole numbers -> the width of their column."""
+_LIMITS: Final = (
+    "enum", "const", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"
+)  # fmt: skip
 _TYPES: Final = {bool: "boolean", str: "string", int: "integer", float: "number"}
 
 
@@ -44,6 +49,8 @@ class Scalar(NamedTuple):
     type: ScalarType
     optional: bool
     format: str = ""
+    limits: Mapping[str, Any] = {}
+    """What the schema says of a single value."""
     choices: tuple[Any, ...] = ()
     """The only values there are (`enum`, `const`) or the ones to take (`examples`)."""
     low: Fraction | None = None
@@ -201,7 +208,8 @@ def _list(path: Path, schema: Mapping[str, Any], optional: bool) -> List:
 
 
 def _scalar(path: Path, schema: Mapping[str, Any], type_: ScalarType, optional: bool) -> Scalar:
-    node = Scalar(path, type_, optional)
+    limits = {"type": type_} | {key: schema[key] for key in _LIMITS if key in schema}
+    node = Scalar(path, type_, optional, limits=limits)
     if type_ == "string":
         node = _with_lengths(node, schema)
     elif type_ in ("integer", "number"):
@@ -260,8 +268,6 @@ def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
 def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
     choices, wanted = schema.get("enum"), "enum or const"
     if "const" in schema:
-        if choices is not None and schema["const"] not in choices:
-            raise SchemaError(node.path, f"const {shown(schema['const'])} is not in enum")
         choices = [schema["const"]]
     if choices is None and "pattern" in schema:
         choices, wanted = schema.get("examples"), "examples"
@@ -272,30 +278,17 @@ def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
     taken = [choice for choice in choices if choice is not None]
     if not taken:
         raise SchemaError(node.path, f"{wanted} has no value but null")
-    for choice in taken:
-        if not fits(node, choice):
-            raise SchemaError(
-                node.path, f"{wanted} holds {shown(choice)}, which is no {node.type} or beyond the limits"
-            )
+    for choice in unfit(node, taken):
+        raise SchemaError(node.path, f"{wanted} holds {shown(choice)}, which is no {node.type} or beyond the limits")
     if node.type in ("integer", "number"):
         taken = [int(choice) if node.type == "integer" else float(choice) for choice in taken]
     return node._replace(choices=tuple(dict.fromkeys(taken)))
 
 
-def fits(node: Scalar, value: Any) -> bool:
-    """Whether a property can have a value."""
-    if node.choices and value not in node.choices:
-        return False
-    if isinstance(value, str) and node.type == "string":
-        return node.min_length <= len(value) <= node.max_length
-    if isinstance(value, bool) or node.type == "boolean":
-        return isinstance(value, bool) and node.type == "boolean"
-    if not isinstance(value, int | float) or node.type == "string" or not abs(value) < _INT64:
-        return False
-    number = Fraction(str(value))
-    if (node.low is not None and number < node.low) or (node.high is not None and number > node.high):
-        return False
-    return (node.type == "number" or number.denominator == 1) and (node.step is None or number % node.step == 0)
+def unfit(node: Scalar, values: Sequence[Any]) -> list[Any]:
+    """Those of some values that a property cannot have."""
+    fits = Draft7Validator(dict(node.limits)).is_valid
+    return [value for value in values if (isinstance(value, int) and abs(value) >= _INT64) or not fits(value)]
 
 
 def multiples(low: Fraction, high: Fraction, step: Fraction) -> range:

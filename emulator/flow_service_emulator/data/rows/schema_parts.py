@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote
+
+from jsonschema_rs import ReferencingError, Registry, Resolver
 
 Path = tuple[str, ...]
 """Names from the root on; `[]` stands for the items of an array."""
 
 ITEMS: Final = "[]"
-MAX_DEPTH: Final = 12
-"""The most levels of properties inside each other."""
 MAX_PARTS: Final = 5_000
 """The most schemas that one may consist of when it is written out: each reference counts as what it leads to."""
-MAX_STEPS: Final = 64
-"""The most references, and `allOf` inside each other, on the way to a part."""
+MAX_LEVELS: Final = 64
+"""The most properties, references and `allOf` inside each other."""
 
 _ANNOTATIONS: Final = frozenset(
     ("title", "description", "default", "examples", "readOnly", "writeOnly", "$id", "$schema", "$comment", "deprecated")
@@ -66,6 +65,7 @@ class _Parts:
 
     def __init__(self, root: Mapping[str, Any], types_only: bool) -> None:
         self._root = root
+        self._resolver: Resolver | None = None
         self._types_only = types_only
         self._count = 0
 
@@ -74,11 +74,8 @@ class _Parts:
         if not isinstance(schema, Mapping):
             return schema  # what it should be is said where its columns are made
         self._count += 1
-        if self._count > MAX_PARTS or len(steps) > MAX_STEPS:
-            reason = f"too large: more than {MAX_PARTS} parts, or {MAX_STEPS} references inside each other"
-            raise SchemaError(path, reason)
-        if len(path) > MAX_DEPTH:
-            raise SchemaError(path, f"nested deeper than {MAX_DEPTH} levels")
+        if self._count > MAX_PARTS or len(steps) + len(path) > MAX_LEVELS:
+            raise SchemaError(path, f"more than {MAX_PARTS} parts, or nested deeper than {MAX_LEVELS} levels")
         if "$ref" in schema:
             reference = schema["$ref"]
             target = self._target(path, reference)
@@ -103,16 +100,11 @@ class _Parts:
     def _target(self, path: Path, reference: str) -> Any:
         if not reference.startswith("#"):
             raise SchemaError(path, f"'$ref' {shown(reference)}: {_REMOTE}")
-        target: Any = self._root
-        for step in unquote(reference[1:]).split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, list) and name.isdecimal() and int(name) < len(target):
-                target = target[int(name)]
-            elif isinstance(target, Mapping) and name in target:
-                target = target[name]
-            else:
-                raise SchemaError(path, f"'$ref' {shown(reference)} leads nowhere in the schema")
-        return target
+        try:
+            self._resolver = self._resolver or Registry([("urn:schema", dict(self._root))]).resolver("urn:schema")
+            return self._resolver.lookup(reference).contents
+        except (ReferencingError, ValueError):
+            raise SchemaError(path, f"'$ref' {shown(reference)} leads nowhere in the schema") from None
 
 
 def _merged(path: Path, first: Any, second: Any) -> dict[str, Any]:

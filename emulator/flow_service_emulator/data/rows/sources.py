@@ -16,15 +16,12 @@ from flow_service_emulator.data.rows.row_schema import DatasetKind, Scalar
 from flow_service_emulator.data.rows.schema_parts import ITEMS, Path, SchemaError
 from flow_service_emulator.data.rows.seeded import Arrivals, Dice, Stream, spread
 
-MAX_POSITIONS: Final = 2**38
-"""How many ids are different for certain: those with a prefix are the fewest, 1,024 for each of 16**7 blocks."""
 _DELAY_STEP: Final = 9
 """Milliseconds; a row's own time lies up to 65,535 times that (just under ten minutes) before its arrival."""
 _MAX_OWNERS: Final = 4_096
 """How many people the rows of events refer to, at most."""
 _DEVICES: Final = 512
 _REFERENCES: Final = 64
-_MOST_BEFORE_DOMAIN: Final = 64  # RFC 5321, 4.5.3.1.1
 _FIRST_NUMBER: Final = 100_000
 _FEWEST_DIGITS: Final = 9
 """Ids that must be shorter than their usual form are numbers of at least so many digits."""
@@ -82,7 +79,7 @@ class Sources:
     def person_column(self, node: Scalar, meaning: str) -> Column:
         """The column of a person's `first`, `last` or `full` name, `gender`, `email` or `phone` (`person.email` and so on).
 
-        Names, gender and address of a row agree. Raises SchemaError where an address does not fit the limits of length.
+        Names, gender and address of a row agree. An address has no limits of length.
         """
         names = [(name, "female") for name in WORDS["female_names"]] + [(name, "male") for name in WORDS["male_names"]]
         given = _cycled(Dice(self.seed, "people", "first").shuffled(names))
@@ -93,8 +90,6 @@ class Sources:
             return self.pool(node, values, self.people(use))
 
         if meaning == "person.email":
-            if node.min_length > 19 or node.max_length < 48:  # `mei.li1@example.com` is the shortest
-                return self._short_email(node)
             if self._emails is None:  # the person's number makes it unique
                 parts = [
                     of([meanings.email_part(name) + "." for name in first], "first"),
@@ -115,30 +110,17 @@ class Sources:
         fit = fitting(values, node.min_length, node.max_length)
         return self.of_person(of(_cycled(fit, len(values)), {"gender": "first", "full": "last"}.get(name, name)))
 
-    def _short_email(self, node: Scalar) -> Pooled:
-        """Addresses that keep to the limits of length, at the price of not being unique."""
-        dice = self.dice(node.path)
-        domain = "@" + WORDS["email_domains"][0]
-        room = max(node.min_length - len(domain), 1), min(node.max_length - len(domain), _MOST_BEFORE_DOMAIN)
-        if room[0] > room[1]:
-            raise SchemaError(node.path, "no e-mail address of this length can be made (13 to 76 characters)")
-        names = fitting([f"{dice.one_of(WORDS['words'])}{dice.below(999)}" for _ in range(SMALL_POOL)], *room)
-        return self.pool(node, [name.replace(" ", "x") + domain for name in names])
-
     # --- ids
 
     def number_id_column(self, node: Scalar) -> Column | None:
-        """A number that is different in every row; None where rows have none. Raises SchemaError where limits leave too few."""
+        """A number that is different in every row; None where rows have none, or limits leave no room for it."""
         names = words_of(node.path[-1])
-        is_id = bool(names) and names[-1] in ("id", "key") and self.kind == "profile" and node.high is None
-        if node.path != ("_id",) and not (is_id and ITEMS not in node.path):
+        is_id = bool(names) and names[-1] in ("id", "key") and self.kind == "profile" and ITEMS not in node.path
+        if node.high is not None or not (is_id or node.path == ("_id",)):
             return None
         step = int(node.step or 1)
         least = _FIRST_NUMBER if node.low is None else max(_FIRST_NUMBER, int(node.low) + 1)
-        base = -(-least // step) * step
-        if node.high is not None and base + MAX_POSITIONS * step >= int(node.high):
-            raise SchemaError(node.path, "the limits leave too few different ids")
-        return columns.position(base, columns.arrow_type(node), step)
+        return columns.position(-(-least // step) * step, columns.arrow_type(node), step)
 
     def id_column(self, node: Scalar, name: str) -> Column:
         """The column of an id: of a `person`, an `ecid`, of a `device`, or the row's or another thing's `own`.
