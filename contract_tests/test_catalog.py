@@ -288,7 +288,12 @@ def described(**changes: Any) -> list[Any]:
         (VISIT_FILE, {"properties": {"a": {"type": "text"}}}, "/properties/a/type", '"text" is no type'),
         (VISIT_FILE, {"$schema": 5}, "/$schema", "draft 7"),
         (VISIT_FILE, {"type": "string"}, "", "rows are objects"),
-        (VISIT_FILE, row_schema({"type": "integer", "minimum": 5, "maximum": 4}), "", "a: no number lies between"),
+        (
+            VISIT_FILE,
+            row_schema({"type": "integer", "minimum": 5, "maximum": 4}),
+            "",
+            "property a: no number lies between",
+        ),
         (VISIT_FILE, row_schema({"type": "array", "items": {"enum": []}}), "", "a.[]: no type is given"),
         (VISIT_FILE, row_schema(row_schema({"$ref": "#"})), "", "a.a: '$ref' '#' leads back to itself"),
     ],

@@ -151,7 +151,7 @@ def test_records_grow_by_being_repeated(api: Api) -> None:
         ({"schema": [], "rows": 1}, '"schema" must be a JSON Schema (draft 7)'),
         ({"schema": {"type": "objekt"}, "rows": 1}, '"schema" at /type: "objekt" is no type; known are array, boolean'),
         ({"schema": {"type": "string"}, "rows": 1}, "rows are objects"),
-        ({"schema": {"properties": {"a": {"properties": {"b": {"enum": []}}}}}, "rows": 1}, '"schema", property a.b: no type'),
+        ({"schema": {"properties": {"a": {"properties": {"b": {"enum": []}}}}}, "rows": 1}, 'the schema, property a.b: no type'),
         ({"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}, "rows": 1}, "'#/x' leads nowhere"),
         ({"schema": {"type": "object", "properties": {"a\0": {"type": "string"}}}, "rows": 1}, "column"),
         ({"records": [{"a": {"b\0": 1}}]}, "the name has the character NUL in it"),

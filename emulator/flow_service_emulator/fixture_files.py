@@ -22,8 +22,7 @@ _TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "str
 
 
 @cache
-def shape(name: str) -> Draft7Validator:
-    """What a kind of fixture looks like (`fixtures/shapes.json`)."""
+def _shape(name: str) -> Draft7Validator:
     return Draft7Validator(built_in("shapes.json")[name])
 
 
@@ -80,7 +79,7 @@ class Entry(NamedTuple):
     def check_shape(self, name: str) -> None:
         """Raise FixtureError for everything that is not of a shape (`fixtures/shapes.json`)."""
         faults = Faults()
-        for fault in shape(name).iter_errors(self.value):
+        for fault in _shape(name).iter_errors(self.value):
             with faults:
                 raise self.fault(pointer(*fault.instance_path), fault.message)
         faults.settle()

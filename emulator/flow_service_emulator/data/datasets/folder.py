@@ -78,7 +78,7 @@ class Folder:
             return False
         async with self._turn:
             looked = {}
-            for name, signature in sorted(self._scan(self._path).items()):
+            for name, signature in self._scan(self._path).items():
                 known = self._looked.get(name)
                 if known is None or known.signature != signature:
                     known = await self._look(self._path / name, signature, rows_before)
@@ -90,25 +90,25 @@ class Folder:
         return {name: looked.signature for name, looked in self._looked.items()}
 
     def _scan(self, folder: Path) -> dict[str, Signature]:
-        """The files in the folder that have one of the extensions; none where there is no folder."""
+        """The files in the folder that have one of the extensions, by their names; none where there is no folder."""
         found = {}
         try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if Path(entry.name).suffix.lower() in EXTENSIONS and not entry.name.startswith("."):
-                        # Links are followed: whoever links files into the folder (as Bazel and Nix do with all) wants them read.
-                        try:
-                            status = entry.stat()
-                            found[entry.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
-                        except FileNotFoundError:  # it went while the folder was read
-                            continue
-                        except OSError:  # such as a link to itself; what it is, is told when it is looked at
-                            found[entry.name] = (0, 0, 0)
+            paths = sorted(folder.iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as fault:
             log.warning("the dataset folder %s cannot be read: %s", folder, fault.strerror)
             return self._seen()
+        for path in paths:
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."):
+                # Links are followed: whoever links files into the folder (as Bazel and Nix do with all) wants them read.
+                try:
+                    status = path.stat()
+                    found[path.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+                except FileNotFoundError:  # it went while the folder was read
+                    continue
+                except OSError:  # such as a link to itself; what it is, is told when it is looked at
+                    found[path.name] = (0, 0, 0)
         return found
 
     async def _look(self, path: Path, signature: Signature, rows_before: Callable[[str], int]) -> DataFile:

@@ -22,7 +22,6 @@ from flow_service_emulator.data.datasets.dataset import Dataset
 from flow_service_emulator.data.datasets.folder import DataFile, Folder
 from flow_service_emulator.data.datasets.reader import Reader
 from flow_service_emulator.data.datasets.tables import from_stream, joined, to_stream
-from flow_service_emulator.data.rows.schema_parts import SchemaError
 from flow_service_emulator.store.store import SetMeta, Store, StoreError
 
 if TYPE_CHECKING:
@@ -182,14 +181,11 @@ class Library:
     def put(self, dataset: Dataset, found: Found | None = None) -> None:
         """Store a dataset, whose own rows were `found`: a new one, or in the place of the one of its id.
 
-        Raises StoreError, and ValueError for a schema or numbers that rows cannot be made from.
+        Raises StoreError, and SchemaError for a schema that rows cannot be made from.
         """
         now = self._clock.now()
         new = replace(dataset, anchor=now, seed=self._seed).following(self._stored(dataset.id), found, now)
-        try:
-            next(new.batches(new.base, new.base + min(new.rows, 1)), None)
-        except SchemaError as fault:
-            raise ValueError(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
+        next(new.batches(new.base, new.base + min(new.rows, 1)), None)
         rows: dict[str, Table | None] = dict.fromkeys(self._row_keys(new.id))
         if new.table is not None:
             rows[_row_key(new.id, 0)] = new.table

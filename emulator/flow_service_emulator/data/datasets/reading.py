@@ -13,6 +13,7 @@ import json
 import pickle
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -39,9 +40,7 @@ from flow_service_emulator.data.datasets.records import RecordShape
 from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, from_stream, rows_as_text, to_stream
 from flow_service_emulator.data.rows.columns import arrow_field
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
-from flow_service_emulator.data.rows.schema_parts import SchemaError
 
-_BOM: Final = b"\xef\xbb\xbf"
 _POINT_ZERO: Final = re.compile(rb"(?<=[:,\[])(-?[0-9]+)\.0(?=[,}\]])")
 """A whole number as one with a point has it: a column of the ones can become one of the others, and its first rows are the same."""
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
@@ -103,17 +102,18 @@ def _batches(lines: Iterator[bytes], schema: Schema) -> Iterator[RecordBatch]:
 
 
 def _types_of(schema: Mapping[str, Any]) -> Schema:
-    """The columns of records after a JSON Schema, of which just the types count: all may be null. Raises FileFault."""
+    """The columns of records after a JSON Schema, of which just the types count: all may be null. Raises FileFault and SchemaError."""
     check_schema(schema)
-    try:
-        fields = parse_row_schema(schema, types_only=True)[0].fields
-    except SchemaError as fault:
-        raise FileFault(f'"schema"{fault.path and ", property " + fault.path}: {fault.reason}') from None
+    fields = parse_row_schema(schema, types_only=True)[0].fields
     return RecordShape(Schema([arrow_field(name, node) for name, node in fields])).arrow_schema()
 
 
 def _opened(source: Source) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    """The content, without a byte order mark."""
+    file: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    if file.read(len(BOM_UTF8)) != BOM_UTF8:
+        file.seek(0)
+    return file
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -144,8 +144,6 @@ def _ndjson(source: Source, types: Schema | None, upload: bool, facts: dict[str,
 
     def lines() -> Iterator[bytes]:
         with _opened(source) as file:
-            if file.read(len(_BOM)) != _BOM:
-                file.seek(0)
             for line in file:
                 if upload or line.endswith(b"\n") or _is_json(line):
                     yield line
@@ -169,7 +167,6 @@ def _is_json(text: bytes) -> bool:
 
 def _loaded(text: bytes, kind: type[FileFault] = FileFault, line: int | None = None) -> Any:
     """JSON decoded so that what cannot be taken of it can be named: numbers beyond 64 bits, and those that are none."""
-    text = text.removeprefix(_BOM)
     try:
         if _MANY_DIGITS.search(text) is None:
             try:
@@ -213,7 +210,7 @@ def _csv(source: Source, types: Schema | None, upload: bool, facts: dict[str, An
 def _csv_rows(source: Source) -> Iterator[list[str]]:
     """The columns' names, and then the fields of each further line. Raises FileFault and UnicodeDecodeError."""
     csv.field_size_limit(_MAX_FIELD)
-    with io.TextIOWrapper(_opened(source), encoding="utf-8-sig", newline="") as lines:
+    with io.TextIOWrapper(_opened(source), encoding="utf-8", newline="") as lines:
         first = next(lines, "")
         rows = csv.reader(chain((first,), lines), delimiter=max(_SEPARATORS, key=first.count))
         names = next(rows, [])

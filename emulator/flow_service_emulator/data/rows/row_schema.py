@@ -237,14 +237,11 @@ def _bits(node: Scalar, schema: Mapping[str, Any]) -> int:
 def _with_lengths(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
     least = int(schema.get("minLength", 0))
     most = int(schema.get("maxLength", max(least, MAX_TEXT)))
-    if least > most:
-        raise SchemaError(node.path, f"minLength {least} is greater than maxLength {most}")
-    if least > MAX_TEXT:
-        raise SchemaError(node.path, f"minLength {least} is more than {MAX_TEXT} characters")
     form = schema.get("format", "")
     shortest, longest = _LENGTHS.get(form, (least, most))
-    if least > shortest or most < longest:
-        raise SchemaError(node.path, f"a {form} of {least} to {most} characters cannot be made")
+    if not least <= shortest <= longest <= most or least > MAX_TEXT:
+        reason = f"a {form or 'text'} of {least} to {most} characters cannot be made, nor any of more than {MAX_TEXT}"
+        raise SchemaError(node.path, reason)
     return node._replace(format=form, min_length=least, max_length=min(most, MAX_TEXT))
 
 
@@ -256,12 +253,9 @@ def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
         lows, highs = [Fraction(math.ceil(least)) for least in lows], [Fraction(math.floor(most)) for most in highs]
         step = Fraction((step or Fraction(1)).numerator)
     low, high = max(lows, default=None), min(highs, default=None)
-    if low is not None and high is not None:
-        limits = f"{_plain(low)} and {_plain(high)}"
-        if low > high:
-            raise SchemaError(node.path, f"no number lies between {limits}")
-        if step is not None and not multiples(low, high, step):
-            raise SchemaError(node.path, f"no multiple of {_plain(step)} lies between {limits}")
+    if low is not None and high is not None and (low > high or (step and not multiples(low, high, step))):
+        wanted = f"multiple of {_plain(step)}" if step and step != 1 else "number"
+        raise SchemaError(node.path, f"no {wanted} lies between {_plain(low)} and {_plain(high)}")
     return node._replace(low=low, high=high, step=step)
 
 

@@ -39,9 +39,12 @@ class SchemaError(ValueError):
     """Rows cannot be made from a schema. `path` is the property ("" for the root), `reason` says why not."""
 
     def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
         self.path = ".".join(path)
         self.reason = reason
-        super().__init__(f"{self.path or 'the schema'}: {reason}")
+
+    def __str__(self) -> str:
+        return f"the schema{self.path and ', property ' + self.path}: {self.reason}"
 
 
 def shown(value: Any) -> str:

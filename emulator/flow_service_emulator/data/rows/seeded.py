@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import chain, count
 from typing import Final, TypeVar
 
 MAX_ROWS: Final = 10**11
@@ -92,20 +93,13 @@ class Dice:
     """Random choices one after the other, for the little that is made value by value."""
 
     def __init__(self, seed: int, *name: str) -> None:
-        self._stream = Stream(seed, "dice", *name)
-        self._numbers: Sequence[int] = ()
-        self._next = 0
-        self._drawn = 0
+        stream = Stream(seed, "dice", *name)
+        blocks = (memoryview(stream.take(block * BLOCK, BLOCK, 8)).cast("Q") for block in count())
+        self._numbers = chain.from_iterable(blocks)
 
     def below(self, limit: int) -> int:
         """A whole number from 0 to `limit - 1`."""
-        if self._next == len(self._numbers):
-            self._numbers = memoryview(self._stream.take(self._drawn * BLOCK, BLOCK, 8)).cast("Q")
-            self._drawn += 1
-            self._next = 0
-        number = self._numbers[self._next]
-        self._next += 1
-        return number % limit
+        return next(self._numbers) % limit
 
     def one_of(self, choices: Sequence[T]) -> T:
         """One of the choices, each as likely."""
