@@ -34,7 +34,7 @@ BROKEN = {
     "datasets/sp ace.csv": ("n\n1\n", "its name is the dataset's id, and that has 1 to 64 letters, digits, - and _ only"),
 }  # fmt: skip
 UNREAD = {
-    "dataset/a.csv": ("n\n1\n", "dataset: nothing is read from it; has it to be named datasets?"),
+    "dataset/a.csv": ("n\n1\n", "dataset: nothing is read from it; the folders that are read are connection-specs, datasets,"),
     "notes.txt": ("x", "notes.txt: nothing is read from it; the folders that are read are connection-specs,"),
     "datasets/sheet.xlsx": ("x", "datasets/sheet.xlsx: nothing is read from it: files that are read end in .json, .ndjson,"),
     "datasets/more/a.csv": ("n\n1\n", "datasets/more: nothing is read from it: it is a folder"),
@@ -102,7 +102,7 @@ def test_a_folder_that_is_not_meant(
 
 def test_a_folder_in_which_only_a_name_is_wrong(tmp_path: Path) -> None:
     write(tmp_path, {"dataset/a.csv": "n\n1\n"})
-    assert [fault.file.name for fault in strangers(tmp_path)] == ["dataset", tmp_path.name]
+    assert [fault.file.name for fault in strangers(tmp_path)] == [tmp_path.name]
     write(tmp_path, {"datasets/a.csv": "n\n1\n"})
     assert [fault.file.name for fault in strangers(tmp_path)] == ["dataset"]
     (tmp_path / "dataset" / "a.csv").unlink()

@@ -159,7 +159,11 @@ def _check_fixtures(options: argparse.Namespace) -> int:
     except (FixtureError, OSError) as reason:
         return _fail(str(reason))
     destinations = sum(1 for spec in catalog.connection_specs.values() if spec.destination)
-    own = f"{len(files)} dataset files with {sum(file.rows for file in files):,} rows, " if files else ""
+    own = (
+        f"{len(files)} dataset files with {sum(file.found.table.num_rows for file in files if file.found):,} rows, "
+        if files
+        else ""
+    )
     if not faults:
         print(
             f"{len(catalog.connection_specs)} connection specs ({destinations} destinations), "

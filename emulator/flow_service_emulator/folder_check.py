@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -52,8 +51,9 @@ def check_folder(folder: Path | None) -> Checked:
     library = Library(catalog.datasets, store=Store(None), clock=Clock(), seed=0, anchor=0, folder=datasets)
     asyncio.run(library.refresh())
     for file in library.files:
-        reason = file.problem or f"the last line is no whole JSON: {file.waiting} bytes are left out"
-        if file.problem or file.waiting:
+        waiting = file.found.facts.get("waiting") if file.found else None
+        reason = file.problem or f"the last line is no whole JSON: {waiting} bytes are left out"
+        if file.problem or waiting:
             faults.append(FixtureError(datasets / file.name, "", reason))
     return Checked(catalog, library.files, faults + strangers(folder))
 
@@ -65,20 +65,15 @@ def strangers(folder: Path) -> list[FixtureError]:
     """
     found = []
     names, known = ", ".join(FOLDERS), [entry for entry in _entries(folder) if entry.name in FOLDERS and entry.is_dir()]
-    for entry in _entries(folder):
-        near = get_close_matches(entry.name.lower(), FOLDERS, 1, 0.75) if entry.is_dir() else []
-        if entry in known:
-            extensions = FOLDERS[entry.name]
-            for inside in _entries(entry):
-                suffix = inside.suffix.lower() if entry.name == "datasets" else inside.suffix
-                if suffix not in extensions:
-                    what = (
-                        "it is a folder" if inside.is_dir() else f"files that are read end in {', '.join(extensions)}"
-                    )
-                    found.append(FixtureError(inside, "", f"nothing is read from it: {what}"))
-        elif near or known:
-            advice = f"has it to be named {near[0]}?" if near else f"the folders that are read are {names}"
-            found.append(FixtureError(entry, "", f"nothing is read from it; {advice}"))
+    for entry in _entries(folder) if known else ():
+        if entry not in known:
+            found.append(FixtureError(entry, "", f"nothing is read from it; the folders that are read are {names}"))
+    for inside in (inside for entry in known for inside in _entries(entry)):
+        extensions = FOLDERS[inside.parent.name]
+        suffix = inside.suffix.lower() if inside.parent.name == "datasets" else inside.suffix
+        if suffix not in extensions:
+            what = "it is a folder" if inside.is_dir() else f"files that are read end in {', '.join(extensions)}"
+            found.append(FixtureError(inside, "", f"nothing is read from it: {what}"))
     if not known:
         meant = f"; is {folder.parent} meant?" if folder.resolve().name in FOLDERS else ""
         reason = f"nothing is read from it, as it has none of the folders {names}{meant}"

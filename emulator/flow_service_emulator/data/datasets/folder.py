@@ -40,15 +40,6 @@ class DataFile(NamedTuple):
     def id(self) -> str:
         return Path(self.name).stem
 
-    @property
-    def rows(self) -> int:
-        return self.found.table.num_rows if self.found else 0
-
-    @property
-    def waiting(self) -> int:
-        """How many bytes at the end are no whole line of NDJSON yet, and left for later."""
-        return self.found.facts.get("waiting", 0) if self.found else 0
-
 
 class Folder:
     """The files of a folder that were looked at, in the order of their names. Without a folder there are none."""

@@ -176,11 +176,10 @@ class ColumnBuilder:
             high = usual.high if usual.high > low else low + span
         if whole:
             low, high = max(low, Fraction(-(2 ** (node.bits - 1)))), min(high, Fraction(2 ** (node.bits - 1) - 1))
-        found = row_schema.multiples(low, high, step)
-        while not whole and node.step is None and _count(found) < 100 and low < high and step > Fraction(1, 10**9):
+        first, count = row_schema.multiples(low, high, step)
+        while not whole and node.step is None and count < 100 and low < high and step > Fraction(1, 10**9):
             step /= 10
-            found = row_schema.multiples(low, high, step)
-        count = _count(found)
+            first, count = row_schema.multiples(low, high, step)
         if count == 0 and low == high:
             return [float(low)] * SMALL_POOL
         if count == 0:
@@ -188,7 +187,7 @@ class ColumnBuilder:
         size = SMALL_POOL if count <= SMALL_POOL // 2 else _NUMBERS
         draws = memoryview(self._sources.stream(node.path, "numbers").take(0, size, 4)).cast("I")
         picks = [(draw**3 * count) >> 96 if usual.skewed else (draw * count) >> 32 for draw in draws]
-        values: list[float] = [(found.start + pick) * step.numerator for pick in picks]
+        values: list[float] = [(first + pick) * step.numerator for pick in picks]
         return values if whole else [value / step.denominator for value in values]
 
     def _text(self, node: Scalar, meaning: str) -> Column:
@@ -275,10 +274,6 @@ class ColumnBuilder:
             datetime.fromtimestamp((self._sources.arrivals.anchor_millis + shift) // 1000, UTC) for shift in shifts
         )
         return [f"{moment:%Y-%m-%dT%H:%M:%SZ}"[: 10 if node.format == "date" else None] for moment in moments]
-
-
-def _count(numbers: range) -> int:
-    return numbers.stop - numbers.start  # `len` has no room for more than 2**63
 
 
 def _always_there(node: Node) -> bool:

@@ -253,7 +253,7 @@ def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
         lows, highs = [Fraction(math.ceil(least)) for least in lows], [Fraction(math.floor(most)) for most in highs]
         step = Fraction((step or Fraction(1)).numerator)
     low, high = max(lows, default=None), min(highs, default=None)
-    if low is not None and high is not None and (low > high or (step and not multiples(low, high, step))):
+    if low is not None and high is not None and (low > high or (step and not multiples(low, high, step)[1])):
         wanted = f"multiple of {_plain(step)}" if step and step != 1 else "number"
         raise SchemaError(node.path, f"no {wanted} lies between {_plain(low)} and {_plain(high)}")
     return node._replace(low=low, high=high, step=step)
@@ -285,9 +285,10 @@ def unfit(node: Scalar, values: Sequence[Any]) -> list[Any]:
     return [value for value in values if (isinstance(value, int) and abs(value) >= _INT64) or not fits(value)]
 
 
-def multiples(low: Fraction, high: Fraction, step: Fraction) -> range:
-    """The whole numbers k for which `k * step` lies from `low` to `high`."""
-    return range(math.ceil(low / step), math.floor(high / step) + 1)
+def multiples(low: Fraction, high: Fraction, step: Fraction) -> tuple[int, int]:
+    """The first whole number k for which `k * step` lies from `low` to `high`, and how many there are."""
+    first = math.ceil(low / step)
+    return first, max(0, math.floor(high / step) - first + 1)
 
 
 def _number(node: Scalar, schema: Mapping[str, Any], key: str) -> list[Fraction]:
