@@ -140,7 +140,7 @@ class ColumnBuilder:
         """
         entity = meaning.partition(".")[0]
         values = meanings.entity_values(meaning)
-        if not values or row_schema.unfit(node, values):
+        if not values or len(row_schema.possible(node, values)) < len(values):
             return None
         names = [] if entity == "device" else [name for name in node.path[:-1] if not name.startswith("_")]
         part = tuple(names[:1])

@@ -56,8 +56,6 @@ def text_meaning(path: Path, form: str) -> str:
     above = "".join(words_of(names[-2])) if len(names) > 1 else ""
     if meaning := _by_parent("textByParent", whole, above) or _TEXT_BY_NAME.get(whole):
         return meaning
-    if whole in ("ecid", "mcid"):
-        return "id.ecid"
     if form == "uuid" or (last and last[-1] in ("id", "key", "uuid", "number", "identifier")):
         owner = set(last[:-1])
         return "id.person" if owner & _PERSON_IDS else "id.device" if owner & _DEVICE_IDS else "id.own"

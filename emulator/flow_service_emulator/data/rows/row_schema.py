@@ -260,29 +260,27 @@ def _with_limits(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
 
 
 def _with_choices(node: Scalar, schema: Mapping[str, Any]) -> Scalar:
-    choices, wanted = schema.get("enum"), "enum or const"
-    if "const" in schema:
-        choices = [schema["const"]]
+    choices = [schema["const"]] if "const" in schema else schema.get("enum")
     if choices is None and "pattern" in schema:
-        choices, wanted = schema.get("examples"), "examples"
+        choices = schema.get("examples")
         if not choices:
             raise SchemaError(node.path, "a property with a pattern needs examples (or enum) to take values from")
     if choices is None:
         return node
-    taken = [choice for choice in choices if choice is not None]
+    taken = possible(node, choices)
     if not taken:
-        raise SchemaError(node.path, f"{wanted} has no value but null")
-    for choice in unfit(node, taken):
-        raise SchemaError(node.path, f"{wanted} holds {shown(choice)}, which is no {node.type} or beyond the limits")
+        raise SchemaError(
+            node.path, f"none of its values {shown(choices)} fits: each is no {node.type} or beyond the limits"
+        )
     if node.type in ("integer", "number"):
         taken = [int(choice) if node.type == "integer" else float(choice) for choice in taken]
     return node._replace(choices=tuple(dict.fromkeys(taken)))
 
 
-def unfit(node: Scalar, values: Sequence[Any]) -> list[Any]:
-    """Those of some values that a property cannot have."""
+def possible(node: Scalar, values: Sequence[Any]) -> list[Any]:
+    """Those of some values that a property can have."""
     fits = Draft7Validator(dict(node.limits)).is_valid
-    return [value for value in values if (isinstance(value, int) and abs(value) >= _INT64) or not fits(value)]
+    return [value for value in values if not (isinstance(value, int) and abs(value) >= _INT64) and fits(value)]
 
 
 def multiples(low: Fraction, high: Fraction, step: Fraction) -> tuple[int, int]:
