@@ -52,7 +52,7 @@ async def put_dataset(emulator: Emulator, exchange: Exchange) -> Reply:
     await library.refresh()
     _check_origin(library.datasets.get(dataset_id), "choose another id")
     async with _reading(library):
-        found = await library.read(dataset_id, *_content(exchange))
+        found = await library.read(*_content(exchange))
         dataset = _described(library, dataset_id, found)
         _check_origin(library.datasets.get(dataset_id), "choose another id")  # it may have become a file's meanwhile
         library.put(dataset, found if dataset.table is not None else None)

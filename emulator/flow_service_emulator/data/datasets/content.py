@@ -29,14 +29,12 @@ Source = bytes | Path
 class Job(NamedTuple):
     """What is to be read, and how. A process can be given it.
 
-    `types` are columns that are there already: a JSON Schema, or an Arrow IPC stream without rows. Of the
-    first `before` rows the digest is wanted too; `start` is the digest that further rows go on from. An `upload` has bounds, and
-    a `.json` one may be an object with `records`.
+    `types` are columns that are there already: a JSON Schema, or an Arrow IPC stream without rows. `start` is the digest that further
+    rows go on from. An `upload` has bounds, and a `.json` one may be an object with `records`.
     """
 
     form: str
     types: Any = None
-    before: int = 0
     start: str = ""
     upload: bool = False
 

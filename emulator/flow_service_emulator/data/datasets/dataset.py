@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from flow_service_emulator.data.datasets.content import Found
-from flow_service_emulator.data.datasets.tables import json_schema_of, repeated
+from flow_service_emulator.data.datasets.tables import digest, json_schema_of, repeated
 from flow_service_emulator.data.rows.seeded import Arrivals
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Dataset:
     @classmethod
     def own(cls, id: str, name: str, origin: Literal["call", "file"], found: Found, **more: Any) -> Dataset:
         """A dataset of rows that were found."""
-        rows, digest = found.table.num_rows, found.facts["digest"]
-        return cls(id=id, name=name, origin=origin, rows=rows, digest=digest, table=found.table, **more)
+        rows, last = found.table.num_rows, found.facts["digests"][-1]
+        return cls(id=id, name=name, origin=origin, rows=rows, digest=last, table=found.table, **more)
 
     def stored(self) -> dict[str, Any]:
         """What the store has of it; its rows are apart."""
@@ -83,7 +83,7 @@ class Dataset:
         there = old.rows_at(now)
         begins = self.schema == old.schema
         if found is not None:
-            begins = begins and old.digest in (found.facts["before"], found.facts["digest"])
+            begins = begins and (old.digest == self.digest or old.digest == _digest_of(found, old.rows))
         same = begins and (self.rows, self.digest) == (old.rows, old.digest)
         if same and self.rows_per_hour == old.rows_per_hour:
             return replace(self, base=old.base, grown=old.grown, anchor=old.anchor)
@@ -132,3 +132,12 @@ class Dataset:
 
         assert self.schema is not None, "rows of its own are in a table"
         return GeneratedRows(self.schema, self._arrivals, seed=self.seed, dataset_id=self.id)
+
+
+def _digest_of(found: Found, rows: int) -> str:
+    """The digest of the first rows that were found; "" where there are not so many."""
+    for batch, before in zip(found.table.to_batches(), found.facts["digests"], strict=False):
+        if rows <= batch.num_rows:
+            return digest(batch.slice(0, rows), before)
+        rows -= batch.num_rows
+    return ""

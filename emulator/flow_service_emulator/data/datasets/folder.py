@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -55,15 +54,11 @@ class Folder:
         """The user's own; each has a problem, or rows."""
         return [file for file in self._looked.values() if file.problem or file.found]
 
-    def forget(self, which: Callable[[DataFile], bool]) -> None:
-        """Look at some files again the next time."""
-        self._looked = {name: file for name, file in self._looked.items() if not which(file)}
-
-    async def look(self, rows_before: Callable[[str], int]) -> bool:
+    async def look(self) -> bool:
         """Look at every file that is not as it was before; answers whether there was one.
 
-        That can take a while with large files. Costs next to nothing when nothing has changed. `rows_before` tells how many rows
-        a dataset had. Raises the ServiceError `server-ending`.
+        That can take a while with large files. Costs next to nothing when nothing has changed. Raises the ServiceError
+        `server-ending`.
         """
         if self._path is None or self._scan(self._path) == self._seen():
             return False
@@ -72,7 +67,7 @@ class Folder:
             for name, signature in self._scan(self._path).items():
                 known = self._looked.get(name)
                 if known is None or known.signature != signature:
-                    known = await self._look(self._path / name, signature, rows_before)
+                    known = await self._look(self._path / name, signature)
                 looked[name] = known
             self._looked = looked
         return True
@@ -102,7 +97,7 @@ class Folder:
                     found[path.name] = (0, 0, 0)
         return found
 
-    async def _look(self, path: Path, signature: Signature, rows_before: Callable[[str], int]) -> DataFile:
+    async def _look(self, path: Path, signature: Signature) -> DataFile:
         """Look through a file. Whatever is wrong with it is told with it."""
         name = os.fsencode(path.name).decode("utf-8", "backslashreplace")  # it can have bytes that are no text
         file, form = DataFile(name, signature), path.suffix.lower().removeprefix(".")
@@ -111,7 +106,7 @@ class Folder:
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without an end
                 raise FileFault("it is no regular file")
             types = read_entry(schema).value if form != "parquet" and schema.is_file() else None
-            found = await self._reader.read(Job(form, types, rows_before(file.id)), path)
+            found = await self._reader.read(Job(form, types), path)
         except ServiceError:  # which says nothing of the file
             raise
         except OSError as fault:

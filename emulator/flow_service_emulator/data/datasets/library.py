@@ -87,7 +87,6 @@ class Library:
             dataset = self._stored(dataset_id.removeprefix(_DATASET))
             if dataset is not None and dataset.origin == "call":
                 self._put[dataset.id] = replace(dataset, table=self._table(dataset.id))
-        self._folder.forget(self._is_another)
         self._take_files()
 
     def _beginning(self) -> dict[str, Dataset]:
@@ -95,17 +94,12 @@ class Library:
         made = self._fixtures.values()
         return {dataset.id: replace(dataset, anchor=self.anchor, seed=self._seed) for dataset in made}
 
-    def _is_another(self, file: DataFile) -> bool:
-        """Whether the store, after a snapshot was put back, knows other content of a file: how they compare, only the file tells."""
-        stored = self._stored(file.id)
-        return stored is not None and (file.found is None or file.found.facts["digest"] != stored.digest)
-
     async def refresh(self) -> None:
         """Take notice of files that have come, grown, changed or gone. To be called before an answer that depends on them.
 
         Raises the ServiceError `server-ending`.
         """
-        if await self._folder.look(self._rows_before):
+        if await self._folder.look():
             self._take_files()
 
     def _take_files(self) -> None:
@@ -164,9 +158,9 @@ class Library:
 
     # --- a user's own by call -------------------------------------------------------------------------------------
 
-    async def read(self, dataset_id: str, form: str, body: bytes) -> Found:
+    async def read(self, form: str, body: bytes) -> Found:
         """What a `body` of the format `form` has, to be put. Raises FileFault, and ServiceError while the server is ending."""
-        return await self._reader.read(Job(form, before=self._rows_before(dataset_id), upload=True), body)
+        return await self._reader.read(Job(form, upload=True), body)
 
     async def read_further(self, dataset_id: str, form: str, body: bytes) -> Found:
         """Further records of a dataset that was put. Raises as `read`, and ValueError for one that takes none."""
@@ -215,10 +209,6 @@ class Library:
         """A dataset that is, or was, a user's own, without its rows."""
         stored = self._store.get_meta(_DATASET + dataset_id)
         return None if stored is None else Dataset(id=dataset_id, seed=self._seed, **stored)
-
-    def _rows_before(self, dataset_id: str) -> int:
-        stored = self._stored(dataset_id)
-        return stored.rows if stored else 0
 
     def _row_keys(self, dataset_id: str) -> list[str]:
         """The keys of a dataset's rows: what was put, and what was appended each time, is an Arrow IPC stream each, in base64."""

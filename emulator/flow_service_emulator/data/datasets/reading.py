@@ -7,7 +7,6 @@ are given, from a JSON Schema or by the rows that are there already, they are ke
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import pickle
@@ -37,12 +36,10 @@ from flow_service_emulator.data.datasets.content import (
     panics_as_faults,
 )
 from flow_service_emulator.data.datasets.records import RecordShape
-from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, from_stream, rows_as_text, to_stream
+from flow_service_emulator.data.datasets.tables import BATCH_ROWS, decoded, digest, from_stream, rows_as_text, to_stream
 from flow_service_emulator.data.rows.columns import arrow_field
 from flow_service_emulator.data.rows.row_schema import parse_row_schema
 
-_POINT_ZERO: Final = re.compile(rb"(?<=[:,\[])(-?[0-9]+)\.0(?=[,}\]])")
-"""A whole number as one with a point has it: a column of the ones can become one of the others, and its first rows are the same."""
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 
 Rows = tuple[Schema, Iterable[RecordBatch]]
@@ -51,7 +48,7 @@ Records = Callable[[Schema | None], Iterable[Any]]
 
 
 def convert(job: Job, source: Source) -> Found:
-    """The rows of some content. Their facts are `digest` and `before`, that of as many rows as there were before, and what the format adds:
+    """The rows of some content. Their facts are `digests` (those of all rows up to each batch), and what the format adds:
 
     - `described`: a `.json` file that has no rows, but describes made-up datasets
     - `waiting`: how many bytes at the end are no whole line of NDJSON yet
@@ -59,33 +56,22 @@ def convert(job: Job, source: Source) -> Found:
 
     Raises FileFault (NotJson for an upload that is none), OSError and MemoryError.
     """
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"digests": [job.start]}
     with panics_as_faults(FileFault, "it cannot be read"):
         types = job.types
         if types is not None:
             types = from_stream(types).schema if isinstance(types, bytes) else _types_of(types)
         try:
             schema, batches = _READERS[job.form](source, types, job.upload, facts)
-            return Found(Table.from_batches(list(_digested(batches, job, facts)), schema=schema), facts)
+            return Found(Table.from_batches(list(_digested(batches, facts["digests"])), schema=schema), facts)
         except UnicodeDecodeError:
             raise FileFault("it is not in UTF-8") from None
 
 
-def _digested(batches: Iterable[RecordBatch], job: Job, facts: dict[str, Any]) -> Iterator[RecordBatch]:
-    """The batches; in the end, the facts have the digest of all rows before and these.
-
-    It goes from row to row: so it is the same for rows that came at once and for those that were appended.
-    """
-    digest, count = bytes.fromhex(job.start), 0
-    facts["before"] = job.start
+def _digested(batches: Iterable[RecordBatch], digests: list[str]) -> Iterator[RecordBatch]:
     for batch in batches:
-        for line in _POINT_ZERO.sub(rb"\1", rows_as_text(batch)).splitlines():
-            digest = hashlib.blake2b(digest + line, digest_size=16).digest()
-            count += 1
-            if count == job.before:
-                facts["before"] = digest.hex()
+        digests.append(digest(batch, digests[-1]))
         yield batch
-    facts["digest"] = digest.hex()
 
 
 def _typed(records: Records, types: Schema | None, *, of_texts: bool = False) -> Rows:
