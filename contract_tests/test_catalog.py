@@ -284,7 +284,7 @@ def described(**changes: Any) -> list[Any]:
         (OURS, [DATASET, {"name": "no schema"}], "/1", "required"),
         (OURS, described(row=5), "/0", "row"),
         (OURS, [DATASET, 5], "/1", "5"),
-        (VISIT_FILE, [], "", "a JSON Schema has to be an object"),
+        (VISIT_FILE, [], "", "a JSON Schema (draft 7) is an object"),
         (VISIT_FILE, {"properties": {"a": {"type": "text"}}}, "/properties/a/type", '"text" is no type'),
         (VISIT_FILE, {"$schema": 5}, "/$schema", "draft 7"),
         (VISIT_FILE, {"type": "string"}, "", "rows are objects"),

@@ -148,7 +148,7 @@ def test_records_grow_by_being_repeated(api: Api) -> None:
         ({"like": FIRST_DATASET, "rows": 1.5}, "rows must be a whole number, got the number 1.5"),
         ({"like": FIRST_DATASET, "rows": 10**12}, "rows must be at most 100000000000, got 1000000000000"),
         ({"like": "nothing", "rows": 1}, '"like" must be the id of a dataset, got "nothing"'),
-        ({"schema": [], "rows": 1}, '"schema" must be a JSON Schema (draft 7)'),
+        ({"schema": [], "rows": 1}, '"schema": a JSON Schema (draft 7) is an object'),
         ({"schema": {"type": "objekt"}, "rows": 1}, '"schema" at /type: "objekt" is no type; known are array, boolean'),
         ({"schema": {"type": "string"}, "rows": 1}, "rows are objects"),
         ({"schema": {"properties": {"a": {"properties": {"b": {"enum": []}}}}}, "rows": 1}, 'the schema, property a.b: no type'),

@@ -254,9 +254,7 @@ def _datasets(layers: Sequence[Path], faults: Faults) -> dict[str, Dataset]:
 
 
 def _row_schema(entry: Entry) -> dict[str, Any]:
-    schema = entry.value
-    if not isinstance(schema, dict):
-        raise entry.fault("", "a JSON Schema has to be an object")
+    schema: dict[str, Any] = entry.value
     entry.check_schema("", schema)
     try:
         parse_row_schema(schema)

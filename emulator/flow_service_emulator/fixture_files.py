@@ -89,8 +89,12 @@ class Entry(NamedTuple):
         if str(schema.get("$schema", DRAFT_7)).rstrip("#") not in _DRAFTS:
             raise self.fault(f"{place}/$schema", f"only draft 7 is supported: {DRAFT_7}")
 
-    def check_schema(self, place: str, schema: Mapping[str, Any]) -> None:
-        """Raise FixtureError where the schema at `place` is no JSON Schema of draft 7."""
+    def check_schema(self, place: str, schema: Any) -> None:
+        """Raise FixtureError where the schema at `place` is no object, or no JSON Schema of draft 7."""
+        if not isinstance(schema, dict):
+            raise self.fault(
+                place, 'a JSON Schema (draft 7) is an object, such as {"type": "object", "properties": {}}'
+            )
         # The draft is looked at first: the library would look for one that it does not know on the network.
         self.check_draft(place, schema)
         try:

@@ -79,8 +79,6 @@ def describes_datasets(value: Any) -> bool:
 
 def check_schema(schema: Any) -> None:
     """Raise FileFault for what is no JSON Schema of draft 6 or 7."""
-    if not isinstance(schema, Mapping):
-        raise FileFault('"schema" must be a JSON Schema (draft 7), such as {"type": "object", "properties": {}}')
     try:
         Entry(Path("schema"), "", schema).check_schema("", schema)
     except FixtureError as fault:

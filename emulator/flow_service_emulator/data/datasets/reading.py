@@ -63,15 +63,13 @@ def convert(job: Job, source: Source) -> Found:
             types = from_stream(types).schema if isinstance(types, bytes) else _types_of(types)
         try:
             schema, batches = _READERS[job.form](source, types, job.upload, facts)
-            return Found(Table.from_batches(list(_digested(batches, facts["digests"])), schema=schema), facts)
+            rows = []
+            for batch in batches:
+                rows.append(batch)
+                facts["digests"].append(digest(batch, facts["digests"][-1]))
+            return Found(Table.from_batches(rows, schema=schema), facts)
         except UnicodeDecodeError:
             raise FileFault("it is not in UTF-8") from None
-
-
-def _digested(batches: Iterable[RecordBatch], digests: list[str]) -> Iterator[RecordBatch]:
-    for batch in batches:
-        digests.append(digest(batch, digests[-1]))
-        yield batch
 
 
 def _typed(records: Records, types: Schema | None, *, of_texts: bool = False) -> Rows:

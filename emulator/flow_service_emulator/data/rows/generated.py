@@ -158,7 +158,7 @@ class ColumnBuilder:
         if meaning == "birth":
             days = Array([dice.below(22_000) - 9_000 for _ in range(_NUMBERS)], type=DataType.int32())
             births = cast(cast(days, DataType.date32()), type_)
-            return self._sources.of_person(Pooled(births, self._sources.people("birth")))
+            return self._sources.of_person(Pooled(births, self._sources.named("people", "birth")))
         reach = dice.one_of(_REACH[meaning]) * _DAY // 1000
         sign = 1000 if meaning == "later" else -1000
         shifts = Array([sign * dice.below(reach) for _ in range(SMALL_POOL)], type=DataType.int64())

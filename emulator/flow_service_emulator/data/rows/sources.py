@@ -49,13 +49,10 @@ class Sources:
 
     def stream(self, path: Path, use: str = "values") -> Stream:
         """The random bytes of a property, or of another use of it."""
-        return self._stream("dataset", self.dataset_id, use, *path)
+        return self.named("dataset", self.dataset_id, use, *path)
 
-    def people(self, use: str) -> Stream:
-        """The random bytes of people, which are the same in every dataset of a seed."""
-        return self._stream("people", use)
-
-    def _stream(self, *name: str) -> Stream:
+    def named(self, *name: str) -> Stream:
+        """The random bytes of a name; those of `people` and a use are the same in every dataset of a seed."""
         return self._streams.setdefault(name, Stream(self.seed, *name))
 
     def dice(self, path: Path, use: str = "values") -> Dice:
@@ -87,7 +84,7 @@ class Sources:
         last = _cycled(Dice(self.seed, "people", "last").shuffled(WORDS["last_names"]))
 
         def of(values: Sequence[str], use: str) -> Column:
-            return self.pool(node, values, self.people(use))
+            return self.pool(node, values, self.named("people", use))
 
         if meaning == "person.email":
             if self._emails is None:  # the person's number makes it unique
