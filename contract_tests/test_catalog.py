@@ -8,6 +8,7 @@ of facts about the service.
 from __future__ import annotations
 
 import json
+import shutil
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -148,6 +149,12 @@ VISIT = {"type": "object", "properties": {"_id": {"type": "string"}}}
 def row_schema(column: dict[str, Any]) -> dict[str, Any]:
     """Rows of one column, `a`."""
     return {"type": "object", "properties": {"a": column}}
+
+
+def test_what_is_built_in_is_as_a_users_has_to_be(catalog: Catalog, tmp_path: Path) -> None:
+    """A start does not look at it so closely."""
+    found = load_catalog(shutil.copytree(fixtures_dir(), tmp_path / "copy"))
+    assert (found.connection_specs.keys(), found.datasets) == (catalog.connection_specs.keys(), catalog.datasets)
 
 
 def test_datasets_come_with_their_schema_and_may_take_the_place_of_others(catalog: Catalog, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from flow_service_emulator.built_in import fixtures_dir
+from flow_service_emulator.validation.schemas import compiled
 from flow_service_emulator.validation.validation import MASK, MAX_VIOLATIONS, SchemaError, SchemaValidator, Violation
 
 untimed = settings(max_examples=80, deadline=None)
@@ -138,6 +139,7 @@ def places(found: list[Violation]) -> list[tuple[str, str]]:
 )
 def test_a_bad_schema_is_refused_with_the_place_and_the_reason(schema: Any, place: str, reason: str) -> None:
     with pytest.raises(SchemaError) as caught:
+        compiled(schema)
         SchemaValidator(schema)
     assert caught.value.place == place
     assert reason in caught.value.reason

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 
+@cache
 def fixtures_dir() -> Path:
     """The built-in fixtures: `flow_service_emulator/fixtures` in an installed wheel, else `fixtures` of the checkout."""
     package = Path(__file__).resolve().parent

@@ -23,7 +23,8 @@ from flow_service_emulator.data.rows.row_schema import parse_row_schema
 from flow_service_emulator.data.rows.schema_parts import SchemaError as RowSchemaError
 from flow_service_emulator.errors import ErrorTable
 from flow_service_emulator.fixture_files import Entry, Faults, FixtureError, json_files, pointer, read_entry
-from flow_service_emulator.validation.validation import SchemaError, SchemaValidator
+from flow_service_emulator.validation.schemas import SchemaError, compiled
+from flow_service_emulator.validation.validation import SchemaValidator
 
 DATASETS_WORKFLOW: Final = {"flowSpec": {"attributes": {"_workflow": "DATASETS"}}}
 """What a target schema's conditions look at."""
@@ -135,8 +136,14 @@ def _entries(layers: Sequence[Path], folder: str, faults: Faults) -> Iterator[En
         for file in json_files(layer, folder):
             with faults:
                 entry = read_entry(file)
-                entry.check_shape(folder)
+                if not _is_ours(file):
+                    entry.check_shape(folder)
                 yield entry
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file is built in: tests check those, as checking them would make every start 15 ms longer."""
+    return file.parent.parent == fixtures_dir()
 
 
 def _by_id(entries: Iterable[Entry], faults: Faults, *id_path: str) -> dict[str, Entry]:
@@ -211,6 +218,9 @@ def _validator(entry: Entry, place: str, schema: dict[str, Any], *example: str) 
             raise entry.fault(place_of_example, "an example is missing here")
         params = params[step]
     try:
+        if _is_ours(entry.file):
+            return SchemaValidator(schema, params)
+        compiled(schema)
         validator = SchemaValidator(schema, params)
     except SchemaError as fault:
         raise entry.fault(place + fault.place, fault.reason) from fault
@@ -240,7 +250,8 @@ def _datasets(layers: Sequence[Path], faults: Faults) -> dict[str, Dataset]:
     for file in (file for layer in layers for file in json_files(layer, "schemas")):
         schemas[file.stem] = None
         with faults:
-            schemas[file.stem] = _row_schema(read_entry(file))
+            entry = read_entry(file)
+            schemas[file.stem] = entry.value if _is_ours(file) else _row_schema(entry)
     datasets: dict[str, Dataset] = {}
     for dataset_id, entry in _by_id(_described(layers, faults), faults, "id").items():
         body = dict(entry.value)
@@ -274,6 +285,7 @@ def _described(layers: Sequence[Path], faults: Faults) -> Iterator[Entry]:
             whole = read_entry(file)
             if describes_datasets(whole.value):
                 with faults:
-                    whole.check_shape("datasets")
+                    if not _is_ours(file):
+                        whole.check_shape("datasets")
                     for index, value in enumerate(whole.value):
                         yield Entry(file, pointer(index), value)

@@ -76,7 +76,7 @@ def _parser() -> Parser:
         for flag, text, how in flags:
             command.add_argument(flag, help=text, **how)
         command.set_defaults(run=_elsewhere, target=target)
-    check = commands.add_parser("check-fixtures", help="check specs and datasets, the built-in ones and those in DIR")
+    check = commands.add_parser("check-fixtures", help="check the specs and datasets in DIR, together with the built-in ones")
     check.add_argument("dir", help="folder as given to --fixtures", metavar="DIR", nargs="?", type=Path)
     check.set_defaults(run=_check_fixtures)
     return parser

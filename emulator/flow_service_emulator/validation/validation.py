@@ -72,17 +72,18 @@ class Finding(NamedTuple):
 
 
 class SchemaValidator:
-    """Checks, reads and masks the values of one JSON Schema (draft 7); compiled once.
+    """Checks, reads and masks the values of one JSON Schema (draft 7); compiled when it is first needed.
 
-    `examples` is an example object that holds a valid value for each property. Raises SchemaError. Formats are annotations,
-    as in draft 7: what the real service does with them is not known, so nothing is refused for them.
+    `examples` is an example object that holds a valid value for each property. Raises SchemaError for a `conditional` that is not
+    understood; `compiled` says whether the rest can be used. Formats are annotations, as in draft 7: what the real service does
+    with them is not known, so nothing is refused for them.
     """
 
     def __init__(self, schema: Schema, examples: Mapping[str, Any] | None = None) -> None:
         self.schema = schema
         self._examples = examples or {}
-        self._compiled: dict[frozenset[str], Draft7Validator] = {frozenset(): compiled(schema)}
-        """One for each set of properties whose condition is false."""
+        self._compiled: dict[frozenset[str], Draft7Validator] = {}
+        """One for each set of properties whose condition is false, made when it is first needed."""
         self._conditions = conditions(schema)
         self.has_passwords = b'"format":"password"' in orjson.dumps(schema)
         self._whole = Place(schema, [schema])
