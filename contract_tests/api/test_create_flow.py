@@ -79,6 +79,7 @@ def test_whose_it_is(api: Api) -> None:
         ({**WANTED, "destination": "s3"}, 'destination: "s3" is unknown; allowed: adls-gen2, amazon-s3, '),
         ({**WANTED, "params": []}, "params must be an object, got"),
         ({**WANTED, "every_hours": 3}, "every_hours is unknown; allowed: dataset, destination, everyHours"),
+        ({"datasetId": "a", "destination": "sftp"}, "datasetId is unknown; allowed: dataset, destination"),
     ],
 )
 def test_what_is_refused(api: Api, body: Any, reason: str) -> None:

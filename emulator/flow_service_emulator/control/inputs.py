@@ -63,7 +63,9 @@ NOTHING: Final = takes({})
 def check(value: Any, validator: SchemaValidator, place: str = "") -> None:
     """Raise `control-invalid` for the first thing that is wrong in a value of this place."""
     fields = validator.schema["properties"]
-    for violation in validator.violations(value, path=place):
+    wrong = validator.violations(value, path=place)
+    # unknown names first: one that is misspelt is missing as well
+    for violation in sorted(wrong, key=lambda each: each.rule != "additionalProperties"):
         name = violation.path.removeprefix(f"{place}.")
         if violation.rule == "additionalProperties":
             told = f"{violation.path[:60]} is unknown" + ("" if fields else "; nothing is taken here")
