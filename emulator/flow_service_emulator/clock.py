@@ -112,13 +112,8 @@ class Clock:
         return int(self.now() * 1000)
 
     def set(self, mode: Mode, *, now: float | None = None, speed: float | None = None) -> None:
-        """Change the mode, and move on to `now` when given; raise ValueError when `now` lies in the past."""
-        present = self.now()
-        if now is not None and now < present:
-            raise ValueError(
-                f"time cannot go backwards: it is {present:.3f}, asked for {now:.3f}; POST /__emulator/reset starts again"
-            )
-        self.move_to(present if now is None else now)
+        """Change the mode, and move on to `now` (epoch seconds) where that lies ahead."""
+        self.move_to(self.now() if now is None else now)
         self.mode = mode
         if mode == "accelerated":
             self._speed = self._speed if speed is None else speed
