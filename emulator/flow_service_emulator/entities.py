@@ -16,14 +16,6 @@ Entity = dict[str, Any]
 Scope = tuple[str, str]
 """(imsOrgId, sandboxName): entities of one are invisible to every other."""
 
-SERVER_FIELDS: Final = frozenset(
-    (
-        *("id", "createdAt", "updatedAt", "createdBy", "updatedBy", "createdClient", "updatedClient"),
-        *("sandboxId", "sandboxName", "imsOrgId", "version", "etag"),
-    )
-)
-"""What the server fills on every entity; a client's own values for them are ignored at creation and refused in a patch."""
-
 AUTHORIZED: Final = "authorizedDate"
 """Stands in `auth.params` of every base connection that has them (API reference, all examples): a date such as 2022-11-03."""
 ENABLED, DISABLED = "enabled", "disabled"
@@ -59,7 +51,7 @@ def derived_uuid(*names: str) -> str:
 
 
 def new_entity(body: Mapping[str, Any], *, scope: Scope, rng: random.Random, now_ms: int) -> Entity:
-    """Make an entity of what a client sent and what the server fills, which wins."""
+    """Make an entity of what the server fills and a body, which has nothing of that."""
     etag = etag_text(rng, now_ms)
     org, sandbox = scope
     return {
@@ -73,7 +65,7 @@ def new_entity(body: Mapping[str, Any], *, scope: Scope, rng: random.Random, now
         "sandboxId": derived_uuid(*scope),
         "sandboxName": sandbox,
         "imsOrgId": org,
-        **{name: value for name, value in body.items() if name not in SERVER_FIELDS},
+        **body,
         "version": etag,
         "etag": etag,
     }

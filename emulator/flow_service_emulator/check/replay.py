@@ -16,6 +16,7 @@ from flow_service_emulator.check.traffic import Exchanged
 from flow_service_emulator.clock import Clock
 from flow_service_emulator.emulator import Emulator
 from flow_service_emulator.entities import Entity, Scope, new_entity
+from flow_service_emulator.service.bodies import SERVER_FIELDS
 from flow_service_emulator.settings import Settings
 from flow_service_emulator.store.store import Change, Delete, Put
 
@@ -69,9 +70,8 @@ class Replay:
 
     def _entity(self, scope: Scope, entity_id: str, fields: Mapping[str, Any]) -> Entity:
         now_ms = self.clock.now_ms()
-        entity = new_entity(
-            {"name": "", "state": "enabled", **fields}, scope=scope, rng=self.service.ids, now_ms=now_ms
-        )
+        body = {"name": "", "state": "enabled"} | {name: fields[name] for name in fields if name not in SERVER_FIELDS}
+        entity = new_entity(body, scope=scope, rng=self.service.ids, now_ms=now_ms)
         told = {name: fields[name] for name in ("createdAt", "etag") if name in fields}
         return {**entity, **told, "id": entity_id}
 

@@ -80,9 +80,8 @@ def preview(file: Path, limit: int) -> dict[str, Any]:
 
     Raises PreviewError for a file that cannot be read as what it is called.
     """
-    from flow_service_emulator.testing.exported import (
-        each_row,
-    )  # brings a client along, which a start need not wait for
+    # brings a client along, which a start need not wait for
+    from flow_service_emulator.testing.exported import each_row
 
     form = {".parquet": "parquet", ".gz": "json.gz"}.get(file.suffix, "json")
     try:

@@ -56,6 +56,8 @@ BODIES: Final[dict[str, Schema]] = {name: schema_of(shape) for name, shape in _W
 """Collection -> schema of the body that creates one of its entities; also of a search and of an ad hoc run."""
 ENTITIES: Final[dict[str, Schema]] = {name: schema_of(shape) for name, shape in _WRITTEN["entities"].items()}
 """Collection -> schema of its entities."""
+SERVER_FIELDS: Final = frozenset(_WRITTEN["parts"]["entity"])
+"""What the server fills on every entity; a client's own values for them are ignored at creation and refused in a patch."""
 ANSWERS: Final[Mapping[str, Any]] = _WRITTEN["answers"]
 """Name in the OpenAPI description -> shape of another answer, or of a family of errors."""
 FIELDS: Final[dict[str, Fields]] = {

@@ -16,10 +16,18 @@ import orjson
 
 from flow_service_emulator.catalog import DATASETS_WORKFLOW, Catalog, ConnectionSpec, FlowSpec
 from flow_service_emulator.data.datasets.library import Library
-from flow_service_emulator.entities import AUTHORIZED, SERVER_FIELDS, STATES, Entity, Scope, derived_uuid
+from flow_service_emulator.entities import AUTHORIZED, STATES, Entity, Scope, derived_uuid
 from flow_service_emulator.errors import ServiceError
 from flow_service_emulator.exports.schedule import implied_end, read_schedule
-from flow_service_emulator.service.bodies import MAX_NAMED, Kind, as_sent, inherited, refuse_all, unknown_spec
+from flow_service_emulator.service.bodies import (
+    MAX_NAMED,
+    SERVER_FIELDS,
+    Kind,
+    as_sent,
+    inherited,
+    refuse_all,
+    unknown_spec,
+)
 from flow_service_emulator.validation.validation import (
     MASK,
     Finding,

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import orjson
 
-from flow_service_emulator.entities import SERVER_FIELDS, Entity
+from flow_service_emulator.entities import Entity
 from flow_service_emulator.errors import ServiceError
-from flow_service_emulator.service.bodies import Kind
+from flow_service_emulator.service.bodies import SERVER_FIELDS, Kind
 from flow_service_emulator.settings import MAX_BODY_BYTES
 from flow_service_emulator.validation.validation import MAX_DEPTH, Finding, is_shallow
 from flow_service_emulator.validation.violation_text import echo, literal
