@@ -294,6 +294,7 @@ def test_rows_of_any_schema_keep_to_it(schema: dict[str, Any], kind: str) -> Non
         max_leaves=12,
     )
 )
+@example({"type": -(2**63) - 1})
 def test_no_json_at_all_breaks_the_maker_of_rows(schema: Any) -> None:
     try:
         check_schema(schema)

@@ -133,6 +133,7 @@ def test_records_grow_by_being_repeated(api: Api) -> None:
         ({"name": "x"}, 'one of "records", "schema" and "like" is needed'),
         ({"records": [], "like": FIRST_DATASET}, 'one of "records", "schema" and "like" is needed'),
         ({"records": [], "rows": 3}, "rows is unknown; allowed: name, rowsPerHour, records, schema"),
+        ({"schema": {"type": "string", "default": 2**64}, "rows": 1}, "Integer exceeds 64-bit range"),
         ({"records": [], "name": ""}, "name must have at least 1 character"),
         ({"records": {"a": 1}}, "records must be an array"),
         ({"records": [{"a": 1}, 3]}, "record 2: a record is a JSON object, not 3"),

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import orjson
+
 from flow_service_emulator.fixture_files import Entry, FixtureError
 
 if TYPE_CHECKING:
@@ -79,6 +81,10 @@ def describes_datasets(value: Any) -> bool:
 
 def check_schema(schema: Any) -> None:
     """Raise FileFault for what is no JSON Schema of draft 6 or 7."""
+    try:
+        orjson.dumps(schema)
+    except TypeError as fault:  # such as a whole number beyond 64 bits: it could not be stored
+        raise FileFault(f'"schema": {fault}') from None
     try:
         Entry(Path("schema"), "", schema).check_schema("", schema)
     except FixtureError as fault:
